@@ -1,0 +1,35 @@
+"""The key of a prompt: equal for requests that must have the same answer, different for all others. Pure.
+
+It is an HMAC, so that nobody who sees a key learns a prompt by trying some, and its input is one canonical JSON array,
+so that no two different requests can run together the way concatenated fields do.
+"""
+
+import hashlib
+import hmac
+import re
+from typing import Any
+
+import msgspec
+
+from headwater.prompt import Prompt
+
+VERSION = 1
+"""Rises when the canonical form changes, so that an upgrade misses instead of mixing up."""
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_SAFE = re.compile(r"[^a-z0-9]")
+
+
+def fingerprint(prompt: Prompt, *, tenant: str, upstream: str, secret: bytes, salt: str = "") -> str:
+    """The name a prompt's log is bound to: 64 hex digits.
+
+    `upstream` is the address the model is reached at, since the same name elsewhere is another model. `salt` keeps
+    apart what would otherwise meet, such as retries under different idempotency keys.
+    """
+    canonical: list[Any] = [VERSION, tenant, upstream, salt, *msgspec.structs.astuple(prompt)]
+    return hmac.new(secret, _encode(canonical), hashlib.sha256).hexdigest()
+
+
+def log_id(name: str, random: str) -> str:
+    """An id for a log that will be bound to `name`; it begins with a tag of it, so that both can share a shard."""
+    return f"{name[:12]}-{_SAFE.sub('', random.lower())}"

@@ -1,0 +1,157 @@
+"""A model running into a log: retries before the first token, a limit on every silence, one ending whatever happens."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+
+import msgspec
+
+from headwater.errors import HeadwaterError
+from headwater.events import Ending, Error, Finish, Metadata, Start, Stop
+from headwater.log.writer import Writer
+from headwater.models.model import Model
+from headwater.prompt import Prompt
+
+logger = logging.getLogger(__name__)
+
+CLOSING = 5.0
+"""Seconds a model may take to let go of its provider before it is left behind, and reported."""
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """How long a model may take, in seconds, and how often it is asked again before its first token."""
+
+    first_token: float = 300.0
+    """Reasoning models think for minutes before they speak."""
+    silence: float = 60.0
+    total: float = 3600.0
+    retries: int = 2
+    longest_wait: float = 5.0
+    """A provider that wants more patience than this before a retry is not waited for; the caller is told instead."""
+
+
+class Generation:
+    """One answer in the making: a model, its prompt, the writer it goes to and the limits on it.
+
+    The model runs in a task of its own that only appends; this one watches it. So no token costs a timer or a task,
+    and a model that does not let go when told to cannot keep its log from ending.
+    """
+
+    def __init__(
+        self, build: Callable[[], Awaitable[Model]], prompt: Prompt, writer: Writer, timeouts: Timeouts
+    ) -> None:
+        self._build = build
+        self._prompt = prompt
+        self._writer = writer
+        self._timeouts = timeouts
+        self._now = asyncio.get_running_loop().time
+        self._interrupted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._end = self._now() + timeouts.total
+        self._heard = self._now()
+        self._spoke = False
+
+    async def run(self) -> None:
+        """Produce the answer and seal its log; a cancellation seals it too, with an error that says so."""
+        self._writer.interrupt = self._interrupt
+        self._writer.append([Start(self._writer.log, self._prompt.model)])
+        try:
+            ending = await self._produce()
+        except asyncio.CancelledError:
+            ending = Error(
+                "shutdown", "The server is shutting down; ask again in a moment.", retryable=True, status=503
+            )
+            await asyncio.shield(self._writer.seal(ending))
+            raise
+        except Exception as error:  # the unforeseen must become an ending too, or readers would wait
+            logger.exception("generation of %s broke", self._writer.log)
+            ending = Error("internal", f"The server failed: {type(error).__name__}", status=500)
+        await self._writer.seal(ending)
+
+    async def _produce(self) -> Ending:
+        for attempt in range(self._timeouts.retries + 1):
+            try:
+                return await self._attempt()
+            except HeadwaterError as error:
+                wait = self._wait_before_retry(error, attempt)
+                if wait is None:
+                    return Error(str(error.code), str(error), error.retryable, error.retry_after, error.status)
+                logger.info("asking again for %s in %.1f s: %s", self._writer.log, wait, error)
+            await asyncio.wait({self._interrupted}, timeout=min(wait, self._end - self._now()))
+            if self._interrupted.done():
+                break
+        return self._reason()
+
+    async def _attempt(self) -> Ending:
+        """Ask the model once, until it ends, is interrupted or has been silent for too long."""
+        self._heard = self._now()
+        pump = asyncio.create_task(self._pump(), name=f"model {self._writer.log}")
+        try:
+            while self._time_left() > 0 and not self._interrupted.done():
+                waiting = {pump, self._interrupted}
+                await asyncio.wait(waiting, timeout=self._time_left(), return_when=asyncio.FIRST_COMPLETED)
+                if pump.done():
+                    return pump.result()
+            return self._reason()
+        finally:
+            await self._let_go(pump)
+
+    async def _pump(self) -> Ending:
+        model = await self._build()
+        async with aclosing(model.stream(self._prompt)) as batches:
+            async for batch in batches:
+                self._heard = self._now()
+                last = batch[-1] if batch else None
+                if isinstance(last, Finish):
+                    self._writer.append(batch[:-1])
+                    return last
+                self._spoke = self._spoke or not isinstance(last, Metadata)
+                self._writer.append(batch)
+                await self._writer.room()
+        message = "The provider's stream ended without saying why; the answer is probably incomplete."
+        return Error("truncated", message, retryable=True)
+
+    async def _let_go(self, pump: asyncio.Task[Ending]) -> None:
+        """End the model's task and with it the provider's connection; never wait for it longer than `CLOSING`."""
+        pump.cancel()
+        await asyncio.wait({pump}, timeout=CLOSING)
+        if not pump.done():
+            logger.error("model %s held on to its provider for more than %g s", self._prompt.model, CLOSING)
+        elif not pump.cancelled() and (error := pump.exception()) is not None and not isinstance(error, HeadwaterError):
+            logger.error("model %s broke while it was ended", self._prompt.model, exc_info=error)
+
+    def _interrupt(self) -> None:
+        if not self._interrupted.done():
+            self._interrupted.set_result(None)
+
+    def _time_left(self) -> float:
+        limit = self._timeouts.silence if self._spoke else self._timeouts.first_token
+        return min(self._heard + limit, self._end) - self._now()
+
+    def _wait_before_retry(self, error: HeadwaterError, attempt: int) -> float | None:
+        """Seconds to wait before asking again; None when it is no use, not safe or too long."""
+        if not error.retryable or self._spoke or attempt >= self._timeouts.retries:
+            return None
+        wait = error.retry_after if error.retry_after is not None else 0.25 * 2**attempt
+        return wait if wait <= self._timeouts.longest_wait else None
+
+    def _reason(self) -> Ending:
+        """Why the model was ended by us."""
+        writer = self._writer
+        if writer.stop is not None:
+            return Stop(writer.stop)
+        if writer.failure is not None:
+            return writer.failure
+        if writer.fenced:
+            return Error("lost", "Another process has taken over this log.", retryable=True)
+        if writer.full:
+            return Error("log_limit", "The answer has reached the size that one log may have.", status=502)
+        if self._now() >= self._end:
+            return self._too_slow("has not finished within", self._timeouts.total, "HEADWATER_TOTAL_TIMEOUT")
+        if self._spoke:
+            return self._too_slow("has said nothing for", self._timeouts.silence, "HEADWATER_MODEL_TIMEOUT")
+        return self._too_slow("has not begun within", self._timeouts.first_token, "HEADWATER_FIRST_TOKEN_TIMEOUT")
+
+    def _too_slow(self, what: str, seconds: float, setting: str) -> Error:
+        message = f"The model {what} {seconds:g} s, the limit set by {setting}."
+        return Error("timeout", message, retryable=True, status=504)

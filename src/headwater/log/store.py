@@ -1,0 +1,194 @@
+"""The contract every store keeps, in prose; `memory.py` is the simplest thing that keeps it.
+
+A log is append-only and sealed exactly once. A name is bound to at most one log: that binding is what makes a log the
+cache entry, and a live one the place where identical requests meet. `headwater.testing.contract` runs every clause
+below over every store:
+
+1.  Sequences are dense from 1. A retried append is acknowledged again; one that would leave a gap is refused.
+2.  One writer: every append carries its lease's epoch; once another has sealed the log, the writer is `Fenced`.
+3.  One ending: `open → finished | stopped | failed | lost`, with a single winner, durable and monotonic.
+4.  A dead writer strands nobody: a log whose lease has lapsed is sealed `lost` by whoever notices, at
+    `(epoch + 1, n + 1)`. Leases run on the store's clock or a monotonic one: a clock that jumps seals nothing live.
+5.  `read` is a pull with a position: no join of history to live, no gap, no duplicate.
+6.  An offset of another life of the log is `Expired`, never a silent partial.
+7.  Everything expires: a name its TTL after the seal, the log `Limits.grace` later, its tombstone a day after that.
+8.  A store that cannot be reached raises `StoreError`; it never looks empty.
+9.  A log is bounded in entries and bytes; beyond the bound it takes its ending and nothing else.
+10. `stop` ends the log when no other subject remains on it, and wakes the writer wherever it runs.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from headwater.errors import Expired
+from headwater.events import Entry, Error, State, record
+from headwater.offsets import ORIGIN, Offset
+from headwater.principal import Principal
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How long things live and how large they grow; times in seconds."""
+
+    lease: float = 15.0
+    """Silence of a writer after which it counts as dead; it renews by every flush and heartbeat."""
+    heartbeat: float = 5.0
+    grace: float = 600.0
+    """How long a log outlives its name, so that a reader who is half-way can come back for the rest."""
+    tombstone: float = 86_400.0
+    """How long an id is remembered as gone, so that a late reader hears 410 and starts no second run."""
+    entries: int = 100_000
+    bytes: int = 16 * 1024 * 1024
+
+
+class Flush(msgspec.Struct, frozen=True):
+    """When a writer hands its buffer to the store: at whichever bound comes first."""
+
+    interval: float = 0.025
+    events: int = 64
+    bytes: int = 16 * 1024
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to append to one log, valid while no newer epoch of it exists."""
+
+    log: str
+    epoch: int = 1
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """Which log a name is bound to after a claim, and what is known of it."""
+
+    log: str
+    won: bool
+    state: State = "open"
+    age: float = 0.0
+    """Seconds since the log was sealed; 0 while it is open."""
+    ttl: float = 0.0
+    """Seconds for which the name stays bound; 0 while the log is open."""
+    lease: Lease | None = None
+    """The winner's right to append."""
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What the store tells a writer in answer to an append."""
+
+    stop: str | None = None
+    """The subject who asked for the end, if somebody did."""
+    readers: bool = False
+    """Whether other processes read this log now."""
+
+
+class Description(msgspec.Struct, frozen=True):
+    """What is known of a log without reading it."""
+
+    log: str
+    tenant: str
+    state: State
+    last: Offset
+    """The offset of the last stored entry; the ending's when the log is sealed."""
+    age: float
+    """Seconds since the seal; 0 while the log is open."""
+
+
+class Store(Protocol):
+    """Keeps logs, and the names bound to them. Every method may raise `StoreError`."""
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds this store enforces."""
+        ...
+
+    @property
+    def flush(self) -> Flush:
+        """How a writer should batch for this store."""
+        ...
+
+    async def claim(
+        self, name: str, log: str, principal: Principal, *, ttl: float, newer_than: float | None = None
+    ) -> Claim:
+        """In one step, bind `name` to the new log `log` and open it, unless it is bound to one that will do.
+
+        A log will do when it is live, or was sealed admissibly no more than `newer_than` seconds ago. The principal
+        joins the log's subjects either way. A lapsed log met on the way is sealed `lost`; a binding that will not do
+        is replaced. `ttl` is how long the name will stay bound after the seal.
+        """
+        ...
+
+    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
+        """What `claim` would lose to, or None; opens nothing. The principal joins the log's subjects."""
+        ...
+
+    async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
+        """Open a log that no request can join. `name` is bound to it when it is sealed admissibly."""
+        ...
+
+    async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
+        """Append in order and renew the lease; no entries at all is a heartbeat.
+
+        Entries already stored are acknowledged again. Raises `Fenced`, `Sealed`, `OutOfSequence`, `LogFull` or
+        `Expired`, and then has appended nothing.
+        """
+        ...
+
+    async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
+        """Append the last entries and close the log, in one step; the last of them is the ending.
+
+        In the same step the log's name is bound to it (admissible ending) or freed (any other). A retried seal is
+        acknowledged again. Raises as `append` does, but for `LogFull`.
+        """
+        ...
+
+    def read(self, log: str, after: Offset = ORIGIN, *, follow: bool = True) -> AsyncGenerator[Sequence[Entry], None]:
+        """Every entry after `after`, in pages, old then new, until the ending.
+
+        With `follow` it waits for what is still to come, and seals the log `lost` when its lease lapses meanwhile;
+        without, it returns at the end of what is stored. Raises `NoSuchLog` or `Expired`.
+        """
+        ...
+
+    async def stop(self, log: str, subject: str) -> bool:
+        """Take the subject off the log; ask the writer to end when nobody else remains. Idempotent, never waits.
+
+        Returns whether the end was asked for; False means the subject was only detached.
+        """
+        ...
+
+    def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake` on the event loop whenever the writer should look at its receipt; returns how to cease."""
+        ...
+
+    async def describe(self, log: str) -> Description:
+        """What is known of a log. Raises `NoSuchLog` or `Expired`."""
+        ...
+
+    async def forget(self, log: str) -> None:
+        """Delete a log and free the name bound to it; its id stays known as gone. Its writer, if any, is fenced."""
+        ...
+
+    async def constant(self, name: str, value: bytes) -> bytes:
+        """Keep `value` under `name` unless something is kept there; return what is kept."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of everything this store opened."""
+        ...
+
+
+def check_offset(after: Offset, state: State, epoch: int, last: Offset) -> None:
+    """Refuse an offset that this log cannot have handed out. Raises `Expired`.
+
+    An offset of the current epoch beyond what is stored is fine while the log is open: its reader was served from the
+    writer's memory and is ahead of the store.
+    """
+    if after.epoch > epoch or (state != "open" and after > last):
+        raise Expired(f"offset {after} is not of this log, which ends at {last}; read it again from the beginning")
+
+
+LOST = "The server that was writing this answer is gone; what arrived is only a part. Ask again."
+
+
+def lost_ending(epoch: int, last: int, at: float) -> Entry:
+    """The ending that anyone may write when a lease has lapsed: one epoch up, so the dead writer is fenced off."""
+    return record(Offset(epoch + 1, last + 1), at, Error("lost", LOST, retryable=True, status=502))

@@ -1,0 +1,207 @@
+"""The one appender of a log: shows entries to local readers at once, and hands them to the store in flushes.
+
+What readers here have seen is at most one flush ahead of what the store has acknowledged: `room` holds the producer
+back beyond that, so a store that falls silent stops the answer instead of letting through tokens that nobody keeps.
+An ending is shown only after the store has taken it, because until then another process may seal the log differently.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
+
+from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, Sealed, StoreError
+from headwater.events import Ending, Entry, Error, Event, parts, record
+from headwater.log.store import Lease, Receipt, Store
+from headwater.offsets import Offset
+
+PATIENCE = 5.0
+"""Seconds for which a failing store is tried again before its readers are told; below any lease."""
+
+
+class Writer:
+    """Appends to one log while its lease lasts. Use it as a context manager: it owns the task that flushes.
+
+    `interrupt` is called when the producer should end: a stop was asked for (`stop`), the log is full (`full`),
+    the store does not answer (`failure`), or another has sealed the log (`fenced`).
+    """
+
+    def __init__(self, store: Store, lease: Lease) -> None:
+        self.log = lease.log
+        self.stop: str | None = None
+        self.full = False
+        self.fenced = False
+        self.failure: Error | None = None
+        self.interrupt: Callable[[], None] = lambda: None
+        self._store = store
+        self._lease = lease
+        self._opened = time.monotonic()
+        self._entries: list[Entry] = []
+        self._size = 0
+        self._kept = 0  # how many entries the store has acknowledged
+        self._buffered = 0  # bytes it has not
+        self._ended = False
+        self._changed = asyncio.Event()
+        self._work = asyncio.Event()
+        self._due: asyncio.TimerHandle | None = None
+        self._flushing = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self._unlisten: Callable[[], None] = lambda: None
+
+    async def __aenter__(self) -> "Writer":
+        self._unlisten = self._store.listen(self._lease, self._work.set)
+        self._task = asyncio.create_task(self._keep_flushing(), name=f"flush {self.log}")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._unlisten()
+        if self._due is not None:
+            self._due.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        self._ended = True
+        self._announce()
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Show events to the readers in this process now, and to the store with the next flush."""
+        if self._ended or self.full:
+            return
+        now = time.monotonic() - self._opened
+        for event in events:
+            for part in parts(event):
+                self._add(record(self._next(), now, part))
+        self._announce()
+        self._schedule()
+
+    async def room(self) -> None:
+        """Wait until the store is no more than one flush behind."""
+        while self._behind() and not self._hopeless():
+            self._work.set()
+            await self._changed.wait()
+
+    @property
+    def unkept(self) -> Entry | None:
+        """The ending for the readers here when the store has failed: where this log broke off for them."""
+        return record(self._next(), time.monotonic() - self._opened, self.failure) if self.failure else None
+
+    async def seal(self, ending: Ending) -> None:
+        """Close the log with `ending`, together with what was not flushed yet; afterwards the readers see the end.
+
+        When another has sealed the log meanwhile, theirs stands and the readers find it in the store. When the store
+        cannot be reached, the readers here get an error; the log will be found lapsed, and lost, by the next one.
+        """
+        async with self._flushing:
+            if self._hopeless():
+                return
+            last = record(self._next(), time.monotonic() - self._opened, ending)
+            tail = [*self._entries[self._kept :], last]
+            await self._persist(lambda: self._store.seal(tail, self._lease))
+            if not self._hopeless():
+                self._entries.append(last)
+                self._kept = len(self._entries)
+        self._ended = True
+        self._announce()
+
+    async def read(self, after: Offset, *, follow: bool = True) -> AsyncGenerator[Sequence[Entry], None]:
+        """Every entry after `after`, as it comes; returns early when the rest is for the store to tell.
+
+        Raises `Expired` for an offset beyond all that was ever shown.
+        """
+        if after.epoch > self._lease.epoch or after.sequence > len(self._entries):
+            raise Expired(
+                f"offset {after} is not of this log, which is at {len(self._entries)}; read it from the start"
+            )
+        position = after.sequence if after.epoch == self._lease.epoch else 0
+        while True:
+            changed = self._changed
+            if position < len(self._entries):
+                page = self._entries[position:]
+                position += len(page)
+                yield page
+            elif self._ended or self._hopeless() or not follow:
+                return
+            else:
+                await changed.wait()
+
+    def _next(self) -> Offset:
+        return Offset(self._lease.epoch, len(self._entries) + 1)
+
+    def _add(self, entry: Entry) -> None:
+        limits = self._store.limits
+        # One place is kept for the ending, which a full log must still take.
+        if len(self._entries) + 1 >= limits.entries or self._size + len(entry.data) > limits.bytes:
+            if not self.full:
+                self.full = True
+                self.interrupt()
+            return
+        self._entries.append(entry)
+        self._size += len(entry.data)
+        self._buffered += len(entry.data)
+
+    def _behind(self) -> bool:
+        flush = self._store.flush
+        return len(self._entries) - self._kept >= flush.events or self._buffered >= flush.bytes
+
+    def _hopeless(self) -> bool:
+        return self.fenced or self.failure is not None
+
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _schedule(self) -> None:
+        if self._behind():
+            self._work.set()
+        elif self._due is None:
+            self._due = asyncio.get_running_loop().call_later(self._store.flush.interval, self._work.set)
+
+    async def _keep_flushing(self) -> None:
+        while not self._hopeless():
+            # No flush for a heartbeat's time renews the lease with an empty one; it also asks whether to stop.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._store.limits.heartbeat):
+                    await self._work.wait()
+            self._work.clear()
+            if self._due is not None:
+                self._due.cancel()
+                self._due = None
+            async with self._flushing:
+                if not self._ended:
+                    await self._flush()
+
+    async def _flush(self) -> None:
+        batch = self._entries[self._kept :]
+        receipt = await self._persist(lambda: self._store.append(batch, self._lease))
+        if receipt is None:
+            return
+        self._kept += len(batch)
+        self._buffered = sum(len(entry.data) for entry in self._entries[self._kept :])
+        self._announce()
+        if receipt.stop is not None and self.stop is None:
+            self.stop = receipt.stop
+            self.interrupt()
+
+    async def _persist(self, call: Callable[[], Awaitable[Receipt | None]]) -> Receipt | None:
+        """Make the store take something, trying again for a while: every call of its contract may be retried."""
+        give_up = time.monotonic() + PATIENCE
+        pause = 0.05
+        while True:
+            try:
+                async with asyncio.timeout(max(give_up - time.monotonic(), 0.01)):
+                    return await call()
+            except (Fenced, Sealed, Expired, NoSuchLog):
+                self.fenced = True
+            except LogFull:
+                self.full = True
+            except (StoreError, TimeoutError) as error:
+                if time.monotonic() + pause < give_up:
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, 1.0)
+                    continue
+                why = str(error) or f"no answer for {PATIENCE:g} s"
+                self.failure = Error("store", f"The store that keeps this answer failed: {why}", True, status=503)
+            self._announce()
+            self.interrupt()
+            return None

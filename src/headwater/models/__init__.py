@@ -1,0 +1,1 @@
+"""Who answers: every provider behind one method."""

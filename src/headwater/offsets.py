@@ -1,0 +1,41 @@
+"""A place in a log: `(epoch, sequence)`, written `<epoch>-<sequence>`, opaque to everyone outside.
+
+The sequence is dense from 1. The epoch rises when somebody other than the writer seals the log, so an offset that a
+dead writer handed out beyond what was stored still compares lower than the ending that replaced its tail: plain tuple
+order is all a reader needs.
+"""
+
+import re
+from typing import NamedTuple
+
+from headwater.errors import RequestError
+
+_WRITTEN = re.compile(r"(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})", re.ASCII)
+
+
+class Offset(NamedTuple):
+    """A place in a log; compares in reading order."""
+
+    epoch: int
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.sequence}"
+
+
+ORIGIN = Offset(0, 0)
+"""Before the first entry of any log."""
+
+
+def parse(written: str) -> Offset:
+    """Read an offset as a client sends it back; anything but the exact form is refused.
+
+    Strict, because it arrives in a header or a URL from strangers and ends in store queries.
+    Raises `RequestError` for what is not an offset.
+    """
+    match = _WRITTEN.fullmatch(written)
+    if match is None:
+        raise RequestError(
+            f"{written[:40]!r} is not an offset; send back the id of the last event as it came, e.g. 1-12"
+        )
+    return Offset(int(match[1]), int(match[2]))
