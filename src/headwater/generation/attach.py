@@ -35,7 +35,7 @@ class Caching(msgspec.Struct, frozen=True):
     ttl: float = 3600.0
     """Seconds an answer may be replayed; 0 turns the cache off, and every request gets a log of its own."""
     secret: bytes = b""
-    """Keys the fingerprints; the same for all servers on one store."""
+    """Keys the fingerprints; empty: made once, and kept in the store for all servers on it."""
 
 
 class Attacher:
@@ -54,6 +54,7 @@ class Attacher:
         self.catalogue = catalogue
         self.nursery = Nursery()
         self._caching = caching
+        self._secret = caching.secret
         self._timeouts = timeouts or Timeouts()
         self._on_finish = on_finish
 
@@ -82,6 +83,8 @@ class Attacher:
     ) -> tuple[Claim, str]:
         """Bind or open a log as the request's words and the operator's settings ask; and why, in RFC 9211's words."""
         store, ttl = self.logs.store, self._caching.ttl
+        if not self._secret:
+            self._secret = await store.constant("secret", secrets.token_bytes(32))
         name = self._name(offer, prompt, principal)
         mine = log_id(name, secrets.token_hex(12))
         if directives.only_if_cached:
@@ -103,7 +106,7 @@ class Attacher:
 
     def _name(self, offer: Offer, prompt: Prompt, principal: Principal, salt: str = "") -> str:
         return fingerprint(
-            prompt, tenant=principal.tenant, upstream=offer.upstream, secret=self._caching.secret, salt=salt
+            prompt, tenant=principal.tenant, upstream=offer.upstream, secret=self._secret, salt=salt
         )
 
     async def _generate(self, offer: Offer, prompt: Prompt, lease: Lease) -> None:

@@ -1,7 +1,7 @@
 """Which models may be asked for, by name, and the one built for each."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
 from headwater.errors import UnknownModel
@@ -21,10 +21,17 @@ class Offer(NamedTuple):
 class Catalogue:
     """The models on offer. Each is built once, at its first use, because building one costs up to a second."""
 
-    def __init__(self, chat: Offer, completion: Offer | None = None, more: Callable[[str], Offer | None] | None = None):
+    def __init__(
+        self,
+        chat: Offer,
+        completion: Offer | None = None,
+        *,
+        also: Iterable[Offer] = (),
+        more: Callable[[str], Offer | None] | None = None,
+    ) -> None:
         self.chat = chat
         self.completion = completion or chat
-        self._offers = {chat.name: chat, self.completion.name: self.completion}
+        self._offers = {offer.name: offer for offer in (*also, self.completion, chat)}
         self._more = more
         self._built: dict[str, asyncio.Future[Model]] = {}
 
@@ -34,7 +41,7 @@ class Catalogue:
             return self.completion if kind == "completion" else self.chat
         offer = self._offers.get(name) or (self._more(name) if self._more else None)
         if offer is None:
-            raise UnknownModel(f"model {name[:100]!r} is not offered here; offered: {', '.join(sorted(self._offers))}")
+            raise UnknownModel(f"model {name[:100]!r} is not offered here; leave it out for {self.chat.name!r}")
         return offer
 
     async def get(self, offer: Offer) -> Model:

@@ -1,0 +1,46 @@
+"""The only reader of the environment: every setting, its default and what it is for."""
+
+from pathlib import Path
+from typing import Annotated
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Names = Annotated[list[str], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Read from the environment, or from `.env` in the working directory; the environment wins. Times in seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HEADWATER_", env_file=".env", extra="ignore", populate_by_name=True, env_ignore_empty=True
+    )
+
+    model: str | None = Field(None, description="LangChain name (`openai:gpt-4o-mini`), `local` or `echo`")
+    completion_model: str | None = Field(None, description="`openai-completion:…`; none: the chat model completes")
+    allowed_models: Names = Field([], description="Further models a request may name; `*` for any of the provider")
+    store: str | None = Field(None, description="`memory:` or `sqlite:///path`; none: SQLite in the data directory")
+    data_dir: Path = Field(user_data_path("headwater"), description="Where the store and the demo model live")
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
+    hosts: Names = Field([], description="Further names under which the server is reached (`Host`); `*` for any")
+    origins: Names = Field([], description="Pages elsewhere that may use the server, e.g. `https://app.example`")
+    cache_ttl: float = Field(3600, ge=0, description="How long an answer may be replayed; 0 turns the cache off")
+    secret: SecretStr | None = Field(None, description="Keys the cache's fingerprints; none: made once, in the store")
+    first_token_timeout: float = Field(300, gt=0, description="How long a model may think before its first token")
+    model_timeout: float = Field(60, gt=0, description="How long a model may fall silent after it")
+    total_timeout: float = Field(3600, gt=0, description="How long one answer may take in all")
+    retries: int = Field(2, ge=0, le=10, description="How often a failing model is asked again before its first token")
+    lease: float = Field(15, gt=0, description="Silence of a writer after which its log is lost")
+    heartbeat: float = Field(10, gt=0, description="Silence after which a comment line keeps the connection open")
+    max_body: int = Field(4 * 1024 * 1024, gt=0, description="Bytes of a request's body that are read at most")
+    openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI's key")
+    openai_base_url: str | None = Field(
+        None, validation_alias="OPENAI_BASE_URL", description="Address of an OpenAI-compatible server"
+    )
+
+    @field_validator("allowed_models", "hosts", "origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

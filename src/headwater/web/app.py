@@ -1,0 +1,50 @@
+"""The parts as a FastAPI app of our own, or as a router in somebody else's."""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+
+from fastapi import APIRouter, FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headwater.events import Error
+from headwater.web.origin import LOOPBACK, OriginGuard
+from headwater.web.parts import Parts
+from headwater.web.problems import problem
+from headwater.web.routes.chat import chat_routes
+from headwater.web.routes.logs import log_routes
+from headwater.web.routes.server import About, page_routes, server_routes
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def api(parts: Parts, lifespan: Lifespan | None = None) -> APIRouter:
+    """The routes that any app can include: they start answers and read them. `lifespan` runs with that app's own."""
+    router = APIRouter(lifespan=lifespan)
+    router.include_router(chat_routes(parts))
+    router.include_router(log_routes(parts))
+    return router
+
+
+def create_app(
+    parts: Parts,
+    about: About,
+    *,
+    lifespan: Lifespan | None = None,
+    origins: Iterable[str] = (),
+    hosts: Iterable[str] = LOOPBACK,
+) -> FastAPI:
+    """The whole server: routes, page, and the guard in front of them."""
+    app = FastAPI(title="Headwater", version=about.version, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.include_router(api(parts))
+    app.include_router(server_routes(parts, about))
+    app.include_router(page_routes())
+    app.add_middleware(OriginGuard, origins=tuple(origins), hosts=tuple(hosts))
+    app.add_exception_handler(HTTPException, _told)
+    return app
+
+
+async def _told(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(Error("http", str(error.detail), status=error.status_code))

@@ -1,0 +1,99 @@
+"""Who may speak to this server from a browser: checks `Host` and `Origin`, and answers CORS for the origins allowed.
+
+A server on loopback is reachable by every page its user visits. An unknown `Host` is DNS rebinding, an unknown
+`Origin` a foreign page; both are refused before anything is read or spent.
+"""
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from headwater.errors import RequestError
+from headwater.web.problems import problem
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+EXPOSED = "Location, Age, Cache-Status, Retry-After"
+ALLOWED_HEADERS = "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID"
+
+
+class Forbidden(RequestError):
+    """The request comes from a page or by a name that the operator has not allowed."""
+
+    code = "forbidden_origin"
+    status = 403
+
+
+class OriginGuard:
+    """ASGI middleware that lets through the operator's own pages, programs without a browser, and nobody else's pages.
+
+    `origins` are exact (`https://app.example`), or `*` for any; `hosts` are names without a port, or `*`.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Iterable[str] = (), hosts: Iterable[str] = LOOPBACK) -> None:
+        self._app = app
+        self._origins = frozenset(origin.rstrip("/") for origin in origins)
+        self._hosts = frozenset(hosts) | {urlsplit(origin).hostname for origin in self._origins}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
+        refusal = self._refusal(host, origin, headers.get("sec-fetch-site"))
+        if refusal is not None:
+            await problem(Forbidden(refusal))(scope, receive, send)
+            return
+        foreign = origin is not None and not _same(origin, host)
+        if foreign and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+            await self._preflight(origin or "", send)
+            return
+        await self._app(scope, receive, self._with_cors(origin or "", send) if foreign else send)
+
+    def _refusal(self, host: str, origin: str | None, site: str | None) -> str | None:
+        name = _name(host)
+        if "*" not in self._hosts and name not in self._hosts:
+            return f"Host {host[:100]!r} is not served here; add it to HEADWATER_HOSTS"
+        if origin is None:
+            # Old forms and images come without an Origin; a browser that says `cross-site` is believed.
+            return "a cross-site request without an Origin is not served" if site == "cross-site" else None
+        if _same(origin, host) or "*" in self._origins or origin in self._origins:
+            return None
+        return f"Origin {origin[:100]!r} may not use this server; add it to HEADWATER_ORIGINS"
+
+    async def _preflight(self, origin: str, send: Send) -> None:
+        headers = {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Allow-Methods": "GET, POST, DELETE, PATCH, PUT",
+            "Access-Control-Allow-Headers": ALLOWED_HEADERS,
+            "Access-Control-Max-Age": "600",
+            "Vary": "Origin",
+        }
+        raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": 204, "headers": raw})
+        await send({"type": "http.response.body", "body": b""})
+
+    def _with_cors(self, origin: str, send: Send) -> Send:
+        async def allowed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Access-Control-Allow-Origin"] = origin
+                headers["Access-Control-Expose-Headers"] = EXPOSED
+                headers.add_vary_header("Origin")
+            await send(message)
+
+        return allowed
+
+
+def _name(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+def _same(origin: str, host: str) -> bool:
+    # The scheme is not compared: behind a proxy that ends TLS the page is https and this server is not.
+    return urlsplit(origin).netloc.lower() == host.lower() if "//" in origin else False

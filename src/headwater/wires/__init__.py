@@ -1,0 +1,1 @@
+"""The dialects in which logs are asked for and told: pure, no I/O."""

@@ -1,0 +1,1 @@
+"""Headwater's own dialect: its events as they are, one SSE frame an entry."""

@@ -1,0 +1,64 @@
+"""Request bodies as the native routes take them: bytes → Prompt."""
+
+from typing import Any, cast
+
+import msgspec
+
+from headwater.errors import InvalidPrompt, RequestError
+from headwater.prompt import Message, Parameters, Prompt, check
+
+# Said by clients, but not part of what is asked: two requests that differ only here have the same answer.
+_ASIDE = frozenset({"stream", "stream_options", "user", "metadata", "conversation_id", "id"})
+_PARAMETERS = frozenset(Parameters.__struct_fields__)
+_MESSAGE = frozenset(Message.__struct_fields__)
+
+
+def chat(body: bytes) -> Prompt:
+    """`{"messages": [{"role", "content"}], "model"?, "temperature"?, …}` → a chat prompt.
+
+    Fields that are not known here go into `extra`. Raises `RequestError` for what is not a JSON object and
+    `InvalidPrompt`, naming the place, for one that is not a prompt.
+    """
+    fields = _object(body)
+    messages = fields.pop("messages", None)
+    if not isinstance(messages, list):
+        raise InvalidPrompt('messages is missing: send {"messages": [{"role": "user", "content": "Hi"}]}')
+    return _prompt("chat", [_known(message) for message in cast("list[Any]", messages)], fields)
+
+
+def completion(body: bytes) -> Prompt:
+    """`{"message": …}` or `{"prompt": …}` → a completion prompt. Raises as `chat` does."""
+    fields = _object(body)
+    text = fields.pop("prompt", None)
+    text = fields.pop("message", text)
+    if not isinstance(text, str) or not text:
+        raise InvalidPrompt('message is missing: send {"message": "Once upon a time"}')
+    return _prompt("completion", [{"role": "user", "content": text}], fields)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError(f"the body is not a JSON object: {error}") from error
+
+
+def _known(message: Any) -> Any:
+    """A message without what providers and clients attach to it, ids above all: it would keep equal chats apart."""
+    if not isinstance(message, dict):
+        return message
+    fields = cast("dict[str, Any]", message)
+    return {name: value for name, value in fields.items() if name in _MESSAGE}
+
+
+def _prompt(kind: str, messages: list[Any], fields: dict[str, Any]) -> Prompt:
+    parameters = {name: fields.pop(name) for name in list(fields) if name in _PARAMETERS}
+    if isinstance(parameters.get("stop"), str):
+        parameters["stop"] = [parameters["stop"]]
+    model = fields.pop("model", None) or ""
+    extra = {name: value for name, value in fields.items() if name not in _ASIDE}
+    asked = {"kind": kind, "model": model, "messages": messages, "parameters": parameters, "extra": extra}
+    try:
+        return check(msgspec.convert(asked, Prompt))
+    except msgspec.ValidationError as error:
+        raise InvalidPrompt(str(error)) from error

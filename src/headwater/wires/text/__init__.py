@@ -1,0 +1,1 @@
+"""Bare text: the tokens and nothing else."""
