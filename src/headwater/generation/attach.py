@@ -105,9 +105,7 @@ class Attacher:
         return Claim(mine, won=True, lease=lease), fwd
 
     def _name(self, offer: Offer, prompt: Prompt, principal: Principal, salt: str = "") -> str:
-        return fingerprint(
-            prompt, tenant=principal.tenant, upstream=offer.upstream, secret=self._secret, salt=salt
-        )
+        return fingerprint(prompt, tenant=principal.tenant, upstream=offer.upstream, secret=self._secret, salt=salt)
 
     async def _generate(self, offer: Offer, prompt: Prompt, lease: Lease) -> None:
         async with self.logs.write(lease) as writer:

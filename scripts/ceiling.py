@@ -1,0 +1,41 @@
+"""Refuse files that outgrow one noun and functions that outgrow one idea: an average would hide the worst of them."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+FILE, FUNCTION, PARAMETERS = 400, 60, 6
+BANNED = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "service", "base"}
+
+
+def complaints(path: Path) -> list[str]:
+    """What is too large or misnamed in one file."""
+    text = path.read_text()
+    said = [f"{path}: {text.count(chr(10))} lines (ceiling {FILE})"] if text.count("\n") > FILE else []
+    if path.stem in BANNED:
+        said.append(f"{path}: name it after the idea it holds")
+    if path.suffix != ".py":
+        return said
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            named = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            parameters = [arg for arg in named if arg.arg not in ("self", "cls")]
+            if lines > FUNCTION:
+                said.append(f"{path}:{node.lineno} {node.name}: {lines} lines (ceiling {FUNCTION})")
+            if len(parameters) > PARAMETERS and not path.is_relative_to("tests"):
+                said.append(f"{path}:{node.lineno} {node.name}: {len(parameters)} parameters (ceiling {PARAMETERS})")
+    return said
+
+
+tracked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True, check=True)  # noqa: S607
+files = [Path(name) for name in tracked.stdout.splitlines()]
+found = [
+    line
+    for path in files
+    if path.suffix in (".py", ".ts", ".tsx", ".css", ".lua") and path.is_file()
+    for line in complaints(path)
+]
+print("\n".join(found) or f"sizes: {len(files)} files under the ceilings")  # noqa: T201
+sys.exit(bool(found))

@@ -1,0 +1,1 @@
+"""The command line: `headwater serve`, `headwater ask`."""

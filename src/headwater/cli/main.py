@@ -1,0 +1,30 @@
+"""The `headwater` command."""
+
+import typer
+
+from headwater.cli.ask import ask
+from headwater.cli.serve import serve
+from headwater.version import VERSION
+
+app = typer.Typer(
+    name="headwater",
+    help="Streams LLM answers from any LangChain model, caches them, and never loses one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(serve)
+app.command()(ask)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"headwater {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Say it and exit."),
+) -> None:
+    """Streams LLM answers from any LangChain model, caches them, and never loses one."""

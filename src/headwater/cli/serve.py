@@ -1,0 +1,111 @@
+"""`headwater serve`: the page and the API on one address."""
+
+import logging
+import socket
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+from headwater.errors import HeadwaterError
+
+SHUTDOWN = 10
+"""Seconds in which open responses may end once their logs have."""
+
+
+def serve(
+    model: str = typer.Option(None, help="LangChain name (openai:gpt-4o-mini), local, or echo."),
+    store: str = typer.Option(None, help="memory: or sqlite:///path."),
+    host: str = typer.Option(None, help="Address to listen on [127.0.0.1]."),
+    port: int = typer.Option(None, help="Port to listen on [8000]; 0 takes a free one."),
+    cache_ttl: float = typer.Option(None, help="Seconds an answer may be replayed [3600]; 0 turns the cache off."),
+    setting: list[str] = typer.Option([], "--set", metavar="NAME=VALUE", help="Any other HEADWATER_… setting."),
+) -> None:
+    """Serve the chat page and the API. Every option is also a setting: HEADWATER_MODEL, HEADWATER_PORT, …"""
+    given = {"model": model, "store": store, "host": host, "port": port, "cache_ttl": cache_ttl}
+    console = Console(stderr=True)
+    try:
+        _run(console, {name: value for name, value in given.items() if value is not None} | dict(map(_pair, setting)))
+    except HeadwaterError as error:
+        console.print(f"[red]headwater cannot start:[/red] {error}", highlight=False)
+        raise typer.Exit(2) from error
+
+
+def _pair(written: str) -> tuple[str, str]:
+    name, equals, value = written.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"--set {written}: write it as NAME=VALUE, e.g. --set lease=30")
+    return name.lower().removeprefix("headwater_"), value
+
+
+def _run(console: Console, given: dict[str, Any]) -> None:
+    # Here and not at the top, so that `headwater --help` does not wait half a second for a web framework.
+    import uvicorn
+    from pydantic import ValidationError
+
+    from headwater.settings import Settings
+    from headwater.wiring import Server, server
+
+    class Draining(uvicorn.Server):
+        """Ends the answers before the connections: their readers are told why, and the responses end by themselves."""
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            await built.attacher.aclose()
+            await super().shutdown(sockets)
+
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        for fault in error.errors():
+            console.print(f"[red]setting {'.'.join(map(str, fault['loc']))}:[/red] {fault['msg']}", highlight=False)
+        raise typer.Exit(2) from error
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    for chatty in ("httpx", "httpx2", "openai"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    built: Server = server(settings)
+    if built.choice.model == "local":
+        _fetch(console, settings.data_dir)
+    listening = _bind(console, settings.host, settings.port)
+    _announce(console, built, listening.getsockname()[1])
+    config = uvicorn.Config(
+        built.app, log_level="warning", ws="none", timeout_graceful_shutdown=SHUTDOWN, server_header=False
+    )
+    Draining(config).run([listening])
+
+
+def _bind(console: Console, host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named because asyncio turns Nagle's algorithm off only where it sees TCP; with it on, a token can
+    # wait 40 ms for the acknowledgement of the one before.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        return listening
+    except OSError as error:
+        listening.close()
+        console.print(f"[red]cannot listen on {host}:{port}:[/red] {error.strerror}. Try --port 8001.", highlight=False)
+        raise typer.Exit(1) from error
+
+
+def _fetch(console: Console, data_dir: Any) -> None:
+    """Bring the demo model's weights here with a bar to watch; without them the server still starts and says so."""
+    from headwater.models import weights
+
+    if weights.locate(data_dir) is not None:
+        return
+    console.print("Fetching the demo model, once (93 MB). Set OPENAI_API_KEY or HEADWATER_MODEL for another model.")
+    with Progress("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task("SmolLM2-135M")
+        weights.fetch(data_dir, lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def _announce(console: Console, built: Any, port: int) -> None:
+    host = built.settings.host
+    shown = f"[{host}]" if ":" in host else host
+    console.print(f"[bold]Headwater[/bold]  http://{shown}:{port}", highlight=False)
+    console.print(f"  model  {built.choice.model}", highlight=False)
+    console.print(f"  store  {built.settings.store or built.settings.data_dir / 'logs.sqlite'}", highlight=False)
+    if built.choice.notice:
+        console.print(f"  [yellow]{built.choice.notice}[/yellow]", highlight=False)

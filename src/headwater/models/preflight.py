@@ -1,0 +1,49 @@
+"""Whether the embedded model can run on this computer; decided before anything of it, or of LangChain, is imported."""
+
+import importlib
+import importlib.util
+import os
+import platform
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+
+def preflight() -> str | None:
+    """Why the embedded model cannot run on this computer, in plain words; None when it can.
+
+    Imports the compiled library, but only where its instructions are known to exist: an illegal instruction would end
+    the process, and no `except` catches it.
+    """
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text(errors="replace") if sys.platform == "linux" and cpuinfo.exists() else ""
+    reason = unfit(platform.machine(), flags, str(sysconfig.get_config_var("SOABI")))
+    if reason:
+        return reason
+    if importlib.util.find_spec("xllamacpp") is None:
+        return "the package xllamacpp is not installed (pip install 'headwater[local]')"
+    try:
+        library()
+    except ImportError as failure:
+        if "libgomp" in str(failure):
+            return "the system library libgomp.so.1 is missing (on Debian and Ubuntu: apt-get install libgomp1)"
+        return f"the package xllamacpp cannot be loaded: {failure}"
+    return None
+
+
+def unfit(machine: str, cpuinfo: str, soabi: str) -> str | None:
+    """The part of `preflight` that decides: the machine, the text of /proc/cpuinfo ("" if none), the Python's ABI."""
+    if "musl" in soabi:
+        return "llama.cpp is not built for musl (Alpine Linux); use an image with glibc, such as one of Debian"
+    if machine.lower() in ("x86_64", "amd64") and cpuinfo and "avx2" not in cpuinfo.split():
+        return "this processor, or the virtual machine around it, lacks the AVX2 instructions that llama.cpp needs"
+    return None
+
+
+def library() -> Any:
+    """The compiled library. Raises `ImportError`; call it only where `preflight` found nothing."""
+    # Threads that spin while they wait make it ten times slower on busy cores. The C library reads the variable once,
+    # when it is loaded, and offers no other way: the one place outside `settings` that touches the environment.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    return importlib.import_module("xllamacpp")

@@ -1,0 +1,103 @@
+"""Models that need no provider: one that plays a script, one that echoes, one that ticks."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Sequence
+from enum import Enum
+
+from headwater.errors import ModelError
+from headwater.events import Event, Finish, TextDelta, Usage
+from headwater.prompt import Prompt, text_of
+
+
+class Silence(Enum):
+    """The step at which a script says nothing more, until it is closed."""
+
+    FOREVER = "forever"
+
+
+SILENCE = Silence.FOREVER
+
+Step = Event | Sequence[Event] | float | asyncio.Event | ModelError | Silence
+"""An event or a batch to yield, seconds to pause, a gate to wait for, an error to raise, or `SILENCE`."""
+
+
+class Scripted:
+    """Plays the same steps for every prompt; for tests and demonstrations.
+
+    It adds nothing of its own: a script without a `Finish` is a provider that hangs up in mid-answer.
+    """
+
+    def __init__(self, steps: Sequence[Step], name: str = "scripted") -> None:
+        self.name = name
+        self.prompts: list[Prompt] = []
+        """What it was asked, oldest first."""
+        self.running = 0
+        """Answers begun and neither ended nor closed."""
+        self._steps = tuple(steps)
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
+        """Play the script. Raises the `ModelError` that it contains."""
+        self.prompts.append(prompt)
+        self.running += 1
+        try:
+            for step in self._steps:
+                match step:
+                    case float() | int():
+                        await asyncio.sleep(step)
+                    case asyncio.Event():
+                        await step.wait()
+                    case ModelError():
+                        raise step
+                    case Silence():
+                        await asyncio.Event().wait()
+                    case Sequence():
+                        yield step
+                    case _:
+                        yield [step]
+        finally:
+            self.running -= 1
+
+
+class Echo:
+    """The model of last resort, when nothing else can run: it says what it is and repeats the last user message.
+
+    `pace` is the pause before each word, in seconds. Usage counts words, which is what it has in place of tokens.
+    """
+
+    def __init__(self, pace: float = 0.02, name: str = "echo") -> None:
+        self.name = name
+        self._pace = pace
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
+        """Answer word by word; never fails."""
+        said = next((text_of(message) for message in reversed(prompt.messages) if message.role == "user"), "")
+        words = _words(f"This is the echo model; it can only repeat what it is told. You said: {said or 'nothing.'}")
+        for word in words:
+            await asyncio.sleep(self._pace)
+            yield [TextDelta(word)]
+        asked = sum(len(_words(text_of(message))) for message in prompt.messages)
+        yield [Finish("stop", Usage(input_tokens=asked, output_tokens=len(words)))]
+
+
+class Clock:
+    """Ticks five times in a second, whatever it is asked; ticks that arrive together betray a proxy that buffers.
+
+    `interval` is the pause before each tick, in seconds.
+    """
+
+    def __init__(self, interval: float = 0.2, name: str = "clock") -> None:
+        self.name = name
+        self._interval = interval
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
+        """Tick; never fails."""
+        for tick in range(1, 6):
+            await asyncio.sleep(self._interval)
+            yield [TextDelta(f"tick {tick}\n")]
+        yield [Finish("stop")]
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text, each with the white space after it, so that joined they are the text again."""
+    return re.findall(r"\s*\S+\s*", text)

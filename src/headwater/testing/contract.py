@@ -1,0 +1,38 @@
+"""The contract of `headwater.log.store`, as tests that run over any store.
+
+To hold your own store to it, subclass `StoreContract` in a test module and give it a `harness`:
+
+    class TestMine(StoreContract):
+        @pytest.fixture
+        async def harness(self, limits):
+            clock = Clock()
+            store, peer = MyStore(limits, clock), MyStore(limits, clock)
+            yield Harness(store, peer, clock)
+            await peer.aclose()
+            await store.aclose()
+
+The tests are async functions for pytest-asyncio in auto mode, and need Hypothesis. Some wait for a lease of 0.4 s to
+lapse, the others for nothing: the suite takes a few seconds.
+"""
+
+import pytest
+
+from headwater.log.store import Limits
+from headwater.testing.contract_appends import Appends
+from headwater.testing.contract_expiry import Expiry
+from headwater.testing.contract_harness import LIMITS, QUICK, Clock, Harness
+from headwater.testing.contract_leases import Leases
+from headwater.testing.contract_names import Names
+from headwater.testing.contract_reads import Reads
+from headwater.testing.contract_stops import Stops
+
+__all__ = ["LIMITS", "QUICK", "Clock", "Harness", "StoreContract"]
+
+
+class StoreContract(Appends, Reads, Leases, Names, Expiry, Stops):
+    """Every clause of the store contract; a subclass gives the fixture `harness`."""
+
+    @pytest.fixture
+    def limits(self, request: pytest.FixtureRequest) -> Limits:
+        """What to make the store with: a short lease for the tests that wait for one to lapse."""
+        return getattr(request, "param", LIMITS)

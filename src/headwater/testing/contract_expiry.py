@@ -1,0 +1,94 @@
+"""Clause 7: everything expires, in order: the name, then the log, then the memory of its id; and what is deleted."""
+
+import pytest
+
+from headwater.errors import Expired, Fenced, NoSuchLog
+from headwater.testing.contract_harness import ALICE, BOB, LIMITS, TTL, WHOLE, Harness, entries, entry, run
+
+SOON = 2.0
+"""Seconds after a moment at which the store must have noticed it."""
+
+
+class Expiry:
+    async def test_the_name_goes_first(self, harness: Harness) -> None:
+        """A name is free when its TTL is over; the log can still be read by its id for a while."""
+        log = await harness.sealed("a", name="name")
+        harness.clock.now += TTL - SOON
+        assert await harness.peer.find("name", BOB) is not None
+        harness.clock.now += 2 * SOON
+        assert await harness.peer.find("name", BOB) is None
+        assert len(await entries(harness.store, log)) == 2
+        assert (await harness.store.claim("name", "next", BOB, ttl=TTL)).won
+
+    async def test_then_the_log(self, harness: Harness) -> None:
+        """A log past its grace is expired to everyone, its writer included, and nothing of it comes back."""
+        lease = await harness.opened("a", name="name")
+        await harness.store.seal([entry(2, WHOLE)], lease)
+        harness.clock.now += TTL + LIMITS.grace - SOON
+        assert len(await entries(harness.peer, lease.log)) == 2
+        harness.clock.now += 2 * SOON
+        await self._is_gone(harness, lease.log)
+        with pytest.raises(Expired):
+            await harness.store.append(run("b", begin=3), lease)
+        with pytest.raises(Expired):
+            await harness.store.seal([entry(2, WHOLE)], lease)
+        await self._is_gone(harness, lease.log)
+
+    async def test_then_its_id(self, harness: Harness) -> None:
+        """A tombstone says for a day that a log was, then it is as if it had never been."""
+        log = await harness.sealed("a")
+        harness.clock.now += TTL + LIMITS.grace + SOON
+        await self._is_gone(harness, log)
+        harness.clock.now += LIMITS.tombstone - 2 * SOON
+        await self._is_gone(harness, log)
+        harness.clock.now += 2 * SOON
+        with pytest.raises(NoSuchLog):
+            await harness.peer.describe(log)
+
+    async def test_a_live_log_does_not_expire(self, harness: Harness) -> None:
+        """A log that is written longer than any TTL stays; its time starts with its ending."""
+        lease = await harness.opened("a", ttl=1.0)
+        harness.clock.now += LIMITS.grace * 2
+        await harness.store.append(run("b", begin=2), lease)
+        await harness.store.seal([entry(3, WHOLE)], lease)
+        assert len(await entries(harness.peer, lease.log)) == 3
+
+    async def test_forgetting(self, harness: Harness) -> None:
+        """A log that is deleted is gone for every process at once, and its name is free."""
+        log = await harness.sealed("a", name="name")
+        await harness.store.forget(log)
+        await self._is_gone(harness, log)
+        assert await harness.peer.find("name", BOB) is None
+        with pytest.raises(Expired):
+            await harness.peer.forget(log)
+        with pytest.raises(NoSuchLog):
+            await harness.peer.forget(harness.new())
+
+    async def test_forgetting_a_live_log(self, harness: Harness) -> None:
+        """The writer of a log that is deleted meanwhile is fenced off, and its claim is void."""
+        claim = await harness.store.claim("name", "log", ALICE, ttl=TTL)
+        assert claim.lease is not None
+        await harness.peer.forget("log")
+        with pytest.raises((Fenced, Expired)):
+            await harness.store.append(run("a"), claim.lease)
+        with pytest.raises((Fenced, Expired)):
+            await harness.store.seal([entry(1, WHOLE)], claim.lease)
+        assert await harness.store.find("name", ALICE) is None
+
+    async def test_forgetting_leaves_the_newer_log_its_name(self, harness: Harness) -> None:
+        """To delete a log that lost its name does not take the name from its successor."""
+        old = await harness.sealed("old", name="name")
+        new = await harness.sealed("new", name="name")
+        await harness.store.forget(old)
+        found = await harness.peer.find("name", BOB)
+        assert found is not None
+        assert found.log == new
+
+    async def _is_gone(self, harness: Harness, log: str) -> None:
+        for store in (harness.store, harness.peer):
+            with pytest.raises(Expired):
+                await entries(store, log)
+            with pytest.raises(Expired):
+                await store.describe(log)
+            with pytest.raises(Expired):
+                await store.stop(log, ALICE.subject)

@@ -1,0 +1,135 @@
+"""What the contract suite needs of a store under test, and the few words its tests are written in."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import pytest
+
+from headwater.events import Ending, Entry, Event, Finish, TextDelta, record
+from headwater.log.store import Lease, Limits, Store
+from headwater.offsets import ORIGIN, Offset
+from headwater.principal import Principal
+
+LIMITS = Limits(lease=5.0, heartbeat=1.0, entries=1200, bytes=512 * 1024)
+"""Bounds that a test can reach, and a lease that lapses for no test, however busy the machine is."""
+
+QUICK = Limits(lease=0.4, heartbeat=0.1, entries=1200, bytes=512 * 1024)
+"""A lease that a test can wait for."""
+
+lapses = pytest.mark.parametrize("limits", [QUICK], indirect=True, ids=["quick"])
+"""Marks a test for which a lease lapses."""
+
+PATIENCE = 5.0
+"""Seconds after which a test stops waiting for something that should have come."""
+
+TTL = 60.0
+WHOLE = Finish("stop")
+ALICE = Principal("acme", "alice")
+BOB = Principal("acme", "bob")
+
+
+class Clock:
+    """A wall clock that tests set; starts at the real time."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Harness:
+    """A store under test.
+
+    `peer` is a second handle on the same data, opened as another process would, or the same object where that is
+    impossible. Both read the wall time from `clock`, which tests move.
+    """
+
+    store: Store
+    peer: Store
+    clock: Clock
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def new(self, what: str = "log") -> str:
+        """A name nobody has used."""
+        return f"{what}-{next(self._numbers)}"
+
+    async def opened(self, *texts: str, name: str | None = None, ttl: float = TTL) -> Lease:
+        """A new open log that holds these texts."""
+        lease = await self.store.open(self.new(), ALICE, ttl=ttl, name=name)
+        if texts:
+            await self.store.append(run(*texts), lease)
+        return lease
+
+    async def sealed(self, *texts: str, name: str | None = None, ttl: float = TTL, ending: Ending = WHOLE) -> str:
+        """A new log that holds these texts and this ending."""
+        lease = await self.opened(*texts, name=name, ttl=ttl)
+        await self.store.seal([entry(len(texts) + 1, ending)], lease)
+        return lease.log
+
+    async def lost(self, *texts: str, name: str | None = None) -> Lease:
+        """The lease of a new log whose writer fell silent, and which a reader has sealed."""
+        lease = await self.opened(*texts, name=name)
+        await entries(self.store, lease.log)
+        return lease
+
+
+class Seen(NamedTuple):
+    """What a reader got, without what differs from run to run."""
+
+    offset: Offset
+    event: Event
+
+
+def entry(sequence: int, event: Event, epoch: int = 1) -> Entry:
+    """An entry at a place."""
+    return record(Offset(epoch, sequence), sequence / 100, event)
+
+
+def run(*texts: str, begin: int = 1) -> list[Entry]:
+    """Consecutive entries, one for each text."""
+    return [entry(begin + i, TextDelta(text)) for i, text in enumerate(texts)]
+
+
+def seen(stored: Sequence[Entry]) -> list[Seen]:
+    """The part of entries that tests compare."""
+    return [Seen(each.offset, each.event) for each in stored]
+
+
+async def entries(store: Store, log: str, after: Offset = ORIGIN, *, follow: bool = True) -> list[Entry]:
+    """All that a reader gets, to the ending."""
+    async with asyncio.timeout(PATIENCE):
+        return [each async for page in store.read(log, after, follow=follow) for each in page]
+
+
+async def texts(store: Store, log: str) -> list[str]:
+    """The texts stored so far."""
+    return [each.event.text for each in await entries(store, log, follow=False) if isinstance(each.event, TextDelta)]
+
+
+async def reading(store: Store, log: str, after: Offset = ORIGIN) -> "tuple[asyncio.Task[list[Entry]], list[Entry]]":
+    """A reader at work in a task of its own, and the list in which one sees how far it came."""
+    got: list[Entry] = []
+
+    async def read() -> list[Entry]:
+        async with asyncio.timeout(PATIENCE):
+            async for page in store.read(log, after):
+                got.extend(page)
+        return got
+
+    return asyncio.create_task(read()), got
+
+
+async def until(fact: Callable[[], Awaitable[bool]] | Callable[[], bool], patience: float = PATIENCE) -> None:
+    """Wait until something is true; fail when it does not become so."""
+    async with asyncio.timeout(patience):
+        while True:
+            found = fact()
+            if found if isinstance(found, bool) else await found:
+                return
+            await asyncio.sleep(0.005)

@@ -1,0 +1,116 @@
+"""What a name is bound to: claims, finds, and what an ending does to the binding."""
+
+import asyncio
+
+import pytest
+
+from headwater.events import Ending, Error, Finish, Stop
+from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, Harness, entry, run
+
+INADMISSIBLE = [Finish("length"), Finish("content_filter"), Stop("alice"), Error("model", "broke")]
+
+
+class Names:
+    async def test_the_first_claim(self, harness: Harness) -> None:
+        """The first to claim a name wins and may write; the next is told which log to read."""
+        first = await harness.store.claim("name", "log", ALICE, ttl=TTL)
+        assert (first.log, first.won, first.state) == ("log", True, "open")
+        assert first.lease is not None
+        second = await harness.peer.claim("name", "other", BOB, ttl=TTL)
+        assert (second.log, second.won, second.state, second.lease) == ("log", False, "open", None)
+        await harness.store.append(run("a"), first.lease)
+
+    async def test_many_claims_at_once(self, harness: Harness) -> None:
+        """Of fifty claims at once, through two processes, one wins and all learn the same log."""
+        claims = await asyncio.gather(
+            *((harness.store, harness.peer)[i % 2].claim("name", f"log-{i}", ALICE, ttl=TTL) for i in range(50))
+        )
+        assert sum(claim.won for claim in claims) == 1
+        assert len({claim.log for claim in claims}) == 1
+
+    async def test_a_retried_claim(self, harness: Harness) -> None:
+        """A claim that is retried after a lost reply wins again: otherwise nobody would write the log."""
+        for _ in range(2):
+            claim = await harness.store.claim("name", "log", ALICE, ttl=TTL)
+            assert claim.won
+            assert claim.lease is not None
+
+    async def test_a_whole_answer(self, harness: Harness) -> None:
+        """A log that ended with a whole answer is what its name finds, with its age and how long it will last."""
+        claim = await harness.store.claim("name", "log", ALICE, ttl=TTL)
+        assert claim.lease is not None
+        await harness.store.seal([entry(1, WHOLE)], claim.lease)
+        harness.clock.now += 10
+        again = await harness.peer.claim("name", "other", BOB, ttl=TTL)
+        assert (again.log, again.won, again.state) == ("log", False, "finished")
+        assert (round(again.age), round(again.ttl)) == (10, 50)
+
+    @pytest.mark.parametrize("ending", INADMISSIBLE)
+    async def test_a_partial_answer(self, harness: Harness, ending: Ending) -> None:
+        """A truncated, stopped or failed answer is never replayed: its name is free at once."""
+        claim = await harness.store.claim("name", "log", ALICE, ttl=TTL)
+        assert claim.lease is not None
+        await harness.store.seal([entry(1, ending)], claim.lease)
+        assert await harness.peer.find("name", BOB) is None
+        assert (await harness.peer.claim("name", "other", BOB, ttl=TTL)).won
+
+    async def test_newer_than(self, harness: Harness) -> None:
+        """Whoever wants no answer older than some seconds gets a new log, and the name goes with it."""
+        log = await harness.sealed("a", name="name")
+        harness.clock.now += 10
+        found = await harness.store.find("name", BOB, newer_than=11)
+        assert found is not None
+        assert found.log == log
+        assert await harness.store.find("name", BOB, newer_than=9) is None
+        assert (await harness.peer.claim("name", "new", BOB, ttl=TTL, newer_than=9)).won
+        found = await harness.store.find("name", BOB)
+        assert found is not None
+        assert found.log == "new"
+
+    async def test_a_replaced_log_can_still_be_read(self, harness: Harness) -> None:
+        """A log that lost its name to a newer one can still be read by its id."""
+        log = await harness.sealed("a", name="name")
+        harness.clock.now += 10
+        await harness.store.claim("name", "new", BOB, ttl=TTL, newer_than=5)
+        assert (await harness.peer.describe(log)).state == "finished"
+
+    async def test_find_opens_nothing(self, harness: Harness) -> None:
+        """To look for a name that nobody claimed binds it to nothing."""
+        assert await harness.store.find("name", ALICE) is None
+        assert (await harness.peer.claim("name", "log", BOB, ttl=TTL)).won
+
+    async def test_a_log_that_nobody_can_join(self, harness: Harness) -> None:
+        """A log opened past the cache is found by nobody while it lives."""
+        await harness.opened("a", name="name")
+        assert await harness.peer.find("name", BOB) is None
+
+    async def test_it_gets_its_name_with_a_whole_answer(self, harness: Harness) -> None:
+        """A log opened past the cache becomes the cache entry when it ends well, in place of the older one."""
+        await harness.sealed("old", name="name")
+        log = await harness.sealed("new", name="name")
+        found = await harness.peer.find("name", BOB)
+        assert found is not None
+        assert found.log == log
+
+    @pytest.mark.parametrize("ending", INADMISSIBLE)
+    async def test_it_leaves_the_name_alone_otherwise(self, harness: Harness, ending: Ending) -> None:
+        """A log opened past the cache that ends badly leaves the older entry where it was."""
+        old = await harness.sealed("old", name="name")
+        await harness.sealed("new", name="name", ending=ending)
+        found = await harness.peer.find("name", BOB)
+        assert found is not None
+        assert found.log == old
+
+    async def test_no_name_at_all(self, harness: Harness) -> None:
+        """A log without a name is found under none, however well it ends."""
+        log = await harness.sealed("a")
+        assert await harness.peer.find(log, BOB) is None
+
+    async def test_constants(self, harness: Harness) -> None:
+        """A constant is what the first to say it said, for every process, also when all say it at once."""
+        answers = await asyncio.gather(
+            *((harness.store, harness.peer)[i % 2].constant("secret", bytes([i])) for i in range(20))
+        )
+        assert len(set(answers)) == 1
+        assert await harness.peer.constant("secret", b"late") == answers[0]
+        assert await harness.peer.constant("other", b"\x00\xff") == b"\x00\xff"

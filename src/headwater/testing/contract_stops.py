@@ -1,0 +1,112 @@
+"""Clause 10: a stop ends the log when no other subject remains on it, and wakes the writer wherever it runs."""
+
+import asyncio
+
+import pytest
+
+from headwater.errors import NoSuchLog, Sealed
+from headwater.events import Stop
+from headwater.log.store import Lease
+from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, Harness, entries, entry, until
+
+
+class Stops:
+    async def test_the_only_subject(self, harness: Harness) -> None:
+        """A stop by the only subject is asked for at once, and the writer hears of it with its next append."""
+        lease = await harness.opened("a")
+        assert (await harness.store.append([], lease)).stop is None
+        assert await harness.peer.stop(lease.log, "alice")
+        assert (await harness.store.append([], lease)).stop == "alice"
+        assert (await harness.store.describe(lease.log)).state == "open"
+
+    async def test_another_subject_remains(self, harness: Harness) -> None:
+        """A stop detaches its subject while another remains; the last one's stop ends the log."""
+        lease = await self._shared(harness)
+        assert not await harness.store.stop("log", "alice")
+        assert (await harness.store.append([], lease)).stop is None
+        assert await harness.peer.stop("log", "bob")
+        assert (await harness.store.append([], lease)).stop == "bob"
+
+    async def test_a_repeated_stop(self, harness: Harness) -> None:
+        """A stop by somebody who left already ends nothing for those who remain, and changes no answer later."""
+        lease = await self._shared(harness)
+        for _ in range(3):
+            assert not await harness.store.stop("log", "alice")
+        assert await harness.store.stop("log", "bob")
+        assert await harness.store.stop("log", "alice")
+        assert (await harness.store.append([], lease)).stop == "bob"
+
+    async def test_a_find_joins(self, harness: Harness) -> None:
+        """Whoever only found a live log is on it like one who claimed it."""
+        await harness.store.claim("name", "log", ALICE, ttl=TTL)
+        assert await harness.peer.find("name", BOB) is not None
+        assert not await harness.store.stop("log", "alice")
+
+    async def test_a_stranger(self, harness: Harness) -> None:
+        """A stop by a subject that is not on the log does nothing while somebody is."""
+        lease = await harness.opened("a")
+        assert not await harness.store.stop(lease.log, "mallory")
+        assert (await harness.store.append([], lease)).stop is None
+
+    async def test_a_log_that_has_ended(self, harness: Harness) -> None:
+        """A stop that comes after the ending changes nothing and says that the log has ended."""
+        log = await harness.sealed("a")
+        assert await harness.store.stop(log, "alice")
+        assert (await harness.peer.describe(log)).state == "finished"
+
+    async def test_an_unknown_log_is_not_stopped(self, harness: Harness) -> None:
+        """A stop of a log that never was says so."""
+        with pytest.raises(NoSuchLog):
+            await harness.store.stop(harness.new(), "alice")
+
+    async def test_it_wakes_the_writer(self, harness: Harness) -> None:
+        """A stop from this process or another wakes a silent writer in well under a second."""
+        for stopper in (harness.store, harness.peer):
+            lease = await harness.opened()
+            woken = asyncio.Event()
+            cease = harness.store.listen(lease, woken.set)
+            await stopper.stop(lease.log, "alice")
+            await until(woken.is_set, patience=1.0)
+            cease()
+
+    async def test_it_wakes_a_writer_that_listens_late(self, harness: Harness) -> None:
+        """A stop that was asked for before the writer began to listen wakes it all the same."""
+        lease = await harness.opened()
+        await harness.peer.stop(lease.log, "alice")
+        woken = asyncio.Event()
+        cease = harness.store.listen(lease, woken.set)
+        await until(woken.is_set, patience=1.0)
+        cease()
+
+    async def test_nobody_is_woken_for_another_log(self, harness: Harness) -> None:
+        """A stop wakes the writer of its log only, and nobody who ceased to listen."""
+        lease, other, ceased = [await harness.opened() for _ in range(3)]
+        woken: list[str] = []
+        cease = [harness.store.listen(each, lambda log=each.log: woken.append(log)) for each in (lease, other, ceased)]
+        cease.pop()()
+        await harness.peer.stop(ceased.log, "alice")
+        await harness.peer.stop(lease.log, "alice")
+        await until(lambda: lease.log in woken, patience=1.0)
+        assert set(woken) == {lease.log}
+        for each in cease:
+            each()
+
+    async def test_a_stop_that_races_the_ending(self, harness: Harness) -> None:
+        """When a stop races the model's own end, the log has one ending, whichever it is."""
+        for _ in range(10):
+            lease = await harness.opened("a")
+            asked, *sealed = await asyncio.gather(
+                harness.peer.stop(lease.log, "alice"),
+                harness.store.seal([entry(2, WHOLE)], lease),
+                harness.store.seal([entry(2, Stop("alice"))], lease),
+                return_exceptions=True,
+            )
+            assert asked is True
+            assert {type(each) for each in sealed} == {type(None), Sealed}
+            assert len(await entries(harness.peer, lease.log)) == 2
+
+    async def _shared(self, harness: Harness) -> Lease:
+        claim = await harness.store.claim("name", "log", ALICE, ttl=TTL)
+        assert claim.lease is not None
+        await harness.peer.claim("name", "other", BOB, ttl=TTL)
+        return claim.lease

@@ -1,0 +1,230 @@
+"""Settings → parts: the only file that names every backend and every model."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import unquote, urlsplit
+
+from fastapi import APIRouter, FastAPI
+from starlette.requests import Request
+
+from headwater.errors import HeadwaterError
+from headwater.generation.attach import Attacher, Caching
+from headwater.generation.run import Timeouts
+from headwater.log.logs import Logs
+from headwater.log.memory import MemoryStore
+from headwater.log.sqlite import SqliteStore
+from headwater.log.store import Limits, Store
+from headwater.models import local
+from headwater.models.catalogue import Catalogue, Offer
+from headwater.models.langchain import LangChainModel
+from headwater.models.model import Model
+from headwater.models.openai import from_name
+from headwater.models.preflight import preflight
+from headwater.models.scripted import Clock, Echo
+from headwater.principal import ANYONE, Principal
+from headwater.settings import Settings
+from headwater.version import VERSION
+from headwater.web.app import api, create_app
+from headwater.web.origin import LOOPBACK
+from headwater.web.parts import Parts
+from headwater.web.response import Pace
+from headwater.web.routes.chat import CLOCK
+from headwater.web.routes.server import About
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MODEL = "openai:gpt-4o-mini"
+"""What an OpenAI key alone selects: cheap, quick, and served by most compatible servers under some alias."""
+
+Ask = Callable[[Request], "Awaitable[Principal] | Principal"]
+
+
+class Unsupported(HeadwaterError):
+    """A setting names something this version does not have."""
+
+    code = "settings"
+
+
+class Choice(NamedTuple):
+    """Which model answers, and what people must know about it."""
+
+    model: str
+    demo: bool = False
+    notice: str | None = None
+
+
+def choose(settings: Settings) -> Choice:
+    """The model that the settings select: the one named, else OpenAI when there is a key, else the embedded one."""
+    name = settings.model
+    if name is None and (settings.openai_api_key is not None or settings.openai_base_url is not None):
+        name = DEFAULT_MODEL
+    if name == "echo":
+        return Choice("echo", True, "The echo model only repeats what it is told.")
+    if name not in (None, "local"):
+        return Choice(name)
+    unable = preflight()
+    if unable is None:
+        return Choice("local", True, local.NOTICE)
+    return Choice("echo", True, f"The embedded model cannot run here ({unable}), so the echo model answers.")
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that a URL names. Raises `Unsupported`."""
+    limits = Limits(lease=settings.lease, heartbeat=min(5.0, settings.lease / 3))
+    url = settings.store or ""
+    parsed = urlsplit(url)
+    if url == "memory:":
+        return MemoryStore(limits)
+    if not url or parsed.scheme == "sqlite":
+        path = Path(unquote(parsed.path)) if url else settings.data_dir / "logs.sqlite"
+        return SqliteStore(path, limits)
+    raise Unsupported(f"HEADWATER_STORE={url!r} is not a store of this version; use memory: or sqlite:///path")
+
+
+def catalogue(settings: Settings, chosen: str) -> Catalogue:
+    """What may be asked for under these settings."""
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
+
+    def offer(name: str) -> Offer:
+        if name == "echo":
+            return Offer("echo", "echo", True, _ready(Echo()))
+        if name == "local":
+            return Offer("local", local.UPSTREAM, True, lambda: local.build(settings.data_dir))
+        model = from_name(name, api_key=key, base_url=settings.openai_base_url)
+        return Offer(name, settings.openai_base_url or "default", True, _ready(model))
+
+    def more(name: str) -> Offer | None:
+        provider = chosen.partition(":")[0]
+        known = name in settings.allowed_models or ("*" in settings.allowed_models and name.startswith(f"{provider}:"))
+        return offer(name) if known else None
+
+    completion = offer(settings.completion_model) if settings.completion_model else None
+    clock = Offer(CLOCK, CLOCK, False, _ready(Clock()))
+    return Catalogue(offer(chosen), completion, also=[clock], more=more)
+
+
+def attacher(settings: Settings, models: Catalogue, on_finish: Callable[[str], Awaitable[None]] | None) -> Attacher:
+    """The one way in, under these settings."""
+    secret = settings.secret.get_secret_value().encode() if settings.secret else b""
+    timeouts = Timeouts(
+        first_token=settings.first_token_timeout,
+        silence=settings.model_timeout,
+        total=settings.total_timeout,
+        retries=settings.retries,
+    )
+    caching = Caching(ttl=settings.cache_ttl, secret=secret)
+    return Attacher(Logs(open_store(settings)), models, caching=caching, timeouts=timeouts, on_finish=on_finish)
+
+
+class Server(NamedTuple):
+    """A whole server, ready to be run by an ASGI server."""
+
+    app: FastAPI
+    attacher: Attacher
+    choice: Choice
+    settings: Settings
+
+
+def server(settings: Settings) -> Server:
+    """Everything that `headwater serve` runs."""
+    choice = choose(settings)
+    attach = attacher(settings, catalogue(settings, choice.model), None)
+    parts = _parts(settings, attach, lambda _: ANYONE)
+    about = About(VERSION, choice.model, choice.demo, choice.notice)
+    hosts = [*LOOPBACK, settings.host, *settings.hosts]
+    app = create_app(parts, about, lifespan=_lifespan(attach), origins=settings.origins, hosts=hosts)
+    return Server(app, attach, choice, settings)
+
+
+def router(
+    model: "str | Runnable[Any, Any] | Model | None" = None,
+    *,
+    cache_as: str | None = None,
+    store: str | None = None,
+    principal: Ask | None = None,
+    on_finish: Callable[[str], Awaitable[None]] | None = None,
+    **settings: Any,
+) -> APIRouter:
+    """Headwater's routes for your own FastAPI app: `app.include_router(headwater.router(model=…))`.
+
+    `model` is a LangChain name, `local`, `echo`, or any LangChain Runnable or LangGraph graph. A Runnable may have side
+    effects, so its answers are replayed only when you name it, `cache_as="v3"`; change the name when you change it.
+    `principal` tells who asks (default: everybody is one); tenants never share answers. `on_finish` is awaited with
+    the log's id when an answer has ended. Any other setting can be given by its name, e.g. `cache_ttl=60`; the rest is
+    read from the environment. Your app decides who may call the routes from where (`Origin`, `Host`, CORS).
+    """
+    named = model if isinstance(model, str) else None
+    chosen = Settings(
+        **{key: value for key, value in {"model": named, "store": store, **settings}.items() if value is not None}
+    )
+    if model is None or isinstance(model, str):
+        models = catalogue(chosen, choose(chosen).model)
+    else:
+        clock = Offer(CLOCK, CLOCK, False, _ready(Clock()))
+        models = Catalogue(_offer_of(model, cache_as), also=[clock])
+    attach = attacher(chosen, models, on_finish)
+    return api(_parts(chosen, attach, principal or (lambda _: ANYONE)), _lifespan(attach))
+
+
+def _offer_of(model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Offer:
+    """What is on offer when the model is an object of the caller's own; it stays the caller's to close."""
+    if hasattr(model, "stream") and not hasattr(model, "astream"):
+        ours = cast("Model", model)
+        return Offer(ours.name, cache_as or "", cache_as is not None, _ready(ours))
+    runnable = cast("Runnable[Any, Any]", model)
+    name = runnable.get_name()
+    return Offer(
+        name,
+        hashlib.sha256(f"{name}\n{cache_as}".encode()).hexdigest(),
+        cache_as is not None,
+        _ready(LangChainModel(runnable, name)),
+    )
+
+
+def _ready(model: Model) -> Callable[[], Awaitable[Model]]:
+    async def build() -> Model:
+        return model
+
+    return build
+
+
+def _parts(settings: Settings, attach: Attacher, ask: Ask) -> Parts:
+    async def principal(request: Request) -> Principal:
+        told = ask(request)
+        return await told if not isinstance(told, Principal) else told
+
+    return Parts(attach, principal, Pace(heartbeat=settings.heartbeat), settings.max_body)
+
+
+def _lifespan(attach: Attacher) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        # The model is made ready beside the start, so that neither it nor the first request waits for the other.
+        warm = asyncio.create_task(_warm(attach), name="warm")
+        try:
+            yield
+        finally:
+            warm.cancel()
+            await asyncio.gather(warm, return_exceptions=True)
+            await attach.aclose()
+            await attach.logs.store.aclose()
+
+    return lifespan
+
+
+async def _warm(attach: Attacher) -> None:
+    try:
+        model = await attach.catalogue.get(attach.catalogue.chat)
+        prepare = getattr(model, "prepare", None)
+        if prepare is not None:
+            await prepare()
+    except HeadwaterError as error:
+        logger.warning("the model is not ready: %s", error)

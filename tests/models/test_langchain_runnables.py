@@ -1,0 +1,91 @@
+"""Chains, functions and LangGraph graphs as models."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from test_langchain import HELLO, answer, inner, runnable
+from upstream import Upstream
+
+from headwater.errors import ModelError
+from headwater.events import Event, Finish, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, ToolResult, Usage
+from headwater.models.langchain import LangChainModel
+from headwater.prompt import Parameters
+
+
+@pytest.mark.parametrize(("finish", "ending"), [("stop", [Finish("stop")]), ("length", [Finish("length")]), (None, [])])
+async def test_a_chain_that_yields_bare_text_ends_as_the_model_in_it_ended(finish: str | None, ending: list[Event]):
+    from langchain_core.output_parsers import StrOutputParser
+
+    async with Upstream(finish=finish) as upstream:
+        owner, model = await inner(upstream)
+        events = await answer(LangChainModel(model | StrOutputParser(), "chain"))
+        await owner.aclose()
+    assert events == [TextDelta("Hel"), TextDelta("lo"), *ending]
+
+
+async def test_a_model_with_something_bound_to_it_is_still_a_chat_model():
+    async with Upstream() as upstream:
+        owner, model = await inner(upstream)
+        bound = LangChainModel(model.bind(extra_body={"mode": "operator"}), "bound")
+        prompt = msgspec.structs.replace(HELLO, parameters=Parameters(0.3), extra={"mode": "mine", "top_k": 4})
+        events = await answer(bound, prompt)
+        await owner.aclose()
+        assert upstream.requests[0].body.items() >= {"temperature": 0.3, "mode": "operator", "top_k": 4}.items()
+    assert events[-1] == Finish("stop", Usage(3, 2))
+
+
+async def test_a_function_without_a_model_is_finished_when_it_ends():
+    async def says(messages: Any):
+        yield f"You said {messages[-1].content}"
+
+    assert await answer(runnable(says)) == [TextDelta("You said Hello"), Finish("stop")]
+
+
+async def test_chunks_that_never_tell_a_reason_are_not_finished():
+    from langchain_core.messages import AIMessageChunk
+
+    async def says(_: Any):
+        yield AIMessageChunk(content="Hi")
+
+    assert await answer(runnable(says)) == [TextDelta("Hi")]
+
+
+async def test_output_that_is_neither_text_nor_message_is_an_error_that_says_so():
+    async def says(_: Any):
+        yield {"answer": 42}
+
+    with pytest.raises(ModelError, match=r"yielded a dict.*StrOutputParser"):
+        await answer(runnable(says))
+
+
+async def test_a_graph_streams_its_models_its_tools_and_the_last_reason():
+    from langchain_core.messages import ToolMessage
+    from langgraph.graph import START, MessagesState, StateGraph  # pyright: ignore[reportMissingTypeStubs]
+
+    async with Upstream(tokens=["Hm"], tool_calls=[("c1", "look", ["{}"])], finish="tool_calls") as upstream:
+        owner, model = await inner(upstream)
+
+        async def ask(state: MessagesState) -> Any:
+            return {"messages": [await model.ainvoke(state["messages"])]}
+
+        def look(_: MessagesState) -> Any:
+            upstream.tokens, upstream.tool_calls, upstream.finish = ["It ", "rains"], (), "stop"
+            return {"messages": [ToolMessage(content="rain", tool_call_id="c1")]}
+
+        graph: Any = StateGraph(MessagesState)
+        for before, name, node in [(START, "ask", ask), ("ask", "look", look), ("look", "tell", ask)]:
+            graph.add_node(name, node)
+            graph.add_edge(before, name)
+        events = await answer(LangChainModel(graph.compile(), "graph"))
+        await owner.aclose()
+    assert events == [
+        TextDelta("Hm"),
+        ToolCallStart("c1", "look"),
+        ToolCallDelta("c1", "{}"),
+        ToolCallEnd("c1"),
+        ToolResult("c1", "rain"),
+        TextDelta("It "),
+        TextDelta("rains"),
+        Finish("stop", Usage(6, 4)),
+    ]

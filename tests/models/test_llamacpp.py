@@ -1,0 +1,237 @@
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from headwater.errors import ModelError
+from headwater.models.llamacpp import LlamaCppChat
+
+pytestmark = pytest.mark.local_model
+
+LONG = "Tell me everything that you know about the sea, at length."
+# An answer that outlasts every limit below unless it is cancelled.
+ENDLESS: dict[str, Any] = {"max_tokens": 1024, "stop": None, "temperature": 1.5}
+
+
+@pytest.fixture(scope="module")
+def chat(weights_path: Path) -> Iterator[LlamaCppChat]:
+    """Two answers at once; it serves one event loop after another, as every test brings its own."""
+    model = LlamaCppChat(path=weights_path)
+    yield model
+    model.close()
+
+
+@pytest.fixture
+def single(weights_path: Path) -> Iterator[LlamaCppChat]:
+    """One answer at a time, on one thread, so that a long prompt takes seconds on any computer."""
+    model = LlamaCppChat(path=weights_path, n_parallel=1, threads=1)
+    yield model
+    model.close()
+
+
+async def first_text(stream: AsyncIterator[Any]) -> str:
+    async for chunk in stream:
+        if chunk.text:
+            return str(chunk.text)
+    raise AssertionError("no text")
+
+
+async def drain(stream: AsyncIterator[Any]) -> None:
+    async for _ in stream:
+        pass
+
+
+async def test_an_answer_arrives_in_pieces_and_ends_with_its_reason_and_usage(chat: LlamaCppChat):
+    chunks = [chunk async for chunk in chat.astream("What is the capital of France?", max_tokens=24)]
+    assert len([chunk for chunk in chunks if chunk.text]) > 3
+    last = chunks[-1]
+    assert last.response_metadata["finish_reason"] in ("stop", "length")
+    assert last.response_metadata["model_name"] == "SmolLM2-135M-Instruct.Q4_1"
+    assert last.usage_metadata is not None
+    assert last.usage_metadata["input_tokens"] > 20
+    assert 0 < last.usage_metadata["output_tokens"] <= 24
+    assert not any("fitted" in chunk.response_metadata for chunk in chunks)
+
+
+async def test_the_first_piece_arrives_long_before_the_last(chat: LlamaCppChat):
+    times = [time.monotonic() async for chunk in chat.astream(LONG, max_tokens=48) if chunk.text]
+    assert len(set(times)) > 10
+
+
+async def test_the_limit_of_tokens_ends_the_answer_with_length(chat: LlamaCppChat):
+    message = await chat.ainvoke(LONG, max_tokens=3)
+    assert message.response_metadata["finish_reason"] == "length"
+    assert message.usage_metadata is not None
+    assert message.usage_metadata["output_tokens"] == 3
+
+
+async def test_the_same_seed_gives_the_same_answer_and_a_stop_word_ends_it(chat: LlamaCppChat):
+    asked: dict[str, Any] = {"max_tokens": 12, "seed": 7, "temperature": 1.2, "top_p": 0.95}
+    once = await chat.ainvoke(LONG, **asked)
+    again = await chat.ainvoke(LONG, **asked)
+    assert once.text == again.text
+    word = str(once.text).split()[2]
+    cut = await chat.ainvoke(LONG, stop=[word], **asked)
+    assert word not in str(cut.text)
+    assert cut.response_metadata["finish_reason"] == "stop"
+
+
+def test_it_can_be_asked_without_an_event_loop(chat: LlamaCppChat):
+    message = chat.invoke("Hello", max_tokens=4)
+    assert message.text
+    assert message.response_metadata["finish_reason"] in ("stop", "length")
+
+
+async def test_two_answers_are_given_at_once(chat: LlamaCppChat):
+    async def times() -> list[float]:
+        return [time.monotonic() async for _ in chat.astream(LONG, max_tokens=48, temperature=1.0)]
+
+    one, other = await asyncio.gather(times(), times())
+    assert max(one[0], other[0]) < min(one[-1], other[-1])
+
+
+async def test_closing_an_answer_is_instant_and_frees_its_place_within_a_second(single: LlamaCppChat):
+    await single.prepare()
+    async with aclosing(cast("Any", single.astream(LONG, **ENDLESS))) as stream:
+        await first_text(stream)
+        began = time.monotonic()
+    assert time.monotonic() - began < 0.2
+    async with asyncio.timeout(3), aclosing(cast("Any", single.astream("Hello"))) as stream:
+        await first_text(stream)
+
+
+async def test_a_prompt_that_is_still_being_read_is_cancelled_within_a_second_too(single: LlamaCppChat):
+    await single.prepare()
+    reading = asyncio.ensure_future(first_text(single.astream("sea and land " * 500, max_tokens=16)))
+    await asyncio.wait([reading], timeout=0.3)  # of the seconds it takes to read; nothing tells that it began
+    assert not reading.done()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    async with asyncio.timeout(4), aclosing(cast("Any", single.astream("Hello"))) as stream:
+        await first_text(stream)
+
+
+async def test_a_request_that_waits_its_turn_is_cancelled_at_once(single: LlamaCppChat):
+    async with aclosing(cast("Any", single.astream(LONG, **ENDLESS))) as stream:
+        await first_text(stream)
+        waiting = asyncio.ensure_future(first_text(single.astream("Hello")))
+        await first_text(stream)
+        assert not waiting.done()
+        began = time.monotonic()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert time.monotonic() - began < 0.2
+        assert await first_text(stream)
+
+
+@pytest.mark.timeout(240)
+async def test_a_long_chat_is_fitted_to_the_context_and_says_so_first(chat: LlamaCppChat):
+    turns = [
+        ("human" if n % 2 == 0 else "ai", f"{n}: the sea is wide and blue, e\u0301t\u00e9 \U0001f30a. " * 9)
+        for n in range(41)
+    ]
+    chunks = [chunk async for chunk in chat.astream(turns, max_tokens=16)]
+    fitted = chunks[0].response_metadata["fitted"]
+    assert fitted["context"] == 2048
+    assert fitted["dropped"] > 0
+    assert fitted["dropped"] + fitted["kept"] == len(turns)
+    usage = chunks[-1].usage_metadata
+    assert usage is not None
+    assert usage["total_tokens"] <= 2048
+    assert 2048 - 16 - 500 < usage["input_tokens"] <= 2048 - 16  # maximal: one exchange more would not have fitted
+
+
+async def test_a_single_message_that_is_too_long_is_refused_as_such(chat: LlamaCppChat):
+    with pytest.raises(ModelError) as failure:
+        await chat.ainvoke("sea " * 3000)
+    assert (failure.value.code, failure.value.status) == ("context_length", 413)
+
+
+async def test_what_it_cannot_read_is_refused(chat: LlamaCppChat):
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    with pytest.raises(ModelError, match="text only"):
+        await chat.ainvoke([("human", [picture])])
+    with pytest.raises(ModelError, match="no message"):
+        await chat.ainvoke([])
+
+
+async def test_a_value_that_the_library_refuses_is_a_model_error(chat: LlamaCppChat):
+    with pytest.raises(ModelError) as failure:
+        await chat.ainvoke("Hello", seed=cast("Any", "seven"))
+    assert failure.value.code == "provider_error"
+
+
+async def test_closing_the_model_ends_the_answers_under_way_and_refuses_new_ones(weights_path: Path):
+    model = LlamaCppChat(path=weights_path, n_parallel=1)
+    running, waiting = model.astream(LONG, **ENDLESS), model.astream("Hello")
+    await first_text(running)
+    queued = asyncio.ensure_future(first_text(waiting))
+    await first_text(running)
+    async with asyncio.timeout(5):
+        await asyncio.to_thread(model.close)
+        with pytest.raises(ModelError):
+            await queued
+        with pytest.raises(ModelError):
+            await drain(running)
+        with pytest.raises(ModelError, match="closed"):
+            await model.ainvoke("Hello")
+
+
+async def test_a_file_that_is_no_model_is_a_model_error(tmp_path: Path):
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF" + bytes(100))
+    model = LlamaCppChat(path=tmp_path / "bad.gguf")
+    with pytest.raises(ModelError, match=r"bad\.gguf could not be loaded"):
+        await model.prepare()
+    model.close()
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads /proc")
+def test_loading_opens_no_port_and_leaves_no_file(weights_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path) if len(str(tmp_path)) < 70 else None)
+    before = listening_here()
+    model = LlamaCppChat(path=weights_path, n_parallel=1, n_ctx=256)
+    model.load()
+    assert listening_here() == before
+    assert list(tmp_path.iterdir()) == []
+    model.close()
+
+
+def listening_here() -> set[str]:
+    """The inodes of this process's listening TCP sockets."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    listening = {f"socket:[{row[9]}]" for row in rows if row[3] == "0A"}
+    own: set[str] = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            own.add(os.readlink(descriptor))
+        except OSError:
+            continue
+    return listening & own
+
+
+def test_the_embedded_model_can_run_here():
+    assert preflight.preflight() is None
+    assert os.environ["OMP_WAIT_POLICY"] == "passive"
+
+
+@pytest.mark.parametrize(
+    ("machine", "cpuinfo", "soabi", "reason"),
+    [
+        ("x86_64", "flags : fpu sse2 avx avx2 bmi2", "cpython-311-x86_64-linux-gnu", None),
+        ("x86_64", "flags : fpu sse2 avx", "cpython-311-x86_64-linux-gnu", "AVX2"),
+        ("aarch64", "Features : fp asimd", "cpython-311-aarch64-linux-gnu", None),
+        ("arm64", "", "cpython-311-darwin", None),
+        ("x86_64", "flags : avx2", "cpython-311-x86_64-linux-musl", "musl"),
+    ],
+)
+def test_a_computer_that_cannot_run_it_is_told_why(machine: str, cpuinfo: str, soabi: str, reason: str | None):
+    told = preflight.unfit(machine, cpuinfo, soabi)
+    assert told is None if reason is None else reason in str(told)

@@ -1,0 +1,158 @@
+"""A real Headwater server on a loopback socket, in this event loop, and what a client reads from it."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import httpx
+import uvicorn
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from headwater.generation.attach import Attacher, Caching
+from headwater.generation.run import Timeouts
+from headwater.log.logs import Logs
+from headwater.log.memory import MemoryStore
+from headwater.log.store import Store
+from headwater.models.catalogue import Catalogue, Offer
+from headwater.models.model import Model
+from headwater.models.scripted import Clock
+from headwater.principal import ANYONE, Principal
+from headwater.web.app import create_app
+from headwater.web.parts import Parts
+from headwater.web.response import Pace
+from headwater.web.routes.server import About
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp) -> AsyncGenerator[httpx.AsyncClient, None]:
+    """Serve the app on a free loopback port with uvicorn, and give a client of it."""
+    # The protocol is named because asyncio turns Nagle's algorithm off only where it sees TCP.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
+        listening.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=2)
+        server = uvicorn.Server(config)
+        # Signals belong to the test runner.
+        task = asyncio.create_task(server._serve([listening]))  # pyright: ignore[reportPrivateUsage]
+        while not server.started:
+            await asyncio.sleep(0)
+            if task.done():
+                await task
+        host, port = listening.getsockname()
+        async with httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=20) as client:
+            try:
+                yield client
+            finally:
+                await client.aclose()
+                server.should_exit = True
+                await task
+
+
+class Frame(dict[str, Any]):
+    """The JSON of one SSE frame; its id beside it."""
+
+    id: str | None = None
+
+
+async def frames(response: httpx.Response) -> AsyncIterator[Frame]:
+    """The frames of a streaming response, as they arrive; comments are passed over."""
+    rest = b""
+    async for piece in response.aiter_raw():
+        rest += piece
+        *whole, rest = rest.split(b"\n\n")
+        for block in whole:
+            frame = parse_frame(block)
+            if frame is not None:
+                yield frame
+    assert not rest.strip(b":\n"), f"half a frame at the end: {rest!r}"
+
+
+def parse_frame(block: bytes) -> Frame | None:
+    """One block of SSE lines, strictly as we promise to write them."""
+    frame: Frame | None = None
+    id: str | None = None
+    for line in block.decode("ascii").split("\n"):
+        if line.startswith("data: "):
+            assert frame is None, "more than one data line"
+            frame = Frame(json.loads(line[6:]))
+        elif line.startswith("id: "):
+            id = line[4:]
+        else:
+            assert line.startswith((":", "retry: ")), line
+    if frame is not None:
+        frame.id = id
+    return frame
+
+
+def parse(body: bytes) -> list[Frame]:
+    """All frames of a whole body."""
+    return [frame for block in body.split(b"\n\n") if block and (frame := parse_frame(block)) is not None]
+
+
+def text_of(all_frames: list[Frame]) -> str:
+    """The answer that a client would show."""
+    return "".join(frame["text"] for frame in all_frames if frame["type"] == "text-delta")
+
+
+async def post_chat(client: httpx.AsyncClient, question: str = "Hi", **headers: str) -> httpx.Response:
+    """Ask one question and read the whole answer."""
+    return await client.post("/api/stream/completion/chat", json=chat(question), headers=headers)
+
+
+def chat(question: str = "Hi", **fields: Any) -> dict[str, Any]:
+    """A chat of one question."""
+    return {"messages": [{"role": "user", "content": question}], **fields}
+
+
+class Headwater(NamedTuple):
+    """A running server: its client, and the parts that a test may look at."""
+
+    client: httpx.AsyncClient
+    attacher: Attacher
+    store: Store
+
+
+@asynccontextmanager
+async def headwater(
+    model: Model,
+    store: Store | None = None,
+    *,
+    caching: Caching | None = None,
+    timeouts: Timeouts | None = None,
+    pace: Pace | None = None,
+    who: Callable[[Request], Principal] = lambda _: ANYONE,
+) -> AsyncGenerator[Headwater, None]:
+    """Serve a model the way `headwater serve` does; afterwards every producer must have ended."""
+    store = store or MemoryStore()
+
+    async def build() -> Model:
+        return model
+
+    async def clock() -> Model:
+        return Clock(0.01)
+
+    async def principal(request: Request) -> Principal:
+        return who(request)
+
+    models = Catalogue(Offer(model.name, "test", True, build), also=[Offer("clock", "clock", False, clock)])
+    caching = caching or Caching(secret=b"secret")
+    attacher = Attacher(Logs(store), models, caching=caching, timeouts=timeouts or Timeouts(retries=0))
+    app = create_app(Parts(attacher, principal, pace or Pace()), About("0", model.name))
+    async with serving(app) as client:
+        yield Headwater(client, attacher, store)
+        await attacher.aclose()
+    assert len(attacher.nursery) == 0, "a producer outlived the server"
+    await store.aclose()
+
+
+async def until(fact: Callable[[], object], what: str, seconds: float = 5.0) -> None:
+    """Wait until a fact is true; fails by saying which one never was."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not fact():
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"never true within {seconds:g} s: {what}") from None

@@ -1,0 +1,244 @@
+"""A provider for tests: a real OpenAI-compatible server on a loopback socket, which can also misbehave on the wire.
+
+    async with Upstream(tokens=["Hel", "lo"]) as upstream:
+        ...                                 # point a client at upstream.url
+        assert upstream.requests[0].body["stream"]
+
+It speaks `POST /v1/chat/completions` and `POST /v1/completions`, streamed or not. How it answers is set by its fields,
+which a test may also change between two requests. Raw asyncio, because a web framework cannot reset a connection in
+mid-answer or tell when exactly the peer left.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import socket
+import struct
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Literal, Self
+
+JSON = dict[str, Any]
+
+
+@dataclasses.dataclass
+class Received:
+    """One request as it arrived, and whether its sender left before the answer was over."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    """Names in lower case."""
+    body: JSON
+    closed: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+    """Set when the peer closed the connection early."""
+    closed_at: float | None = None
+    """When it did, by `time.monotonic()`."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Upstream:
+    """The server; an async context manager. Counts below are of text tokens sent."""
+
+    tokens: Sequence[str] = ("Hel", "lo")
+    reasoning: Sequence[str] = ()
+    """Sent before the text, as `reasoning_content`, the way vLLM, llama.cpp and DeepSeek do."""
+    tool_calls: Sequence[tuple[str, str, Sequence[str]]] = ()
+    """Sent after the text: (id, name, pieces of the arguments)."""
+    finish: str | None = "stop"
+    """The finish reason; None ends the stream cleanly without one, and without `[DONE]`."""
+    usage: tuple[int, int] | None = (3, 2)
+    """Prompt and completion tokens; sent in a stream when the request asks for them."""
+    pace: float = 0.0
+    """Seconds before each token."""
+    gated: bool = False
+    """Hold each token back until the test calls `release`."""
+    status: int | Sequence[int] = 200
+    """The status of every answer, or of the first, second, … with the last for all that follow."""
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    error: Mapping[str, Any] = dataclasses.field(default_factory=lambda: {"message": "no luck", "type": "test"})
+    """The `error` object in the body of an answer whose status is not 200."""
+    cut_after: int | None = None
+    cut: Literal["rst", "eof"] = "rst"
+    """How it is cut: by a reset, or by an orderly close before the body's end."""
+    silent_after: int | None = None
+    """Send nothing more after so many tokens, and keep the connection."""
+    error_after: int | None = None
+    """Send `data: {"error": …}` after so many tokens, and end."""
+    garbled_after: int | None = None
+    """Send a line that is not JSON after so many tokens."""
+
+    url: str = dataclasses.field(default="", init=False)
+    """The address to point a client at, with `/v1`."""
+    requests: list[Received] = dataclasses.field(default_factory=list[Received], init=False)
+
+    @property
+    def calls(self) -> int:
+        """How many requests came."""
+        return len(self.requests)
+
+    def release(self, tokens: int = 1) -> None:
+        """Let so many more tokens through the gate."""
+        for _ in range(tokens):
+            self._gate.release()
+
+    async def received(self, count: int = 1) -> Received:
+        """Wait until so many requests have come, and give the last of them."""
+        async with self._arrival:
+            await self._arrival.wait_for(lambda: self.calls >= count)
+        return self.requests[count - 1]
+
+    async def __aenter__(self) -> Self:
+        self._gate = asyncio.Semaphore(0)
+        self._arrival = asyncio.Condition()
+        self._serving: set[asyncio.Task[None]] = set()
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # The task is ours from here on, so that leaving the context ends it also in mid-answer.
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        # A task that ends cancelled makes asyncio's own stream callback complain; ours end quietly.
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError, asyncio.IncompleteReadError):
+            try:
+                await self._serve(reader, writer)
+            finally:
+                writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await _read(reader)
+        async with self._arrival:
+            self.requests.append(request)
+            self._arrival.notify_all()
+        answer = asyncio.create_task(self._answer(request, self.calls, writer))
+        # One request per connection, so whatever the socket gives now is the peer leaving.
+        left = asyncio.create_task(reader.read(1))
+        try:
+            await asyncio.wait({answer, left}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                request.closed_at = time.monotonic()
+                request.closed.set()
+        finally:
+            answer.cancel()
+            left.cancel()
+            await asyncio.gather(answer, left, return_exceptions=True)
+
+    async def _answer(self, request: Received, number: int, writer: asyncio.StreamWriter) -> None:
+        status = self.status if isinstance(self.status, int) else self.status[min(number, len(self.status)) - 1]
+        if status != 200:
+            await _respond(writer, status, {"error": dict(self.error)}, self.headers)
+            return
+        if request.path not in ("/v1/chat/completions", "/v1/completions"):
+            await _respond(writer, 404, {"error": {"message": f"no route {request.path}"}}, {})
+            return
+        chat = request.path == "/v1/chat/completions"
+        if not request.body.get("stream"):
+            await _respond(writer, 200, self._whole(chat), self.headers)
+            return
+        head = {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **self.headers}
+        writer.write(_head(200, head))
+        with_usage = bool(request.body.get("stream_options", {}).get("include_usage"))
+        async for line in self._lines(chat, with_usage):
+            if line is None:
+                if self.cut == "rst":
+                    raw: socket.socket = writer.get_extra_info("socket")
+                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    writer.transport.abort()
+                return
+            data = f"data: {line}\n\n".encode()
+            writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+
+    async def _lines(self, chat: bool, with_usage: bool) -> AsyncIterator[str | None]:
+        """What follows each `data: `; None where the connection is to be cut."""
+        if chat:
+            yield _chunk(chat, delta={"role": "assistant", "content": ""})
+            for piece in self.reasoning:
+                yield _chunk(chat, delta={"reasoning_content": piece})
+        for sent in range(len(self.tokens) + 1):
+            if sent == self.cut_after:
+                yield None
+                return
+            if sent == self.error_after:
+                yield json.dumps({"error": dict(self.error)})
+                return
+            if sent == self.garbled_after:
+                yield '{"choices": [{'
+            if sent == self.silent_after:
+                await asyncio.Event().wait()
+            if sent < len(self.tokens):
+                await self._hold()
+                token = self.tokens[sent]
+                yield _chunk(chat, delta={"content": token}, text=token)
+        for index, (id, name, pieces) in enumerate(self.tool_calls):
+            first = {"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}
+            yield _chunk(chat, delta={"tool_calls": [first]})
+            for piece in pieces:
+                yield _chunk(chat, delta={"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
+        if self.finish is None:
+            return
+        yield _chunk(chat, delta={}, finish=self.finish)
+        if with_usage and self.usage:
+            yield json.dumps({**_envelope(chat), "choices": [], "usage": _usage(self.usage)})
+        yield "[DONE]"
+
+    async def _hold(self) -> None:
+        if self.gated:
+            await self._gate.acquire()
+        if self.pace:
+            await asyncio.sleep(self.pace)
+
+    def _whole(self, chat: bool) -> JSON:
+        text = "".join(self.tokens)
+        said = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+        answer = {**_envelope(chat), "choices": [{"index": 0, "finish_reason": self.finish, "logprobs": None, **said}]}
+        return answer | ({"usage": _usage(self.usage)} if self.usage else {})
+
+
+async def _read(reader: asyncio.StreamReader) -> Received:
+    start, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    method, path, _ = start.split(" ")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Received(method, path, headers, json.loads(body or b"{}"))
+
+
+def _head(status: int, headers: Mapping[str, str]) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status} Scripted\r\nConnection: close\r\n{lines}\r\n".encode()
+
+
+async def _respond(writer: asyncio.StreamWriter, status: int, content: JSON, headers: Mapping[str, str]) -> None:
+    data = json.dumps(content).encode()
+    writer.write(
+        _head(status, {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}) + data
+    )
+    await writer.drain()
+
+
+def _envelope(chat: bool) -> JSON:
+    kind = "chat.completion.chunk" if chat else "text_completion"
+    return {"id": "up-1", "object": kind, "created": 1, "model": "scripted"}
+
+
+def _chunk(chat: bool, *, delta: JSON, text: str = "", finish: str | None = None) -> str:
+    said: JSON = {"delta": delta} if chat else {"text": text, "logprobs": None}
+    return json.dumps({**_envelope(chat), "choices": [{"index": 0, "finish_reason": finish, **said}]})
+
+
+def _usage(counts: tuple[int, int]) -> JSON:
+    return {"prompt_tokens": counts[0], "completion_tokens": counts[1], "total_tokens": sum(counts)}

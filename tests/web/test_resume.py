@@ -1,0 +1,227 @@
+"""Whoever loses a connection goes on at the offset it had."""
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from serving import Headwater, chat, frames, headwater, parse, parse_frame, post_chat, text_of, until
+
+from headwater.events import Finish, TextDelta
+from headwater.models.scripted import SILENCE, Scripted
+from headwater.web.response import Pace
+
+
+def seen(body: bytes) -> tuple[bytes, str | None]:
+    """What a client keeps of a body that was cut: its whole frames, and the last id among them."""
+    whole = body[: body.rfind(b"\n\n") + 2] if b"\n\n" in body else b""
+    ids = [frame.id for block in whole.split(b"\n\n") if block and (frame := parse_frame(block)) and frame.id]
+    return whole, ids[-1] if ids else None
+
+
+async def resumed(server: Headwater, location: str, body: bytes) -> bytes:
+    """The frames a client has in the end when its first connection was cut after `body`."""
+    whole, last = seen(body)
+    response = await server.client.get(location, headers={"last-event-id": last} if last else {})
+    if last is None:
+        return response.content
+    if response.status_code == 204:
+        return whole
+    return whole + response.content.removeprefix(b"retry: 2000\n\n")
+
+
+async def test_cut_and_resume_is_uncut_at_every_byte() -> None:
+    """Of a finished log, for each byte at which a connection can break."""
+    model = Scripted([TextDelta("né"), TextDelta("\U0001f600\n"), Finish("stop")])
+    async with headwater(model) as server:
+        whole = await post_chat(server.client)
+        for cut in range(len(whole.content) + 1):
+            assert await resumed(server, whole.headers["location"], whole.content[:cut]) == whole.content
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pieces=st.lists(st.text(max_size=20), max_size=8), data=st.data())
+def test_cut_and_resume_is_uncut_while_the_answer_is_made(pieces: list[str], data: st.DataObject) -> None:
+    """Any answer, cut anywhere, with any part of it still to come when the reader returns."""
+
+    async def run() -> None:
+        gate = asyncio.Event()
+        before = data.draw(st.integers(0, len(pieces)))
+        steps = [TextDelta(piece) for piece in pieces]
+        model = Scripted([*steps[:before], gate, *steps[before:], Finish("stop")])
+        async with headwater(model, pace=Pace(hold=0.01)) as server:
+            async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
+                location, body, read = response.headers["location"], b"", response.aiter_raw()
+                if not before:
+                    gate.set()
+                while body.count(b"\n\n") < 2 + before:
+                    body += await anext(read)
+            cut = data.draw(st.integers(0, len(body)))
+            gate.set()
+            got = await resumed(server, location, body[:cut])
+            whole = await server.client.get(location)
+            assert got == whole.content
+
+    asyncio.run(run())
+
+
+async def test_a_reader_joins_a_running_answer_at_its_offset() -> None:
+    """`?after=` does what `Last-Event-ID` does, for clients that cannot set headers; the header wins."""
+    gate = asyncio.Event()
+    model = Scripted([TextDelta("a"), TextDelta("b"), gate, TextDelta("c"), Finish("stop")])
+    async with headwater(model) as server:
+        first = asyncio.create_task(post_chat(server.client))
+        await until(lambda: model.running, "the model runs")
+        async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as joined:
+            location = joined.headers["location"]
+        gate.set()
+        await first
+        for ask in ({"params": {"after": "1-3"}}, {"params": {"after": "1-1"}, "headers": {"last-event-id": "1-3"}}):
+            rest = parse((await server.client.get(location, **ask)).content)
+            assert [frame.id for frame in rest] == ["1-4", "1-5"]
+
+
+async def test_after_the_ending_there_is_nothing() -> None:
+    """204 tells an EventSource to stop reconnecting."""
+    async with headwater(Scripted([TextDelta("x"), Finish("stop")])) as server:
+        answer = await post_chat(server.client)
+
+        response = await server.client.get(answer.headers["location"], headers={"last-event-id": "1-3"})
+
+        assert (response.status_code, response.content) == (204, b"")
+
+
+@pytest.mark.parametrize(
+    ("offset", "status"), [("1-99", 410), ("7-1", 410), ("x", 400), ("1-2\u00e9", 400), ("-1", 400)]
+)
+async def test_an_offset_that_is_not_of_this_log_is_refused(offset: str, status: int) -> None:
+    """Never a silent partial."""
+    async with headwater(Scripted([TextDelta("x"), Finish("stop")])) as server:
+        answer = await post_chat(server.client)
+
+        response = await server.client.get(answer.headers["location"], params={"after": offset})
+
+        assert response.status_code == status
+        assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_log_that_nobody_knows_is_404_and_a_deleted_one_410() -> None:
+    """The difference tells a client whether asking again can help."""
+    model = Scripted([TextDelta("x"), Finish("stop")])
+    async with headwater(model) as server:
+        answer = await post_chat(server.client)
+        location = answer.headers["location"]
+        assert (await server.client.get("/api/streams/0123456789ab-0123")).status_code == 404
+        assert (await server.client.get("/api/streams/..%2f..%2fetc")).status_code == 404
+
+        assert (await server.client.delete(location)).status_code == 204
+
+        assert (await server.client.get(location)).status_code == 410
+        assert (await post_chat(server.client)).headers["cache-status"] == "headwater; fwd=miss"
+    assert len(model.prompts) == 2
+
+
+async def test_a_client_that_leaves_does_not_end_the_answer() -> None:
+    """The generation is nobody's request: it goes on, and is whole for the next one."""
+    gate = asyncio.Event()
+    model = Scripted([TextDelta("a"), gate, TextDelta("b"), Finish("stop")])
+    async with headwater(model) as server:
+        async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
+            read = frames(response)
+            await anext(read)
+            await anext(read)
+        gate.set()
+
+        again = await post_chat(server.client)
+
+        assert text_of(parse(again.content)) == "ab"
+    assert len(model.prompts) == 1
+
+
+async def test_the_state_of_a_log_is_one_json_object() -> None:
+    """So far while it runs, complete afterwards; with the timing of the original run."""
+    gate = asyncio.Event()
+    model = Scripted([TextDelta("a"), gate, TextDelta("b"), Finish("stop")])
+    async with headwater(model) as server:
+        asking = asyncio.create_task(post_chat(server.client))
+        await until(lambda: model.running, "the model runs")
+        async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as joined:
+            location = joined.headers["location"]
+            read = frames(joined)
+            await anext(read)
+            await anext(read)
+        json_please = {"accept": "application/json"}
+
+        running = (await server.client.get(location, headers=json_please)).json()
+        gate.set()
+        await asking
+        finished = (await server.client.get(location, headers=json_please)).json()
+
+        assert (running["state"], running["text"], running["ending"], running["offset"]) == ("open", "a", None, "1-2")
+        assert (finished["state"], finished["text"], finished["offset"]) == ("finished", "ab", "1-4")
+        assert finished["ending"]["type"] == "finish"
+        assert finished["model"] == "scripted"
+        assert 0 <= finished["timing"]["first_token"] <= finished["timing"]["duration"]
+
+
+async def test_stop_from_another_connection_ends_a_silent_model() -> None:
+    """The partial answer is kept for those who have its id and replayed to nobody new."""
+    model = Scripted([TextDelta("part"), SILENCE])
+    async with headwater(model) as server:
+        reading = asyncio.create_task(post_chat(server.client))
+        await until(lambda: model.running, "the model runs")
+        async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as joined:
+            location = joined.headers["location"]
+
+        async with asyncio.timeout(1):
+            stopped = await server.client.post(f"{location}/stop")
+        answer = parse((await reading).content)
+
+        assert (stopped.status_code, stopped.json()["state"]) == (200, "stopped")
+        assert answer[-1] == {"type": "stop", "by": "anyone"}
+        assert model.running == 0
+        assert text_of(parse((await server.client.get(location)).content)) == "part"
+        again = asyncio.create_task(post_chat(server.client))
+        await until(lambda: len(model.prompts) == 2, "a new request makes a new call")
+        again.cancel()
+
+
+async def test_stop_is_idempotent_and_a_finished_answer_stays_finished() -> None:
+    """Whoever comes second reads the state that was reached."""
+    async with headwater(Scripted([TextDelta("x"), Finish("stop")])) as server:
+        answer = await post_chat(server.client)
+        for _ in range(2):
+            response = await server.client.post(answer.headers["location"] + "/stop")
+            assert (response.status_code, response.json()["state"]) == (200, "finished")
+
+
+async def test_stop_only_detaches_while_somebody_else_wants_the_answer() -> None:
+    """Two people asked the same; one losing interest does not end it for the other."""
+    from headwater.principal import Principal
+
+    model = Scripted([TextDelta("a"), SILENCE])
+    async with headwater(model, who=lambda r: Principal("t", r.headers["x-user"])) as server:
+        readers = [asyncio.create_task(post_chat(server.client, **{"x-user": user})) for user in ("ann", "bob")]
+        await until(lambda: model.running, "the model runs")
+        async with server.client.stream(
+            "POST", "/api/stream/completion/chat", json=chat(), headers={"x-user": "bob"}
+        ) as joined:
+            location = joined.headers["location"]
+
+        first = await server.client.post(f"{location}/stop", headers={"x-user": "ann"})
+        second = await server.client.post(f"{location}/stop", headers={"x-user": "bob"})
+        await asyncio.gather(*readers)
+
+    assert (first.status_code, first.json()["state"]) == (202, "open")
+    assert (second.status_code, second.json()["state"]) == (200, "stopped")
+
+
+async def test_a_reader_at_a_crawl_delays_nobody() -> None:
+    """A client that takes no bytes holds an offset, not the producer."""
+    big = "x" * 60_000
+    model = Scripted([*[TextDelta(big)] * 50, Finish("stop")])
+    async with headwater(model) as server:
+        async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as slow:
+            assert slow.status_code == 200
+            fast = await post_chat(server.client)
+            assert len(text_of(parse(fast.content))) == 50 * 60_000
