@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -124,6 +124,7 @@ async def headwater(
     timeouts: Timeouts | None = None,
     pace: Pace | None = None,
     who: Callable[[Request], Principal] = lambda _: ANYONE,
+    origins: Sequence[str] = (),
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended."""
     store = store or MemoryStore()
@@ -140,7 +141,7 @@ async def headwater(
     models = Catalogue(Offer(model.name, "test", True, build), also=[Offer("clock", "clock", False, clock)])
     caching = caching or Caching(secret=b"secret")
     attacher = Attacher(Logs(store), models, caching=caching, timeouts=timeouts or Timeouts(retries=0))
-    app = create_app(Parts(attacher, principal, pace or Pace()), About("0", model.name))
+    app = create_app(Parts(attacher, principal, pace or Pace()), About("0", model.name), origins=origins)
     async with serving(app) as client:
         yield Headwater(client, attacher, store)
         await attacher.aclose()

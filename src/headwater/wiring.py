@@ -162,9 +162,8 @@ def router(
     read from the environment. Your app decides who may call the routes from where (`Origin`, `Host`, CORS).
     """
     named = model if isinstance(model, str) else None
-    chosen = Settings(
-        **{key: value for key, value in {"model": named, "store": store, **settings}.items() if value is not None}
-    )
+    given: dict[str, Any] = {"model": named, "store": store, **settings}
+    chosen = Settings(**{setting: value for setting, value in given.items() if value is not None})
     if model is None or isinstance(model, str):
         models = catalogue(chosen, choose(chosen).model)
     else:

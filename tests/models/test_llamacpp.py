@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from headwater.errors import ModelError
+from headwater.models import preflight
 from headwater.models.llamacpp import LlamaCppChat
 
 pytestmark = pytest.mark.local_model

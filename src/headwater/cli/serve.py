@@ -23,7 +23,7 @@ def serve(
     setting: list[str] = typer.Option([], "--set", metavar="NAME=VALUE", help="Any other HEADWATER_… setting."),
 ) -> None:
     """Serve the chat page and the API. Every option is also a setting: HEADWATER_MODEL, HEADWATER_PORT, …"""
-    given = {"model": model, "store": store, "host": host, "port": port, "cache_ttl": cache_ttl}
+    given: dict[str, object] = {"model": model, "store": store, "host": host, "port": port, "cache_ttl": cache_ttl}
     console = Console(stderr=True)
     try:
         _run(console, {name: value for name, value in given.items() if value is not None} | dict(map(_pair, setting)))

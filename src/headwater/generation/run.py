@@ -88,8 +88,9 @@ class Generation:
         pump = asyncio.create_task(self._pump(), name=f"model {self._writer.log}")
         try:
             while self._time_left() > 0 and not self._interrupted.done():
-                waiting = {pump, self._interrupted}
-                await asyncio.wait(waiting, timeout=self._time_left(), return_when=asyncio.FIRST_COMPLETED)
+                # The first token shortens what is left from its own limit to that on silence, and wakes nobody here.
+                nap = min(self._time_left(), self._timeouts.silence)
+                await asyncio.wait({pump, self._interrupted}, timeout=nap, return_when=asyncio.FIRST_COMPLETED)
                 if pump.done():
                     return pump.result()
             return self._reason()

@@ -1,0 +1,227 @@
+"""Failures are said out loud: with a status before the first token, as an event after it, and never by silence."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from serving import Headwater, chat, frames, headwater, parse, post_chat, text_of
+from upstream import Upstream
+
+from headwater.errors import ModelError
+from headwater.events import Finish, TextDelta
+from headwater.generation.run import Timeouts
+from headwater.models.openai import openai_chat
+from headwater.models.scripted import SILENCE, Scripted, Step
+
+
+@asynccontextmanager
+async def openai(upstream: Upstream, timeouts: Timeouts | None = None) -> AsyncGenerator[Headwater, None]:
+    """Headwater in front of an OpenAI-compatible provider, through LangChain."""
+    model = openai_chat("gpt-4o-mini", api_key="sk-test-0123456789abcdef", base_url=upstream.url)
+    await model.prepare()
+    async with headwater(model, timeouts=timeouts) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("status", "ours", "code"),
+    [(401, 502, "provider_auth"), (429, 429, "rate_limited"), (500, 502, "provider_error"), (404, 502, None)],
+)
+async def test_a_provider_that_refuses_is_a_problem_json(status: int, ours: int, code: str | None) -> None:
+    """Nothing was sent yet, so the status line can tell."""
+    async with Upstream(status=status, headers={"retry-after": "7"} if status == 429 else {}) as upstream:
+        async with openai(upstream) as server:
+            response = await post_chat(server.client)
+
+    problem = response.json()
+    assert response.status_code == ours
+    assert response.headers["content-type"] == "application/problem+json"
+    assert problem["status"] == ours
+    assert code is None or problem["code"] == code
+    assert response.headers["location"].startswith("/api/streams/")
+    if status == 429:
+        assert (response.headers["retry-after"], problem["retry_after"]) == ("7", 7.0)
+    assert upstream.calls == 1
+
+
+async def test_a_provider_that_is_down_is_a_problem_json() -> None:
+    """And not a request that hangs."""
+    async with Upstream() as upstream:
+        address = upstream.url
+    model = openai_chat("gpt-4o-mini", api_key="sk-x", base_url=address)
+    await model.prepare()
+    async with headwater(model) as server:
+        response = await post_chat(server.client)
+
+    assert (response.status_code, response.json()["code"]) == (502, "provider_unreachable")
+
+
+@pytest.mark.parametrize("cut", ["reset", "eof"])
+async def test_an_answer_that_is_cut_ends_with_an_error_event(cut: str) -> None:
+    """The part is kept, and the part is not replayed."""
+    async with Upstream(tokens=["a", "b", "c", "d"], cut_after=2, cut=cut) as upstream:  # pyright: ignore[reportArgumentType]
+        async with openai(upstream) as server:
+            told = parse((await post_chat(server.client)).content)
+            await post_chat(server.client)
+
+    assert text_of(told) == "ab"
+    assert (told[-1]["type"], told[-1]["retryable"]) == ("error", True)
+    assert upstream.calls == 2
+
+
+async def test_a_clean_end_without_a_finish_reason_is_a_failure() -> None:
+    """LangChain raises nothing there; taken for an answer, half a sentence would be cached."""
+    async with Upstream(tokens=["a", "b"], finish=None) as upstream, openai(upstream) as server:
+        told = parse((await post_chat(server.client)).content)
+        await post_chat(server.client)
+
+    assert (told[-1]["type"], told[-1]["code"]) == ("error", "truncated")
+    assert upstream.calls == 2
+
+
+async def test_a_provider_that_falls_silent_is_given_up_and_let_go() -> None:
+    """Within the limit that the settings name, and its connection is closed."""
+    limits = Timeouts(silence=0.3, retries=0)
+    async with Upstream(tokens=["a", "b"], silent_after=1) as upstream, openai(upstream, limits) as server:
+        told = parse((await post_chat(server.client)).content)
+        request = await upstream.received()
+        async with asyncio.timeout(1):
+            await request.closed.wait()
+
+    assert text_of(told) == "a"
+    assert (told[-1]["type"], told[-1]["code"]) == ("error", "timeout")
+    assert "HEADWATER_MODEL_TIMEOUT" in told[-1]["message"]
+
+
+async def test_a_provider_that_never_begins_is_a_504() -> None:
+    """The first token has a limit of its own, because reasoning takes longer than a pause."""
+    limits = Timeouts(first_token=0.3, retries=0)
+    async with Upstream(tokens=["a"], silent_after=0) as upstream, openai(upstream, limits) as server:
+        response = await post_chat(server.client)
+
+    assert (response.status_code, response.json()["code"]) == (504, "timeout")
+
+
+async def test_stop_closes_the_connection_of_a_silent_provider_within_a_second() -> None:
+    """From another connection; tokens that nobody wants are not paid for."""
+    async with Upstream(tokens=["a", "b"], silent_after=1) as upstream, openai(upstream) as server:
+        async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
+            read = frames(response)
+            await anext(read)
+            await anext(read)
+            request = await upstream.received()
+            async with asyncio.timeout(1):
+                stopped = await server.client.post(response.headers["location"] + "/stop")
+                await request.closed.wait()
+            assert (await anext(read)) == {"type": "stop", "by": "anyone"}
+
+    assert stopped.json()["text"] == "a"
+
+
+async def test_only_what_failed_before_its_first_token_is_asked_again() -> None:
+    """In one layer only: neither LangChain nor the provider's package retries."""
+    quick = Timeouts(retries=2)
+    async with Upstream(tokens=["ok"], status=[500, 500, 200]) as upstream, openai(upstream, quick) as server:
+        assert text_of(parse((await post_chat(server.client)).content)) == "ok"
+    assert upstream.calls == 3
+
+    async with Upstream(tokens=["a", "b"], cut_after=1) as upstream, openai(upstream, quick) as server:
+        assert parse((await post_chat(server.client)).content)[-1]["type"] == "error"
+    assert upstream.calls == 1
+
+
+async def test_a_provider_that_wants_long_patience_is_not_waited_for() -> None:
+    """The caller is told to wait instead, by `Retry-After`."""
+    steps: list[Step] = [ModelError("slow down", code="rate_limited", status=429, retryable=True, retry_after=30)]
+    model = Scripted(steps)
+    async with headwater(model, timeouts=Timeouts(retries=2)) as server:
+        response = await post_chat(server.client)
+
+    assert (response.status_code, response.headers["retry-after"]) == (429, "30")
+    assert len(model.prompts) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{not json", 400),
+        (b"", 400),
+        (b"[]", 400),
+        (b"\xff\xfe", 400),
+        (b"[" * 100_000, 400),
+        (b"{}", 422),
+        (b'{"messages": "Hi"}', 422),
+        (b'{"messages": []}', 422),
+        (b'{"messages": [{"role": "user", "content": ""}]}', 422),
+        (b'{"messages": [{"role": "wizard", "content": "Hi"}]}', 422),
+        (b'{"messages": [{"content": "Hi"}]}', 422),
+        (b'{"messages": ["Hi"]}', 422),
+        (b'{"messages": [{"role": "user", "content": 7}]}', 422),
+        (b'{"messages": [{"role": "user", "content": "Hi"}], "temperature": 9}', 422),
+        (b'{"messages": [{"role": "user", "content": "Hi"}], "temperature": "hot"}', 422),
+        (b'{"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 0}', 422),
+        (b'{"messages": [{"role": "user", "content": "Hi"}], "model": "no-such"}', 404),
+        (b'{"messages": [{"role": "user", "content": "' + b"x" * 10_000_000 + b'"}]}', 413),
+    ],
+    ids=lambda value: value[:60].decode("latin-1") if isinstance(value, bytes) else None,
+)
+async def test_bad_input_gets_a_clear_error_and_starts_nothing(body: bytes, status: int) -> None:
+    """Each says in words what was wrong."""
+    model = Scripted([TextDelta("x"), Finish("stop")])
+    async with headwater(model) as server:
+        response = await server.client.post("/api/stream/completion/chat", content=body)
+        alive = await server.client.get("/healthz")
+
+    assert response.status_code == status
+    assert len(response.json()["detail"]) > 10
+    assert alive.status_code == 200
+    assert model.prompts == []
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/assets/../../pyproject.toml", "/%2e%2e/pyproject.toml"])
+async def test_a_path_that_is_not_there_is_a_problem_json(path: str) -> None:
+    """Nothing outside the page's own folder is served."""
+    async with headwater(Scripted([])) as server:
+        response = await server.client.get(path)
+
+    assert (response.status_code, response.headers["content-type"]) == (404, "application/problem+json")
+
+
+async def test_bare_text_that_fails_breaks_the_connection_off() -> None:
+    """The dialect has no word for failure, so a clean end would make a part look whole."""
+    model = Scripted([TextDelta("part"), ModelError("boom")])
+    async with headwater(model) as server:
+        got = b""
+        with pytest.raises(httpx.RemoteProtocolError):
+            async with server.client.stream(
+                "POST", "/api/stream/completion/chat", json=chat(), headers={"accept": "text/plain"}
+            ) as response:
+                async for piece in response.aiter_raw():
+                    got += piece
+
+    assert got == b"part"
+
+
+async def test_a_prompt_over_the_models_context_is_413() -> None:
+    """As the provider says it."""
+    refusal = {"error": {"message": "maximum context length is 8", "code": "context_length_exceeded"}}
+    async with Upstream(status=400, error=refusal["error"]) as upstream, openai(upstream) as server:
+        response = await post_chat(server.client)
+
+    assert (response.status_code, response.json()["code"]) == (413, "context_length")
+
+
+async def test_a_server_that_shuts_down_says_so_to_its_readers() -> None:
+    """The answer ends with an error that invites a retry; nobody is left with half a sentence and no word."""
+    model = Scripted([TextDelta("a"), SILENCE])
+    async with headwater(model) as server:
+        async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
+            read = frames(response)
+            await anext(read)
+            await anext(read)
+            await server.attacher.aclose()
+            last = await anext(read)
+
+    assert (last["code"], last["retryable"]) == ("shutdown", True)

@@ -1,0 +1,115 @@
+"""Safe from the first day: foreign pages are kept out, and a request changes nothing but the question."""
+
+import pytest
+from serving import chat, headwater, parse, post_chat, text_of
+from upstream import Upstream
+
+from headwater.events import Finish, TextDelta
+from headwater.models.openai import openai_chat
+from headwater.models.scripted import Scripted
+
+ANSWER = [TextDelta("x"), Finish("stop")]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"host": "evil.example"}, 403),
+        ({"host": "evil.example:8000", "origin": "http://evil.example:8000"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"host": "localhost"}, 200),
+        ({"host": "[::1]:8000"}, 200),
+        ({}, 200),
+    ],
+    ids=str,
+)
+async def test_a_foreign_page_or_a_strange_host_is_refused(headers: dict[str, str], status: int) -> None:
+    """A page that its user merely visits must not talk to a server on that user's computer."""
+    model = Scripted(ANSWER)
+    async with headwater(model) as server:
+        response = await post_chat(server.client, **headers)
+
+    assert response.status_code == status
+    assert len(model.prompts) == (status == 200)
+
+
+async def test_the_servers_own_page_is_not_foreign() -> None:
+    """Browsers send `Origin` with every POST, also from the page itself."""
+    async with headwater(Scripted(ANSWER)) as server:
+        own = str(server.client.base_url).rstrip("/")
+
+        response = await post_chat(server.client, origin=own)
+
+    assert response.status_code == 200
+    assert "access-control-allow-origin" not in response.headers
+
+
+async def test_cors_is_for_the_origins_that_the_operator_named() -> None:
+    """They may read where the log is and whether it was cached; others get no CORS header at all."""
+    async with headwater(Scripted(ANSWER), origins=["https://app.example"]) as server:
+        allowed = {"origin": "https://app.example"}
+        preflight = await server.client.options(
+            "/api/stream/completion/chat", headers={**allowed, "access-control-request-method": "POST"}
+        )
+        response = await post_chat(server.client, **allowed)
+        refused = await post_chat(server.client, origin="https://app.example.evil")
+
+    assert preflight.status_code == 204
+    assert preflight.headers["access-control-allow-origin"] == "https://app.example"
+    assert "last-event-id" in preflight.headers["access-control-allow-headers"].lower()
+    assert response.headers["access-control-allow-origin"] == "https://app.example"
+    for name in ("location", "age", "cache-status"):
+        assert name in response.headers["access-control-expose-headers"].lower()
+    assert refused.status_code == 403
+
+
+async def test_request_fields_never_reach_the_models_constructor_or_its_client() -> None:
+    """Unknown fields travel in the provider's JSON body, and there alone."""
+    async with Upstream(tokens=["safe"]) as upstream, Upstream(tokens=["stolen"]) as other:
+        model = openai_chat("gpt-4o-mini", api_key="sk-operators-own-key", base_url=upstream.url)
+        async with headwater(model) as server:
+            body = chat(
+                base_url=other.url,
+                api_key="sk-from-the-request",
+                openai_api_base=other.url,
+                timeout=0.001,
+                max_retries=9,
+                extra_headers={"authorization": "Bearer stolen"},
+                default_headers={"x-evil": "1"},
+                http_client="x",
+            )
+            response = await server.client.post("/api/stream/completion/chat", json=body)
+
+    request = await upstream.received()
+    assert text_of(parse(response.content)) == "safe"
+    assert other.calls == 0
+    assert request.headers["authorization"] == "Bearer sk-operators-own-key"
+    assert "x-evil" not in request.headers
+
+
+async def test_what_a_provider_says_is_scrubbed_of_secrets() -> None:
+    """Providers quote the key they were sent; neither the reader nor the store gets to see it."""
+    key = "sk-operators-own-key-0123456789"
+    error = {"message": f"Incorrect API key provided: {key}", "code": "invalid_api_key"}
+    async with Upstream(status=401, error=error) as upstream:
+        async with headwater(openai_chat("gpt-4o-mini", api_key=key, base_url=upstream.url)) as server:
+            response = await post_chat(server.client)
+            kept = await server.client.get(response.headers["location"], headers={"accept": "application/json"})
+
+    assert response.status_code == 502
+    assert key not in response.text
+    assert key not in kept.text
+
+
+async def test_the_page_is_sent_with_a_policy_that_lets_nothing_in_from_elsewhere() -> None:
+    """A model's Markdown must not make the browser call an address of the model's choice."""
+    async with headwater(Scripted([])) as server:
+        page = await server.client.get("/")
+
+    assert page.status_code == 200
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert page.headers["x-content-type-options"] == "nosniff"
