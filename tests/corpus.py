@@ -1,7 +1,7 @@
 """The transcripts that pytest and vitest share: logs as events, and what each wire makes of them.
 
 `<name>.jsonl` holds the entries, one a line; `<name>.native.sse` the bytes a browser gets; `<name>.state.json` the
-state of the same log. The bytes are written by the Python side (`pytest tests/wires --write-transcripts`) and read by both.
+state of the same log. Python writes them (`pytest tests/wires --write-transcripts`); both sides are held to them.
 """
 
 import json

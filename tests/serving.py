@@ -92,6 +92,13 @@ def parse(body: bytes) -> list[Frame]:
     return [frame for block in body.split(b"\n\n") if block and (frame := parse_frame(block)) is not None]
 
 
+def seen(body: bytes) -> tuple[bytes, str | None]:
+    """What a client keeps of a body that was cut: its whole frames, and the last id among them."""
+    whole = body[: body.rfind(b"\n\n") + 2] if b"\n\n" in body else b""
+    ids = [frame.id for block in whole.split(b"\n\n") if block and (frame := parse_frame(block)) and frame.id]
+    return whole, ids[-1] if ids else None
+
+
 def text_of(all_frames: list[Frame]) -> str:
     """The answer that a client would show."""
     return "".join(frame["text"] for frame in all_frames if frame["type"] == "text-delta")

@@ -1,8 +1,7 @@
 """Every transcript, cut at every byte and resumed over HTTP, is the transcript."""
 
 from corpus import MESSAGE_ID, TRANSCRIPTS
-from serving import headwater
-from web.test_resume import seen
+from serving import headwater, seen
 
 from headwater.events import Ending
 from headwater.log.memory import MemoryStore

@@ -5,18 +5,11 @@ import asyncio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving import Headwater, chat, frames, headwater, parse, parse_frame, post_chat, text_of, until
+from serving import Headwater, chat, frames, headwater, parse, post_chat, seen, text_of, until
 
 from headwater.events import Finish, TextDelta
 from headwater.models.scripted import SILENCE, Scripted
 from headwater.web.response import Pace
-
-
-def seen(body: bytes) -> tuple[bytes, str | None]:
-    """What a client keeps of a body that was cut: its whole frames, and the last id among them."""
-    whole = body[: body.rfind(b"\n\n") + 2] if b"\n\n" in body else b""
-    ids = [frame.id for block in whole.split(b"\n\n") if block and (frame := parse_frame(block)) and frame.id]
-    return whole, ids[-1] if ids else None
 
 
 async def resumed(server: Headwater, location: str, body: bytes) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
 from headwater.errors import HeadwaterError
 
@@ -28,7 +28,7 @@ def serve(
     try:
         _run(console, {name: value for name, value in given.items() if value is not None} | dict(map(_pair, setting)))
     except HeadwaterError as error:
-        console.print(f"[red]headwater cannot start:[/red] {error}", highlight=False)
+        console.print(f"[red]headwater cannot start:[/red] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
 
 
@@ -58,7 +58,11 @@ def _run(console: Console, given: dict[str, Any]) -> None:
         settings = Settings(**given)
     except ValidationError as error:
         for fault in error.errors():
-            console.print(f"[red]setting {'.'.join(map(str, fault['loc']))}:[/red] {fault['msg']}", highlight=False)
+            console.print(
+                f"[red]setting {'.'.join(map(str, fault['loc']))}:[/red] {fault['msg']}",
+                highlight=False,
+                soft_wrap=True,
+            )
         raise typer.Exit(2) from error
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     for chatty in ("httpx", "httpx2", "openai"):
@@ -85,7 +89,11 @@ def _bind(console: Console, host: str, port: int) -> socket.socket:
         return listening
     except OSError as error:
         listening.close()
-        console.print(f"[red]cannot listen on {host}:{port}:[/red] {error.strerror}. Try --port 8001.", highlight=False)
+        console.print(
+            f"[red]cannot listen on {host}:{port}:[/red] {error.strerror}. Try --port 8001.",
+            highlight=False,
+            soft_wrap=True,
+        )
         raise typer.Exit(1) from error
 
 
@@ -95,8 +103,13 @@ def _fetch(console: Console, data_dir: Any) -> None:
 
     if weights.locate(data_dir) is not None:
         return
-    console.print("Fetching the demo model, once (93 MB). Set OPENAI_API_KEY or HEADWATER_MODEL for another model.")
-    with Progress("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console) as bar:
+    console.print(
+        "Fetching the demo model, once (93 MB). Set OPENAI_API_KEY or HEADWATER_MODEL for another model.",
+        soft_wrap=True,
+    )
+    with Progress(
+        "{task.description}", BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console
+    ) as bar:
         task = bar.add_task("SmolLM2-135M")
         weights.fetch(data_dir, lambda done, total: bar.update(task, completed=done, total=total))
 
@@ -104,8 +117,10 @@ def _fetch(console: Console, data_dir: Any) -> None:
 def _announce(console: Console, built: Any, port: int) -> None:
     host = built.settings.host
     shown = f"[{host}]" if ":" in host else host
-    console.print(f"[bold]Headwater[/bold]  http://{shown}:{port}", highlight=False)
-    console.print(f"  model  {built.choice.model}", highlight=False)
-    console.print(f"  store  {built.settings.store or built.settings.data_dir / 'logs.sqlite'}", highlight=False)
+    console.print(f"[bold]Headwater[/bold]  http://{shown}:{port}", highlight=False, soft_wrap=True)
+    console.print(f"  model  {built.choice.model}", highlight=False, soft_wrap=True)
+    console.print(
+        f"  store  {built.settings.store or built.settings.data_dir / 'logs.sqlite'}", highlight=False, soft_wrap=True
+    )
     if built.choice.notice:
-        console.print(f"  [yellow]{built.choice.notice}[/yellow]", highlight=False)
+        console.print(f"  [yellow]{built.choice.notice}[/yellow]", highlight=False, soft_wrap=True)
