@@ -28,12 +28,14 @@ from headwater.web.routes.server import About
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncGenerator[httpx.AsyncClient, None]:
+async def serving(app: ASGIApp, *, lifespan: bool = False) -> AsyncGenerator[httpx.AsyncClient, None]:
     """Serve the app on a free loopback port with uvicorn, and give a client of it."""
     # The protocol is named because asyncio turns Nagle's algorithm off only where it sees TCP.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            app, log_level="error", ws="none", timeout_graceful_shutdown=2, lifespan="on" if lifespan else "off"
+        )
         server = uvicorn.Server(config)
         # Signals belong to the test runner.
         task = asyncio.create_task(server._serve([listening]))  # pyright: ignore[reportPrivateUsage]

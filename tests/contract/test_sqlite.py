@@ -1,13 +1,22 @@
 """The SQLite store keeps the contract, through two handles on one file, and looks after that file."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+import sqlite3
+import stat
+from collections.abc import AsyncGenerator, Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from headwater.errors import NoSuchLog, StoreError
 from headwater.log.sqlite import SqliteStore
+from headwater.log.sqlite_file import open_file
+from headwater.log.sqlite_rows import Rows
+from headwater.log.sqlite_thread import SqliteThread
 from headwater.log.store import Limits
-from headwater.testing.contract import Clock, Harness, StoreContract
+from headwater.testing.contract import LIMITS, Clock, Harness, StoreContract
+from headwater.testing.contract_harness import ALICE, TTL, WHOLE, entries, entry, reading, run, until
 
 
 class TestSqliteStore(StoreContract):
@@ -18,3 +27,180 @@ class TestSqliteStore(StoreContract):
         yield Harness(store, peer, clock)
         await peer.aclose()
         await store.aclose()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "logs.db"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncGenerator[SqliteStore, None]:
+    store = SqliteStore(path, LIMITS)
+    yield store
+    await store.aclose()
+
+
+@contextmanager
+def locked(path: Path) -> Generator[None, None, None]:
+    """Keep the file from being written, as another process's long transaction would."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+async def test_nothing_happens_before_the_first_call(store: SqliteStore, path: Path) -> None:
+    """To make a store costs nothing and touches no disk."""
+    assert not path.parent.exists()
+
+
+async def test_only_the_owner_may_look(store: SqliteStore, path: Path) -> None:
+    """The folder, the file and its companions are readable by their owner alone: they hold conversations."""
+    await store.constant("a", b"b")
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
+
+
+async def test_what_was_accepted_is_there_after_a_restart(store: SqliteStore, path: Path) -> None:
+    """What was handed over before the store was closed is in the file, also when nobody waited for it."""
+    lease = await store.open("log", ALICE, ttl=TTL)
+    pending = [asyncio.create_task(store.append(run(*"abc"), lease)) for _ in range(3)]
+    await asyncio.sleep(0)  # the tasks hand over, and none has its answer
+    await store.aclose()
+    await asyncio.gather(*pending)
+    again = SqliteStore(path, LIMITS)
+    assert len(await entries(again, "log", follow=False)) == 3
+    await again.aclose()
+
+
+async def test_a_reader_who_waits_when_the_store_closes(store: SqliteStore) -> None:
+    """A store that closes leaves no reader waiting; they hear that it was closed, not that the answer is over."""
+    lease = await store.open("log", ALICE, ttl=TTL)
+    await store.append(run("a"), lease)
+    task, got = await reading(store, "log")
+    await until(lambda: len(got) == 1)
+    await store.aclose()
+    with pytest.raises(StoreError, match="closed"):
+        async with asyncio.timeout(1):
+            await task
+
+
+async def test_a_newer_form_is_refused(store: SqliteStore, path: Path) -> None:
+    """A file that a later version wrote is refused with words that say what to do, and is left as it is."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 99")
+    before = content(path)
+    with pytest.raises(StoreError, match="newer Headwater"):
+        await store.constant("a", b"b")
+    assert content(path) == before
+
+
+async def test_a_strange_database_is_refused(store: SqliteStore, path: Path) -> None:
+    """Some other program's database is not written into."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE theirs (a)")
+    with pytest.raises(StoreError, match="some other program's"):
+        await store.constant("a", b"b")
+
+
+async def test_no_database_at_all(store: SqliteStore, path: Path) -> None:
+    """A file that is no database is an error, for readers as for writers, and never an empty store."""
+    path.parent.mkdir()
+    write(path, "Dear diary, " * 1000)
+    with pytest.raises(StoreError, match="not a store of Headwater's"):
+        await store.claim("name", "log", ALICE, ttl=TTL)
+    with pytest.raises(StoreError, match="not a store of Headwater's"):
+        await entries(store, "log")
+
+
+async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """Where no folder can be made the store says so, and works once the obstacle is gone."""
+    write(tmp_path / "data", "in the way")
+    store = SqliteStore(tmp_path / "data" / "logs.db", LIMITS)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        await store.find("name", ALICE)
+    (tmp_path / "data").unlink()
+    assert await store.find("name", ALICE) is None
+    await store.aclose()
+
+
+async def test_a_full_disk(path: Path) -> None:
+    """A disk that is full is said to be, nothing of what did not fit is stored, and the rest still works."""
+
+    def connect() -> Rows:
+        db = open_file(path)
+        db.execute("PRAGMA max_page_count = 40")
+        return Rows(db, Limits(), Clock())
+
+    thread = SqliteThread("BEGIN IMMEDIATE", path, connect)
+    lease = await thread.do(Rows.open, "log", ALICE, ttl=TTL)
+    with pytest.raises(StoreError, match="disk is full"):
+        await thread.do(Rows.append, run("x" * 100_000, "y" * 100_000), lease)
+    await thread.do(Rows.append, run("z"), lease)
+    assert (await thread.do(Rows.describe, "log")).last.sequence == 1
+    await thread.aclose()
+
+
+async def test_a_lock_that_stays(store: SqliteStore, path: Path) -> None:
+    """While another keeps the file locked writers hear of it, readers do not, and nobody needs a restart after it."""
+    lease = await store.open("log", ALICE, ttl=TTL)
+    await store.append(run("a"), lease)
+    with locked(path):
+        refused = asyncio.create_task(store.append(run("b", begin=2), lease))
+        assert len(await entries(store, "log", follow=False)) == 1
+        with pytest.raises(StoreError, match="locked"):
+            await refused
+    await store.append(run("b", begin=2), lease)
+    assert len(await entries(store, "log", follow=False)) == 2
+
+
+async def test_a_claim_whose_caller_left(store: SqliteStore, path: Path) -> None:
+    """A claim that was given up while it waited opens no log that nobody would write."""
+    await store.constant("a", b"b")
+    with locked(path):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await store.claim("name", "log", ALICE, ttl=TTL)
+    assert await store.find("name", ALICE) is None
+    with pytest.raises(NoSuchLog):
+        await store.describe("log")
+
+
+async def test_the_disk_gets_its_space_back(path: Path) -> None:
+    """What has expired is deleted from the file and the file shrinks, without anybody asking for it."""
+    clock = Clock()
+    store = SqliteStore(path, Limits(), clock)
+    lease = await store.open("log", ALICE, ttl=TTL)
+    await store.seal([*run(*["x" * 1000] * 600), entry(601, WHOLE)], lease)
+    await store.aclose()
+    full = len(content(path))
+    clock.now += TTL + Limits().grace + 1
+    again = SqliteStore(path, Limits(), clock)
+    await again.constant("a", b"b")
+    with closing(sqlite3.connect(path)) as db:
+        await until(lambda: db.execute("SELECT count(*) FROM entries").fetchone() == (0,))
+        await until(lambda: db.execute("PRAGMA freelist_count").fetchone() == (0,))
+    await again.aclose()
+    assert len(content(path)) < full / 4
+
+
+async def test_a_damaged_entry(store: SqliteStore, path: Path) -> None:
+    """An entry that cannot be read is an error to its reader, not a hole in the answer."""
+    lease = await store.open("log", ALICE, ttl=TTL)
+    await store.append(run("a", "b"), lease)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE entries SET data = 'x' WHERE sequence = 1")
+        db.commit()
+    with pytest.raises(StoreError, match="cannot be read"):
+        await entries(store, "log", follow=False)

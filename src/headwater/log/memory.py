@@ -64,7 +64,9 @@ class MemoryStore:
     ) -> Claim:
         bound = await self.find(name, principal, newer_than=newer_than)
         if bound is not None:
-            return bound
+            # The winner, whose answer got lost on the way, asks again.
+            again = bound.log == log and bound.state == "open"
+            return Claim(log, won=True, lease=Lease(log)) if again else bound
         lease = await self.open(log, principal, ttl=ttl, name=name)
         self._names[name] = log
         return Claim(log, won=True, lease=lease)
@@ -76,7 +78,7 @@ class MemoryStore:
             return None
         self._seal_if_lapsed(held)
         if held.state != "open":
-            age = self._clock() - held.sealed
+            age = self._age(held)
             # A lapsed log has just lost its name; a name outlives neither its TTL nor the patience of the caller.
             if self._names.get(name) != held.id or age >= held.ttl or (newer_than is not None and age > newer_than):
                 return None
@@ -85,8 +87,14 @@ class MemoryStore:
         return Claim(held.id, won=False)
 
     async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
-        now = self._clock()
-        self._logs[log] = _Log(log, principal.tenant, ttl, name, {principal.subject}, time.monotonic(), now)
+        try:
+            held = self._get(log)
+        except NoSuchLog:
+            now = self._clock()
+            self._logs[log] = _Log(log, principal.tenant, ttl, name, {principal.subject}, time.monotonic(), now)
+        else:
+            if held.state != "open":
+                raise Sealed(f"log {log} is {held.state}")
         return Lease(log)
 
     async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
@@ -107,7 +115,11 @@ class MemoryStore:
         if held.entries and entries[-1] == held.entries[-1]:
             return
         held = self._writable(lease)
-        held.entries.extend(self._fresh(held, entries))
+        fresh = self._fresh(held, entries)
+        if not fresh:
+            have = len(held.entries)
+            raise OutOfSequence(f"log {held.id} holds {have} entries; its ending cannot be {entries[-1].offset}")
+        held.entries.extend(fresh)
         self._close(held)
 
     async def read(
@@ -115,8 +127,8 @@ class MemoryStore:
     ) -> AsyncGenerator[Sequence[Entry], None]:
         held = self._get(log)
         self._seal_if_lapsed(held)
-        check_offset(after, held.state, held.epoch, held.last)
         while True:
+            check_offset(after, held.state, held.epoch, held.last)
             begin = bisect_right(held.entries, after, key=lambda entry: entry.offset)
             page = held.entries[begin : begin + PAGE]
             if page:
@@ -139,15 +151,16 @@ class MemoryStore:
         return True
 
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
-        wakes = self._get(lease.log).wakes
-        wakes.append(wake)
-        return lambda: wakes.remove(wake)
+        held = self._get(lease.log)
+        held.wakes.append(wake)
+        if held.stop is not None:
+            wake()
+        return lambda: held.wakes.remove(wake)
 
     async def describe(self, log: str) -> Description:
         held = self._get(log)
         self._seal_if_lapsed(held)
-        age = 0.0 if held.state == "open" else self._clock() - held.sealed
-        return Description(log, held.tenant, held.state, held.last, age)
+        return Description(log, held.tenant, held.state, held.last, self._age(held))
 
     async def forget(self, log: str) -> None:
         held = self._get(log)
@@ -169,6 +182,9 @@ class MemoryStore:
             raise Expired(f"log {log} has expired or was deleted; ask again")
         raise NoSuchLog(f"there is no log {log}")
 
+    def _age(self, held: _Log) -> float:
+        return 0.0 if held.state == "open" else max(self._clock() - held.sealed, 0.0)
+
     def _writable(self, lease: Lease) -> _Log:
         held = self._get(lease.log)
         if held.epoch != lease.epoch:
@@ -181,7 +197,7 @@ class MemoryStore:
         """The entries not stored yet; those that are stored are a retry, acknowledged again."""
         have = len(held.entries)
         fresh = [entry for entry in entries if entry.offset.sequence > have]
-        if fresh and fresh[0].offset.sequence != have + 1:
+        if [entry.offset.sequence for entry in fresh] != list(range(have + 1, have + 1 + len(fresh))):
             raise OutOfSequence(f"log {held.id} holds {have} entries; {fresh[0].offset} would leave a gap")
         return fresh
 

@@ -112,7 +112,8 @@ class Store(Protocol):
 
         A log will do when it is live, or was sealed admissibly no more than `newer_than` seconds ago. The principal
         joins the log's subjects either way. A lapsed log met on the way is sealed `lost`; a binding that will not do
-        is replaced. `ttl` is how long the name will stay bound after the seal.
+        is replaced. `ttl` is how long the name will stay bound after the seal. Retried with the same `log` while that
+        is live, it wins again.
         """
         ...
 
@@ -121,7 +122,10 @@ class Store(Protocol):
         ...
 
     async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
-        """Open a log that no request can join. `name` is bound to it when it is sealed admissibly."""
+        """Open a log that no request can join. `name` is bound to it when it is sealed admissibly.
+
+        Retried, it finds its log as it is. Raises `Sealed` or `Expired` for an id that was used up.
+        """
         ...
 
     async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
@@ -136,7 +140,8 @@ class Store(Protocol):
         """Append the last entries and close the log, in one step; the last of them is the ending.
 
         In the same step the log's name is bound to it (admissible ending) or freed (any other). A retried seal is
-        acknowledged again. Raises as `append` does, but for `LogFull`.
+        acknowledged again. Raises as `append` does, but for `LogFull`; `OutOfSequence` also when the ending's place
+        is taken.
         """
         ...
 
@@ -144,7 +149,8 @@ class Store(Protocol):
         """Every entry after `after`, in pages, old then new, until the ending.
 
         With `follow` it waits for what is still to come, and seals the log `lost` when its lease lapses meanwhile;
-        without, it returns at the end of what is stored. Raises `NoSuchLog` or `Expired`.
+        without, it returns at the end of what is stored. Raises `NoSuchLog` or `Expired`, the latter also when it
+        waited at an offset which the log then never reached.
         """
         ...
 
@@ -156,7 +162,10 @@ class Store(Protocol):
         ...
 
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
-        """Call `wake` on the event loop whenever the writer should look at its receipt; returns how to cease."""
+        """Call `wake` on the event loop whenever the writer should look at its receipt; returns how to cease.
+
+        A stop that was asked for before is told at once.
+        """
         ...
 
     async def describe(self, log: str) -> Description:

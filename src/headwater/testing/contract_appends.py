@@ -18,6 +18,10 @@ EVENTS = st.one_of(
 )
 
 
+# The examples share one store, each with a log of its own, take as long as the store takes, and run for several stores.
+FINE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.differing_executors]
+
+
 class Appends:
     async def test_what_was_appended_is_read_back(self, harness: Harness) -> None:
         """What was appended is read back as it was, bytes and times included."""
@@ -155,11 +159,7 @@ class Appends:
         with pytest.raises((StoreError, NoSuchLog)):
             await harness.store.append(run("b", begin=2), lease)
 
-    @settings(
-        max_examples=25,
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
+    @settings(max_examples=25, deadline=None, suppress_health_check=FINE)
     @given(data=st.data())
     async def test_any_split_of_any_entries(self, harness: Harness, data: st.DataObject) -> None:
         """However a writer splits its entries into appends, and whichever it retries, the log reads the same."""

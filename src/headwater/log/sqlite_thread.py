@@ -1,0 +1,173 @@
+"""A thread with a SQLite connection of its own, to which the event loop hands steps and which does many at a time.
+
+All that waits when the thread comes round goes into one transaction (a group commit): with fifty logs being written,
+fifty appends cost one commit. Every step has its own savepoint, so that one's refusal undoes nobody else's.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+
+from headwater.errors import StoreError
+from headwater.log.sqlite_file import explain, primary_code
+from headwater.log.sqlite_rows import Rows
+
+QUEUE = 1024
+"""Steps that may wait; whoever comes later waits for a place."""
+BATCH = 256
+"""Steps in one transaction, which bounds how long another process has to wait for its own."""
+PATIENCE = 10.0
+"""Seconds after which a caller hears that the disk does not answer."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Job(NamedTuple):
+    step: Callable[[Rows], Any]
+    answer: asyncio.Future[Any]
+
+
+class _Outcome(NamedTuple):
+    value: Any = None
+    error: Exception | None = None
+
+
+class SqliteThread:
+    """Runs steps in order of arrival, in transactions that start with `begin`. Belongs to one event loop.
+
+    The thread starts with the first step. It opens its connection when there is something to do and again after a
+    failure, so a disk that comes back is used again. Steps raise what the contract says, or `StoreError`.
+    """
+
+    def __init__(self, begin: str, path: Path, connect: Callable[[], Rows]) -> None:
+        self._begin = begin
+        self._path = path
+        self._connect = connect
+        self._rows: Rows | None = None
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._places = asyncio.Semaphore(QUEUE)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    async def do(self, step: Callable[Concatenate[Rows, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run one step and answer with what it returned, once that is committed."""
+        try:
+            async with asyncio.timeout(PATIENCE), self._places:
+                if self._closed:
+                    raise StoreError(f"the store {self._path} is closed")
+                loop = self._start()
+                answer: asyncio.Future[T] = loop.create_future()
+
+                def bound(rows: Rows) -> T:
+                    return step(rows, *args, **kwargs)
+
+                self._jobs.put(_Job(bound, answer))
+                return await answer
+        except TimeoutError as late:
+            raise StoreError(f"the store {self._path} has not answered for {PATIENCE:g} s") from late
+
+    async def aclose(self) -> None:
+        """Finish what was accepted, close the connection and end the thread. May be called again."""
+        self._closed = True
+        if self._thread is not None:
+            thread, self._thread = self._thread, None
+            self._jobs.put(None)
+            await asyncio.to_thread(thread.join, PATIENCE)
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            # A daemon: a program that forgot to close its store must still be able to exit.
+            self._thread = threading.Thread(target=self._run, name=f"sqlite {self._begin.lower()}", daemon=True)
+            self._thread.start()
+        return self._loop
+
+    def _run(self) -> None:
+        more = True
+        while more:
+            batch, more = self._next_batch()
+            if batch:
+                self._deliver(batch, self._do_all(batch))
+        self._disconnect()
+
+    def _next_batch(self) -> tuple[list[_Job], bool]:
+        batch: list[_Job] = []
+        job = self._jobs.get()
+        try:
+            while job is not None:
+                batch.append(job)
+                if len(batch) == BATCH:
+                    return batch, True
+                job = self._jobs.get_nowait()
+        except Empty:
+            return batch, True
+        return batch, False
+
+    def _do_all(self, batch: list[_Job]) -> list[_Outcome]:
+        try:
+            if self._rows is None:
+                self._rows = self._connect()
+            rows = self._rows
+            rows.db.execute(self._begin)
+            outcomes = [self._do_one(rows, job) for job in batch]
+            rows.db.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - whatever it is: if this thread died, nobody would get an answer
+            # After anything but a lock, a new connection finds out what the file is like now.
+            waited = isinstance(error, sqlite3.Error) and primary_code(error) == sqlite3.SQLITE_BUSY
+            if self._rows is not None and (self._rows.db.in_transaction or not waited):
+                self._disconnect()
+            return [_Outcome(error=self._failure(error)) for _ in batch]
+        return outcomes
+
+    def _failure(self, error: Exception) -> StoreError:
+        """An exception for each caller, since each will hang its own traceback on it."""
+        match error:
+            case sqlite3.Error():
+                plain = explain(self._path, error)
+            case StoreError():
+                plain = StoreError(str(error))
+            case _:
+                plain = StoreError(f"the store {self._path} failed: {error!r}")
+        plain.__cause__ = error
+        return plain
+
+    def _do_one(self, rows: Rows, job: _Job) -> _Outcome:
+        if job.answer.cancelled():  # nobody would learn of it: a claim, say, that opened a log for a caller who left
+            return _Outcome()
+        rows.db.execute("SAVEPOINT step")
+        try:
+            outcome = _Outcome(job.step(rows))
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's, and nobody else's in the batch
+            rows.db.execute("ROLLBACK TO step")
+            outcome = _Outcome(error=error)
+        rows.db.execute("RELEASE step")
+        return outcome
+
+    def _deliver(self, batch: list[_Job], outcomes: list[_Outcome]) -> None:
+        assert self._loop is not None
+        with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(_answer, batch, outcomes)
+
+    def _disconnect(self) -> None:
+        if self._rows is not None:
+            self._rows.db.close()
+            self._rows = None
+
+
+def _answer(batch: list[_Job], outcomes: list[_Outcome]) -> None:
+    for job, outcome in zip(batch, outcomes, strict=True):
+        if job.answer.done():
+            continue
+        if outcome.error is None:
+            job.answer.set_result(outcome.value)
+        else:
+            job.answer.set_exception(outcome.error)

@@ -1,0 +1,121 @@
+"""Two server processes on one SQLite file are one river: any of them serves, stops and buries any log."""
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+
+from servers import serve
+from serving import chat, frames, parse, post_chat, text_of
+from upstream import Upstream
+
+LEASE = 1.5
+
+
+def settings(upstream: Upstream) -> dict[str, str]:
+    """An OpenAI-compatible provider, and a lease short enough to wait for."""
+    return {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": upstream.url, "HEADWATER_LEASE": str(LEASE)}
+
+
+async def test_identical_requests_to_two_servers_make_one_call(tmp_path: Path) -> None:
+    """Whoever is second, on whichever server, reads the first one's log; and later finds it in the cache of both."""
+    async with Upstream(tokens=["a", "b", "c"], gated=True) as upstream:
+        async with serve(tmp_path, **settings(upstream)) as one, serve(tmp_path, **settings(upstream)) as two:
+            asking = [asyncio.create_task(post_chat(server.client)) for server in (one, two) * 10]
+            await upstream.received()
+            upstream.release(3)
+            answers = await asyncio.gather(*asking)
+            later = [await post_chat(server.client) for server in (one, two)]
+
+    assert upstream.calls == 1
+    assert {text_of(parse(answer.content)) for answer in [*answers, *later]} == {"abc"}
+    assert all(answer.headers["cache-status"].startswith("headwater; hit") for answer in later)
+
+
+async def test_the_death_of_a_producer_is_told_to_readers_elsewhere_and_frees_the_name(tmp_path: Path) -> None:
+    """The prefix, then `lost`, within the lease and two seconds; also for a client that had seen beyond the store."""
+    async with Upstream(tokens=["a", "b", "c"], silent_after=2) as upstream:
+        async with serve(tmp_path, **settings(upstream)) as survivor:
+            async with serve(tmp_path, **settings(upstream)) as producer:
+                own = asyncio.create_task(_types_until_it_breaks(producer.client))
+                await upstream.received()
+                async with survivor.client.stream(
+                    "POST", "/api/stream/completion/chat", json=chat(), timeout=30
+                ) as response:
+                    location = response.headers["location"]
+                    read = frames(response)
+                    assert [(await anext(read))["type"] for _ in range(3)] == ["start", "text-delta", "text-delta"]
+                    await producer.kill()
+                    killed = time.monotonic()
+                    lost = await anext(read)
+                    assert time.monotonic() - killed < LEASE + 2
+                assert (lost["type"], lost["code"], lost.id) == ("error", "lost", "2-4")
+                assert (await own)[-1] == "text-delta"
+
+            ahead = await survivor.client.get(location, headers={"last-event-id": "1-9"})
+            assert [(frame["type"], frame.id) for frame in parse(ahead.content)] == [("error", "2-4")]
+            assert (await survivor.client.get(location, headers={"last-event-id": "2-4"})).status_code == 204
+
+            again = asyncio.create_task(post_chat(survivor.client))
+            await upstream.received(2)
+            again.cancel()
+
+
+async def test_a_stop_through_another_server_ends_a_silent_generation(tmp_path: Path) -> None:
+    """Within a second, the provider's connection included."""
+    async with Upstream(tokens=["a", "b"], silent_after=1) as upstream:
+        async with serve(tmp_path, **settings(upstream)) as one, serve(tmp_path, **settings(upstream)) as two:
+            async with one.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
+                read = frames(response)
+                assert [(await anext(read))["type"] for _ in range(2)] == ["start", "text-delta"]
+                request = await upstream.received()
+                async with asyncio.timeout(1):
+                    stopped = await two.client.post(response.headers["location"] + "/stop")
+                    await request.closed.wait()
+                assert (await anext(read))["type"] == "stop"
+
+    assert (stopped.status_code, stopped.json()["state"], stopped.json()["text"]) == (200, "stopped", "a")
+
+
+async def test_answers_survive_the_server(tmp_path: Path) -> None:
+    """What was answered before a crash is a hit after it."""
+    async with Upstream(tokens=["kept"]) as upstream:
+        async with serve(tmp_path, **settings(upstream)) as server:
+            first = await post_chat(server.client)
+            await server.kill()
+        async with serve(tmp_path, **settings(upstream)) as server:
+            second = await post_chat(server.client)
+
+    assert upstream.calls == 1
+    assert second.headers["cache-status"].startswith("headwater; hit")
+    assert parse(first.content)[1:] == parse(second.content)[1:]
+
+
+async def test_a_server_that_is_told_to_end_tells_its_readers_and_ends(tmp_path: Path) -> None:
+    """SIGTERM ends running answers with an error that invites a retry, not with a cut."""
+    async with Upstream(tokens=["a", "b"], silent_after=1) as upstream:
+        async with serve(tmp_path, **settings(upstream)) as server:
+            async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
+                read = frames(response)
+                assert [(await anext(read))["type"] for _ in range(2)] == ["start", "text-delta"]
+                server.process.terminate()
+                last = await anext(read)
+            async with asyncio.timeout(5):
+                status = await server.process.wait()
+
+    assert (last["code"], last["retryable"]) == ("shutdown", True)
+    assert status == -signal.SIGTERM  # uvicorn ends as the signal would have ended it, once all is closed
+
+
+async def _types_until_it_breaks(client: "object") -> list[str]:
+    import httpx
+
+    assert isinstance(client, httpx.AsyncClient)
+    seen: list[str] = []
+    try:
+        async with client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
+            async for frame in frames(response):
+                seen.append(frame["type"])  # noqa: PERF401 - what was seen must survive the exception
+    except httpx.TransportError:
+        return seen
+    raise AssertionError("the connection of a killed server ended cleanly")
