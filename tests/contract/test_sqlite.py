@@ -152,6 +152,35 @@ async def test_a_full_disk(path: Path) -> None:
     await thread.aclose()
 
 
+async def test_a_step_that_fails_half_way(path: Path) -> None:
+    """Of many steps in one transaction the one that fails leaves nothing behind, and the others stand."""
+    clock = Clock()
+    thread = SqliteThread("BEGIN IMMEDIATE", path, lambda: Rows(open_file(path), LIMITS, clock))
+
+    def half(rows: Rows) -> None:
+        rows.open("half", ALICE, ttl=TTL)
+        raise ValueError("half-way")
+
+    steps = [thread.do(Rows.open, "a", ALICE, ttl=TTL), thread.do(half), thread.do(Rows.open, "b", ALICE, ttl=TTL)]
+    answers = await asyncio.gather(*steps, return_exceptions=True)
+    assert isinstance(answers[1], ValueError)
+    assert set(await thread.do(Rows.pulses)) == {"a", "b"}
+    await thread.aclose()
+
+
+def test_a_writer_that_comes_back_in_time(path: Path) -> None:
+    """A log is not sealed `lost` when its writer has appended since it was watched, and only once otherwise."""
+    rows = Rows(open_file(path), LIMITS, Clock())
+    with closing(rows.db):
+        lease = rows.open("log", ALICE, ttl=TTL)
+        watched = rows.pulses()["log"]
+        rows.append([], lease)
+        assert not rows.seal_lost("log", watched.epoch, watched.beat)
+        watched = rows.pulses()["log"]
+        answers = [rows.seal_lost("log", watched.epoch, watched.beat) for _ in range(2)]
+        assert answers == [True, False]
+
+
 async def test_a_lock_that_stays(store: SqliteStore, path: Path) -> None:
     """While another keeps the file locked writers hear of it, readers do not, and nobody needs a restart after it."""
     lease = await store.open("log", ALICE, ttl=TTL)

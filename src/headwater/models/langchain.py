@@ -5,27 +5,15 @@ which neither start-up nor the event loop has to spare. `prepare()` takes it ahe
 """
 
 import asyncio
-import functools
-import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import msgspec
 
 from headwater.errors import ModelError
-from headwater.events import (
-    Event,
-    Finish,
-    Metadata,
-    ReasoningDelta,
-    TextDelta,
-    ToolCallDelta,
-    ToolCallEnd,
-    ToolCallStart,
-    ToolResult,
-    Usage,
-)
+from headwater.events import Event
+from headwater.models.chunks import Reading, Watch, watch_class
 from headwater.models.scrub import as_model_error, unavailable
 from headwater.prompt import Parameters, Prompt, text_of
 
@@ -103,8 +91,8 @@ class LangChainModel:
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
         """The events of one answer; see `headwater.models.model.Model.stream`."""
         ready = await self._prepared()
-        watch = _watch_class()()
-        reading = _Reading()
+        watch = watch_class()()
+        reading = Reading()
         try:
             # Closing the iterator, not merely leaving the loop, is what closes the provider's connection: one that is
             # broken off and still referenced somewhere goes on, and goes on being paid for.
@@ -142,7 +130,7 @@ def _look_at(source: "Runnable[Any, Any] | Callable[[], Opened]") -> _Ready:
     from langchain_core.runnables import Runnable
 
     runnable, close = Opened(cast("Any", source), None) if isinstance(source, Runnable) else source()
-    _watch_class()
+    watch_class()
     inner: Any = runnable
     extra_body: dict[str, Any] = {}
     while hasattr(inner, "bound") and hasattr(inner, "kwargs"):
@@ -159,7 +147,7 @@ def _look_at(source: "Runnable[Any, Any] | Callable[[], Opened]") -> _Ready:
     return _Ready(runnable, inner, kind, extra_body if is_openai else None, close)
 
 
-async def _chunks(ready: _Ready, prompt: Prompt, watch: "_Watch") -> AsyncGenerator[Any, None]:
+async def _chunks(ready: _Ready, prompt: Prompt, watch: Watch) -> AsyncGenerator[Any, None]:
     """What the LangChain object yields for a prompt."""
     given: Any = _input(prompt)
     if isinstance(given, str) and ready.kind in ("chat", "graph"):
@@ -224,177 +212,3 @@ def _extra(prompt: Prompt) -> dict[str, Any]:
     if "max_tokens" in taken:
         taken |= {"max_completion_tokens", "max_output_tokens"}  # other names of the same limit
     return {name: value for name, value in prompt.extra.items() if name not in taken}
-
-
-class _Reading:
-    """Turns the chunks of one answer into events."""
-
-    def __init__(self) -> None:
-        self.begun = False
-        self._reason: str | None = None
-        self._usage: Any = None
-        self._call: str | None = None  # id of the tool call whose arguments are coming
-        self._index: object = None
-        self._ended: set[object] = set()
-        self._calls = 0
-        self._chunked = False
-
-    def events(self, chunk: Any) -> Iterator[Event]:
-        """What a chunk says, in order."""
-        self.begun = True
-        if isinstance(chunk, str):
-            if chunk:
-                yield TextDelta(chunk)
-            return
-        if isinstance(chunk, tuple):  # LangGraph's (message, where it came from)
-            chunk = cast("tuple[Any, ...]", chunk)[0]
-        match getattr(chunk, "type", None):
-            case "AIMessageChunk" | "ai":
-                yield from self._message(chunk)
-            case "tool" | "ToolMessageChunk":
-                yield from self._close()
-                yield ToolResult(str(chunk.tool_call_id), str(chunk.text))
-            case "human" | "system" | "remove":
-                pass  # nodes of a graph echo what they were given
-            case _:
-                hint = "end it with a chat model or with StrOutputParser()"
-                raise ModelError(f"the runnable yielded a {type(chunk).__name__}: {hint}", code="unreadable_output")
-
-    def end(self, kind: str, watch: "_Watch") -> list[Event]:
-        """The last events; none when the provider never told that it had finished."""
-        reason = watch.reason if watch.ran else self._reason
-        if reason is None and kind == "runnable" and not watch.ran and not self._chunked:
-            reason = "stop"
-        if reason is None:
-            return []  # also no end of an open tool call: its arguments are as truncated as everything else
-        return [*self._close(), Finish(_REASONS.get(reason.lower(), "other"), _usage(self._usage or watch.usage))]
-
-    def _message(self, message: Any) -> Iterator[Event]:
-        is_chunk = message.type == "AIMessageChunk"
-        said = list(self._content(message))
-        pieces = message.tool_call_chunks if is_chunk else _whole_calls(message)
-        if self._reason and (said or pieces):
-            # The next model of a graph has begun to speak, so the reason of the last one says nothing any more.
-            yield from self._close()
-            self._reason, self._ended = None, set()
-        metadata = message.response_metadata
-        if isinstance(fitted := metadata.get("fitted"), dict):
-            yield Metadata({"fitted": fitted})
-        yield from said
-        for piece in pieces:
-            yield from self._tool_call(piece)
-        if message.usage_metadata:
-            from langchain_core.messages.ai import add_usage
-
-            self._usage = add_usage(self._usage, message.usage_metadata)
-        self._chunked = self._chunked or is_chunk
-        # A whole message is no stream that could have been cut.
-        self._reason = _told(metadata) or self._reason or (None if is_chunk else "stop")
-
-    def _content(self, message: Any) -> Iterator[Event]:
-        if isinstance(message.content, str):
-            if thought := message.additional_kwargs.get("reasoning_content"):
-                yield ReasoningDelta(str(thought))
-            if message.content:
-                yield TextDelta(message.content)
-        else:
-            for block in message.content:
-                yield from _block({"type": "text", "text": block} if isinstance(block, str) else block)
-
-    def _tool_call(self, piece: Mapping[str, Any]) -> Iterator[Event]:
-        id, index = piece.get("id"), piece.get("index")
-        if (id and id != self._call) or self._call is None or (index is not None and index != self._index):
-            if not id and index in self._ended:
-                # Its end has been told already; leaving out the rest would hand a tool half of its arguments.
-                raise ModelError("the provider's tool calls are interleaved", code="provider_garbled")
-            yield from self._close()
-            self._calls += 1
-            self._call, self._index = str(id or f"call_{self._calls}"), index
-            yield ToolCallStart(self._call, piece.get("name") or "")
-        if piece.get("args"):
-            yield ToolCallDelta(self._call, str(piece["args"]))
-
-    def _close(self) -> Iterator[Event]:
-        if self._call is not None:
-            yield ToolCallEnd(self._call)
-            self._ended.add(self._index)
-            self._call = self._index = None
-
-
-def _block(block: Mapping[str, Any]) -> Iterator[Event]:
-    """One content block, in the shapes of OpenAI, Anthropic and LangChain itself; tool calls come by another way."""
-    if block.get("type") in ("text", "output_text", "text_delta", "refusal"):
-        if said := block.get("text") or block.get("refusal"):
-            yield TextDelta(str(said))
-    elif block.get("type") in ("reasoning", "thinking", "reasoning_content"):
-        summary = "".join(part.get("text", "") for part in block.get("summary") or ())
-        if said := block.get("reasoning") or block.get("thinking") or block.get("text") or summary:
-            yield ReasoningDelta(str(said))
-
-
-def _whole_calls(message: Any) -> list[dict[str, Any]]:
-    """The tool calls of a message that came in one piece, in the form of pieces."""
-    calls = [{**call, "args": json.dumps(call["args"])} for call in message.tool_calls]
-    return [{**call, "index": index} for index, call in enumerate([*calls, *message.invalid_tool_calls])]
-
-
-def _usage(counted: Any) -> Usage | None:
-    if not counted:
-        return None
-    details = {name: dict(value) for name, value in counted.items() if name.endswith("_details") and value}
-    given = counted.get("input_tokens", counted.get("prompt_tokens", 0))  # chat models, completions
-    return Usage(given, counted.get("output_tokens", counted.get("completion_tokens", 0)), details)
-
-
-_REASONS = {
-    **dict.fromkeys(("stop", "end_turn", "stop_sequence", "eos", "eos_token", "complete", "completed"), "stop"),
-    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
-    **dict.fromkeys(("tool_calls", "function_call", "tool_use", "tool_call"), "tool_calls"),
-    **dict.fromkeys(("content_filter", "content_filtered", "safety", "refusal"), "content_filter"),
-}
-
-
-def _told(metadata: Mapping[str, Any]) -> str | None:
-    """The reason a provider gave, under whichever name it gives it."""
-    # OpenAI's Responses API has a status, and a reason only where it is incomplete.
-    details: Any = metadata.get("incomplete_details") or {}
-    names = ("finish_reason", "stop_reason", "stopReason", "done_reason")
-    reason = next((metadata[name] for name in names if metadata.get(name)), None) or details.get("reason")
-    return str(reason) if reason else {"completed": "stop"}.get(str(metadata.get("status")))
-
-
-class _Watch:
-    """What callbacks tell of the last model that ran; mixed into LangChain's handler class by `_watch_class`."""
-
-    run_inline = True  # in the order of the tokens, without a task for each of them
-    ran = False
-    reason: str | None = None
-    usage: Any = None
-
-    async def on_chat_model_start(self, *_: Any, **__: Any) -> None:
-        self.ran, self.reason = True, None
-
-    on_llm_start = on_chat_model_start
-
-    async def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
-        self._hear(chunk)
-
-    async def on_llm_end(self, response: Any, **_: Any) -> None:
-        if self.reason is None and response.generations and response.generations[0]:
-            self._hear(response.generations[0][0])
-
-    def _hear(self, generation: Any) -> None:
-        info: dict[str, Any] = {**getattr(getattr(generation, "message", None), "response_metadata", {})}
-        info |= getattr(generation, "generation_info", None) or {}
-        self.usage = info.get("token_usage") or self.usage
-        self.reason = _told(info) or self.reason
-
-
-@functools.cache
-def _watch_class() -> type[_Watch]:
-    from langchain_core.callbacks import AsyncCallbackHandler
-
-    class Watch(_Watch, AsyncCallbackHandler):
-        pass
-
-    return Watch

@@ -72,7 +72,7 @@ class LlamaCppChat(BaseChatModel):
     n_parallel: int = 2
     threads: int | None = None
     """Threads that compute; by default one less than there are processors, which is left for the event loop."""
-    max_tokens: int = 256
+    max_tokens: int = 512
     """Tokens of an answer when the request does not say; at most half of `n_ctx` whatever it says."""
     system_prompt: str = SYSTEM_PROMPT
 

@@ -7,7 +7,7 @@ import pytest
 from headwater.errors import NoSuchLog, Sealed
 from headwater.events import Stop
 from headwater.log.store import Lease
-from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, Harness, entries, entry, until
+from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, Harness, entries, entry, reading, run, until
 
 
 class Stops:
@@ -73,9 +73,14 @@ class Stops:
         """A stop that was asked for before the writer began to listen wakes it all the same."""
         lease = await harness.opened()
         await harness.peer.stop(lease.log, "alice")
+        task, got = await reading(harness.store, lease.log)
+        await harness.peer.append(run("a"), lease)
+        await until(lambda: len(got) == 1)  # so the store here has noticed all that happened there
         woken = asyncio.Event()
         cease = harness.store.listen(lease, woken.set)
         await until(woken.is_set, patience=1.0)
+        await harness.store.seal([entry(2, Stop("alice"))], lease)
+        await task
         cease()
 
     async def test_nobody_is_woken_for_another_log(self, harness: Harness) -> None:

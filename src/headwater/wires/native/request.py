@@ -57,7 +57,15 @@ def _prompt(kind: str, messages: list[Any], fields: dict[str, Any]) -> Prompt:
         parameters["stop"] = [parameters["stop"]]
     model = fields.pop("model", None) or ""
     extra = {name: value for name, value in fields.items() if name not in _ASIDE}
-    asked = {"kind": kind, "model": model, "messages": messages, "parameters": parameters, "extra": extra}
+    tools = extra.pop("tools", None) or []
+    asked = {
+        "kind": kind,
+        "model": model,
+        "messages": messages,
+        "parameters": parameters,
+        "tools": tools,
+        "extra": extra,
+    }
     try:
         return check(msgspec.convert(asked, Prompt))
     except msgspec.ValidationError as error:

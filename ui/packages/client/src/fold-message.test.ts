@@ -1,0 +1,64 @@
+import { expect, test } from 'vitest'
+import type { LogEvent } from './events'
+import { EMPTY_MESSAGE, fold, settle, type Message } from './fold-message'
+
+const START: LogEvent = { type: 'start', message_id: 'm', model: 'scripted' }
+const foldAll = (events: readonly LogEvent[], message: Message = EMPTY_MESSAGE) => events.reduce(fold, message)
+
+test('deltas add up to an answer, its ending closes it', () => {
+  const message = foldAll([
+    START,
+    { type: 'reasoning-delta', text: 'hm' },
+    { type: 'text-delta', text: 'Hel' },
+    { type: 'text-delta', text: 'lo' },
+    { type: 'metadata', data: { fitted: 2 } },
+    { type: 'finish', reason: 'stop', usage: { output_tokens: 2 } },
+  ])
+  expect(message).toMatchObject({ id: 'm', model: 'scripted', text: 'Hello', reasoning: 'hm', state: 'finished', metadata: { fitted: 2 } })
+  expect(message.usage).toEqual({ output_tokens: 2 })
+})
+
+test('tool calls grow side by side, and a result in parts is joined', () => {
+  const { tools } = foldAll([
+    { type: 'tool-call-start', id: 'a', name: 'look' },
+    { type: 'tool-call-start', id: 'b', name: 'leap' },
+    { type: 'tool-call-delta', id: 'a', arguments: '{"x"' },
+    { type: 'tool-call-delta', id: 'a', arguments: ':1}' },
+    { type: 'tool-call-end', id: 'a' },
+    { type: 'tool-result', id: 'a', output: 'one ' },
+    { type: 'tool-result', id: 'a', output: 'two' },
+  ])
+  expect(tools).toEqual([
+    { id: 'a', name: 'look', arguments: '{"x":1}', complete: true, output: 'one two' },
+    { id: 'b', name: 'leap', arguments: '', complete: false, output: null },
+  ])
+})
+
+test('an answer without an ending is open, however much of it there is', () => {
+  expect(foldAll([START, { type: 'text-delta', text: 'The answer is 42.' }]).state).toBe('open')
+})
+
+test.each([
+  [{ type: 'stop', by: 'ann' }, 'stopped'],
+  [{ type: 'error', code: 'provider', message: 'down' }, 'failed'],
+  [{ type: 'error', code: 'lost', message: 'gone' }, 'lost'],
+] as const)('%j makes the answer %s', (ending, state) => {
+  expect(foldAll([START, ending])).toMatchObject({ state, ending })
+})
+
+test('nothing follows an ending', () => {
+  const ended = foldAll([START, { type: 'stop', by: 'ann' }])
+  expect(foldAll([{ type: 'text-delta', text: 'more' }, START, { type: 'finish', reason: 'stop' }], ended)).toBe(ended)
+})
+
+test('a replay from the start takes the place of what was there', () => {
+  const once: LogEvent[] = [START, { type: 'text-delta', text: 'Hello' }]
+  expect(foldAll([...once, ...once])).toEqual(foldAll(once))
+})
+
+test('a summary never takes back text that was already shown', () => {
+  const shown = foldAll([START, { type: 'text-delta', text: 'Hello world' }])
+  const lost = { text: 'Hello', model: 'scripted', state: 'lost', ending: { type: 'error', code: 'lost', message: 'gone' }, usage: null } as const
+  expect(settle(shown, lost)).toMatchObject({ text: 'Hello world', state: 'lost' })
+  expect(settle(shown, { ...lost, text: 'Hello world!' }).text).toBe('Hello world!')
+})

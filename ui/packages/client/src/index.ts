@@ -1,0 +1,8 @@
+export { ChatStore, type ChatOptions, type ChatSnapshot } from './chat-store'
+export type { Answer, AnswerStatus, ChatStorage, Failure, Question, SavedChat, Turn } from './chat'
+export { parseEvent, isEnding, type Ending, type Entry, type LogEvent, type Usage } from './events'
+export { EMPTY_MESSAGE, fold, type LogState, type Message, type ToolCall } from './fold-message'
+export { createLiveLog, type LiveLog, type LiveLogOptions, type LogSnapshot } from './live-log'
+export { readLog, type Outcome, type ReadOptions } from './log-reader'
+export { connecting, transition, type ConnectionAction, type ConnectionInput, type ConnectionState } from './connection-state'
+export { createTransport, ProblemError, type About, type LogDescription, type Timing, type Transport } from './transport'

@@ -1,0 +1,192 @@
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
+import { json, moment, problem, ScriptedLog, WireServer } from '../testing/wire-server'
+import { MAX_FAILURES } from './connection-state'
+import type { Entry, LogEvent } from './events'
+import { EMPTY_MESSAGE, fold, type Message } from './fold-message'
+import { readLog, type Outcome, type ReadOptions } from './log-reader'
+import type { WakeSource } from './patience'
+import { createTransport } from './transport'
+
+const EVENTS: LogEvent[] = [
+  { type: 'start', message_id: 'm', model: 'scripted' },
+  { type: 'text-delta', text: 'Hé\n"llo" ' },
+  { type: 'text-delta', text: '🌊 world' },
+  { type: 'finish', reason: 'stop', usage: { input_tokens: 1, output_tokens: 3 } },
+]
+const WHOLE = EVENTS.reduce(fold, EMPTY_MESSAGE)
+/** Cuts every wait short, so that no test sleeps. */
+const noWait: WakeSource = (listener) => {
+  const immediate = setImmediate(listener)
+  return () => clearImmediate(immediate)
+}
+const never: WakeSource = () => () => undefined
+
+let server: WireServer
+beforeEach(async () => void (server = await new WireServer().start()))
+afterEach(() => server.close())
+
+async function read(location: string, more: Partial<ReadOptions> = {}): Promise<{ message: Message; ids: string[]; outcome: Outcome }> {
+  let message = EMPTY_MESSAGE
+  const ids: string[] = []
+  const onEntries = (entries: readonly Entry[]) => {
+    for (const { id, event } of entries) {
+      if (event) message = fold(message, event)
+      if (id) ids.push(id)
+    }
+  }
+  const { signal } = new AbortController()
+  const outcome = await readLog({ transport: createTransport(server.url), location, cursor: null, signal, onEntries, wakes: noWait, ...more })
+  return { message, ids, outcome }
+}
+
+test('cut at every byte and resumed, a log reads as if it had never been cut', async () => {
+  const log = new ScriptedLog('log', EVENTS)
+  const location = server.keep(log)
+  const bytes = ['retry: 2000\n\n', ...log.frames(undefined)].join('').length
+  for (let cut = 0; cut < bytes; cut++) {
+    let first = true
+    server.override = (request, response) => {
+      if (!first) return false
+      first = false
+      log.serve(response, request.headers['last-event-id'] as string | undefined, {}, cut)
+      return true
+    }
+    const { message, ids, outcome } = await read(location)
+    expect({ cut, message, ids, outcome }).toEqual({ cut, message: WHOLE, ids: ['1-1', '1-2', '1-3', '1-4'], outcome: { type: 'ended' } })
+  }
+})
+
+test('a log that breaks after every single entry is still read to its end', async () => {
+  const log = new ScriptedLog('log', [...EVENTS.slice(0, 2), ...Array.from({ length: 30 }, () => EVENTS[2]!), EVENTS[3]!])
+  server.override = (request, response) => {
+    const after = request.headers['last-event-id'] as string | undefined
+    log.serve(response, after, {}, 'retry: 2000\n\n'.length + log.frames(after)[0]!.length)
+    return true
+  }
+  const { message, ids } = await read(server.keep(log))
+  expect(ids).toHaveLength(33)
+  expect(message).toMatchObject({ text: EVENTS.slice(1, 2).map((e) => 'text' in e && e.text) + '🌊 world'.repeat(30), state: 'finished' })
+})
+
+test('a resume tells the last id, a first connection tells none', async () => {
+  const log = new ScriptedLog('log', EVENTS)
+  const location = server.keep(log)
+  await read(location)
+  const { ids } = await read(location, { cursor: '1-2' })
+  expect(server.received.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, '1-2'])
+  expect(ids).toEqual(['1-3', '1-4'])
+})
+
+test('entries delivered twice count once, and a full replay starts the answer anew', async () => {
+  const log = new ScriptedLog('log', EVENTS)
+  const bodies = [log.frames(undefined).slice(0, 3), log.frames(undefined)]
+  server.override = (_, response) => {
+    response.writeHead(200, { 'Content-Type': 'text/event-stream' }).end(bodies.shift()?.join(''))
+    return true
+  }
+  expect(await read(server.keep(log))).toMatchObject({ message: WHOLE, ids: ['1-1', '1-2', '1-3', '1-4'] })
+  bodies.push(log.frames(undefined))
+  expect((await read(server.keep(log), { cursor: '1-3' })).message).toEqual(WHOLE)
+})
+
+test('an unknown event is skipped and still moves the cursor', async () => {
+  const frames = ['id: 1-1\ndata: {"type":"start","message_id":"m","model":"x"}\n\nid: 1-2\ndata: {"type":"hologram"}\n\n', 'id: 1-3\ndata: {"type":"stop","by":"u"}\n\n']
+  server.override = (_, response) => {
+    response.writeHead(200, { 'Content-Type': 'text/event-stream' }).end(frames.shift())
+    return true
+  }
+  const { message, ids } = await read(`${server.url}api/streams/x`)
+  expect(message.state).toBe('stopped')
+  expect(ids).toEqual(['1-1', '1-2', '1-3'])
+  expect(server.received[1]?.headers['last-event-id']).toBe('1-2')
+})
+
+test('204 settles from the summary', async () => {
+  const log = new ScriptedLog('log', EVENTS)
+  const { outcome } = await read(server.keep(log), { cursor: '1-4' })
+  expect(outcome).toMatchObject({ type: 'settled', log: { state: 'finished', text: WHOLE.text, offset: '1-4' } })
+})
+
+test.each([404, 410])('%i means that the log is gone', async (status) => {
+  server.override = (_, response) => (problem(response, status, 'expired', 'It was forgotten.'), true)
+  expect((await read(`${server.url}api/streams/x`)).outcome).toMatchObject({ type: 'gone', problem: { status, message: 'It was forgotten.' } })
+})
+
+test('a refusal is final, an overload is not', async () => {
+  server.override = (_, response) => (problem(response, 401, 'unauthorized', 'Who are you?'), true)
+  expect((await read(`${server.url}api/streams/x`)).outcome).toMatchObject({ type: 'refused', problem: { code: 'unauthorized' } })
+  let busy = true
+  server.override = (_, response) => busy && (problem(response, 503, 'busy', 'Later.'), (busy = false), true)
+  expect((await read(server.keep(new ScriptedLog('log', EVENTS)))).outcome).toEqual({ type: 'ended' })
+})
+
+test('a page that is not the wire, or a broken frame, is a broken connection; a reader gives up in the end', async () => {
+  server.override = (_, response) => (json(response, 200, { hello: 'portal' }), true)
+  expect((await read(`${server.url}api/streams/x`)).outcome).toEqual({ type: 'gave-up', attempts: MAX_FAILURES })
+  expect(server.received).toHaveLength(MAX_FAILURES + 1)
+  server.override = (_, response) => (response.writeHead(200, { 'Content-Type': 'text/event-stream' }).end('id: 1-1\ndata: {"ty\n\n'), true)
+  expect((await read(`${server.url}api/streams/x`)).outcome).toEqual({ type: 'gave-up', attempts: MAX_FAILURES })
+})
+
+/** Reads under fake timers, with a wake the test can give. */
+function readInFakeTime(location: string) {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const heard = moment()
+  const reconnecting = moment()
+  const listeners = new Set<() => void>()
+  const state = { message: EMPTY_MESSAGE }
+  const outcome = readLog({
+    transport: createTransport(server.url),
+    location,
+    cursor: null,
+    signal: new AbortController().signal,
+    wakes: (listener) => (listeners.add(listener), () => listeners.delete(listener)),
+    onEntries: (entries) => {
+      state.message = entries.reduce((current, { event }) => fold(current, event!), state.message)
+      if (state.message.text !== '') heard.happen()
+    },
+    onConnection: (connection) => connection === 'reconnecting' && reconnecting.happen(),
+  })
+  const wake = () => [...listeners].forEach((listener) => listener())
+  return { heard, reconnecting, state, outcome, wake }
+}
+
+test('thirty silent seconds mean a dead connection, which is opened again', async () => {
+  const log = new ScriptedLog('log', EVENTS.slice(0, 2))
+  const { heard, reconnecting, state, outcome } = readInFakeTime(server.keep(log))
+  await heard.came
+  await vi.advanceTimersByTimeAsync(29_000)
+  expect(server.received).toHaveLength(1)
+  await vi.advanceTimersByTimeAsync(1_000)
+  await reconnecting.came
+  log.append(...EVENTS.slice(2))
+  await vi.advanceTimersByTimeAsync(2_000)
+  expect(await outcome).toEqual({ type: 'ended' })
+  expect(state.message).toEqual(WHOLE)
+  expect(server.received).toHaveLength(2)
+})
+
+test('a wake after a missed heartbeat opens the connection anew at once; an earlier one changes nothing', async () => {
+  const log = new ScriptedLog('log', EVENTS.slice(0, 2))
+  const { heard, state, outcome, wake } = readInFakeTime(server.keep(log))
+  await heard.came
+  await vi.advanceTimersByTimeAsync(11_000)
+  wake()
+  expect(server.received).toHaveLength(1)
+  await vi.advanceTimersByTimeAsync(2_000)
+  const asked = moment()
+  server.override = () => (log.append(...EVENTS.slice(2)), asked.happen(), false)
+  wake()
+  await asked.came
+  expect(await outcome).toEqual({ type: 'ended' })
+  expect(state.message).toEqual(WHOLE)
+  expect(server.received).toHaveLength(2)
+})
+
+test('closing a reader ends it at once, also while it waits', async () => {
+  const abort = new AbortController()
+  server.override = (_, response) => (problem(response, 503, 'busy', 'Later.'), true)
+  const onConnection = () => abort.abort()
+  expect((await read(`${server.url}api/streams/x`, { signal: abort.signal, wakes: never, onConnection })).outcome).toEqual({ type: 'closed' })
+})

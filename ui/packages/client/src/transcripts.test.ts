@@ -1,0 +1,89 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createParser } from 'eventsource-parser'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { WireServer } from '../testing/wire-server'
+import { parseEvent } from './events'
+import { EMPTY_MESSAGE, fold, type Message } from './fold-message'
+import { createLiveLog } from './live-log'
+import { createTransport } from './transport'
+
+// The corpus is shared with pytest: what the server writes and what this client reads are one set of files.
+const FOLDER = join(import.meta.dirname, '../../../../tests/transcripts')
+const SUFFIX = '.native.sse'
+const names = list().map((file) => file.slice(0, -SUFFIX.length))
+
+function list(): string[] {
+  try {
+    return readdirSync(FOLDER).filter((file) => file.endsWith(SUFFIX))
+  } catch {
+    return []
+  }
+}
+
+function foldChunks(chunks: readonly string[]): { message: Message; offset: string | undefined } {
+  let message = EMPTY_MESSAGE
+  let offset: string | undefined
+  const parser = createParser({
+    onEvent: ({ id, data }) => {
+      const event = parseEvent(data)
+      if (event) message = fold(message, event)
+      offset = id ?? offset
+    },
+  })
+  for (const chunk of chunks) parser.feed(chunk)
+  return { message, offset }
+}
+
+test('there are transcripts to read', () => {
+  expect(names, `no *${SUFFIX} in tests/transcripts`).not.toEqual([])
+})
+
+describe.each(names)('%s', (name) => {
+  const wire = readFileSync(join(FOLDER, name + SUFFIX), 'utf8')
+  const state = JSON.parse(readFileSync(join(FOLDER, `${name}.state.json`), 'utf8')) as Record<string, unknown>
+  const { text, ending, model, usage } = state
+
+  test('folds to the state that the server tells', () => {
+    const { message, offset } = foldChunks([wire])
+    expect({ ...message, offset }).toMatchObject({ state: state.state, text, ending, model, usage: usage ?? null, offset: state.offset })
+  })
+
+  test('folds the same however it is cut into chunks', () => {
+    const whole = foldChunks([wire])
+    for (let cut = 0; cut <= wire.length; cut++) expect(foldChunks([wire.slice(0, cut), wire.slice(cut)])).toEqual(whole)
+    expect(foldChunks([...wire])).toEqual(whole)
+  })
+})
+
+describe('over a connection', () => {
+  const server = new WireServer()
+  beforeAll(() => server.start())
+  afterAll(() => server.close())
+
+  test.each(names)('%s reads the same after a break at any frame', async (name) => {
+    const wire = readFileSync(join(FOLDER, name + SUFFIX), 'utf8')
+    const frames = wire.split(/(?<=\n\n)/)
+    const whole = foldChunks([wire])
+    for (let cut = 0; cut < frames.length; cut++) {
+      let first = true
+      server.override = ({ headers }, response) => {
+        const after = headers['last-event-id'] as string | undefined
+        const start = after === undefined ? 0 : frames.findIndex((frame) => frame.includes(`id: ${after}\n`)) + 1
+        const rest = first ? frames.slice(0, cut) : frames.slice(start)
+        first = false
+        response.writeHead(200, { 'Content-Type': 'text/event-stream' }).end(rest.join(''))
+        return true
+      }
+      const log = createLiveLog({ transport: createTransport(server.url), location: `${server.url}api/streams/x`, wakes: immediately })
+      // A log that is still open at the end of its transcript must never look ended.
+      expect((await log.open()).type).toBe(whole.message.ending ? 'ended' : 'gave-up')
+      expect(log.getSnapshot()).toMatchObject({ message: whole.message, cursor: whole.offset })
+    }
+  })
+})
+
+function immediately(listener: () => void): () => void {
+  const immediate = setImmediate(listener)
+  return () => clearImmediate(immediate)
+}

@@ -1,0 +1,49 @@
+import { ChatStore, createTransport } from '@headwater/client'
+import { ScriptedLog, WireServer } from '@headwater/client/testing'
+import { act, cleanup, configure, render, renderHook, screen, waitFor } from '@testing-library/react'
+import { StrictMode } from 'react'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { useChat } from './use-chat'
+import { useLog } from './use-log'
+
+configure({ asyncUtilTimeout: 10_000 })
+
+let server: WireServer
+beforeEach(async () => void (server = await new WireServer().start()))
+afterEach(async () => {
+  cleanup()
+  await server.close()
+})
+
+const HELLO = [
+  { type: 'start', message_id: 'm', model: 'scripted' },
+  { type: 'text-delta', text: 'Hello' },
+] as const
+
+test('a chat renders its answer as it streams', async () => {
+  const log = new ScriptedLog('log', HELLO)
+  server.answer = () => log
+  const store = new ChatStore({ transport: createTransport(server.url) })
+  const { result } = renderHook(() => useChat(store), { wrapper: StrictMode })
+  act(() => void result.current.send('Hi'))
+  expect(result.current.busy).toBe(true)
+  await waitFor(() => expect(result.current.turns[1]).toMatchObject({ message: { text: 'Hello' } }))
+  act(() => log.append({ type: 'finish', reason: 'stop' }))
+  await waitFor(() => expect(result.current).toMatchObject({ busy: false, turns: [{}, { status: 'finished' }] }))
+})
+
+function Log({ location }: { location: string }) {
+  const { message, connection } = useLog(TRANSPORT.current, location)
+  return <p data-testid="log">{`${connection}: ${message.text}`}</p>
+}
+const TRANSPORT = { current: createTransport('http://localhost/') }
+
+test('a log is followed while the component is mounted, also under StrictMode', async () => {
+  TRANSPORT.current = createTransport(server.url)
+  const log = new ScriptedLog('log', HELLO)
+  const { unmount } = render(<Log location={server.keep(log)} />, { wrapper: StrictMode })
+  await waitFor(() => expect(screen.getByTestId('log').textContent).toBe('live: Hello'))
+  log.append({ type: 'text-delta', text: ' there' }, { type: 'finish', reason: 'stop' })
+  await waitFor(() => expect(screen.getByTestId('log').textContent).toBe('closed: Hello there'))
+  unmount()
+})

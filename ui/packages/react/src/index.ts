@@ -1,0 +1,2 @@
+export { useChat, type Chat } from './use-chat'
+export { useLog } from './use-log'

@@ -1,0 +1,26 @@
+import { ChatStore, createTransport } from '@headwater/client'
+import { StrictMode } from 'react'
+import { createRoot } from 'react-dom/client'
+import { App } from './app'
+import { renderPace } from './markdown/render-pace'
+import { localChat } from './saved-chat'
+import './styles/tokens.css'
+import './styles/page.css'
+import './styles/chat.css'
+import './styles/prose.css'
+
+const base = document.baseURI
+const key = `headwater.chat:${new URL('.', base).pathname}`
+const transport = createTransport(base)
+const store = new ChatStore({ transport, storage: localChat(key, () => localStorage), pace: renderPace })
+
+// A phone may never fire unload: hiding is the last moment that is certain to be told.
+window.addEventListener('pagehide', store.save)
+document.addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && store.save())
+window.addEventListener('storage', (event) => event.key === key && store.reload())
+
+createRoot(document.getElementById('root')!).render(
+  <StrictMode>
+    <App store={store} transport={transport} />
+  </StrictMode>,
+)

@@ -1,0 +1,47 @@
+import { memo, useLayoutEffect, useRef } from 'react'
+import ReactMarkdown from 'react-markdown'
+import remarkGfm from 'remark-gfm'
+import remend from 'remend'
+import { ELEMENTS } from './elements'
+import { reportRender } from './render-pace'
+import { NO_BLOCKS, splitBlocks, type Blocks } from './split-blocks'
+
+const PLUGINS = [remarkGfm]
+// One or two backticks at the start of a line are mostly a code fence on its way.
+const HALF_FENCE = /(^|\n) {0,3}(`{1,2}|~{1,2})$/
+const UNFINISHED = { katex: false, linkMode: 'text-only' } as const
+
+/** Markdown that may still be growing: settled blocks are rendered once, only the end is rendered again. */
+export const Markdown = memo(function Markdown({ text, growing }: { text: string; growing: boolean }) {
+  const began = performance.now()
+  const previous = useRef<Blocks>(NO_BLOCKS)
+  const split = splitBlocks(previous.current, text)
+  useLayoutEffect(() => {
+    previous.current = split
+    if (growing) reportRender(split, performance.now() - began)
+  })
+  const last = split.blocks.length - 1
+  return split.blocks.map((block, index) => (
+    // Settled blocks never move, so the position is the identity.
+    <Block key={index} text={growing && index === last ? repair(block) : block} />
+  ))
+})
+
+const Block = memo(function Block({ text }: { text: string }) {
+  return (
+    <div className="block" dir="auto">
+      {/* Addresses are judged where they are shown, and by one rule. */}
+      <ReactMarkdown remarkPlugins={PLUGINS} components={ELEMENTS} urlTransform={identity}>
+        {text}
+      </ReactMarkdown>
+    </div>
+  )
+})
+
+function repair(block: string): string {
+  return remend(block.replace(HALF_FENCE, '$1'), UNFINISHED)
+}
+
+function identity(url: string): string {
+  return url
+}

@@ -1,0 +1,51 @@
+import { EMPTY_MESSAGE, type ChatStorage, type SavedChat, type Turn } from '@headwater/client'
+
+// A browser gives a site about five million characters; half of one is a long evening's talk.
+const LIMIT = 500_000
+const VERSION = 1
+
+/** Keeps a chat in the browser, bounded: the oldest turns go first. Each mount path has its own. */
+export function localChat(key: string, storage: () => Storage): ChatStorage {
+  return {
+    load() {
+      try {
+        return read(storage().getItem(key))
+      } catch {
+        // Forbidden or unreadable storage is a chat that was never kept.
+        return null
+      }
+    },
+    save(chat) {
+      try {
+        storage().setItem(key, fit(chat))
+      } catch {
+        // A full or forbidden storage costs the reload, not the conversation.
+      }
+    },
+  }
+}
+
+function fit({ id, turns }: SavedChat): string {
+  let kept = turns
+  for (;;) {
+    const text = JSON.stringify({ version: VERSION, id, turns: kept })
+    if (text.length <= LIMIT || kept.length <= 2) return text
+    kept = kept.slice(2)
+  }
+}
+
+function read(text: string | null): SavedChat | null {
+  const value = JSON.parse(text ?? 'null') as { version?: unknown; id?: unknown; turns?: unknown } | null
+  if (value?.version !== VERSION || typeof value.id !== 'string' || !Array.isArray(value.turns)) return null
+  // One turn the page cannot draw would break it at every visit, so a damaged chat is no chat.
+  return value.turns.every(isTurn) ? { id: value.id, turns: value.turns } : null
+}
+
+function isTurn(value: unknown): value is Turn {
+  if (typeof value !== 'object' || value === null) return false
+  const { role, id, text, status, message } = value as Record<string, unknown>
+  if (typeof id !== 'string') return false
+  if (role === 'user') return typeof text === 'string'
+  if (role !== 'assistant' || typeof status !== 'string' || typeof message !== 'object' || message === null) return false
+  return Object.keys(EMPTY_MESSAGE).every((field) => field in message)
+}

@@ -1,0 +1,17 @@
+import react from '@vitejs/plugin-react'
+import { defineConfig } from 'vite'
+
+export default defineConfig({
+  // Relative addresses, so that the page works under whatever path an app mounts it at.
+  base: './',
+  plugins: [react()],
+  server: { proxy: { '/api': process.env.HEADWATER_URL ?? 'http://127.0.0.1:8000' } },
+  build: {
+    outDir: '../../src/headwater/static',
+    emptyOutDir: true,
+    target: 'es2022',
+    // An inlined data: asset would have to be allowed by the page's CSP.
+    assetsInlineLimit: 0,
+    license: { fileName: 'THIRD-PARTY-LICENSES.md' },
+  },
+})
