@@ -44,3 +44,13 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def table() -> str:
+    """Every setting as a Markdown table; `docs/settings.md` is this, and a test keeps it so."""
+    rows = ["| setting | default | what it is for |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        variable = str(field.validation_alias or f"HEADWATER_{name.upper()}")
+        default = "the user's data directory" if name == "data_dir" else field.default
+        rows.append(f"| `{variable}` | {'' if default in (None, []) else default} | {field.description} |")
+    return "\n".join(rows) + "\n"

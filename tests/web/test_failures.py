@@ -151,6 +151,7 @@ async def test_a_provider_that_wants_long_patience_is_not_waited_for() -> None:
         (b"[]", 400),
         (b"\xff\xfe", 400),
         (b"[" * 100_000, 400),
+        (b'{"messages": [{"role": "user", "content": "\\ud83d"}]}', 400),
         (b"{}", 422),
         (b'{"messages": "Hi"}', 422),
         (b'{"messages": []}', 422),

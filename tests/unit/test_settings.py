@@ -1,0 +1,62 @@
+"""Settings: where they come from, what they select, and that the docs tell the truth about them."""
+
+from pathlib import Path
+
+import pytest
+
+from headwater.settings import Settings, table
+from headwater.wiring import Unsupported, choose, open_store
+
+DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither the machine's environment nor a `.env` beside the tests decides what they see."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HEADWATER_MODEL", "HEADWATER_STORE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_docs_have_every_setting_as_it_is() -> None:
+    """Run scripts/settings.py after a change."""
+    assert DOCS.read_text().endswith(table())
+
+
+def test_the_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Both are read, lists are comma-separated, and what is empty counts as absent."""
+    (tmp_path / ".env").write_text("HEADWATER_PORT=1\nHEADWATER_CACHE_TTL=5\nOPENAI_API_KEY=sk-file\nHEADWATER_HOST=\n")
+    monkeypatch.setenv("HEADWATER_PORT", "2")
+    monkeypatch.setenv("HEADWATER_ORIGINS", "https://a.example, https://b.example")
+
+    settings = Settings()  # pyright: ignore[reportCallIssue]
+
+    assert (settings.port, settings.cache_ttl, settings.host) == (2, 5, "127.0.0.1")
+    assert settings.origins == ["https://a.example", "https://b.example"]
+    assert settings.openai_api_key is not None
+    assert "sk-file" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "model", "demo"),
+    [
+        ({"model": "openai:gpt-x"}, "openai:gpt-x", False),
+        ({"openai_api_key": "sk"}, "openai:gpt-4o-mini", False),
+        ({"openai_base_url": "http://127.0.0.1:1/v1"}, "openai:gpt-4o-mini", False),
+        ({"openai_api_key": "sk", "model": "echo"}, "echo", True),
+        ({}, "local", True),
+    ],
+    ids=str,
+)
+def test_what_is_set_selects_the_model(given: dict[str, str], model: str, demo: bool) -> None:
+    """A name, else OpenAI where there is a key or an address, else the embedded demo."""
+    choice = choose(Settings.model_validate(given))
+
+    assert (choice.model, choice.demo) == (model, demo)
+    assert bool(choice.notice) == demo
+
+
+def test_a_store_of_another_version_is_refused_in_words() -> None:
+    """A typo must not end in an empty store somewhere else."""
+    with pytest.raises(Unsupported, match="memory:"):
+        open_store(Settings.model_validate({"store": "postgres://x"}))
