@@ -221,9 +221,12 @@ def _lifespan(attach: Attacher) -> Any:
 
 async def _warm(attach: Attacher) -> None:
     try:
+        # The first call makes the store look for logs whose writers died with the last server, so that the first to
+        # ask does not have to wait for their leases.
+        await attach.logs.store.constant("ready", b"1")
         model = await attach.catalogue.get(attach.catalogue.chat)
         prepare = getattr(model, "prepare", None)
         if prepare is not None:
             await prepare()
     except HeadwaterError as error:
-        logger.warning("the model is not ready: %s", error)
+        logger.warning("not ready yet: %s", error)

@@ -236,6 +236,20 @@ async def test_an_idempotency_key_joins_a_retry_to_its_first_run_without_the_cac
     assert parse(first.content)[1:] == parse(retry.content)[1:]
 
 
+async def test_a_regenerate_with_an_idempotency_key_is_kept_for_everybody() -> None:
+    """Clients that always send a key may not lose the cache by it."""
+    model = Scripted(ANSWER)
+    async with headwater(model) as server:
+        await post_chat(server.client)
+        again = await post_chat(server.client, **{"cache-control": "no-cache", "idempotency-key": "k1"})
+        retry = await post_chat(server.client, **{"cache-control": "no-cache", "idempotency-key": "k1"})
+        third = await post_chat(server.client)
+
+    assert len(model.prompts) == 2
+    assert retry.headers["location"].startswith(again.headers["location"] + "~")
+    assert third.headers["location"].startswith(again.headers["location"] + "~")
+
+
 async def test_a_max_age_that_is_no_number_is_refused() -> None:
     """Guessing would serve an answer that the client did not want."""
     async with headwater(Scripted(ANSWER)) as server:

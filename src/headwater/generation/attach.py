@@ -96,11 +96,13 @@ class Attacher:
         if cached and not (directives.no_cache or directives.no_store):
             return await store.claim(name, mine, principal, ttl=ttl, newer_than=directives.max_age), "miss"
         fwd = "request" if cached else "bypass"
-        if idempotency_key:
-            # A retried POST joins its first run where the cache may not be used: the name is this request's own.
-            retry = self._name(offer, prompt, principal, salt=f"{principal.subject}\n{idempotency_key}")
-            return await store.claim(retry, mine, principal, ttl=store.limits.grace), fwd
         bound = name if cached and not directives.no_store else None
+        if idempotency_key:
+            # A retried POST joins its first run where the cache may not be used: the name is this request's own. It
+            # begins as the prompt's does, so that whatever keeps a name and its log together keeps these too.
+            salt = self._name(offer, prompt, principal, salt=f"{principal.subject}\n{idempotency_key}")
+            kept = ttl if bound else store.limits.grace
+            return await store.claim(f"{name}.{salt}", mine, principal, ttl=kept, binds=bound), fwd
         lease = await store.open(mine, principal, ttl=ttl if bound else 0, name=bound)
         return Claim(mine, won=True, lease=lease), fwd
 

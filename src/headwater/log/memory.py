@@ -60,14 +60,21 @@ class MemoryStore:
         self._sweep_due = 0.0
 
     async def claim(
-        self, name: str, log: str, principal: Principal, *, ttl: float, newer_than: float | None = None
+        self,
+        name: str,
+        log: str,
+        principal: Principal,
+        *,
+        ttl: float,
+        newer_than: float | None = None,
+        binds: str | None = None,
     ) -> Claim:
         bound = await self.find(name, principal, newer_than=newer_than)
         if bound is not None:
             # The winner, whose answer got lost on the way, asks again.
             again = bound.log == log and bound.state == "open"
             return Claim(log, won=True, lease=Lease(log)) if again else bound
-        lease = await self.open(log, principal, ttl=ttl, name=name)
+        lease = await self.open(log, principal, ttl=ttl, name=binds or name)
         self._names[name] = log
         return Claim(log, won=True, lease=lease)
 
@@ -83,6 +90,8 @@ class MemoryStore:
             if self._names.get(name) != held.id or age >= held.ttl or (newer_than is not None and age > newer_than):
                 return None
             return Claim(held.id, won=False, state=held.state, age=age, ttl=held.ttl - age)
+        if held.stop is not None:
+            return None
         held.subjects.add(principal.subject)
         return Claim(held.id, won=False)
 
@@ -206,12 +215,15 @@ class MemoryStore:
         assert isinstance(ending, Ending)
         held.state = state_after(ending)
         held.sealed = self._clock()
-        if held.name is not None:
-            if is_admissible(ending):
-                self._names[held.name] = held.id
-            elif self._names.get(held.name) == held.id:
-                del self._names[held.name]
+        if is_admissible(ending) and held.name is not None:
+            self._names[held.name] = held.id
+        else:
+            self._free_names(held)
         held.announce()
+
+    def _free_names(self, held: _Log) -> None:
+        for name in [name for name, log in self._names.items() if log == held.id]:
+            del self._names[name]
 
     def _seal_if_lapsed(self, held: _Log) -> None:
         if held.state != "open" or time.monotonic() - held.renewed < self.limits.lease:
@@ -233,8 +245,7 @@ class MemoryStore:
     def _bury(self, held: _Log) -> None:
         self._tombstones[held.id] = self._clock() + self.limits.tombstone
         del self._logs[held.id]
-        if held.name is not None and self._names.get(held.name) == held.id:
-            del self._names[held.name]
+        self._free_names(held)
         held.announce()
 
     def _sweep(self) -> None:

@@ -39,10 +39,17 @@ class SqliteStore:
         self._tailer = SqliteTailer(self._connect, self.limits.lease)
 
     async def claim(
-        self, name: str, log: str, principal: Principal, *, ttl: float, newer_than: float | None = None
+        self,
+        name: str,
+        log: str,
+        principal: Principal,
+        *,
+        ttl: float,
+        newer_than: float | None = None,
+        binds: str | None = None,
     ) -> Claim:
         self._tailer.start()
-        return await self._writes.do(Rows.claim, name, log, principal, ttl=ttl, newer_than=newer_than)
+        return await self._writes.do(Rows.claim, name, log, principal, ttl=ttl, newer_than=newer_than, binds=binds)
 
     async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
         self._tailer.start()

@@ -42,6 +42,7 @@ CREATE INDEX IF NOT EXISTS logs_open ON logs (id) WHERE state = 'open';
 CREATE INDEX IF NOT EXISTS logs_expires ON logs (expires) WHERE expires IS NOT NULL;
 CREATE TABLE IF NOT EXISTS subjects (log INTEGER, subject TEXT, PRIMARY KEY (log, subject)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY, log INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS names_log ON names (log);
 CREATE TABLE IF NOT EXISTS entries (
     log INTEGER, sequence INTEGER, epoch INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (log, sequence)
 ) WITHOUT ROWID;

@@ -70,14 +70,23 @@ class Rows:
         self._limits = limits
         self._clock = clock
 
-    def claim(self, name: str, log: str, principal: Principal, *, ttl: float, newer_than: float | None = None) -> Claim:
+    def claim(
+        self,
+        name: str,
+        log: str,
+        principal: Principal,
+        *,
+        ttl: float,
+        newer_than: float | None = None,
+        binds: str | None = None,
+    ) -> Claim:
         """Bind the name to a new log, unless it is bound to one that will do."""
         bound = self.find(name, principal, newer_than=newer_than)
         if bound is not None:
             # The winner, whose answer got lost on the way, asks again.
             again = bound.log == log and bound.state == "open"
             return Claim(log, won=True, lease=Lease(log)) if again else bound
-        lease = self.open(log, principal, ttl=ttl, name=name)
+        lease = self.open(log, principal, ttl=ttl, name=binds or name)
         self.db.execute("INSERT OR REPLACE INTO names SELECT ?, key FROM logs WHERE id = ?", (name, log))
         return Claim(log, won=True, lease=lease)
 
@@ -92,6 +101,8 @@ class Rows:
             if age >= held.ttl or (newer_than is not None and age > newer_than):
                 return None
             return Claim(held.id, won=False, state=held.state, age=age, ttl=held.ttl - age)
+        if held.stop is not None:
+            return None
         self.db.execute("INSERT OR IGNORE INTO subjects VALUES (?, ?)", (held.key, principal.subject))
         return Claim(held.id, won=False)
 
@@ -261,14 +272,14 @@ class Rows:
         if is_admissible(ending) and held.name is not None:
             self.db.execute("INSERT OR REPLACE INTO names VALUES (?, ?)", (held.name, held.key))
         else:
-            self._free_name(held)
+            self._free_names(held)
 
     def _bury(self, held: Row, until: float) -> None:
-        self._free_name(held)
+        self._free_names(held)
         self.db.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", (held.id, until))
         self.db.execute("DELETE FROM entries WHERE log = ?", (held.key,))
         self.db.execute("DELETE FROM subjects WHERE log = ?", (held.key,))
         self.db.execute("DELETE FROM logs WHERE key = ?", (held.key,))
 
-    def _free_name(self, held: Row) -> None:
-        self.db.execute("DELETE FROM names WHERE name = ? AND log = ?", (held.name, held.key))
+    def _free_names(self, held: Row) -> None:
+        self.db.execute("DELETE FROM names WHERE log = ?", (held.key,))

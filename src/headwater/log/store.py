@@ -106,14 +106,22 @@ class Store(Protocol):
         ...
 
     async def claim(
-        self, name: str, log: str, principal: Principal, *, ttl: float, newer_than: float | None = None
+        self,
+        name: str,
+        log: str,
+        principal: Principal,
+        *,
+        ttl: float,
+        newer_than: float | None = None,
+        binds: str | None = None,
     ) -> Claim:
         """In one step, bind `name` to the new log `log` and open it, unless it is bound to one that will do.
 
-        A log will do when it is live, or was sealed admissibly no more than `newer_than` seconds ago. The principal
-        joins the log's subjects either way. A lapsed log met on the way is sealed `lost`; a binding that will not do
-        is replaced. `ttl` is how long the name will stay bound after the seal. Retried with the same `log` while that
-        is live, it wins again.
+        A log will do when it is live and nobody has asked for its end, or was sealed admissibly no more than
+        `newer_than` seconds ago. The principal joins the log's subjects either way. A lapsed log met on the way is
+        sealed `lost`; a binding that will not do is replaced. `ttl` is how long the name will stay bound after the
+        seal. `binds` is a second name, bound when the log is sealed admissibly: with it `name` can be one request's
+        own. Retried with the same `log` while that is live, it wins again.
         """
         ...
 
@@ -157,7 +165,7 @@ class Store(Protocol):
     async def stop(self, log: str, subject: str) -> bool:
         """Take the subject off the log; ask the writer to end when nobody else remains. Idempotent, never waits.
 
-        Returns whether the end was asked for; False means the subject was only detached.
+        Returns whether the log has ended or was asked to; False means the subject was only detached.
         """
         ...
 

@@ -66,7 +66,7 @@ class Writer:
 
     def append(self, events: Sequence[Event]) -> None:
         """Show events to the readers in this process now, and to the store with the next flush."""
-        if self._ended or self.full:
+        if self._ended or self.full or self._hopeless():
             return
         now = time.monotonic() - self._opened
         for event in events:
@@ -77,7 +77,7 @@ class Writer:
 
     async def room(self) -> None:
         """Wait until the store is no more than one flush behind."""
-        while self._behind() and not self._hopeless():
+        while self._behind() and not (self.full or self._hopeless()):
             self._work.set()
             await self._changed.wait()
 

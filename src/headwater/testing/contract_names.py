@@ -35,6 +35,32 @@ class Names:
             assert claim.won
             assert claim.lease is not None
 
+    async def test_a_second_name(self, harness: Harness) -> None:
+        """A claim may name another name besides its own: both find the log once it is whole."""
+        claim = await harness.store.claim("mine", "log", ALICE, ttl=TTL, binds="name")
+        assert claim.lease is not None
+        assert await harness.peer.find("name", BOB) is None
+        await harness.store.seal([entry(1, WHOLE)], claim.lease)
+        for name in ("mine", "name"):
+            found = await harness.peer.find(name, BOB)
+            assert found is not None
+            assert found.log == "log"
+
+    async def test_a_second_name_of_a_part(self, harness: Harness) -> None:
+        """Neither of its names finds a log that ended as a part."""
+        claim = await harness.store.claim("mine", "log", ALICE, ttl=TTL, binds="name")
+        assert claim.lease is not None
+        await harness.store.seal([entry(1, Stop("alice"))], claim.lease)
+        for name in ("mine", "name"):
+            assert await harness.peer.find(name, BOB) is None
+
+    async def test_a_log_that_was_asked_to_end(self, harness: Harness) -> None:
+        """Nobody new joins a log that is about to stop: they would get a part that others did not want."""
+        await harness.store.claim("name", "log", ALICE, ttl=TTL)
+        assert await harness.peer.stop("log", ALICE.subject)
+        again = await harness.peer.claim("name", "again", ALICE, ttl=TTL)
+        assert (again.log, again.won) == ("again", True)
+
     async def test_a_whole_answer(self, harness: Harness) -> None:
         """A log that ended with a whole answer is what its name finds, with its age and how long it will last."""
         claim = await harness.store.claim("name", "log", ALICE, ttl=TTL)

@@ -1,0 +1,14 @@
+"""A Python client that resumes by itself: ask, and read the answer's events until its ending, whatever breaks between.
+
+async with Client("http://127.0.0.1:8000") as client:
+    answer = await client.chat([{"role": "user", "content": "Hi"}])
+    async for event in answer:
+        ...
+"""
+
+from headwater.client.answer import Answer
+from headwater.client.client import About, Client
+from headwater.client.failures import NotHeadwater, NothingListens, Unreachable
+from headwater.client.patience import Patience
+
+__all__ = ["About", "Answer", "Client", "NotHeadwater", "NothingListens", "Patience", "Unreachable"]

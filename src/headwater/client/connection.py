@@ -1,0 +1,137 @@
+"""The HTTP beneath the client: requests to one server, and one response read as frames."""
+
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from headwater.client.failures import NothingListens, Unreachable, refusal, shown, unexpected
+from headwater.client.frames import Frame, Parser
+from headwater.client.patience import Patience
+from headwater.errors import RequestError
+from headwater.version import VERSION
+
+Shape = TypeVar("Shape")
+
+EVENTS = "text/event-stream"
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class Connection:
+    """One streaming response, read as Server-Sent Events."""
+
+    def __init__(self, response: httpx.Response, silence: float) -> None:
+        self._response = response
+        self._chunks: AsyncIterator[bytes] = response.aiter_bytes()
+        self._parser = Parser()
+        self._silence = silence
+
+    @property
+    def retry(self) -> float | None:
+        """Seconds after which the server wants to be called again, when it said so."""
+        return None if self._parser.retry is None else self._parser.retry / 1000
+
+    async def read(self) -> list[Frame]:
+        """The frames that the next bytes complete, possibly none.
+
+        Raises `Unreachable` when the connection broke, closed, or was silent for too long.
+        """
+        try:
+            chunk = await anext(self._chunks, None)
+        except httpx.ReadTimeout as error:
+            raise Unreachable(f"the server has sent nothing for {self._silence:g} s") from error
+        except (httpx.RequestError, httpx.StreamError) as error:
+            raise Unreachable(f"the connection broke: {_why(error)}") from error
+        if chunk is None:
+            raise Unreachable("the connection closed before the end of the answer")
+        return self._parser.feed(chunk)
+
+    async def aclose(self) -> None:
+        """Close the connection, if it is still open."""
+        await self._response.aclose()
+
+
+class Server:
+    """Makes requests to one server; what is not a success is raised as the error that it says."""
+
+    def __init__(self, base_url: str, headers: Mapping[str, str], patience: Patience) -> None:
+        try:
+            url = httpx.URL(base_url)
+        except httpx.InvalidURL as error:
+            raise RequestError(f"{base_url!r} is not an address: {error}") from error
+        if url.scheme not in ("http", "https") or not url.host:
+            raise RequestError(f"{base_url!r} is not an address; write it as http://127.0.0.1:8000")
+        self._patience = patience
+        local = url.host in _LOOPBACK
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            headers={"User-Agent": f"headwater/{VERSION}", **headers},
+            timeout=httpx.Timeout(patience.silence, connect=patience.connect, pool=None),
+            # Every answer that is being read holds a connection; a bound would make the next one wait in silence.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            # A proxy that the environment names for the world outside cannot reach this machine's loopback.
+            trust_env=not local,
+            # Without TLS the world's certificates need not be read, which takes longer than everything else here.
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if local and url.scheme == "http" else True,
+        )
+
+    async def open(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> httpx.Response:
+        """The response, its body unread; the caller closes it.
+
+        Raises `Unreachable`, `NotHeadwater`, or what the server's problem JSON says.
+        """
+        request = self._http.build_request(method, path, headers=headers, content=body)
+        try:
+            response = await self._http.send(request, stream=True)
+            if response.is_success:
+                return response
+            try:
+                await response.aread()
+            finally:
+                await response.aclose()
+        except httpx.ConnectError as error:
+            raise NothingListens(f"nothing listens at {shown(self._http.base_url)}") from error
+        except httpx.ConnectTimeout as error:
+            where = shown(self._http.base_url)
+            raise NothingListens(f"no connection to {where} within {self._patience.connect:g} s") from error
+        except httpx.RequestError as error:
+            raise Unreachable(f"{shown(request.url)} did not answer: {_why(error)}") from error
+        raise refusal(response)
+
+    async def stream(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> tuple[httpx.Response, Connection | None]:
+        """A response in Server-Sent Events, and how to read it; None for an empty one (204). Raises as `open` does."""
+        response = await self.open(method, path, headers={"Accept": EVENTS, **headers}, body=body)
+        if response.status_code == 204:
+            await response.aclose()
+            return response, None
+        media_type = response.headers.get("content-type", "none")
+        if media_type.partition(";")[0].strip().lower() != EVENTS:
+            await response.aclose()
+            raise unexpected(response.request, f"answered with the content type {media_type}, not {EVENTS}")
+        return response, Connection(response, self._patience.silence)
+
+    async def get(self, method: str, path: str, shape: type[Shape]) -> Shape:
+        """A JSON response, in the shape expected. Raises as `open` does."""
+        response = await self.open(method, path, headers={"Accept": "application/json"})
+        try:
+            return msgspec.json.decode(await response.aread(), type=shape)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise unexpected(response.request, f"answered with something else than expected ({error})") from error
+        except httpx.RequestError as error:
+            raise Unreachable(f"{shown(response.request.url)} broke off: {_why(error)}") from error
+        finally:
+            await response.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+
+def _why(error: Any) -> str:
+    return str(error) or type(error).__name__

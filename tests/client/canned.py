@@ -1,0 +1,45 @@
+"""A peer that plays back written responses, for what no Headwater server of today would say."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+
+class Canned:
+    """Answers each request with the next response, on a connection of its own."""
+
+    def __init__(self, responses: Sequence[bytes]) -> None:
+        self.url = ""
+        self.requests: list[str] = []
+        """What was asked, headers and all, oldest first."""
+        self._responses = list(responses)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Read a request's head, and say the next response."""
+        with suppress(OSError, asyncio.IncompleteReadError):
+            self.requests.append((await reader.readuntil(b"\r\n\r\n")).decode())
+            writer.write(self._responses.pop(0))
+            await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def canned(*responses: bytes) -> AsyncGenerator[Canned, None]:
+    """A peer that says these responses, one a connection, and closes it after each."""
+    peer = Canned(responses)
+    listening = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
+    async with listening:
+        peer.url = "http://{}:{}".format(*listening.sockets[0].getsockname())
+        yield peer
+
+
+def response(status: str, body: bytes, **headers: str) -> bytes:
+    """A response that the end of its connection ends."""
+    lines = [f"HTTP/1.1 {status}", "Connection: close", *(f"{k.replace('_', '-')}: {v}" for k, v in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def events(*frames: str, **headers: str) -> bytes:
+    """A stream of frames."""
+    body = "".join(f"{frame}\n\n" for frame in frames).encode()
+    return response("200 OK", body, **{"Content_Type": "text/event-stream", **headers})

@@ -1,0 +1,133 @@
+"""Ask and be answered; stop."""
+
+import asyncio
+
+from reading import HI, quick, read
+from serving import headwater, until
+
+from headwater.client import Client
+from headwater.events import Finish, Start, Stop, TextDelta, Usage
+from headwater.models.scripted import SILENCE, Scripted
+from headwater.prompt import Message
+
+
+async def test_a_chat_is_answered_event_by_event() -> None:
+    """And the answer knows afterwards what it was."""
+    async with headwater(Scripted([TextDelta("Hel"), TextDelta("lo"), Finish("stop", Usage(3, 2))])) as server:
+        async with Client(str(server.client.base_url)) as client:
+            answer = await client.chat(HI)
+
+            told = await read(answer)
+
+            assert told == [Start("", "scripted"), TextDelta("Hel"), TextDelta("lo"), Finish("stop", Usage(3, 2))]
+            assert (answer.text, answer.ending, str(answer.offset)) == ("Hello", told[-1], "1-4")
+            assert answer.location == f"/api/streams/{answer.id}"
+            assert (answer.cache_status, answer.age, answer.model) == ("headwater; fwd=miss", None, "scripted")
+
+
+async def test_events_arrive_while_the_model_still_thinks() -> None:
+    """Nothing on the way waits for more."""
+    gate = asyncio.Event()
+    async with headwater(Scripted([TextDelta("a"), gate, TextDelta("b"), Finish("stop")])) as server:
+        async with quick(server.client.base_url) as client:
+            answer = await client.chat(HI)
+            assert (await anext(answer), await anext(answer))[1] == TextDelta("a")
+            gate.set()
+            assert await read(answer) == [TextDelta("b"), Finish("stop")]
+
+
+async def test_what_is_asked_reaches_the_model() -> None:
+    """Parameters by name, others as they are, and a completion as one user turn."""
+    model = Scripted([Finish("stop")])
+    async with headwater(model) as server, quick(server.client.base_url) as client:
+        await client.chat([{"role": "user", "content": "né"}], model="scripted", temperature=0.5, max_tokens=7, top_k=3)
+        await client.complete("Once upon", seed=1)
+
+    chat, completion = model.prompts
+    assert (chat.kind, chat.messages, chat.extra) == ("chat", [Message("user", "né")], {"top_k": 3})
+    assert (chat.parameters.temperature, chat.parameters.max_tokens) == (0.5, 7)
+    assert (completion.kind, completion.messages[0].content) == ("completion", "Once upon")
+
+
+async def test_a_second_time_it_comes_from_the_cache_unless_it_must_not() -> None:
+    """The replay says how old it is; `no_cache` asks the model again."""
+    model = Scripted([TextDelta("a"), Finish("stop")])
+    async with headwater(model) as server, quick(server.client.base_url) as client:
+        first = await read(await client.chat(HI))
+        replay = await client.chat(HI)
+        assert await read(replay) == first
+        assert replay.cache_status.startswith("headwater; hit; ttl=")
+        assert replay.age == 0
+        assert len(model.prompts) == 1
+
+        afresh = await client.chat(HI, no_cache=True)
+        assert await read(afresh) == first
+        assert (afresh.cache_status, afresh.age) == ("headwater; fwd=request", None)
+        assert len(model.prompts) == 2
+        assert (await client.chat(HI)).id.startswith(afresh.id)
+
+
+async def test_stop_ends_the_answer_while_the_model_is_silent() -> None:
+    """The reader is told so as the ending, over the connection that it has."""
+    model = Scripted([TextDelta("a"), SILENCE])
+    async with headwater(model) as server, quick(server.client.base_url) as client:
+        answer = await client.chat(HI)
+        await anext(answer)
+        await anext(answer)
+
+        assert await answer.stop() == "stopped"
+
+        assert model.running == 0
+        assert await read(answer) == [Stop("anyone")]
+        assert (answer.text, answer.ending) == ("a", Stop("anyone"))
+        assert await answer.stop() == "stopped"
+
+
+async def test_a_client_that_leaves_does_not_end_the_answer() -> None:
+    """The generation goes on, and the next one finds it."""
+    gate = asyncio.Event()
+    model = Scripted([TextDelta("a"), gate, TextDelta("b"), Finish("stop")])
+    async with headwater(model) as server:
+        async with quick(server.client.base_url) as client:
+            async with await client.chat(HI) as answer:
+                await anext(answer)
+        gate.set()
+        await until(lambda: not len(server.attacher.nursery), "the generation has ended")
+        async with quick(server.client.base_url) as client:
+            assert (await read(await client.attach(answer.location)))[-1] == Finish("stop")
+    assert len(model.prompts) == 1
+
+
+async def test_a_reader_that_is_cancelled_can_read_on() -> None:
+    """A time limit around one event costs the connection and nothing else."""
+    gate = asyncio.Event()
+    async with headwater(Scripted([TextDelta("a"), gate, TextDelta("b"), Finish("stop")])) as server:
+        async with quick(server.client.base_url) as client:
+            answer = await client.chat(HI)
+            await anext(answer)
+            await anext(answer)
+            reading = asyncio.create_task(read(answer))
+            await asyncio.sleep(0)
+            reading.cancel()
+            await asyncio.wait({reading})
+            gate.set()
+            assert await read(answer) == [TextDelta("b"), Finish("stop")]
+
+
+async def test_many_answers_are_read_at_once() -> None:
+    """More than an HTTP client commonly has connections, all held open by one gate."""
+    gate = asyncio.Event()
+    async with headwater(Scripted([TextDelta("a"), gate, Finish("stop")])) as server:
+        async with quick(server.client.base_url) as client:
+            answers = await asyncio.gather(*(client.chat(HI) for _ in range(120)))
+            gate.set()
+            told = await asyncio.gather(*(read(answer) for answer in answers))
+    assert all(events == told[0] for events in told)
+    assert sum(answer.cache_status.endswith("; collapsed") for answer in answers) == 119
+
+
+async def test_the_server_says_what_it_is() -> None:
+    """For a line about the model that answers."""
+    async with headwater(Scripted([])) as server, quick(server.client.base_url) as client:
+        about = await client.about()
+    assert (about.version, about.model, about.demo, about.notice) == ("0", "scripted", False, None)

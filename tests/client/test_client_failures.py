@@ -1,0 +1,199 @@
+"""Whatever refuses or fails has a name of its own, and keeps what was said of it."""
+
+import pytest
+from canned import canned, events, response
+from reading import HI, QUICK, quick, read
+from serving import headwater
+
+from headwater.client import Client, NotHeadwater, Unreachable
+from headwater.errors import (
+    HeadwaterError,
+    InvalidPrompt,
+    ModelError,
+    NoSuchLog,
+    NotCached,
+    RequestError,
+    StoreError,
+    UnknownModel,
+)
+from headwater.events import Error, Finish, Start, TextDelta
+from headwater.models.scripted import Scripted
+
+START = 'id: 1-1\ndata: {"type":"start","message_id":"abcdefgh-1","model":"m"}'
+A = 'id: 1-2\ndata: {"type":"text-delta","text":"a"}'
+B = 'id: 1-3\ndata: {"type":"text-delta","text":"b"}'
+FINISH = 'id: 1-4\ndata: {"type":"finish","reason":"stop"}'
+BUSY = 'data: {"type":"error","code":"store","message":"the disk is busy","retryable":true}'
+AT = "/api/streams/abcdefgh-1"
+
+
+async def test_a_refusal_is_the_error_that_the_server_names() -> None:
+    """The class for programs, the code and the status as the server gave them."""
+    async with headwater(Scripted([Finish("stop")])) as server, quick(server.client.base_url) as client:
+        with pytest.raises(UnknownModel) as unknown:
+            await client.chat(HI, model="gpt-0")
+        with pytest.raises(InvalidPrompt) as invalid:
+            await client.chat([])
+        with pytest.raises(InvalidPrompt, match="temperature"):
+            await client.complete("Once", temperature=9)
+
+    assert (unknown.value.code, unknown.value.status) == ("unknown_model", 404)
+    assert (invalid.value.code, invalid.value.status) == ("invalid_prompt", 422)
+    assert "messages is empty" in str(invalid.value)
+
+
+async def test_a_failure_of_the_model_keeps_when_to_come_back() -> None:
+    """A rate limit before the first token is raised, not retried: the caller knows what the answer is worth."""
+    limit = ModelError("too fast", code="rate_limited", status=429, retryable=True, retry_after=7)
+    model = Scripted([limit])
+    async with headwater(model) as server, quick(server.client.base_url) as client:
+        with pytest.raises(ModelError, match="too fast") as refused:
+            await client.chat(HI)
+
+    failure = refused.value
+    assert (failure.code, failure.status, failure.retryable, failure.retry_after) == ("rate_limited", 429, True, 7.0)
+    assert len(model.prompts) == 1
+
+
+async def test_a_failure_in_mid_answer_is_its_ending() -> None:
+    """It comes as an event, since what came before is worth keeping."""
+    async with headwater(Scripted([TextDelta("a")])) as server, quick(server.client.base_url) as client:
+        answer = await client.chat(HI)
+        await read(answer)
+
+    assert isinstance(answer.ending, Error)
+    assert (answer.ending.code, answer.text) == ("truncated", "a")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("store", "503 Service Unavailable", StoreError),
+        ("not_cached", "504 Gateway Timeout", NotCached),
+        ("bad_request", "400 Bad Request", RequestError),
+        ("body_too_large", "413 Content Too Large", RequestError),
+        ("forbidden_origin", "403 Forbidden", RequestError),
+        ("provider_unreachable", "502 Bad Gateway", ModelError),
+        ("internal", "500 Internal Server Error", HeadwaterError),
+    ],
+)
+async def test_every_code_has_its_class(code: str, status: str, kind: type[HeadwaterError]) -> None:
+    """Codes without a class of their own are the caller's fault below 500, and the model's from there."""
+    body = b'{"type":"about:blank","title":"","status":0,"detail":"why","code":"%b","retryable":false}' % code.encode()
+    async with canned(response(status, body, Content_Type="application/problem+json")) as peer:
+        async with quick(peer.url) as client:
+            with pytest.raises(HeadwaterError, match="why") as refused:
+                await client.chat(HI)
+
+    assert type(refused.value) is kind
+    assert (refused.value.code, refused.value.status) == (code, int(status[:3]))
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (response("404 Not Found", b"<h1>nginx</h1>"), "answered 404 Not Found"),
+        (response("200 OK", b"<h1>It works!</h1>", Content_Type="text/html"), "content type text/html"),
+        (response("307 Temporary Redirect", b"", Location="https://elsewhere/"), "answered 307"),
+        (events(START), "without saying where"),
+        (events("data: hello", Location=AT), "something else than events"),
+        (events("id: 7\ndata: {}", Location=AT), "not an offset"),
+    ],
+)
+async def test_what_is_no_headwater_server_is_called_so(said: bytes, words: str) -> None:
+    """A wrong address must not look like an empty answer."""
+    async with canned(said) as peer, quick(peer.url) as client:
+        with pytest.raises(NotHeadwater, match=words):
+            await read(await client.chat(HI))
+
+
+async def test_an_address_that_is_none_is_refused_at_once() -> None:
+    """Before anything is connected to."""
+    for address in ("127.0.0.1:8000", "ftp://127.0.0.1", "http://", "http://a:b:c"):
+        with pytest.raises(RequestError, match="is not an address"):
+            Client(address)
+
+
+async def test_a_password_in_the_address_is_not_shown() -> None:
+    """Messages end in logs."""
+    async with canned(response("404 Not Found", b"")) as peer:
+        async with quick(peer.url.replace("http://", "http://me:secret@")) as client:
+            with pytest.raises(NotHeadwater) as strange:
+                await client.chat(HI)
+    assert "secret" not in str(strange.value)
+
+
+async def test_a_proxy_that_finds_no_server_for_a_moment_is_tried_again() -> None:
+    """Both when a question is asked and when an answer is resumed; the key and the offset go with each attempt."""
+    page = response("502 Bad Gateway", b"<h1>nginx</h1>")
+    async with canned(page, events(START, A, Location=AT), page, events(B, FINISH)) as peer, quick(peer.url) as client:
+        answer = await client.chat(HI)
+        await read(answer)
+
+    assert answer.text == "ab"
+    ask, again, resume, more = (request.lower() for request in peer.requests)
+    key = next(line for line in ask.splitlines() if line.startswith("idempotency-key: "))
+    assert key in again
+    assert "last-event-id: 1-2" in resume
+    assert "last-event-id: 1-2" in more
+
+
+async def test_a_server_that_wants_to_be_left_alone_for_long_is() -> None:
+    """A client that came back earlier than it was told to would only add to the load."""
+    async with canned(response("503 Service Unavailable", b"", Retry_After="3600")) as peer:
+        async with quick(peer.url) as client:
+            with pytest.raises(Unreachable) as failure:
+                await client.chat(HI)
+    assert failure.value.retry_after == 3600.0
+    assert len(peer.requests) == 1
+
+
+async def test_a_reading_that_broke_is_no_ending() -> None:
+    """An error without an id is no entry of the log: the store could not be read on, so the client comes back."""
+    async with canned(events(START, A, BUSY, Location=AT), events(B, FINISH)) as peer, quick(peer.url) as client:
+        answer = await client.chat(HI)
+        assert (await read(answer))[1:] == [TextDelta("a"), TextDelta("b"), Finish("stop")]
+    assert "last-event-id: 1-2" in peer.requests[1].lower()
+
+
+async def test_a_reading_that_breaks_for_good_is_the_failure_that_it_tells() -> None:
+    """Never an answer that looks whole."""
+    async with canned(*[events(START, A, BUSY, Location=AT)] * 3) as peer:
+        async with quick(peer.url, patience=QUICK._replace(attempts=2)) as client:
+            answer = await client.chat(HI)
+            with pytest.raises(StoreError, match="the disk is busy"):
+                await read(answer)
+    assert (answer.text, answer.ending, str(answer.offset)) == ("a", None, "1-2")
+
+
+async def test_an_answer_told_again_from_its_beginning_is_not_doubled() -> None:
+    """A proxy that drops Last-Event-ID makes every resume a full replay."""
+    async with canned(events(START, A, Location=AT), events(START, A, B, FINISH)) as peer, quick(peer.url) as client:
+        answer = await client.chat(HI)
+        await read(answer)
+    assert answer.text == "ab"
+
+
+async def test_events_of_a_newer_server_are_passed_over() -> None:
+    """Two versions can run side by side; the offset still moves on."""
+    newer = 'id: 1-2\ndata: {"type":"image-delta","pixels":"AAAA"}'
+    async with canned(events(START, newer, Location=AT), events(B, FINISH)) as peer, quick(peer.url) as client:
+        told = await read(await client.chat(HI))
+    assert told == [Start("", "m"), TextDelta("b"), Finish("stop")]
+    assert "last-event-id: 1-2" in peer.requests[1].lower()
+
+
+async def test_a_log_unknown_to_whatever_answers_now_is_not_there() -> None:
+    """Also when the 404 is somebody else's page: there is nothing to resume."""
+    async with canned(events(START, A, Location=AT), response("404 Not Found", b"")) as peer, quick(peer.url) as client:
+        answer = await client.chat(HI)
+        with pytest.raises(NoSuchLog):
+            await read(answer)
+
+
+async def test_the_base_url_may_have_a_path() -> None:
+    """Routes mounted under a prefix, and a proxy that strips it from what the server sees: the location has none."""
+    async with canned(events(START, Location=AT), events(A, B, FINISH)) as peer, quick(f"{peer.url}/ai/") as client:
+        await read(await client.chat(HI))
+    asked, resumed = (request.split()[1] for request in peer.requests)
+    assert (asked, resumed) == ("/ai/api/stream/completion/chat", f"/ai{AT}")
