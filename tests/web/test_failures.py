@@ -1,7 +1,7 @@
 """Failures are said out loud: with a status before the first token, as an event after it, and never by silence."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import httpx
@@ -12,8 +12,10 @@ from upstream import Upstream
 from headwater.errors import ModelError
 from headwater.events import Finish, TextDelta
 from headwater.generation.run import Timeouts
-from headwater.models.openai import openai_chat
+from headwater.models.langchain import LangChainModel
+from headwater.models.openai import openai_chat, openai_completion
 from headwater.models.scripted import SILENCE, Scripted, Step
+from headwater.web.response import Pace
 
 
 @asynccontextmanager
@@ -23,6 +25,22 @@ async def openai(upstream: Upstream, timeouts: Timeouts | None = None) -> AsyncG
     await model.prepare()
     async with headwater(model, timeouts=timeouts) as server:
         yield server
+
+
+@pytest.mark.parametrize("build", [openai_chat, openai_completion], ids=["chat", "completion"])
+async def test_a_providers_token_leaves_before_it_makes_the_next_one(build: Callable[..., LangChainModel]) -> None:
+    """Through LangChain, the log and the response: the provider holds each token until the one before was read here."""
+    tokens = ["a", "b", "c"]
+    async with Upstream(tokens=tokens, gated=True) as upstream:
+        model = build("some-model", api_key="sk-x", base_url=upstream.url)
+        async with headwater(model, pace=Pace(hold=0.01)) as server:
+            async with server.client.stream("POST", "/api/stream/completion", json={"message": "Hi"}) as response:
+                read = frames(response)
+                assert (await anext(read))["type"] == "start"
+                for token in tokens:
+                    upstream.release()
+                    assert (await anext(read))["text"] == token
+                assert (await anext(read))["type"] == "finish"
 
 
 @pytest.mark.parametrize(

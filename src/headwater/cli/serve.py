@@ -2,13 +2,18 @@
 
 import logging
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
 from headwater.errors import HeadwaterError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headwater.settings import Settings
 
 SHUTDOWN = 10
 """Seconds in which open responses may end once their logs have."""
@@ -45,7 +50,7 @@ def _run(console: Console, given: dict[str, Any]) -> None:
     from pydantic import ValidationError
 
     from headwater.settings import Settings
-    from headwater.wiring import Server, server
+    from headwater.wiring import Server, choose, server
 
     class Draining(uvicorn.Server):
         """Ends the answers before the connections: their readers are told why, and the responses end by themselves."""
@@ -67,9 +72,9 @@ def _run(console: Console, given: dict[str, Any]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     for chatty in ("httpx", "httpx2", "openai"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    if choose(settings).model == "local":
+        settings = _with_weights(console, settings)
     built: Server = server(settings)
-    if built.choice.model == "local":
-        _fetch(console, settings.data_dir)
     listening = _bind(console, settings.host, settings.port)
     _announce(console, built, listening.getsockname()[1])
     config = uvicorn.Config(
@@ -97,8 +102,25 @@ def _bind(console: Console, host: str, port: int) -> socket.socket:
         raise typer.Exit(1) from error
 
 
-def _fetch(console: Console, data_dir: Any) -> None:
-    """Bring the demo model's weights here with a bar to watch; without them the server still starts and says so."""
+def _with_weights(console: Console, settings: "Settings") -> "Settings":
+    """Settings that can be served: with the demo model's weights in place, else with the echo model in its stead.
+
+    Only who asked for the embedded model by name gets an error instead of the echo.
+    """
+    from headwater.models import weights
+
+    try:
+        _fetch(console, settings.data_dir)
+    except weights.WeightsUnavailable as error:
+        if settings.model is not None:
+            raise
+        console.print(f"[red]The demo model is not here, so the echo model answers:[/red] {error}", highlight=False)
+        return settings.model_copy(update={"model": "echo"})
+    return settings
+
+
+def _fetch(console: Console, data_dir: "Path") -> None:
+    """Bring the demo model's weights here, with a bar to watch. Raises `WeightsUnavailable`."""
     from headwater.models import weights
 
     if weights.locate(data_dir) is not None:

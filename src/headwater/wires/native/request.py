@@ -57,7 +57,7 @@ def _prompt(kind: str, messages: list[Any], fields: dict[str, Any]) -> Prompt:
         parameters["stop"] = [parameters["stop"]]
     model = fields.pop("model", None) or ""
     extra = {name: value for name, value in fields.items() if name not in _ASIDE}
-    tools = extra.pop("tools", None) or []
+    tools: Any = extra.pop("tools", None) or []
     asked = {
         "kind": kind,
         "model": model,
