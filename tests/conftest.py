@@ -1,8 +1,38 @@
 """Options and fixtures for the whole suite."""
 
+import os
+from pathlib import Path
+
+import platformdirs
 import pytest
+
+from headwater.models import weights
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--write-transcripts` writes down what the wires say now; look at the difference before you keep it."""
     parser.addoption("--write-transcripts", action="store_true", help="rewrite the expected side of tests/transcripts")
+
+
+@pytest.fixture(scope="session")
+def weights_folder() -> Path:
+    """A data directory that holds the demo model's weights: the user's cache, so that they are fetched once a computer.
+
+    Without a network the tests that need them are skipped by name; in CI that is a failure.
+    """
+    folder = Path(platformdirs.user_cache_dir("headwater"))
+    try:
+        weights.fetch(folder, lambda _done, _total: None)
+    except weights.WeightsUnavailable as failure:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(failure))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def weights_path(weights_folder: Path) -> Path:
+    """The demo model's weights."""
+    path = weights.locate(weights_folder)
+    assert path is not None
+    return path

@@ -17,8 +17,10 @@ _URL = re.compile(r"http://127\.0\.0\.1:\d+")
 class Serving:
     """One server process and a client of it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, url: str, said: str) -> None:
         self.process = process
+        self.said = said
+        """What it told its operator until it listened."""
         self.client = httpx.AsyncClient(base_url=url, timeout=30)
 
     async def kill(self) -> None:
@@ -48,7 +50,7 @@ async def serve(folder: Path, **settings: str) -> AsyncGenerator[Serving, None]:
                 said += line.decode()
         # Nobody reads on, and a full pipe would stop the server.
         drain = asyncio.create_task(process.stderr.read())
-        serving = Serving(process, found[0])
+        serving = Serving(process, found[0], said)
         await _answering(serving)
         yield serving
     finally:

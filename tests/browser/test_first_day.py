@@ -1,0 +1,40 @@
+"""A newcomer's first day: no key, no setting, one command, and a page that answers."""
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+from servers import serve
+
+pytestmark = [pytest.mark.browser, pytest.mark.local_model]
+
+
+async def test_with_nothing_set_the_page_answers_from_the_embedded_model(
+    page: Page, weights_folder: Path, tmp_path: Path
+) -> None:
+    """It says that it is a demo, and its answers are cached like any other."""
+    async with serve(tmp_path, HEADWATER_DATA_DIR=str(weights_folder), HEADWATER_STORE="memory:") as server:
+        for visit in range(2):
+            await page.goto(str(server.client.base_url))
+            if visit:
+                await page.get_by_test_id("new-chat").click()
+            await page.get_by_test_id("composer").fill("What is the capital of France?")
+            await page.get_by_test_id("send").click()
+            answer = page.get_by_test_id("message-assistant")
+            await expect(answer).to_have_attribute("data-state", "finished", timeout=60_000)
+            assert len(await answer.inner_text()) > 10
+            await expect(page.get_by_test_id("demo-banner")).to_contain_text("Demo model")
+            await expect(page.get_by_test_id("cached-badge")).to_have_count(visit)
+
+
+async def test_without_the_weights_and_a_network_the_echo_answers_and_says_so(tmp_path: Path) -> None:
+    """Loudly, at the start and to everyone who looks; asked for by name, it is an error instead."""
+    async with serve(tmp_path, PIP_NO_INDEX="1", PIP_FIND_LINKS="", UV_OFFLINE="1") as server:
+        about = (await server.client.get("/api/about")).json()
+        assert "the echo model answers" in server.said
+
+    assert (about["model"], about["demo"]) == ("echo", True)
+
+    with pytest.raises(AssertionError, match="headwater cannot start"):
+        async with serve(tmp_path, PIP_NO_INDEX="1", PIP_FIND_LINKS="", UV_OFFLINE="1", HEADWATER_MODEL="local"):
+            pass
