@@ -87,7 +87,12 @@ def in_seconds(seconds: float) -> str:
 async def test_how_long_to_wait_is_passed_on(headers: dict[str, str], seconds: float | None):
     async with Upstream(status=429, headers=headers) as upstream:
         failure = await failure_of(chat, upstream)
-    assert failure.retry_after == (None if seconds is None else pytest.approx(seconds, abs=60))  # pyright: ignore[reportUnknownMemberType]
+    if seconds is None:
+        assert failure.retry_after is None
+        return
+    # A date was made when the tests were collected, which may be minutes ago.
+    leeway = 1800 if "GMT" in str(headers) else 0.001
+    assert failure.retry_after == pytest.approx(seconds, abs=leeway)  # pyright: ignore[reportUnknownMemberType]
 
 
 async def test_waiting_does_not_fill_an_empty_account():
