@@ -78,6 +78,15 @@ class ModelError(HeadwaterError):
         self.retry_after = retry_after
 
 
+class ShuttingDown(HeadwaterError):
+    """This server takes no new work any more; another one, or the same a moment later, will."""
+
+    code = "shutdown"
+    status = 503
+    retryable = True
+    retry_after = 2.0
+
+
 class StoreError(HeadwaterError):
     """The store could not do what its contract says; never to be mistaken for an empty cache."""
 

@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
     hosts: Names = Field([], description="Further names under which the server is reached (`Host`); `*` for any")
     origins: Names = Field([], description="Pages elsewhere that may use the server, e.g. `https://app.example`")
+    workers: int = Field(1, ge=1, le=256, description="Server processes that share the port and the store")
+    drain: float = Field(30, ge=0, description="How long running answers may go on after SIGTERM")
     cache_ttl: float = Field(3600, ge=0, description="How long an answer may be replayed; 0 turns the cache off")
     secret: SecretStr | None = Field(None, description="Keys the cache's fingerprints; none: made once, in the store")
     first_token_timeout: float = Field(300, gt=0, description="How long a model may think before its first token")

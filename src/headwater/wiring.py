@@ -82,6 +82,8 @@ def open_store(settings: Settings) -> Store:
     url = settings.store or ""
     parsed = urlsplit(url)
     if url == "memory:":
+        if settings.workers > 1:
+            raise Unsupported("the store memory: is one process's own; name one that workers can share, or --workers 1")
         return MemoryStore(limits)
     if not url or parsed.scheme == "sqlite":
         path = Path(unquote(parsed.path)) if url else settings.data_dir / "logs.sqlite"

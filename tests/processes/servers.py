@@ -34,7 +34,8 @@ async def serve(folder: Path, **settings: str) -> AsyncGenerator[Serving, None]:
     """Start a server whose data lies in `folder`; it listens on a free port and is ended with the context."""
     # Nothing of the machine's own configuration may decide what a test sees.
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEADWATER_", "OPENAI_"))}
-    environment = {**clean, "HEADWATER_DATA_DIR": str(folder), "HEADWATER_PORT": "0", "COLUMNS": "200", **settings}
+    ours = {"HEADWATER_DATA_DIR": str(folder), "HEADWATER_PORT": "0", "HEADWATER_DRAIN": "0.2", "COLUMNS": "200"}
+    environment = {**clean, **ours, **settings}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "headwater", "serve", env=environment, cwd=folder, stderr=asyncio.subprocess.PIPE
     )

@@ -92,7 +92,7 @@ async def test_answers_survive_the_server(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_is_told_to_end_tells_its_readers_and_ends(tmp_path: Path) -> None:
-    """SIGTERM ends running answers with an error that invites a retry, not with a cut."""
+    """After the time they are given, running answers end with an error that invites a retry, not with a cut."""
     async with Upstream(tokens=["a", "b"], silent_after=1) as upstream:
         async with serve(tmp_path, **settings(upstream)) as server:
             async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:

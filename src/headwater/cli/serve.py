@@ -1,6 +1,5 @@
 """`headwater serve`: the page and the API on one address."""
 
-import logging
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headwater.settings import Settings
-
-SHUTDOWN = 10
-"""Seconds in which open responses may end once their logs have."""
+    from headwater.wiring import Choice
 
 
 def serve(
@@ -24,11 +21,19 @@ def serve(
     store: str = typer.Option(None, help="memory: or sqlite:///path."),
     host: str = typer.Option(None, help="Address to listen on [127.0.0.1]."),
     port: int = typer.Option(None, help="Port to listen on [8000]; 0 takes a free one."),
+    workers: int = typer.Option(None, help="Server processes that share the port and the store [1]."),
     cache_ttl: float = typer.Option(None, help="Seconds an answer may be replayed [3600]; 0 turns the cache off."),
     setting: list[str] = typer.Option([], "--set", metavar="NAME=VALUE", help="Any other HEADWATER_… setting."),
 ) -> None:
     """Serve the chat page and the API. Every option is also a setting: HEADWATER_MODEL, HEADWATER_PORT, …"""
-    given: dict[str, object] = {"model": model, "store": store, "host": host, "port": port, "cache_ttl": cache_ttl}
+    given: dict[str, object] = {
+        "model": model,
+        "store": store,
+        "host": host,
+        "port": port,
+        "workers": workers,
+        "cache_ttl": cache_ttl,
+    }
     console = Console(stderr=True)
     try:
         _run(console, {name: value for name, value in given.items() if value is not None} | dict(map(_pair, setting)))
@@ -46,41 +51,29 @@ def _pair(written: str) -> tuple[str, str]:
 
 def _run(console: Console, given: dict[str, Any]) -> None:
     # Here and not at the top, so that `headwater --help` does not wait half a second for a web framework.
-    import uvicorn
     from pydantic import ValidationError
 
+    from headwater.cli.supervisor import Supervisor
+    from headwater.cli.worker import Factory, Worker
     from headwater.settings import Settings
-    from headwater.wiring import Server, choose, server
-
-    class Draining(uvicorn.Server):
-        """Ends the answers before the connections: their readers are told why, and the responses end by themselves."""
-
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            await built.attacher.aclose()
-            await super().shutdown(sockets)
+    from headwater.wiring import choose, open_store
 
     try:
         settings = Settings(**given)
     except ValidationError as error:
         for fault in error.errors():
-            console.print(
-                f"[red]setting {'.'.join(map(str, fault['loc']))}:[/red] {fault['msg']}",
-                highlight=False,
-                soft_wrap=True,
-            )
+            console.print(f"[red]setting {'.'.join(map(str, fault['loc']))}:[/red] {fault['msg']}", highlight=False)
         raise typer.Exit(2) from error
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    for chatty in ("httpx", "httpx2", "openai"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    if choose(settings).model == "local":
+    open_store(settings)  # names the mistake in a setting now, and not in each worker's traceback
+    choice = choose(settings)
+    if choice.model == "local":
         settings = _with_weights(console, settings)
-    built: Server = server(settings)
+        choice = choose(settings)
     listening = _bind(console, settings.host, settings.port)
-    _announce(console, built, listening.getsockname()[1])
-    config = uvicorn.Config(
-        built.app, log_level="warning", ws="none", timeout_graceful_shutdown=SHUTDOWN, server_header=False
-    )
-    Draining(config).run([listening])
+    _announce(console, settings, choice, listening.getsockname()[1])
+    if settings.workers > 1:
+        raise typer.Exit(Supervisor(settings, listening).run())
+    Worker(Factory(settings)).run([listening])
 
 
 def _bind(console: Console, host: str, port: int) -> socket.socket:
@@ -136,13 +129,11 @@ def _fetch(console: Console, data_dir: "Path") -> None:
         weights.fetch(data_dir, lambda done, total: bar.update(task, completed=done, total=total))
 
 
-def _announce(console: Console, built: Any, port: int) -> None:
-    host = built.settings.host
-    shown = f"[{host}]" if ":" in host else host
-    console.print(f"[bold]Headwater[/bold]  http://{shown}:{port}", highlight=False, soft_wrap=True)
-    console.print(f"  model  {built.choice.model}", highlight=False, soft_wrap=True)
-    console.print(
-        f"  store  {built.settings.store or built.settings.data_dir / 'logs.sqlite'}", highlight=False, soft_wrap=True
-    )
-    if built.choice.notice:
-        console.print(f"  [yellow]{built.choice.notice}[/yellow]", highlight=False, soft_wrap=True)
+def _announce(console: Console, settings: "Settings", choice: "Choice", port: int) -> None:
+    shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+    workers = f"  ({settings.workers} workers)" if settings.workers > 1 else ""
+    console.print(f"[bold]Headwater[/bold]  http://{shown}:{port}{workers}", highlight=False, soft_wrap=True)
+    console.print(f"  model  {choice.model}", highlight=False, soft_wrap=True)
+    console.print(f"  store  {settings.store or settings.data_dir / 'logs.sqlite'}", highlight=False, soft_wrap=True)
+    if choice.notice:
+        console.print(f"  [yellow]{choice.notice}[/yellow]", highlight=False, soft_wrap=True)

@@ -1,5 +1,6 @@
 """The one way in: whoever wants an answer is attached to the log that holds it, running, finished or just begun."""
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -7,7 +8,7 @@ import msgspec
 
 from headwater.cache.key import fingerprint, log_id
 from headwater.cache.policy import Directives, cache_status
-from headwater.errors import NotCached
+from headwater.errors import NotCached, ShuttingDown
 from headwater.generation.nursery import Nursery
 from headwater.generation.run import Generation, Timeouts
 from headwater.log.logs import Logs
@@ -53,6 +54,8 @@ class Attacher:
         self.logs = logs
         self.catalogue = catalogue
         self.nursery = Nursery()
+        self.draining = asyncio.Event()
+        """Set once this server takes no new work."""
         self._caching = caching
         self._secret = caching.secret
         self._timeouts = timeouts or Timeouts()
@@ -63,8 +66,10 @@ class Attacher:
     ) -> Attachment:
         """The log that answers this prompt, started if nobody has started it.
 
-        Raises `UnknownModel`, `NotCached` for `only-if-cached` without a stored answer, or `StoreError`.
+        Raises `UnknownModel`, `NotCached` for `only-if-cached` without a stored answer, `ShuttingDown` or `StoreError`.
         """
+        if self.draining.is_set():
+            raise ShuttingDown("this server is shutting down and takes no new work; ask again in a moment")
         offer = self.catalogue.find(prompt.model or None, prompt.kind)
         prompt = msgspec.structs.replace(prompt, model=offer.name)
         claim, fwd = await self._claim(offer, prompt, principal, directives, idempotency_key)

@@ -22,6 +22,12 @@ class Nursery:
     def __len__(self) -> int:
         return len(self._tasks)
 
+    async def finished(self, within: float) -> bool:
+        """Wait, `within` seconds at most, for every producer to end by itself; whether they all have."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within)
+        return not self._tasks
+
     async def aclose(self, patience: float = 10.0) -> None:
         """Cancel every producer and wait, `patience` seconds at most, until each has ended its log."""
         for task in self._tasks:

@@ -30,6 +30,10 @@ class Logs:
             finally:
                 del self._writers[lease.log]
 
+    def writes(self, log: str) -> bool:
+        """Whether the log's writer is in this process."""
+        return log in self._writers
+
     async def read(
         self, log: str, after: Offset = ORIGIN, *, follow: bool = True
     ) -> AsyncGenerator[Sequence[Entry], None]:

@@ -68,8 +68,14 @@ class Parts(NamedTuple):
         headers = {"Location": location, "Cache-Status": attachment.status}
         if attachment.age is not None:
             headers["Age"] = str(int(attachment.age))
-        pages = self.attacher.logs.read(attachment.log)
-        return LogResponse(pages, wire_for(request, attachment.message_id), headers, fresh=True, pace=self.pace)
+        wire = wire_for(request, attachment.message_id)
+        return self.read(attachment.log, ORIGIN, wire, headers)
+
+    def read(self, log: str, after: Offset, wire: Wire, headers: dict[str, str]) -> LogResponse:
+        """A reader of a log as a response, which lets go when this server drains and the log is written elsewhere."""
+        logs = self.attacher.logs
+        leave = None if logs.writes(log) else self.attacher.draining
+        return LogResponse(logs.read(log, after), wire, headers, fresh=after == ORIGIN, pace=self.pace, leave=leave)
 
     async def find(self, request: Request, message_id: str) -> Description:
         """The log behind a message id, if the one who asks may see it. Raises `NoSuchLog` or `Expired`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from headwater.errors import HeadwaterError
+from headwater.errors import HeadwaterError, ShuttingDown
 from headwater.events import Entry, Error, Metadata, Start
 from headwater.web.problems import event_of, problem
 from headwater.wires.wire import Unspeakable, Wire
@@ -28,6 +29,8 @@ class Pace(NamedTuple):
     """Silence after which a comment goes out; proxies cut idle connections, mostly at 60."""
     stalled: float = 120.0
     """How long a client may take no bytes at all before its connection is closed; it can come back and resume."""
+    spread: float = 5.0
+    """Time over which a draining server lets its readers go, so that they do not all come back in one moment."""
 
 
 class LogResponse(Response):
@@ -38,7 +41,16 @@ class LogResponse(Response):
     own reading.
     """
 
-    def __init__(self, pages: Pages, wire: Wire, headers: dict[str, str], *, fresh: bool, pace: Pace = Pace()) -> None:  # noqa: B008 - immutable
+    def __init__(
+        self,
+        pages: Pages,
+        wire: Wire,
+        headers: dict[str, str],
+        *,
+        fresh: bool,
+        pace: Pace,
+        leave: asyncio.Event | None = None,
+    ) -> None:
         # Nothing of Starlette's own response is used but its type, by which FastAPI knows to send it as it is.
         self.background = None
         self.status_code = 200
@@ -48,6 +60,8 @@ class LogResponse(Response):
         self._fresh = fresh
         """Whether the client has seen nothing of this log yet: then a failure first is a failed request."""
         self._pace = pace
+        self._leave = leave
+        """Set when the client should go on elsewhere: the log lives, but not here."""
         self._coming: asyncio.Future[Sequence[Entry]] | None = None
         self._sent = 0.0
         self._sending_since: float | None = None
@@ -59,6 +73,8 @@ class LogResponse(Response):
             asyncio.create_task(_until_disconnected(receive), name="disconnect"),
             asyncio.create_task(self._keep_alive(send), name="keep alive"),
         }
+        leaving = asyncio.create_task(self._let_go(self._leave), name="let go") if self._leave is not None else None
+        tasks |= {leaving} if leaving is not None else set()
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -71,6 +87,8 @@ class LogResponse(Response):
                 continue
             task.result()
             assert error is None
+        if done == {leaving}:
+            await self._send_on(scope, receive, send)
 
     async def _deliver(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._pages) as pages:
@@ -153,6 +171,20 @@ class LogResponse(Response):
         except Unspeakable:
             return
         await send({"type": "http.response.body", "body": last, "more_body": False})
+
+    async def _let_go(self, leave: asyncio.Event) -> None:
+        await leave.wait()
+        await asyncio.sleep(random.uniform(0, self._pace.spread))  # noqa: S311 - no secret
+
+    async def _send_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """End this response so that the client comes back for the rest, to whoever takes new connections."""
+        if not self._started:
+            await problem(ShuttingDown("this server is shutting down; go on in a moment"), self._extra)(
+                scope, receive, send
+            )
+        elif self._wire.heartbeat:
+            # A stream of events that ends without an ending is one to resume; bare text has to be cut instead.
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _keep_alive(self, send: Send) -> None:
         """Fill long silences; give up on a client that takes nothing. Returning ends the response."""

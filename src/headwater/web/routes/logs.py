@@ -9,10 +9,8 @@ from starlette.responses import JSONResponse, Response
 
 from headwater.events import Entry
 from headwater.log.store import check_offset
-from headwater.offsets import ORIGIN
 from headwater.web.parts import LOCATION, Parts, position, wire_for
 from headwater.web.problems import ProblemRoute
-from headwater.web.response import LogResponse
 from headwater.wires.native.state import fold
 from headwater.wires.sse import plain
 
@@ -57,9 +55,7 @@ def log_routes(parts: Parts) -> APIRouter:
             if after == described.last:
                 return Response(status_code=204)
         headers = {"Location": request.url.path}
-        pages = logs.read(described.log, after)
-        wire = wire_for(request, message_id)
-        return LogResponse(pages, wire, headers, fresh=after == ORIGIN, pace=parts.pace)
+        return parts.read(described.log, after, wire_for(request, message_id), headers)
 
     @router.post("/{message_id}/stop", responses=_STOP)
     async def end(request: Request, message_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]

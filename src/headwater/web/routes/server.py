@@ -6,7 +6,7 @@ from typing import NamedTuple
 from fastapi import APIRouter
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
-from headwater.errors import RequestError, StoreError
+from headwater.errors import HeadwaterError, RequestError, ShuttingDown
 from headwater.web.parts import Parts
 from headwater.web.problems import ProblemRoute, problem
 
@@ -53,12 +53,14 @@ def server_routes(parts: Parts, about: About) -> APIRouter:
         """The process is alive; restart it when this does not answer."""
         return JSONResponse({"status": "alive"}, headers={"Cache-Control": "no-store"})
 
-    @router.get("/readyz", responses={503: {"description": "The store does not answer"}})
+    @router.get("/readyz", responses={503: {"description": "The store is down, or the server about to be"}})
     async def readyz() -> Response:  # pyright: ignore[reportUnusedFunction]
         """The store answers, so requests may be sent here; take the server out of rotation otherwise."""
         try:
+            if parts.attacher.draining.is_set():
+                raise ShuttingDown("this server is shutting down")
             await parts.attacher.logs.store.constant("ready", b"1")
-        except StoreError as error:
+        except HeadwaterError as error:
             return problem(error)
         return JSONResponse({"status": "ready"}, headers={"Cache-Control": "no-store"})
 

@@ -1,0 +1,98 @@
+"""Several server processes on one port: starts them, starts again those that die, and ends them all together.
+
+uvicorn's own supervisor cannot run a server that drains, and that is the point of having several: one is replaced
+while the others serve.
+"""
+
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import socket
+import threading
+import time
+from multiprocessing.process import BaseProcess
+from types import FrameType
+
+from headwater.cli.worker import PATIENCE, Factory, Worker
+from headwater.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+QUICK = 1.0
+"""Seconds below which a worker that ends has failed to start, rather than died at work."""
+FAILURES = 3
+"""Failed starts in a row after which the fault is taken to be in the settings, and the whole server ends."""
+
+_spawn = multiprocessing.get_context("spawn")  # a fork would share threads, locks and the model's memory
+
+
+class Supervisor:
+    """Keeps `settings.workers` processes running until SIGTERM or SIGINT."""
+
+    def __init__(self, settings: Settings, listening: socket.socket) -> None:
+        self._settings = settings
+        self._listening = listening
+        self._workers: dict[BaseProcess, float] = {}
+        self._asked: list[int] = []
+        self._failures = 0
+
+    def run(self) -> int:
+        """Start the workers and watch them; the exit status is 0 unless they could not be started."""
+        for wanted in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(wanted, self._hear)
+        while not self._asked and self._failures < FAILURES:
+            while len(self._workers) < self._settings.workers:
+                self._start()
+            multiprocessing.connection.wait([worker.sentinel for worker in self._workers], timeout=0.5)
+            self._bury()
+        self._end(self._asked[0] if self._asked else signal.SIGTERM)
+        return 1 if self._failures >= FAILURES else 0
+
+    def _hear(self, number: int, _: FrameType | None) -> None:
+        self._asked.append(number)
+        if len(self._asked) > 1:
+            self._tell(number)  # a second signal hurries the workers too
+
+    def _start(self) -> None:
+        worker = _spawn.Process(target=_work, args=(self._settings, self._listening), name="headwater worker")
+        worker.start()
+        self._workers[worker] = time.monotonic()
+
+    def _bury(self) -> None:
+        for worker, started in list(self._workers.items()):
+            if worker.is_alive():
+                continue
+            del self._workers[worker]
+            failed = time.monotonic() - started < QUICK
+            self._failures = self._failures + 1 if failed else 0
+            logger.error("worker %s ended with status %s; starting another", worker.pid, worker.exitcode)
+
+    def _tell(self, number: int) -> None:
+        for worker in self._workers:
+            if worker.pid is not None and worker.is_alive():
+                os.kill(worker.pid, number)
+
+    def _end(self, number: int) -> None:
+        self._tell(number)
+        give_up = time.monotonic() + self._settings.drain + 2 * PATIENCE
+        for worker in self._workers:
+            worker.join(max(give_up - time.monotonic(), 0.1))
+            if worker.is_alive():
+                logger.error("worker %s does not end; killed", worker.pid)
+                worker.kill()
+                worker.join()
+
+
+def _work(settings: Settings, listening: socket.socket) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    Worker(Factory(settings)).run([listening])
+
+
+def _end_with_parent() -> None:
+    """A supervisor that was killed leaves no workers behind that nobody can find."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,72 @@
+"""One server process: builds the app where it runs, and drains before it ends."""
+
+import logging
+import signal
+import socket
+import time
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from headwater.generation.attach import Attacher
+from headwater.settings import Settings
+from headwater.wiring import server
+
+PATIENCE = 10
+"""Seconds in which open responses may end once their logs have."""
+
+
+class Factory:
+    """Makes the app in the process that serves it; what is handed to that process is the settings alone."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.attacher: Attacher | None = None
+
+    def __call__(self) -> FastAPI:
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+        for chatty in ("httpx", "httpx2", "openai"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+        built = server(self.settings)
+        self.attacher = built.attacher
+        return built.app
+
+
+class Worker(uvicorn.Server):
+    """Ends the answers before the connections: readers are told why, and their responses end by themselves.
+
+    After SIGTERM running answers may finish for as long as the settings say, while the port stays open to tell
+    `/readyz` and to refuse new work; after Ctrl-C nobody wants to wait, and a second signal ends that wait too.
+    """
+
+    def __init__(self, factory: Factory) -> None:
+        self._factory = factory
+        self._hurry = False
+        super().__init__(
+            uvicorn.Config(
+                factory,
+                factory=True,
+                workers=factory.settings.workers,
+                log_level="warning",
+                ws="none",
+                timeout_graceful_shutdown=PATIENCE,
+                server_header=False,
+            )
+        )
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._hurry = self._hurry or self.should_exit or sig == signal.SIGINT
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        attacher = self._factory.attacher
+        if attacher is not None:
+            attacher.draining.set()
+            give_up = time.monotonic() + self._factory.settings.drain
+            while not self._hurry and time.monotonic() < give_up:
+                # In short naps, so that a second signal is heard.
+                if await attacher.nursery.finished(within=min(0.2, max(give_up - time.monotonic(), 0))):
+                    break
+            await attacher.aclose()
+        await super().shutdown(sockets)

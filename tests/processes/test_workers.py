@@ -1,0 +1,113 @@
+"""Several workers on one port, and servers that are replaced while they serve."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import httpx
+from servers import Serving, serve
+from serving import chat, frames, parse, post_chat, text_of, until
+from upstream import Upstream
+
+
+def settings(upstream: Upstream, **more: str) -> dict[str, str]:
+    """An OpenAI-compatible provider and a lease that can be waited for."""
+    return {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": upstream.url, "HEADWATER_LEASE": "1.5", **more}
+
+
+def workers(server: Serving) -> list[int]:
+    """The pids of a supervisor's server processes; multiprocessing's own tracker is not one."""
+    pid = server.process.pid
+    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process still runs."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+async def test_workers_share_their_logs_and_replace_the_dead(tmp_path: Path) -> None:
+    """Duplicates collapse whichever worker they reach, and a worker that dies is started again."""
+    async with Upstream(tokens=["a", "b", "c"], gated=True) as upstream:
+        async with serve(tmp_path, **settings(upstream, HEADWATER_WORKERS="2")) as server:
+            first = workers(server)
+            assert len(first) == 2
+            asking = [asyncio.create_task(_fresh_connection(server)) for _ in range(20)]
+            await upstream.received()
+            upstream.release(3)
+            answers = await asyncio.gather(*asking)
+            assert {text_of(parse(answer.content)) for answer in answers} == {"abc"}
+            assert upstream.calls == 1
+
+            os.kill(first[0], signal.SIGKILL)
+            await until(lambda: len(set(workers(server)) - {first[0]}) == 2, "another worker was started", 15)
+            again = await _fresh_connection(server)
+            assert again.headers["cache-status"].startswith("headwater; hit")
+    assert not any(alive(pid) for pid in first)
+
+
+async def test_workers_end_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
+    """Nothing is left on the port that nobody can find."""
+    async with Upstream() as upstream:
+        async with serve(tmp_path, **settings(upstream, HEADWATER_WORKERS="2")) as server:
+            orphans = workers(server)
+            await server.kill()
+            await until(lambda: not any(map(alive, orphans)), "the workers ended", 15)
+
+
+async def test_a_draining_server_finishes_what_it_began_and_refuses_what_is_new(tmp_path: Path) -> None:
+    """`/readyz` takes it out of rotation meanwhile; then it ends by itself."""
+    async with Upstream(tokens=["a", "b"], gated=True) as upstream:
+        async with serve(tmp_path, **settings(upstream, HEADWATER_DRAIN="20")) as server:
+            async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
+                read = frames(response)
+                upstream.release()
+                assert [(await anext(read))["type"] for _ in range(2)] == ["start", "text-delta"]
+
+                server.process.terminate()
+
+                ready = await server.client.get("/readyz")
+                while ready.status_code == 200:
+                    ready = await server.client.get("/readyz")
+                refused = await post_chat(server.client, "something new")
+                upstream.release()
+                rest = [frame async for frame in read]
+            async with asyncio.timeout(5):
+                await server.process.wait()
+
+    assert ready.status_code == 503
+    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "shutdown", "2")
+    assert [frame["type"] for frame in rest] == ["text-delta", "finish"]
+    assert upstream.calls == 1
+
+
+async def test_readers_of_a_draining_server_go_on_at_another_one(tmp_path: Path) -> None:
+    """Its connection ends without an ending, which is what a client resumes; no token is lost on the way."""
+    async with Upstream(tokens=["a", "b"], gated=True) as upstream:
+        async with serve(tmp_path, **settings(upstream)) as writer, serve(tmp_path, **settings(upstream)) as leaving:
+            asking = asyncio.create_task(post_chat(writer.client))
+            await upstream.received()
+            upstream.release()
+            async with leaving.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
+                location = response.headers["location"]
+                read = frames(response)
+                seen = [await anext(read), await anext(read)]
+                leaving.process.terminate()
+                seen += [frame async for frame in read]
+            assert [frame["type"] for frame in seen] == ["start", "text-delta"]
+            upstream.release()
+            rest = await writer.client.get(location, headers={"last-event-id": seen[-1].id or ""})
+            await asking
+
+    assert text_of([*seen, *parse(rest.content)]) == "ab"
+    assert upstream.calls == 1
+
+
+async def _fresh_connection(server: Serving) -> httpx.Response:
+    async with httpx.AsyncClient(base_url=server.client.base_url, timeout=30) as client:
+        return await post_chat(client)
