@@ -22,8 +22,9 @@ def serve(
     host: str = typer.Option(None, help="Address to listen on [127.0.0.1]."),
     port: int = typer.Option(None, help="Port to listen on [8000]; 0 takes a free one."),
     workers: int = typer.Option(None, help="Server processes that share the port and the store [1]."),
-    cache_ttl: float = typer.Option(None, help="Seconds an answer may be replayed [3600]; 0 turns the cache off."),
-    setting: list[str] = typer.Option([], "--set", metavar="NAME=VALUE", help="Any other HEADWATER_… setting."),
+    setting: list[str] = typer.Option(
+        [], "--set", metavar="NAME=VALUE", help="Any other setting, e.g. cache_ttl=60; see docs/settings.md."
+    ),
 ) -> None:
     """Serve the chat page and the API. Every option is also a setting: HEADWATER_MODEL, HEADWATER_PORT, …"""
     given: dict[str, object] = {
