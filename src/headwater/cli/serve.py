@@ -27,14 +27,7 @@ def serve(
     ),
 ) -> None:
     """Serve the chat page and the API. Every option is also a setting: HEADWATER_MODEL, HEADWATER_PORT, …"""
-    given: dict[str, object] = {
-        "model": model,
-        "store": store,
-        "host": host,
-        "port": port,
-        "workers": workers,
-        "cache_ttl": cache_ttl,
-    }
+    given: dict[str, object] = {"model": model, "store": store, "host": host, "port": port, "workers": workers}
     console = Console(stderr=True)
     try:
         _run(console, {name: value for name, value in given.items() if value is not None} | dict(map(_pair, setting)))
@@ -59,6 +52,8 @@ def _run(console: Console, given: dict[str, Any]) -> None:
     from headwater.settings import Settings
     from headwater.wiring import choose, open_store
 
+    if unknown := sorted(set(given) - set(Settings.model_fields)):
+        raise typer.BadParameter(f"there is no setting {unknown[0]}; docs/settings.md has them all")
     try:
         settings = Settings(**given)
     except ValidationError as error:

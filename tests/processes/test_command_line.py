@@ -1,0 +1,41 @@
+"""What an operator who mistypes is told."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def headwater(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    command = [sys.executable, "-m", "headwater", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--set", "cache_tll=60"], "no setting cache_tll"),
+        (["--set", "cache_ttl"], "NAME=VALUE"),
+        (["--set", "cache_ttl=soon"], "cache_ttl"),
+        (["--port", "70000"], "port"),
+        (["--store", "postgres://x"], "not a store"),
+        (["--store", "memory:", "--workers", "2"], "memory:"),
+        (["--host", "192.0.2.1"], "cannot listen"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_is_named_and_nothing_is_started(arguments: list[str], told: str, tmp_path: Path) -> None:
+    """In one line, without a traceback."""
+    ended = headwater("serve", "--model", "echo", *arguments, folder=tmp_path)
+
+    assert ended.returncode in (1, 2)
+    assert told in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_help_and_version_are_there(tmp_path: Path) -> None:
+    """And need no server."""
+    assert "serve" in headwater("--help", folder=tmp_path).stdout
+    assert headwater("--version", folder=tmp_path).stdout.startswith("headwater ")
