@@ -230,7 +230,7 @@ class Teller:
     def _introduce(self, model: str) -> None:
         about = self.about
         if about is not None and about.demo and about.model == model and sys.stderr.isatty():
-            self.note(about.notice or f"{model} is a demo model")
+            self.note(f"demo model: {about.notice}" if about.notice else f"{model} is a demo model")
 
     def _speed(self, usage: "Usage | None") -> str:
         first = (self._first or self._asked) - self._asked

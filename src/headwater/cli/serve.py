@@ -132,4 +132,4 @@ def _announce(console: Console, settings: "Settings", choice: "Choice", port: in
     console.print(f"  model  {choice.model}", highlight=False, soft_wrap=True)
     console.print(f"  store  {settings.store or settings.data_dir / 'logs.sqlite'}", highlight=False, soft_wrap=True)
     if choice.notice:
-        console.print(f"  [yellow]{choice.notice}[/yellow]", highlight=False, soft_wrap=True)
+        console.print(f"  [yellow]Demo model.[/yellow] {choice.notice}", highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from headwater.models import weights
 from headwater.models.langchain import LangChainModel, Opened
 from headwater.models.model import Model
 
-NOTICE = "Demo model: SmolLM2-135M runs inside this server. It writes fluent English, not facts."
+NOTICE = "SmolLM2-135M runs inside this server. It writes fluent English, not facts."
 UPSTREAM = f"llamacpp:{weights.SHA256}"
 
 
