@@ -207,7 +207,7 @@ async def test_ctrl_c_stops_the_answer_on_the_server(begun: bool) -> None:
 
 async def test_a_demo_model_is_called_one_in_a_terminal_and_cannot_play_tricks_on_it() -> None:
     """What the model says must not move the cursor; what is piped stays as it came."""
-    about = b'{"version":"0","model":"m","demo":true,"notice":"Only a demo."}'
+    about = b'{"version":"0","model":"m","demo":true,"notice":"It knows nothing."}'
     start = 'id: 1-1\ndata: {"type":"start","message_id":"abcdefgh-1","model":"m"}'
     text = 'id: 1-2\ndata: {"type":"text-delta","text":"a\\u001b[2Jb"}'
     finish = 'id: 1-3\ndata: {"type":"finish","reason":"stop"}'
@@ -220,7 +220,7 @@ async def test_a_demo_model_is_called_one_in_a_terminal_and_cannot_play_tricks_o
         shown = os.read(outside, 10_000).replace(b"\r\n", b"\n").decode()
         os.close(outside)
         _, out, err = await ask("Hi", url=peer.url)
-    assert shown.startswith("[Only a demo.]\na[2Jb\n[first token after ")
+    assert shown.startswith("[demo model: It knows nothing.]\na[2Jb\n[first token after ")
     assert out == "a\x1b[2Jb\n"
     assert "demo" not in err
 
