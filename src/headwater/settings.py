@@ -20,7 +20,11 @@ class Settings(BaseSettings):
     model: str | None = Field(None, description="LangChain name (`openai:gpt-4o-mini`), `local` or `echo`")
     completion_model: str | None = Field(None, description="`openai-completion:…`; none: the chat model completes")
     allowed_models: Names = Field([], description="Further models a request may name; `*` for any of the provider")
-    store: str | None = Field(None, description="`memory:` or `sqlite:///path`; none: SQLite in the data directory")
+    store: str | None = Field(
+        None,
+        description="`sqlite:///path`, `redis://…`, `rediss://…`, `redis+cluster://…`, `upstash:` or `memory:`; "
+        "none: Upstash or Redis where their variables are set, else SQLite in the data directory",
+    )
     data_dir: Path = Field(user_data_path("headwater"), description="Where the store and the demo model live")
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
@@ -40,6 +44,16 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI's key")
     openai_base_url: str | None = Field(
         None, validation_alias="OPENAI_BASE_URL", description="Address of an OpenAI-compatible server"
+    )
+
+    redis_url: SecretStr | None = Field(
+        None, validation_alias="REDIS_URL", description="Redis, where no store is named"
+    )
+    upstash_redis_rest_url: str | None = Field(
+        None, validation_alias="UPSTASH_REDIS_REST_URL", description="Address of an Upstash database"
+    )
+    upstash_redis_rest_token: SecretStr | None = Field(
+        None, validation_alias="UPSTASH_REDIS_REST_TOKEN", description="Its token"
     )
 
     @field_validator("allowed_models", "hosts", "origins", mode="before")

@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_MODEL = "openai:gpt-4o-mini"
 """What an OpenAI key alone selects: cheap, quick, and served by most compatible servers under some alias."""
 
+REDIS = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
+
 Ask = Callable[[Request], "Awaitable[Principal] | Principal"]
 
 
@@ -79,7 +81,7 @@ def choose(settings: Settings) -> Choice:
 def open_store(settings: Settings) -> Store:
     """The store that a URL names. Raises `Unsupported`."""
     limits = Limits(lease=settings.lease, heartbeat=min(5.0, settings.lease / 3))
-    url = settings.store or ""
+    url = settings.store or _store_of_the_environment(settings)
     parsed = urlsplit(url)
     if url == "memory:":
         if settings.workers > 1:
@@ -88,7 +90,34 @@ def open_store(settings: Settings) -> Store:
     if not url or parsed.scheme == "sqlite":
         path = Path(unquote(parsed.path)) if url else settings.data_dir / "logs.sqlite"
         return SqliteStore(path, limits)
-    raise Unsupported(f"HEADWATER_STORE={url!r} is not a store of this version; use memory: or sqlite:///path")
+    if parsed.scheme in REDIS:
+        from headwater.log.redis import RedisStore
+
+        return RedisStore(url, limits)
+    if url == "upstash:":
+        from headwater.log.upstash import UpstashStore
+
+        address, token = settings.upstash_redis_rest_url, settings.upstash_redis_rest_token
+        if not address or token is None:
+            raise Unsupported("the store upstash: needs UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN")
+        return UpstashStore(address, token.get_secret_value(), limits)
+    raise Unsupported(f"{parsed.scheme or url!r} is no store; use sqlite:///path, redis://…, upstash: or memory:")
+
+
+def _store_of_the_environment(settings: Settings) -> str:
+    """The store when none is named: what the environment of a host that provides one says, as in the original."""
+    if settings.upstash_redis_rest_url and settings.upstash_redis_rest_token:
+        return "upstash:"
+    return settings.redis_url.get_secret_value() if settings.redis_url else ""
+
+
+def describe_store(settings: Settings) -> str:
+    """The store in a few words for people, without the password that its URL may hold."""
+    url = settings.store or _store_of_the_environment(settings)
+    if not url:
+        return str(settings.data_dir / "logs.sqlite")
+    parsed = urlsplit(url)
+    return url if "@" not in parsed.netloc else f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}{parsed.path}"
 
 
 def catalogue(settings: Settings, chosen: str) -> Catalogue:

@@ -20,7 +20,7 @@ def headwater(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
         (["--set", "cache_ttl"], "NAME=VALUE"),
         (["--set", "cache_ttl=soon"], "cache_ttl"),
         (["--port", "70000"], "port"),
-        (["--store", "postgres://x"], "not a store"),
+        (["--store", "postgres://x"], "is no store"),
         (["--store", "memory:", "--workers", "2"], "memory:"),
         (["--host", "192.0.2.1"], "cannot listen"),
     ],

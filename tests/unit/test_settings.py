@@ -5,15 +5,18 @@ from pathlib import Path
 import pytest
 
 from headwater.settings import Settings, table
-from headwater.wiring import Unsupported, choose, open_store
+from headwater.wiring import Unsupported, choose, describe_store, open_store
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+OTHERS = ("REDIS_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN")
 
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither the machine's environment nor a `.env` beside the tests decides what they see."""
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HEADWATER_MODEL", "HEADWATER_STORE"):
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HEADWATER_MODEL", "HEADWATER_STORE", *OTHERS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -54,6 +57,32 @@ def test_what_is_set_selects_the_model(given: dict[str, str], model: str, demo: 
 
     assert (choice.model, choice.demo) == (model, demo)
     assert bool(choice.notice) == demo
+
+
+UPSTASH = {"upstash_redis_rest_url": "https://x.upstash.example", "upstash_redis_rest_token": "t"}
+
+
+@pytest.mark.parametrize(
+    ("given", "store", "said"),
+    [
+        ({}, "SqliteStore", "logs.sqlite"),
+        ({"redis_url": "redis://u:secret@h:1/2"}, "RedisStore", "redis://h:1/2"),
+        ({"redis_url": "redis://h", **UPSTASH}, "UpstashStore", "upstash:"),
+        ({"store": "memory:", "redis_url": "redis://h", **UPSTASH}, "MemoryStore", "memory:"),
+        ({"store": "rediss://:secret@h"}, "RedisStore", "rediss://h"),
+        ({"store": "redis+cluster://h"}, "RedisStore", "redis+cluster://h"),
+    ],
+    ids=str,
+)
+async def test_what_is_set_selects_the_store(given: dict[str, str], store: str, said: str) -> None:
+    """The one that is named; else the one whose variables a host has set, as in the original; else a file."""
+    settings = Settings.model_validate(given)
+    opened = open_store(settings)
+
+    assert type(opened).__name__ == store
+    assert said in describe_store(settings)
+    assert "secret" not in describe_store(settings)
+    await opened.aclose()
 
 
 def test_a_store_of_another_version_is_refused_in_words() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def serve(
     model: str = typer.Option(None, help="LangChain name (openai:gpt-4o-mini), local, or echo."),
-    store: str = typer.Option(None, help="memory: or sqlite:///path."),
+    store: str = typer.Option(None, help="sqlite:///path, redis://…, upstash: or memory:."),
     host: str = typer.Option(None, help="Address to listen on [127.0.0.1]."),
     port: int = typer.Option(None, help="Port to listen on [8000]; 0 takes a free one."),
     workers: int = typer.Option(None, help="Server processes that share the port and the store [1]."),
@@ -50,7 +50,7 @@ def _run(console: Console, given: dict[str, Any]) -> None:
     from headwater.cli.supervisor import Supervisor
     from headwater.cli.worker import Factory, Worker
     from headwater.settings import Settings
-    from headwater.wiring import choose, open_store
+    from headwater.wiring import choose, describe_store, open_store
 
     if unknown := sorted(set(given) - set(Settings.model_fields)):
         raise typer.BadParameter(f"there is no setting {unknown[0]}; docs/settings.md has them all")
@@ -66,7 +66,7 @@ def _run(console: Console, given: dict[str, Any]) -> None:
         settings = _with_weights(console, settings)
         choice = choose(settings)
     listening = _bind(console, settings.host, settings.port)
-    _announce(console, settings, choice, listening.getsockname()[1])
+    _announce(console, settings, choice, describe_store(settings), listening.getsockname()[1])
     if settings.workers > 1:
         raise typer.Exit(Supervisor(settings, listening).run())
     Worker(Factory(settings)).run([listening])
@@ -125,11 +125,11 @@ def _fetch(console: Console, data_dir: "Path") -> None:
         weights.fetch(data_dir, lambda done, total: bar.update(task, completed=done, total=total))
 
 
-def _announce(console: Console, settings: "Settings", choice: "Choice", port: int) -> None:
+def _announce(console: Console, settings: "Settings", choice: "Choice", store: str, port: int) -> None:
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     workers = f"  ({settings.workers} workers)" if settings.workers > 1 else ""
     console.print(f"[bold]Headwater[/bold]  http://{shown}:{port}{workers}", highlight=False, soft_wrap=True)
     console.print(f"  model  {choice.model}", highlight=False, soft_wrap=True)
-    console.print(f"  store  {settings.store or settings.data_dir / 'logs.sqlite'}", highlight=False, soft_wrap=True)
+    console.print(f"  store  {store}", highlight=False, soft_wrap=True)
     if choice.notice:
         console.print(f"  [yellow]Demo model.[/yellow] {choice.notice}", highlight=False, soft_wrap=True)

@@ -1,0 +1,17 @@
+-- Delete a log and free its names; its hash remains as the tombstone.
+--
+-- KEYS: log. ARGV[5..]: id, a token of this call. Returns `ok`, or a refusal.
+
+local row, why = get(ARGV[5])
+if not row then
+  -- Gone by this very call, whose answer got lost on the way.
+  local again = why == 'gone' and redis.call('HGET', key('log', ARGV[5]), 'token') == ARGV[6]
+  return {again and 'ok' or why}
+end
+free(row)
+redis.call('DEL', key('entries', row.id), key('log', row.id))
+redis.call('HSET', key('log', row.id), 'state', 'deleted', 'sealed', whole(now), 'token', ARGV[6])
+redis.call('PEXPIRE', key('log', row.id), whole(TOMBSTONE + SLACK))
+redis.call('PUBLISH', key('wake', row.id), 'end')
+redis.call('PUBLISH', key('stop', row.id), 'gone')
+return {'ok'}

@@ -1,0 +1,56 @@
+-- What the steps on names share: which log a name is bound to, and how one is opened.
+
+local function join(id, subject)
+  if redis.call('HSETNX', key('log', id), 'by:' .. subject, 1) == 1 then
+    redis.call('HINCRBY', key('log', id), 'subjects', 1)
+  end
+end
+
+-- The log that will do for a name, which the subject then joins, or nil. A binding alone proves nothing: whether the log
+-- is there, whole and of the right age is looked up, so a binding that outlived its log, or lost it, is none.
+local function find(name, subject, newer_than)
+  local id = redis.call('GET', key('name', name))
+  local row = id and get(id)
+  if not row then
+    return nil
+  end
+  seal_if_lapsed(row)
+  if row.state == 'open' then
+    if row.stop then
+      return nil
+    end
+    join(id, subject)
+    return row
+  end
+  local old = age(row)
+  if not row.admissible or old >= row.ttl or (newer_than >= 0 and old > newer_than) then
+    return nil
+  end
+  return row
+end
+
+local function found(row)
+  return {'ok', row.id, row.state, age(row), row.state == 'open' and 0 or row.ttl - age(row)}
+end
+
+-- Open a log, or find it open as the retry of an earlier call; returns why not, if not.
+local function open(id, tenant, subject, ttl, name)
+  local row, why = get(id)
+  if row then
+    return row.state ~= 'open' and {'sealed', row.state} or nil
+  elseif why ~= 'none' then
+    return {why}
+  end
+  -- Only where something is left: after a first write Redis lets a script go on though memory has run out.
+  if redis.call('EXISTS', key('log', id), key('entries', id)) > 0 then
+    redis.call('DEL', key('log', id), key('entries', id))
+  end
+  redis.call('HSET', key('log', id), 'state', 'open', 'epoch', 1, 'last', 0, 'size', 0, 'ttl', ttl,
+    'lease', whole(time + LEASE), 'opened', whole(now), 'tenant', tenant)
+  if name ~= '' then
+    redis.call('HSET', key('log', id), 'name', name)
+  end
+  join(id, subject)
+  keep_alive({id = id, ttl = ttl})
+  return nil
+end

@@ -1,0 +1,20 @@
+-- A look at many logs at once, for all who wait in one process: how far each is and whether it was asked to stop; marks
+-- those that are read as read, and seals those that have lapsed.
+--
+-- KEYS: logs. ARGV[7..]: for how long to mark, then id and 1 if it is read, for each. Returns for each its state, last
+-- sequence and 1 if it was asked to stop; a refusal in place of the state.
+
+local answer = {}
+for i = 8, #ARGV, 2 do
+  local row, why = get(ARGV[i])
+  if row then
+    seal_if_lapsed(row)
+    if row.state == 'open' and ARGV[i + 1] == '1' then
+      redis.pcall('HSET', key('log', row.id), 'readers', whole(time + tonumber(ARGV[7])))
+    end
+    answer[#answer + 1] = {row.state, row.last, row.stop and 1 or 0}
+  else
+    answer[#answer + 1] = {why, 0, 0}
+  end
+end
+return answer

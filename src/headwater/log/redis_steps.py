@@ -1,0 +1,203 @@
+"""The typed face of the Lua steps: what goes in, what comes out, and which refusal is which error.
+
+It does not know how a script gets to Redis: `run` does, once and to the end or not at all, and says so with a
+`StoreError`. Every step may be run twice: what was done already is found done.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
+from headwater.events import Ending, Entry, State, is_admissible, restore, state_after
+from headwater.log.redis_script import Argument, Script, key, script
+from headwater.log.store import Claim, Description, Lease, Limits, Receipt, lost_ending
+from headwater.offsets import ORIGIN, Offset
+from headwater.principal import Principal
+
+PAGE = 512
+CONSTANT = 366 * 86_400.0
+"""Seconds for which a constant is kept since somebody last asked for it; every start of a server does."""
+
+Run = Callable[[Script, Sequence[bytes], Sequence[Argument]], Awaitable[Any]]
+
+_CLAIM = script("claim", "log", "name")
+_FIND = script("find", "log", "name")
+_OPEN = script("open", "log", "name")
+_APPEND = script("append", "log", "write")
+_SEAL = script("seal", "log", "write")
+_READ = script("read", "log")
+_WATCH = script("watch", "log")
+_STOP = script("stop", "log")
+_DESCRIBE = script("describe", "log")
+_FORGET = script("forget", "log")
+_CONSTANT = script("constant")
+
+# The `lost` ending, cut where its time stands, which is known only to whoever finds the log lapsed.
+_LOST = lost_ending(0, 0, 0.0).data.split(b"0.0", 1)
+assert len(_LOST) == 2
+
+
+class Page(NamedTuple):
+    """Some entries of a log, and how the log stood when they were read."""
+
+    entries: Sequence[Entry]
+    state: State
+    epoch: int
+    last: int
+
+    @property
+    def end(self) -> Offset:
+        """The offset of the log's last entry."""
+        return Offset(self.epoch, self.last) if self.last else ORIGIN
+
+
+class Sight(NamedTuple):
+    """What a look at a log from afar shows; `open` is False also for a log that is gone."""
+
+    open: bool
+    last: int
+    stop: bool
+
+
+class Steps:
+    """The store contract over keys that any server which speaks Redis keeps."""
+
+    def __init__(self, run: Run, limits: Limits, skew: Callable[[], float]) -> None:
+        self._run = run
+        self._limits = limits
+        self._skew = skew  # seconds by which the wall time here is ahead of the server's; nobody but a test has any
+
+    async def claim(
+        self, name: str, log: str, principal: Principal, ttl: float, newer_than: float | None, binds: str | None
+    ) -> Claim:
+        """Bind a name to a new log and open it, or say which log will do."""
+        asked = (name, log, *principal, _ms(ttl), _age(newer_than), binds or "")
+        answer = await self._run(_CLAIM, [key("name", name), key("log", log)], [*self._times(), *_LOST, *_flat(asked)])
+        return Claim(log, won=True, lease=Lease(log)) if answer[0] == b"won" else self._found(log, answer)
+
+    async def find(self, name: str, principal: Principal, newer_than: float | None) -> Claim | None:
+        """Say which log will do for a name."""
+        asked = (name, principal.subject, _age(newer_than))
+        answer = await self._run(_FIND, [key("name", name)], [*self._times(), *_LOST, *_flat(asked)])
+        return None if answer[0] == b"unbound" else self._found(name, answer)
+
+    async def open(self, log: str, principal: Principal, ttl: float, name: str | None) -> None:
+        """Open a log under no name."""
+        asked = (log, *principal, _ms(ttl), name or "")
+        self._check(log, await self._run(_OPEN, [key("log", log)], [*self._times(), *_flat(asked)]))
+
+    async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
+        """Append what is not stored yet and renew the lease."""
+        first = _first(entries, lease)
+        asked = (lease.log, lease.epoch, self._limits.entries, self._limits.bytes, first)
+        data = [entry.data for entry in entries]
+        answer = await self._run(_APPEND, [key("log", lease.log)], [*self._times(), *_flat(asked), *data])
+        _, stop, readers = self._check(lease.log, answer)
+        return Receipt(None if stop is None else stop.decode(), readers == 1)
+
+    async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
+        """Append the last entries and close the log."""
+        ending = entries[-1].event
+        assert isinstance(ending, Ending)
+        admissible = 1 if is_admissible(ending) else 0
+        asked = (lease.log, lease.epoch, state_after(ending), admissible, _first(entries, lease))
+        data = [entry.data for entry in entries]
+        answer = await self._run(_SEAL, [key("log", lease.log)], [*self._times(), *_flat(asked), *data])
+        self._check(lease.log, answer)
+
+    async def read(self, log: str, after: Offset, mark: float) -> Page:
+        """The next entries after an offset, at most `PAGE`; `mark` says for how many seconds the log counts as read."""
+        asked = (log, *after, PAGE, _ms(mark))
+        answer = await self._run(_READ, [key("log", log)], [*self._times(), *_LOST, *_flat(asked)])
+        _, state, epoch, last, found = self._check(log, answer)
+        return Page([_entry(*each) for each in found], state.decode(), epoch, last)
+
+    async def watch(self, logs: Sequence[tuple[str, bool]], mark: float) -> list[Sight]:
+        """How some logs of one shard stand; a log with True counts as read for `mark` seconds."""
+        asked = [each for log, read in logs for each in (log, int(read))]
+        keys = [key("log", log) for log, _ in logs]
+        answer = await self._run(_WATCH, keys, [*self._times(), *_LOST, _ms(mark), *_flat(asked)])
+        return [Sight(state == b"open", last, stop == 1) for state, last, stop in answer]
+
+    async def stop(self, log: str, subject: str) -> bool:
+        """Take a subject off a log; whether it has ended or was asked to."""
+        answer = await self._run(_STOP, [key("log", log)], [*self._times(), *_flat((log, subject))])
+        return self._check(log, answer)[1] == 1
+
+    async def describe(self, log: str) -> Description:
+        """What is known of a log."""
+        answer = await self._run(_DESCRIBE, [key("log", log)], [*self._times(), *_LOST, *_flat((log,))])
+        _, tenant, state, epoch, last, age = self._check(log, answer)
+        end = Offset(epoch, last) if last else ORIGIN
+        return Description(log, tenant.decode(), state.decode(), end, age / 1000)
+
+    async def forget(self, log: str) -> None:
+        """Delete a log and free its names."""
+        asked = (log, secrets.token_hex(8))
+        self._check(log, await self._run(_FORGET, [key("log", log)], [*self._times(), *_flat(asked)]))
+
+    async def constant(self, name: str, value: bytes) -> bytes:
+        """Keep a value unless one is kept; tell which."""
+        answer = await self._run(_CONSTANT, [key("constant", name)], [value, _ms(CONSTANT)])
+        kept: bytes = answer[1]
+        return kept
+
+    def _times(self) -> list[int]:
+        limits = self._limits
+        return [_ms(self._skew()), _ms(limits.lease), _ms(limits.grace), _ms(limits.tombstone)]
+
+    def _found(self, what: str, answer: list[Any]) -> Claim:
+        _, log, state, age, ttl = self._check(what, answer)
+        return Claim(log.decode(), won=False, state=state.decode(), age=age / 1000, ttl=ttl / 1000)
+
+    def _check(self, log: str, answer: list[Any]) -> list[Any]:
+        if answer[0] != b"ok":
+            self._refuse(log, answer[0].decode(), *answer[1:])
+        return answer
+
+    def _refuse(self, log: str, why: str, detail: Any = None) -> NoReturn:
+        match why:
+            case "none":
+                raise NoSuchLog(f"there is no log {log}")
+            case "gone":
+                raise Expired(f"log {log} has expired or was deleted; ask again")
+            case "torn":
+                raise Expired(f"log {log} has lost entries that the store had taken; ask again")
+            case "fenced":
+                raise Fenced(f"log {log} was taken over at epoch {detail}")
+            case "sealed":
+                raise Sealed(f"log {log} is {detail.decode()}")
+            case "gap":
+                raise OutOfSequence(f"log {log} holds {detail} entries; these do not follow them")
+            case "full":
+                raise LogFull(f"log {log} may hold {self._limits.entries} entries and {self._limits.bytes} bytes")
+            case _:
+                raise StoreError(f"Redis gave an answer that is not known here: {why}")
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _age(newer_than: float | None) -> int:
+    return -1 if newer_than is None else _ms(newer_than)
+
+
+def _flat(asked: Sequence[Argument]) -> list[Argument]:
+    return [each.encode("utf-8", "surrogatepass") if isinstance(each, str) else each for each in asked]
+
+
+def _first(entries: Sequence[Entry], lease: Lease) -> int:
+    """The sequence of the first; the others follow it densely, or the append would leave a gap."""
+    if not entries:
+        return 0
+    first = entries[0].offset.sequence
+    if [entry.offset.sequence for entry in entries] != list(range(first, first + len(entries))):
+        raise OutOfSequence(f"entries {entries[0].offset} to {entries[-1].offset} of log {lease.log} leave a gap")
+    return first
+
+
+def _entry(id: bytes, fields: list[bytes]) -> Entry:
+    sequence, epoch = id.split(b"-")
+    return restore(Offset(int(epoch), int(sequence)), fields[1])

@@ -1,0 +1,223 @@
+"""Redis commands over Upstash's REST API: one HTTP request each, with a time limit, and safe words when it fails.
+
+Requests are JSON text, so what is sent must be text or numbers: bytes are for the caller to encode. Replies are asked
+for in base64, so they come back as the bytes that they are. A command whose reply was lost may have been applied and
+is sent again, so only what can be repeated without harm may be sent through here.
+"""
+
+import asyncio
+import base64
+import binascii
+import random
+from collections.abc import Sequence
+from typing import Any, TypeAlias, cast
+
+import httpx
+import msgspec
+
+from headwater.errors import StoreError
+
+Argument = str | int | float
+Reply: TypeAlias = "bytes | int | list[Reply] | None"
+
+MAX_REQUEST = 1_000_000
+"""Bytes of a request that every plan of Upstash's takes; larger ones are refused before they are sent."""
+
+TIMEOUT = 2.0
+"""Seconds for one attempt, its connection included; two of them fit into a writer's patience of five."""
+ATTEMPTS = 2
+PAUSE = 0.15
+"""Seconds before the second attempt, and up to as many more: who failed together should not retry together."""
+LONGEST_PAUSE = 1.0
+"""Seconds of a `Retry-After` that are waited for here; for more the caller must decide."""
+
+_REFUSED = "Upstash refused the token: check UPSTASH_REDIS_REST_TOKEN, which must be the one that may also write"
+
+
+class TooLarge(StoreError):
+    """A request, or what it asked for, is more than Upstash carries at once."""
+
+
+class _Tried(Exception):
+    """An attempt that failed in a way that may pass."""
+
+    def __init__(self, why: str, pause: float = PAUSE) -> None:
+        super().__init__(why)
+        self.pause = pause
+
+
+class UpstashRest:
+    """One database behind its REST address. Use it from one event loop; nothing is opened before the first command.
+
+    `commands` counts what was sent and may be billed, commands of a pipeline singly and second attempts included.
+    """
+
+    def __init__(self, url: str, token: str, *, timeout: float = TIMEOUT) -> None:
+        self.commands = 0
+        self._url = url.strip().rstrip("/")
+        self._token = token.strip()
+        self._timeout = timeout
+        self._client: httpx.AsyncClient | None = None
+        self._closed = False
+        if not self._url.startswith(("https://", "http://")):
+            raise StoreError("UPSTASH_REDIS_REST_URL must be the https:// address that Upstash calls the REST URL")
+        if not self._token:
+            raise StoreError("UPSTASH_REDIS_REST_TOKEN is empty")
+
+    async def execute(self, *command: Argument) -> Reply:
+        """Send one command. Raises `StoreError`, also for what Redis calls an error."""
+        return self._result(await self._send("", _written(command), 1))
+
+    async def eval(self, script: str, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
+        """Run a script, sent in full: to try its digest first would cost a second command whenever that is unknown."""
+        return await self.execute("EVAL", script, len(keys), *keys, *args)
+
+    async def pipeline(self, commands: Sequence[Sequence[Argument]]) -> "list[Reply | StoreError]":
+        """Send several commands, in as few requests as their size allows; each fares on its own.
+
+        They are carried out in order, but not as one step. Raises `StoreError` when a request as a whole failed.
+        """
+        answers: list[Reply | StoreError] = []
+        for batch in _batches([_written(command) for command in commands]):
+            found = await self._send("/pipeline", b"[" + b",".join(batch) + b"]", len(batch))
+            results = cast("list[Any]", found) if isinstance(found, list) else [found]
+            if len(results) != len(batch):
+                self._result(found)  # an error of the whole request says what is wrong
+                raise StoreError(f"the store at Upstash answered {len(batch)} commands with {len(results)} results")
+            answers.extend(self._outcome(each) for each in results)
+        return answers
+
+    async def aclose(self) -> None:
+        """Close the connections; whatever is sent afterwards is refused. May be called again."""
+        self._closed = True
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
+
+    async def _send(self, path: str, body: bytes, commands: int) -> Any:
+        if len(body) > MAX_REQUEST:
+            raise TooLarge(f"a request of {len(body)} bytes is more than the {MAX_REQUEST} that Upstash takes")
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self._attempt(path, body, commands)
+            except _Tried as failure:
+                if attempt == ATTEMPTS or failure.pause > LONGEST_PAUSE:
+                    final = StoreError(f"the store at Upstash failed: {self._scrub(str(failure))}")
+                    final.retry_after = failure.pause if failure.pause > PAUSE else None
+                    raise final from failure.__cause__
+                await asyncio.sleep(failure.pause * random.uniform(1, 2))  # noqa: S311 - not a secret
+        raise AssertionError
+
+    async def _attempt(self, path: str, body: bytes, commands: int) -> Any:
+        if self._closed:
+            raise StoreError("the store at Upstash is closed")
+        if self._client is None:
+            self._client = self._connect()
+        self.commands += commands
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await self._client.post(self._url + path, content=body)
+        except (TimeoutError, httpx.TimeoutException) as late:
+            raise _Tried(f"no answer within {self._timeout:g} s") from late
+        except httpx.TransportError as error:
+            raise _Tried(f"it cannot be reached ({type(error).__name__}: {error})") from error
+        except (httpx.InvalidURL, httpx.HTTPError, RuntimeError) as error:
+            # RuntimeError: the client was closed while this request was on its way.
+            raise StoreError(f"the store at Upstash failed: {self._scrub(str(error))}") from error
+        return self._body(response)
+
+    def _connect(self) -> httpx.AsyncClient:
+        headers = {
+            "Authorization": f"Bearer {self._token}",
+            "Content-Type": "application/json",
+            "Upstash-Encoding": "base64",
+            "User-Agent": "headwater",
+        }
+        # Beside the limit on the whole attempt, so that no phase of it can be without one.
+        return httpx.AsyncClient(headers=headers, timeout=self._timeout)
+
+    def _body(self, response: httpx.Response) -> Any:
+        status = response.status_code
+        if status in (401, 403):
+            raise StoreError(f"{_REFUSED} ({status}: {self._complaint(response)})")
+        if status == 429 or status >= 500:
+            raise _Tried(f"it answered {status}: {self._complaint(response)}", _retry_after(response))
+        if status == 413:
+            raise TooLarge(f"the store at Upstash refused: 413 {self._complaint(response)}")
+        if status not in (200, 400):
+            raise StoreError(f"the store at Upstash refused: {status} {self._complaint(response)}")
+        try:
+            return msgspec.json.decode(response.content)
+        except msgspec.MsgspecError as broken:
+            if status == 400:
+                raise StoreError(f"the store at Upstash refused: 400 {self._complaint(response)}") from broken
+            raise StoreError("what answers at UPSTASH_REDIS_REST_URL does not speak Upstash's REST API") from broken
+
+    def _complaint(self, response: httpx.Response) -> str:
+        """What the body says is wrong, in at most a line."""
+        try:
+            found = msgspec.json.decode(response.content, type=dict[str, Any]).get("error", "")
+        except msgspec.MsgspecError:
+            found = response.text
+        return self._scrub(" ".join(str(found).split()))[:200]
+
+    def _result(self, found: Any) -> Reply:
+        outcome = self._outcome(found)
+        if isinstance(outcome, StoreError):
+            raise outcome
+        return outcome
+
+    def _outcome(self, found: Any) -> "Reply | StoreError":
+        match found:
+            case {"error": str(why)}:
+                kind = TooLarge if "max request size" in why else StoreError
+                return kind(f"the store at Upstash refused: {self._scrub(why)[:300]}")
+            case {"result": result}:
+                return _decoded(result)
+            case _:
+                return StoreError("what answers at UPSTASH_REDIS_REST_URL does not speak Upstash's REST API")
+
+    def _scrub(self, words: str) -> str:
+        return words.replace(self._token, "…")
+
+
+def _written(command: Sequence[Argument]) -> bytes:
+    # All as text, which is what Redis makes of it anyhow: a JSON number could come out in another notation.
+    return msgspec.json.encode([str(argument) for argument in command])
+
+
+def _batches(written: Sequence[bytes]) -> list[list[bytes]]:
+    """The commands in groups that each fit into a request; one that fits into none is for the sender to refuse."""
+    groups: list[list[bytes]] = []
+    room = 0
+    for command in written:
+        if not groups or len(command) + 1 > room:
+            groups.append([])
+            room = MAX_REQUEST - 2
+        groups[-1].append(command)
+        room -= len(command) + 1
+    return groups
+
+
+def _decoded(result: Any) -> Reply:
+    match result:
+        case None | int():
+            return result
+        case "OK":  # the one string that is not encoded; no base64 has two characters
+            return b"OK"
+        case str():
+            try:
+                return base64.b64decode(result, validate=True)
+            except binascii.Error as broken:
+                raise StoreError("the store at Upstash answered with something else than base64") from broken
+        case list():
+            return [_decoded(each) for each in result]  # pyright: ignore[reportUnknownVariableType]
+        case _:
+            raise StoreError(f"the store at Upstash answered with {type(result).__name__}, which Redis does not know")
+
+
+def _retry_after(response: httpx.Response) -> float:
+    try:
+        return max(float(response.headers.get("Retry-After", PAUSE)), PAUSE)
+    except ValueError:
+        return PAUSE
