@@ -1,4 +1,4 @@
-"""Two server processes on one SQLite file are one river: any of them serves, stops and buries any log."""
+"""Two server processes on one store are one river: any of them serves, stops and buries any log."""
 
 import asyncio
 import signal
@@ -12,15 +12,18 @@ from upstream import Upstream
 LEASE = 1.5
 
 
-def settings(upstream: Upstream) -> dict[str, str]:
-    """An OpenAI-compatible provider, and a lease short enough to wait for."""
-    return {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": upstream.url, "HEADWATER_LEASE": str(LEASE)}
+def settings(upstream: Upstream, river: dict[str, str], **more: str) -> dict[str, str]:
+    """An OpenAI-compatible provider, and the store that the test's servers share."""
+    return {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": upstream.url, **river, **more}
 
 
-async def test_identical_requests_to_two_servers_make_one_call(tmp_path: Path) -> None:
+async def test_identical_requests_to_two_servers_make_one_call(tmp_path: Path, river: dict[str, str]) -> None:
     """Whoever is second, on whichever server, reads the first one's log; and later finds it in the cache of both."""
     async with Upstream(tokens=["a", "b", "c"], gated=True) as upstream:
-        async with serve(tmp_path, **settings(upstream)) as one, serve(tmp_path, **settings(upstream)) as two:
+        async with (
+            serve(tmp_path, **settings(upstream, river)) as one,
+            serve(tmp_path, **settings(upstream, river)) as two,
+        ):
             asking = [asyncio.create_task(post_chat(server.client)) for server in (one, two) * 10]
             await upstream.received()
             upstream.release(3)
@@ -32,11 +35,13 @@ async def test_identical_requests_to_two_servers_make_one_call(tmp_path: Path) -
     assert all(answer.headers["cache-status"].startswith("headwater; hit") for answer in later)
 
 
-async def test_the_death_of_a_producer_is_told_to_readers_elsewhere_and_frees_the_name(tmp_path: Path) -> None:
+async def test_the_death_of_a_producer_is_told_to_readers_elsewhere_and_frees_the_name(
+    tmp_path: Path, river: dict[str, str]
+) -> None:
     """The prefix, then `lost`, within the lease and two seconds; also for a client that had seen beyond the store."""
     async with Upstream(tokens=["a", "b", "c"], silent_after=2) as upstream:
-        async with serve(tmp_path, **settings(upstream)) as survivor:
-            async with serve(tmp_path, **settings(upstream)) as producer:
+        async with serve(tmp_path, **settings(upstream, river)) as survivor:
+            async with serve(tmp_path, **settings(upstream, river)) as producer:
                 own = asyncio.create_task(_types_until_it_breaks(producer.client))
                 await upstream.received()
                 async with survivor.client.stream(
@@ -61,10 +66,13 @@ async def test_the_death_of_a_producer_is_told_to_readers_elsewhere_and_frees_th
             again.cancel()
 
 
-async def test_a_stop_through_another_server_ends_a_silent_generation(tmp_path: Path) -> None:
+async def test_a_stop_through_another_server_ends_a_silent_generation(tmp_path: Path, river: dict[str, str]) -> None:
     """Within a second, the provider's connection included."""
     async with Upstream(tokens=["a", "b"], silent_after=1) as upstream:
-        async with serve(tmp_path, **settings(upstream)) as one, serve(tmp_path, **settings(upstream)) as two:
+        async with (
+            serve(tmp_path, **settings(upstream, river)) as one,
+            serve(tmp_path, **settings(upstream, river)) as two,
+        ):
             async with one.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
                 read = frames(response)
                 assert [(await anext(read))["type"] for _ in range(2)] == ["start", "text-delta"]
@@ -77,13 +85,13 @@ async def test_a_stop_through_another_server_ends_a_silent_generation(tmp_path: 
     assert (stopped.status_code, stopped.json()["state"], stopped.json()["text"]) == (200, "stopped", "a")
 
 
-async def test_answers_survive_the_server(tmp_path: Path) -> None:
+async def test_answers_survive_the_server(tmp_path: Path, river: dict[str, str]) -> None:
     """What was answered before a crash is a hit after it."""
     async with Upstream(tokens=["kept"]) as upstream:
-        async with serve(tmp_path, **settings(upstream)) as server:
+        async with serve(tmp_path, **settings(upstream, river)) as server:
             first = await post_chat(server.client)
             await server.kill()
-        async with serve(tmp_path, **settings(upstream)) as server:
+        async with serve(tmp_path, **settings(upstream, river)) as server:
             second = await post_chat(server.client)
 
     assert upstream.calls == 1
@@ -91,10 +99,10 @@ async def test_answers_survive_the_server(tmp_path: Path) -> None:
     assert parse(first.content)[1:] == parse(second.content)[1:]
 
 
-async def test_a_server_that_is_told_to_end_tells_its_readers_and_ends(tmp_path: Path) -> None:
+async def test_a_server_that_is_told_to_end_tells_its_readers_and_ends(tmp_path: Path, river: dict[str, str]) -> None:
     """After the time they are given, running answers end with an error that invites a retry, not with a cut."""
     async with Upstream(tokens=["a", "b"], silent_after=1) as upstream:
-        async with serve(tmp_path, **settings(upstream)) as server:
+        async with serve(tmp_path, **settings(upstream, river)) as server:
             async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
                 read = frames(response)
                 assert [(await anext(read))["type"] for _ in range(2)] == ["start", "text-delta"]

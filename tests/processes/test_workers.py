@@ -11,9 +11,9 @@ from serving import chat, frames, parse, post_chat, text_of, until
 from upstream import Upstream
 
 
-def settings(upstream: Upstream, **more: str) -> dict[str, str]:
-    """An OpenAI-compatible provider and a lease that can be waited for."""
-    return {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": upstream.url, "HEADWATER_LEASE": "1.5", **more}
+def settings(upstream: Upstream, river: dict[str, str], **more: str) -> dict[str, str]:
+    """An OpenAI-compatible provider, and the store that the test's servers share."""
+    return {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": upstream.url, **river, **more}
 
 
 def workers(server: Serving) -> list[int]:
@@ -31,10 +31,10 @@ def alive(pid: int) -> bool:
         return False
 
 
-async def test_workers_share_their_logs_and_replace_the_dead(tmp_path: Path) -> None:
+async def test_workers_share_their_logs_and_replace_the_dead(tmp_path: Path, river: dict[str, str]) -> None:
     """Duplicates collapse whichever worker they reach, and a worker that dies is started again."""
     async with Upstream(tokens=["a", "b", "c"], gated=True) as upstream:
-        async with serve(tmp_path, **settings(upstream, HEADWATER_WORKERS="2")) as server:
+        async with serve(tmp_path, **settings(upstream, river, HEADWATER_WORKERS="2")) as server:
             first = workers(server)
             assert len(first) == 2
             asking = [asyncio.create_task(_fresh_connection(server)) for _ in range(20)]
@@ -51,19 +51,21 @@ async def test_workers_share_their_logs_and_replace_the_dead(tmp_path: Path) -> 
     assert not any(alive(pid) for pid in first)
 
 
-async def test_workers_end_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
+async def test_workers_end_with_a_supervisor_that_was_killed(tmp_path: Path, river: dict[str, str]) -> None:
     """Nothing is left on the port that nobody can find."""
     async with Upstream() as upstream:
-        async with serve(tmp_path, **settings(upstream, HEADWATER_WORKERS="2")) as server:
+        async with serve(tmp_path, **settings(upstream, river, HEADWATER_WORKERS="2")) as server:
             orphans = workers(server)
             await server.kill()
             await until(lambda: not any(map(alive, orphans)), "the workers ended", 15)
 
 
-async def test_a_draining_server_finishes_what_it_began_and_refuses_what_is_new(tmp_path: Path) -> None:
+async def test_a_draining_server_finishes_what_it_began_and_refuses_what_is_new(
+    tmp_path: Path, river: dict[str, str]
+) -> None:
     """`/readyz` takes it out of rotation meanwhile; then it ends by itself."""
     async with Upstream(tokens=["a", "b"], gated=True) as upstream:
-        async with serve(tmp_path, **settings(upstream, HEADWATER_DRAIN="20")) as server:
+        async with serve(tmp_path, **settings(upstream, river, HEADWATER_DRAIN="20")) as server:
             async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
                 read = frames(response)
                 upstream.release()
@@ -86,10 +88,13 @@ async def test_a_draining_server_finishes_what_it_began_and_refuses_what_is_new(
     assert upstream.calls == 1
 
 
-async def test_readers_of_a_draining_server_go_on_at_another_one(tmp_path: Path) -> None:
+async def test_readers_of_a_draining_server_go_on_at_another_one(tmp_path: Path, river: dict[str, str]) -> None:
     """Its connection ends without an ending, which is what a client resumes; no token is lost on the way."""
     async with Upstream(tokens=["a", "b"], gated=True) as upstream:
-        async with serve(tmp_path, **settings(upstream)) as writer, serve(tmp_path, **settings(upstream)) as leaving:
+        async with (
+            serve(tmp_path, **settings(upstream, river)) as writer,
+            serve(tmp_path, **settings(upstream, river)) as leaving,
+        ):
             asking = asyncio.create_task(post_chat(writer.client))
             await upstream.received()
             upstream.release()

@@ -1,0 +1,18 @@
+"""What the process tests share: the stores that several servers can have in common."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+import redis_servers
+
+
+@pytest.fixture(params=["sqlite", "valkey"])
+def river(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[dict[str, str], None, None]:
+    """The settings of one store for all servers of a test, and a lease short enough to wait for."""
+    shared = {"HEADWATER_LEASE": "1.5"}
+    if request.param == "sqlite":
+        yield {**shared, "HEADWATER_STORE": f"sqlite://{tmp_path}/logs.sqlite"}
+    else:
+        with redis_servers.serving(redis_servers.engines()[0]) as server:
+            yield {**shared, "HEADWATER_STORE": server.url}
