@@ -1,0 +1,49 @@
+"""Which model answers, as an operator sets it."""
+
+from pathlib import Path
+
+from servers import serve
+from serving import chat, parse, text_of
+from upstream import Upstream
+
+
+async def test_each_route_reaches_the_model_that_was_set_for_it(tmp_path: Path) -> None:
+    """Completions go to the completion API where there is such a model; a request may name what the operator allows."""
+    async with Upstream(tokens=["ok"]) as upstream:
+        async with serve(
+            tmp_path,
+            OPENAI_API_KEY="sk-test",
+            OPENAI_BASE_URL=upstream.url,
+            HEADWATER_STORE="memory:",
+            HEADWATER_MODEL="openai:small",
+            HEADWATER_COMPLETION_MODEL="openai-completion:old",
+            HEADWATER_ALLOWED_MODELS="openai:large",
+        ) as server:
+            asked = [
+                ("/api/stream/completion/chat", chat()),
+                ("/api/stream/completion", {"message": "Once"}),
+                ("/api/stream/completion/chat", chat(model="openai:large")),
+            ]
+            for path, body in asked:
+                assert text_of(parse((await server.client.post(path, json=body)).content)) == "ok"
+            unknown = await server.client.post("/api/stream/completion/chat", json=chat(model="openai:huge"))
+
+    assert [(request.path, request.body["model"]) for request in upstream.requests] == [
+        ("/v1/chat/completions", "small"),
+        ("/v1/completions", "old"),
+        ("/v1/chat/completions", "large"),
+    ]
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_model")
+
+
+async def test_any_model_of_the_provider_may_be_allowed(tmp_path: Path) -> None:
+    """And none of another one."""
+    async with Upstream(tokens=["ok"]) as upstream:
+        async with serve(
+            tmp_path, OPENAI_BASE_URL=upstream.url, HEADWATER_STORE="memory:", HEADWATER_ALLOWED_MODELS="*"
+        ) as server:
+            allowed = await server.client.post("/api/stream/completion/chat", json=chat(model="openai:anything"))
+            refused = await server.client.post("/api/stream/completion/chat", json=chat(model="other:anything"))
+
+    assert text_of(parse(allowed.content)) == "ok"
+    assert refused.status_code == 404
