@@ -94,6 +94,10 @@ class UpstashDouble:
         self.requests: list[str] = []
         """The path of every request, or the command in its body."""
         self.faults: deque[Fault] = deque()
+        """What goes wrong with the next requests, one after the other."""
+        self.down = False
+        """Whether every request is answered 503."""
+        self.path = socket_path
         # redis-py's own types are partly unknown.
         self.engine: Any = BlockingRedis(unix_socket_path=socket_path, protocol=2)
         """The Valkey underneath, for a test to look into."""
@@ -107,6 +111,7 @@ class UpstashDouble:
         self.commands = self.locked = 0
         self.max_request = self.max_reply = 1_000_000
         self.locking = True
+        self.down = False
         self.requests.clear()
         self.faults.clear()
 
@@ -123,7 +128,7 @@ class UpstashDouble:
         assert scope["type"] == "http"
         request = Request(scope, receive)
         body = await request.body()
-        fault = self.faults.popleft() if self.faults else Fault()
+        fault = Fault(503) if self.down else self.faults.popleft() if self.faults else Fault()
         if fault.status != 200:
             refusal = JSONResponse({"error": f"ERR made to answer {fault.status}"}, fault.status, fault.headers)
             await refusal(scope, receive, send)

@@ -1,5 +1,6 @@
-"""The Upstash store keeps the contract, over a double of the service, and looks after what it leaves there."""
+"""The Upstash store keeps the contract: over a double of the service, and when asked over the service itself."""
 
+import asyncio
 import os
 import secrets
 from collections.abc import AsyncGenerator, Generator
@@ -7,21 +8,35 @@ from collections.abc import AsyncGenerator, Generator
 import pytest
 from upstash_double import UpstashDouble, upstash_double
 
+from headwater.errors import Expired
+from headwater.log.logs import Logs
+from headwater.log.redis import RedisStore
 from headwater.log.store import Limits
 from headwater.log.upstash import UpstashStore
 from headwater.testing.contract import Clock, Harness, StoreContract
+from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, entries, entry, reading, run, seen, texts, until
+
+URL, TOKEN = os.environ.get("UPSTASH_REDIS_REST_URL"), os.environ.get("UPSTASH_REDIS_REST_TOKEN")
+live = pytest.mark.skipif(
+    not (URL and TOKEN and os.environ.get("HEADWATER_LIVE") == "1"),
+    reason="the real Upstash: set UPSTASH_REDIS_REST_URL, UPSTASH_REDIS_REST_TOKEN and HEADWATER_LIVE=1",
+)
 
 
 @pytest.fixture(scope="module")
-def double() -> Generator[UpstashDouble, None, None]:
-    with upstash_double() as running:
-        yield running
+def running() -> Generator[UpstashDouble, None, None]:
+    with upstash_double() as double:
+        yield double
 
 
 @pytest.fixture
-def upstash(double: UpstashDouble) -> UpstashDouble:
-    double.reset()
-    return double
+def upstash(running: UpstashDouble) -> UpstashDouble:
+    running.reset()
+    return running
+
+
+def lasting(upstash: UpstashDouble) -> list[bytes]:
+    return [key for key in upstash.engine.scan_iter() if upstash.engine.ttl(key) == -1]
 
 
 class TestUpstashStore(StoreContract):
@@ -32,5 +47,112 @@ class TestUpstashStore(StoreContract):
         yield Harness(store, peer, clock)
         await peer.aclose()
         await store.aclose()
-        lasting = [key for key in upstash.engine.scan_iter() if upstash.engine.ttl(key) == -1]
-        assert lasting == [], "keys without a TTL"
+        assert lasting(upstash) == [], "keys without a TTL"
+
+
+async def test_nothing_is_sent_before_the_first_call(upstash: UpstashDouble) -> None:
+    """To make a store, and to close one that was never used, sends nothing."""
+    await UpstashStore(upstash.url, upstash.token).aclose()
+    assert upstash.requests == []
+
+
+async def test_the_same_database_by_its_other_door(upstash: UpstashDouble) -> None:
+    """A server that reaches the database by Redis's own protocol follows and stops what is written over REST."""
+    store, other = UpstashStore(upstash.url, upstash.token), RedisStore(f"unix://{upstash.path}")
+    claim = await store.claim("name", "log", ALICE, ttl=TTL)
+    assert claim.lease is not None
+    task, got = await reading(other, "log")
+    await store.append(run("ü \U0001f600 \\ \"'\n", "b"), claim.lease)
+    await until(lambda: len(got) == 2)
+    assert await other.stop("log", ALICE.subject)
+    assert (await store.append([], claim.lease)).stop == ALICE.subject
+    await store.seal([entry(3, WHOLE)], claim.lease)
+    assert seen(await task) == seen(await entries(store, "log"))
+    await other.aclose()
+    await store.aclose()
+
+
+async def test_a_stop_while_the_model_is_silent(upstash: UpstashDouble) -> None:
+    """A stop through another server reaches a writer that has nothing to append within a second and the way."""
+    store, peer = (UpstashStore(upstash.url, upstash.token) for _ in range(2))
+    lease = await store.open("log", ALICE, ttl=TTL)
+    async with Logs(store).write(lease) as writer:
+        interrupted = asyncio.Event()
+        writer.interrupt = interrupted.set
+        await until(lambda: upstash.requests.count("EVAL") >= 4)  # it has settled: its heartbeats have begun
+        assert await peer.stop("log", ALICE.subject)
+        async with asyncio.timeout(1.3):
+            await interrupted.wait()
+        assert writer.stop == ALICE.subject
+    await peer.aclose()
+    await store.aclose()
+
+
+async def test_appends_lock_their_own_keys(upstash: UpstashDouble) -> None:
+    """What a writer sends asks Upstash to lock its log's keys only, and touches no key that it did not name."""
+    store = UpstashStore(upstash.url, upstash.token)
+    claim = await store.claim("name", "log", ALICE, ttl=TTL, binds="other name")
+    assert claim.lease is not None
+    before = upstash.locked
+    await store.append(run("a"), claim.lease)
+    await store.append([], claim.lease)
+    await store.seal([entry(2, WHOLE)], claim.lease)
+    assert upstash.locked - before == 3
+    assert await store.find("other name", BOB) is not None
+    await store.aclose()
+
+
+async def test_a_database_that_knows_no_such_lock(upstash: UpstashDouble) -> None:
+    """Where the flag for that lock is refused the store goes on without it, and says so once."""
+    upstash.locking = False
+    store = UpstashStore(upstash.url, upstash.token)
+    lease = await store.open("log", ALICE, ttl=TTL)
+    await store.append(run("a"), lease)
+    await store.append(run("b", begin=2), lease)
+    await store.seal([entry(3, WHOLE)], lease)
+    assert len(await entries(store, "log")) == 3
+    assert upstash.requests.count("EVAL") == 1 + (2 + 1 + 1) + 1
+    await store.aclose()
+
+
+async def test_a_log_of_large_entries(upstash: UpstashDouble) -> None:
+    """Entries beyond the size of one request, or one reply, go and come in several."""
+    store = UpstashStore(upstash.url, upstash.token)
+    lease = await store.open("log", ALICE, ttl=TTL)
+    pieces = ['"' * 30_000 + str(i) for i in range(60)]
+    await store.append(run(*pieces[:40]), lease)
+    await store.seal([*run(*pieces[40:], begin=41), entry(61, WHOLE)], lease)
+    assert await texts(store, "log") == pieces
+    assert len(await entries(store, "log")) == 61
+    await store.aclose()
+
+
+@live
+async def test_the_real_service() -> None:
+    """The service itself takes the scripts, locks included: a log is claimed, followed, stopped, sealed, forgotten."""
+    assert URL is not None
+    assert TOKEN is not None
+    store, peer = UpstashStore(URL, TOKEN), UpstashStore(URL, TOKEN)
+    tag = secrets.token_hex(8)
+    claim = await store.claim(f"{tag}:name", f"{tag}:log", ALICE, ttl=TTL)
+    assert claim.lease is not None
+    task, got = await reading(peer, claim.log)
+    written = run("a", 'ü \U0001f600 \uffff \x00 \\ "')
+    await store.append(written, claim.lease)
+    await until(lambda: len(got) == 2)
+    assert got == written
+    assert await peer.stop(claim.log, ALICE.subject)
+    assert (await store.append(run("c", begin=3), claim.lease)).stop == ALICE.subject
+    await store.seal([entry(4, WHOLE)], claim.lease)
+    assert [each.offset.sequence for each in await task] == [1, 2, 3, 4]
+    found = await peer.find(f"{tag}:name", BOB)
+    assert found is not None
+    assert found.log == claim.log
+    value = os.urandom(32)
+    assert await store.constant(f"{tag}:constant", value) == value == await peer.constant(f"{tag}:constant", b"late")
+    await peer.forget(claim.log)
+    with pytest.raises(Expired):
+        await store.describe(claim.log)
+    await store.rest.execute("DEL", f"headwater:{{{tag[:12]}}}:constant:{tag}:constant")
+    await peer.aclose()
+    await store.aclose()

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from headwater.errors import Expired, Fenced, NoSuchLog, OutOfSequence, Sealed, StoreError
+from headwater.errors import OutOfSequence, Sealed, StoreError
 from headwater.events import Ending, Entry
 from headwater.log.redis_script import Argument, Script, key
 from headwater.log.redis_steps import Steps
@@ -41,7 +41,8 @@ class UpstashStore:
 
     Nothing is sent before the first call. Leases run on the database's clock, and so do ages and TTLs, unless a test
     gives a `clock`: its difference from this machine's is then added. Entries are JSON and travel as the text they are;
-    constants, which may be any bytes, as base64. `limits.heartbeat` is at most a second here.
+    constants, which may be any bytes, as base64. `limits.heartbeat` is at most a second here. An append or a seal of
+    more than `CHUNK` goes in several steps, each of which happens whole or not at all.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class UpstashStore:
         self.rest = UpstashRest(url, token)
         self._skew = lambda: 0.0 if clock is None else clock() - time.time()
         self._steps = Steps(self._run, self.limits, self._skew)
-        self._written: dict[str, Steps] = {}  # by the logs that were opened here
+        self._written: dict[str, Steps] = {}  # by the logs opened here, until their writers leave
         self._locking = _LOCKING
         self._poller = UpstashPoller(self._steps, self.limits.lease, self.limits.heartbeat)
 
@@ -83,12 +84,8 @@ class UpstashStore:
     async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
         steps = self._written.get(lease.log, self._steps)
         receipt = Receipt()
-        try:
-            for chunk in _chunks(entries):
-                receipt = await steps.append(chunk, lease)
-        except (Fenced, Sealed, Expired, NoSuchLog):
-            self._written.pop(lease.log, None)
-            raise
+        for chunk in _chunks(entries):
+            receipt = await steps.append(chunk, lease)
         self._poller.heard(lease.log)
         if entries:
             self._poller.hurry(lease.log)
@@ -103,7 +100,6 @@ class UpstashStore:
             except Sealed:
                 break  # perhaps by this very seal, retried: the last step knows
         await steps.seal(last, lease)
-        self._written.pop(lease.log, None)
         self._poller.hurry(lease.log)
 
     async def read(
@@ -131,14 +127,19 @@ class UpstashStore:
         return ending
 
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
-        return self._poller.listen(lease.log, wake)
+        cease = self._poller.listen(lease.log, wake)
+
+        def leave() -> None:
+            cease()
+            self._written.pop(lease.log, None)
+
+        return leave
 
     async def describe(self, log: str) -> Description:
         return await self._steps.describe(log)
 
     async def forget(self, log: str) -> None:
         await self._steps.forget(log)
-        self._written.pop(log, None)
         self._poller.hurry(log)
         self._poller.wake(log)
 

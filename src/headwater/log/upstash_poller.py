@@ -18,7 +18,7 @@ from headwater.offsets import Offset
 
 QUICK, SLOW, GROWTH = 0.5, 2.0, 1.25
 """Seconds between two looks at a log that moves, and at one that has rested; how the one becomes the other."""
-TOGETHER = 0.1
+TOGETHER = 0.02
 """Looks that are due within so many seconds of each other are taken at once."""
 ALONE = 2
 """Up to so many logs are read outright; beyond, one look at all of them costs less than reading each."""
@@ -82,7 +82,7 @@ class UpstashPoller:
             raise StoreError("the store was closed")
         now = time.monotonic()
         follower = _Follower(after, asyncio.get_running_loop().create_future())
-        followed = self._followed.setdefault(log, _Followed(self._quick, now + self._quick, now))
+        followed = self._followed.setdefault(log, _Followed(self._quick, self._beat(self._quick), now))
         followed.followers.append(follower)
         self._start()
         try:
@@ -225,12 +225,17 @@ class UpstashPoller:
                 followed.followers.remove(each)
                 told = True
         if told:
-            followed.pace, followed.due = self._quick, followed.read + self._quick
+            followed.pace, followed.due = self._quick, self._beat(self._quick)
         else:
             self._rest(followed)
 
+    def _beat(self, pace: float) -> float:
+        """About so many seconds from now, at a moment that all logs share: looks that coincide are taken as one."""
+        now = time.monotonic()
+        return max(round((now + pace) / self._quick), now // self._quick + 1) * self._quick
+
     def _rest(self, followed: _Followed) -> None:
-        followed.due = time.monotonic() + followed.pace
+        followed.due = self._beat(followed.pace)
         followed.pace = min(followed.pace * GROWTH, self._slow)
 
     def _failed(self, failure: StoreError, reads: Sequence[str], looks: Sequence[str] = ()) -> None:
@@ -245,7 +250,7 @@ class UpstashPoller:
             followed = self._followed.get(log)
             if followed is None:
                 continue
-            followed.due, followed.failing = now + self._slow, followed.failing or now
+            followed.due, followed.failing = self._beat(2 * self._quick), followed.failing or now
             if now - followed.failing >= self._lease:
                 self._refuse([log], failure)
 
