@@ -4,7 +4,7 @@ An ending is an event: `Finish`, `Stop` or `Error`, exactly one, and nothing fol
 `assert_never`, so that a new event makes the type checker list every wire that must learn it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -120,7 +120,7 @@ Event = (
 State = Literal["open", "finished", "stopped", "failed", "lost"]
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):  # never part of a cycle, and there are very many of them
     """An event as stored: with its offset, when it came, and the bytes that every store keeps of it."""
 
     offset: Offset
@@ -129,6 +129,13 @@ class Entry(msgspec.Struct, frozen=True):
     event: Event
     data: bytes
     """The stored form, without the offset, which is the key it is stored under."""
+
+
+class Page(tuple[Entry, ...]):
+    """Entries that several readers are given at once, and the bytes that a wire made of them for the first of these."""
+
+    frames: dict[str, bytes] | None = None
+    """By the wire's name; only bytes that are the same for every reader."""
 
 
 class _Stored(msgspec.Struct, array_like=True, frozen=True):
@@ -160,6 +167,16 @@ def restore(offset: Offset, data: bytes) -> Entry:
     except msgspec.MsgspecError as broken:
         raise StoreError(f"entry {offset} cannot be read: {broken}") from broken
     return Entry(offset, form.at, form.event, data)
+
+
+def json_of(entry: Entry) -> bytes:
+    """The event alone as JSON, cut out of the stored form rather than encoded again for each who reads it."""
+    if entry.data.startswith(_PREFIX):
+        return entry.data[entry.data.index(b",", len(_PREFIX)) + 1 : -1]
+    return _encoder.encode(entry.event)
+
+
+_PREFIX = b"[%d," % SCHEMA
 
 
 def _without_surrogates(value: Any) -> Any:
@@ -201,17 +218,19 @@ def state_after(ending: Ending) -> State:
             return "failed"
 
 
-def parts(event: Event) -> Iterator[Event]:
+def parts(event: Event) -> Sequence[Event]:
     """The event itself, or several that say the same when its text would pass `MAX_EVENT`."""
     match event:
+        case TextDelta(text) if len(text) <= _PIECE:  # what nearly all events are
+            return (event,)
         case TextDelta(text) | ReasoningDelta(text):
-            yield from (type(event)(piece) for piece in _pieces(text))
+            return [type(event)(piece) for piece in _pieces(text)]
         case ToolCallDelta(id, text):
-            yield from (ToolCallDelta(id, piece) for piece in _pieces(text))
+            return [ToolCallDelta(id, piece) for piece in _pieces(text)]
         case ToolResult(id, text):
-            yield from (ToolResult(id, piece) for piece in _pieces(text))
+            return [ToolResult(id, piece) for piece in _pieces(text)]
         case _:
-            yield event
+            return (event,)
 
 
 # A character takes at most 6 bytes in a JSON line that is pure ASCII (\uXXXX; two of them, 12, beyond the BMP, which

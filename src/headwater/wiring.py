@@ -23,7 +23,7 @@ from headwater.models import local
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.langchain import LangChainModel
 from headwater.models.model import Model
-from headwater.models.openai import from_name
+from headwater.models.openai_wire import from_name
 from headwater.models.preflight import preflight
 from headwater.models.scripted import Clock, Echo
 from headwater.principal import ANYONE, Principal

@@ -4,13 +4,20 @@ A reader of a log that is written here is served from the writer's memory; any o
 writer has gone, from the store. The reader cannot tell, because both speak in offsets.
 """
 
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
-from headwater.events import Ending, Entry
+from headwater.events import Ending, Entry, Page
 from headwater.log.store import Description, Lease, Store
 from headwater.log.writer import Writer
 from headwater.offsets import ORIGIN, Offset
+
+REPLAYED = 32 * 1024 * 1024
+"""Bytes of memory for sealed logs that were read lately, about: enough for a few hundred popular answers."""
+
+_ENTRY = 512
+"""Bytes that an entry takes in memory beside its stored form and its frame, about."""
 
 
 class Logs:
@@ -19,6 +26,8 @@ class Logs:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._writers: dict[str, Writer] = {}
+        self._sealed: OrderedDict[str, Page] = OrderedDict()
+        self._sealed_size = 0
 
     @asynccontextmanager
     async def write(self, lease: Lease) -> AsyncGenerator[Writer, None]:
@@ -39,7 +48,8 @@ class Logs:
     ) -> AsyncGenerator[Sequence[Entry], None]:
         """Every entry after `after`, old then new, until the ending; without `follow`, until what there is now.
 
-        Raises `NoSuchLog`, `Expired` or `StoreError`.
+        Raises `NoSuchLog`, `Expired` or `StoreError`. Whether the log still exists is asked of the store by `state` or
+        a claim: what is read here of one that has just gone is what was in it.
         """
         writer = self._writers.get(log)
         if writer is not None:
@@ -53,9 +63,33 @@ class Logs:
                 return
             if not follow:
                 return
+        if after == ORIGIN and (known := self._sealed.get(log)) is not None:
+            self._sealed.move_to_end(log)
+            yield known
+            return
         async for page in self.store.read(log, after, follow=follow):
-            yield page
+            yield self._keep(log, page) if after == ORIGIN and isinstance(page[-1].event, Ending) else page
+
+    def _keep(self, log: str, page: Sequence[Entry]) -> Sequence[Entry]:
+        """Remember a sealed log, which never changes again, if this one page is the whole of it."""
+        if page[0].offset.sequence != 1 or log in self._sealed:
+            return page
+        whole = self._sealed[log] = Page(page)
+        self._sealed_size += _size(whole)
+        while self._sealed_size > REPLAYED:
+            self._sealed_size -= _size(self._sealed.popitem(last=False)[1])
+        return whole
+
+    async def forget(self, log: str) -> None:
+        """Delete a log, here and in the store. Raises `NoSuchLog` or `Expired`."""
+        known = self._sealed.pop(log, None)
+        self._sealed_size -= _size(known) if known is not None else 0
+        await self.store.forget(log)
 
     async def state(self, log: str) -> Description:
         """What is known of a log. Raises `NoSuchLog` or `Expired`."""
         return await self.store.describe(log)
+
+
+def _size(page: Page) -> int:
+    return sum(2 * len(entry.data) + _ENTRY for entry in page)

@@ -208,6 +208,9 @@ class MemoryStore:
         fresh = [entry for entry in entries if entry.offset.sequence > have]
         if [entry.offset.sequence for entry in fresh] != list(range(have + 1, have + 1 + len(fresh))):
             raise OutOfSequence(f"log {held.id} holds {have} entries; {fresh[0].offset} would leave a gap")
+        for entry in entries[: len(entries) - len(fresh)]:
+            if held.entries[entry.offset.sequence - 1].data != entry.data:
+                raise OutOfSequence(f"log {held.id} holds another entry at {entry.offset}")
         return fresh
 
     def _close(self, held: _Log) -> None:

@@ -247,6 +247,10 @@ class Rows:
         fresh = [entry for entry in entries if entry.offset.sequence > held.last]
         if [entry.offset.sequence for entry in fresh] != list(range(held.last + 1, held.last + 1 + len(fresh))):
             raise OutOfSequence(f"log {held.id} holds {held.last} entries; {fresh[0].offset} would leave a gap")
+        query = "SELECT data FROM entries WHERE log = ? AND sequence = ?"
+        for entry in entries[: len(entries) - len(fresh)]:
+            if self.db.execute(query, (held.key, entry.offset.sequence)).fetchone() != (entry.data,):
+                raise OutOfSequence(f"log {held.id} holds another entry at {entry.offset}")
         return fresh
 
     def _insert(self, held: Row, entries: Sequence[Entry]) -> None:

@@ -139,8 +139,8 @@ class Store(Protocol):
     async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
         """Append in order and renew the lease; no entries at all is a heartbeat.
 
-        Entries already stored are acknowledged again. Raises `Fenced`, `Sealed`, `OutOfSequence`, `LogFull` or
-        `Expired`, and then has appended nothing.
+        Entries already stored are acknowledged again, others in their places refused. Raises `Fenced`, `Sealed`,
+        `OutOfSequence`, `LogFull` or `Expired`, and then has appended nothing.
         """
         ...
 

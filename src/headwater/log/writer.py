@@ -10,13 +10,40 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, Sealed, StoreError
-from headwater.events import Ending, Entry, Error, Event, parts, record
+from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
+from headwater.events import Ending, Entry, Error, Event, Page, parts, record
 from headwater.log.store import Lease, Receipt, Store
 from headwater.offsets import Offset
 
 PATIENCE = 5.0
 """Seconds for which a failing store is tried again before its readers are told; below any lease."""
+
+TOGETHER = 0.005
+"""Seconds by which a flush may come early, so that it comes together with others; more would mean more flushes."""
+
+
+class _Bell:
+    """Wakes everyone who waits for it; cheaper than an `asyncio.Event`, of which each entry would need a new one."""
+
+    def __init__(self) -> None:
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def wait(self) -> None:
+        """Wait for the next ring."""
+        ring: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(ring)
+        try:
+            await ring
+        finally:
+            if ring.cancelled() and ring in self._waiting:
+                self._waiting.remove(ring)
+
+    def ring(self) -> None:
+        """Wake all who wait now."""
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
 
 
 class Writer:
@@ -37,13 +64,17 @@ class Writer:
         self._lease = lease
         self._opened = time.monotonic()
         self._entries: list[Entry] = []
+        self._page = Page()
         self._size = 0
         self._kept = 0  # how many entries the store has acknowledged
         self._buffered = 0  # bytes it has not
         self._ended = False
-        self._changed = asyncio.Event()
+        self._changed = _Bell()  # there is more to read, or never will be
+        self._room = _Bell()  # the store has caught up, or never will
         self._work = asyncio.Event()
         self._due: asyncio.TimerHandle | None = None
+        self._heartbeat: asyncio.TimerHandle | None = None
+        self._flushed = 0.0
         self._flushing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._unlisten: Callable[[], None] = lambda: None
@@ -51,12 +82,15 @@ class Writer:
     async def __aenter__(self) -> "Writer":
         self._unlisten = self._store.listen(self._lease, self._work.set)
         self._task = asyncio.create_task(self._keep_flushing(), name=f"flush {self.log}")
+        self._flushed = asyncio.get_running_loop().time()
+        self._beat()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._unlisten()
-        if self._due is not None:
-            self._due.cancel()
+        for timer in (self._due, self._heartbeat):
+            if timer is not None:
+                timer.cancel()
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -72,14 +106,14 @@ class Writer:
         for event in events:
             for part in parts(event):
                 self._add(record(self._next(), now, part))
-        self._announce()
+        self._changed.ring()
         self._schedule()
 
     async def room(self) -> None:
         """Wait until the store is no more than one flush behind."""
         while self._behind() and not (self.full or self._hopeless()):
             self._work.set()
-            await self._changed.wait()
+            await self._room.wait()
 
     @property
     def unkept(self) -> Entry | None:
@@ -115,18 +149,25 @@ class Writer:
             )
         position = after.sequence if after.epoch == self._lease.epoch else 0
         while True:
-            changed = self._changed
             if position < len(self._entries):
-                page = self._entries[position:]
+                page = self._since(position)
                 position += len(page)
                 yield page
             elif self._ended or self._hopeless() or not follow:
                 return
             else:
-                await changed.wait()
+                await self._changed.wait()
+
+    def _since(self, position: int) -> Page:
+        """The entries after a position: one and the same page for all readers who have come equally far."""
+        page = self._page
+        if not page or page[0].offset.sequence != position + 1 or page[-1] is not self._entries[-1]:
+            page = self._page = Page(self._entries[position:])
+        return page
 
     def _next(self) -> Offset:
-        return Offset(self._lease.epoch, len(self._entries) + 1)
+        # Past the named tuple's own constructor, which costs as much as encoding the event.
+        return tuple.__new__(Offset, (self._lease.epoch, len(self._entries) + 1))  # pyright: ignore[reportUnknownMemberType]
 
     def _add(self, entry: Entry) -> None:
         limits = self._store.limits
@@ -148,21 +189,31 @@ class Writer:
         return self.fenced or self.failure is not None
 
     def _announce(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._changed.ring()
+        self._room.ring()
 
     def _schedule(self) -> None:
         if self._behind():
             self._work.set()
         elif self._due is None:
-            self._due = asyncio.get_running_loop().call_later(self._store.flush.interval, self._work.set)
+            # On a beat that all writers share: they flush in one wake-up, and in one commit where a store groups them.
+            loop, interval = asyncio.get_running_loop(), self._store.flush.interval
+            beat = min(interval, TOGETHER)
+            self._due = loop.call_at((loop.time() + interval) // beat * beat, self._work.set)
+
+    def _beat(self) -> None:
+        """No flush for a heartbeat's time renews the lease with an empty one; it also asks whether to stop."""
+        loop, pause = asyncio.get_running_loop(), self._store.limits.heartbeat
+        left = self._flushed + pause - loop.time()
+        if left <= 0 and not self._flushing.locked():
+            self._work.set()
+            left = pause
+        self._heartbeat = loop.call_later(left, self._beat)
 
     async def _keep_flushing(self) -> None:
+        loop = asyncio.get_running_loop()
         while not self._hopeless():
-            # No flush for a heartbeat's time renews the lease with an empty one; it also asks whether to stop.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._store.limits.heartbeat):
-                    await self._work.wait()
+            await self._work.wait()
             self._work.clear()
             if self._due is not None:
                 self._due.cancel()
@@ -170,6 +221,7 @@ class Writer:
             async with self._flushing:
                 if not self._ended:
                     await self._flush()
+            self._flushed = loop.time()
 
     async def _flush(self) -> None:
         batch = self._entries[self._kept :]
@@ -178,7 +230,7 @@ class Writer:
             return
         self._kept += len(batch)
         self._buffered = sum(len(entry.data) for entry in self._entries[self._kept :])
-        self._announce()
+        self._room.ring()
         if receipt.stop is not None and self.stop is None:
             self.stop = receipt.stop
             self.interrupt()
@@ -191,7 +243,10 @@ class Writer:
             try:
                 async with asyncio.timeout(max(give_up - time.monotonic(), 0.01)):
                     return await call()
-            except (Fenced, Sealed, Expired, NoSuchLog):
+            except (OutOfSequence, Sealed):
+                # At our own epoch: somebody writes with this same lease, and what readers here saw is not what is kept.
+                self.failure = Error("lost", "Another process has written into this answer.", retryable=True)
+            except (Fenced, Expired, NoSuchLog):
                 self.fenced = True
             except LogFull:
                 self.full = True

@@ -14,8 +14,9 @@ import msgspec
 from headwater.errors import ModelError
 from headwater.events import Event
 from headwater.models.chunks import Reading, Watch, watch_class
+from headwater.models.openai_request import extra
 from headwater.models.scrub import as_model_error, unavailable
-from headwater.prompt import Parameters, Prompt, text_of
+from headwater.prompt import Prompt, text_of
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
@@ -190,25 +191,6 @@ def _arguments(ready: _Ready, prompt: Prompt) -> dict[str, Any]:
             # Providers other than OpenAI translate its form of a tool into their own here, and nowhere else.
             with suppress(NotImplementedError, AttributeError):
                 arguments |= ready.inner.bind_tools(prompt.tools).kwargs
-    if ready.extra_body is not None and (body := {**_extra(prompt), **ready.extra_body}):
+    if ready.extra_body is not None and (body := {**extra(prompt), **ready.extra_body}):
         arguments["extra_body"] = body
     return arguments
-
-
-_PARAMETERS = frozenset(field.name for field in msgspec.structs.fields(Parameters))
-_OURS = frozenset({"model", "messages", "prompt", "stream", "stream_options", "tools", "n", "best_of"})
-
-
-def _extra(prompt: Prompt) -> dict[str, Any]:
-    """The unknown fields of the request, without those that would overrule what Headwater itself says.
-
-    The client lets `extra_body` win over its own fields: `model` would reach a model that the operator does not offer.
-    """
-    for name in ("n", "best_of"):
-        if prompt.extra.get(name) not in (None, 1):
-            # Several answers come interleaved in one stream, and LangChain reads them as a single one.
-            raise ModelError(f"{name} must be 1: one request, one answer", code="provider_refused", status=422)
-    taken = _OURS | {name for name in _PARAMETERS if getattr(prompt.parameters, name) is not None}
-    if "max_tokens" in taken:
-        taken |= {"max_completion_tokens", "max_output_tokens"}  # other names of the same limit
-    return {name: value for name, value in prompt.extra.items() if name not in taken}

@@ -31,6 +31,13 @@ class Appends:
         await harness.store.seal(written[2:], lease)
         assert await entries(harness.peer, lease.log) == written
 
+    async def test_another_entry_in_a_taken_place(self, harness: Harness) -> None:
+        """What is stored already is compared with what comes again: two writers may not mix their answers."""
+        lease = await harness.opened("a", "b")
+        with pytest.raises(OutOfSequence):
+            await harness.store.append(run("a", "x"), lease)
+        assert await entries(harness.peer, lease.log, follow=False) == run("a", "b")
+
     async def test_a_retried_append(self, harness: Harness) -> None:
         """An append that is retried after a lost reply stores nothing twice."""
         lease = await harness.opened("a", "b")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from headwater.errors import HeadwaterError, ShuttingDown
-from headwater.events import Entry, Error, Metadata, Start
+from headwater.events import Entry, Error, Metadata, Page, Start
 from headwater.web.problems import event_of, problem
 from headwater.wires.wire import Unspeakable, Wire
 
@@ -56,6 +56,8 @@ class LogResponse(Response):
         self.status_code = 200
         self._pages = pages
         self._wire = wire
+        self._feed_all = getattr(wire, "feed_all", None)
+        """How the wire tells a page whose bytes its readers share, if it can."""
         self._extra = headers
         self._fresh = fresh
         """Whether the client has seen nothing of this log yet: then a failure first is a failed request."""
@@ -98,8 +100,7 @@ class LogResponse(Response):
                     await problem(head[-1].event, self._extra)(scope, receive, send)
                     return
                 await self._start(scope, send)
-                await self._send(send, self._wire.open())
-                await self._tell(send, head)
+                await self._tell(send, head, self._wire.open())
                 if self._coming is not None:
                     await self._tell(send, await self._coming)
                 async for page in pages:
@@ -117,9 +118,9 @@ class LogResponse(Response):
                     await asyncio.gather(self._coming, return_exceptions=True)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _head(self, pages: Pages) -> list[Entry]:
+    async def _head(self, pages: Pages) -> Sequence[Entry]:
         """What came before the status line had to be decided; a read that still waits is left in `_coming`."""
-        head: list[Entry] = []
+        head: Sequence[Entry] = ()
         loop = asyncio.get_running_loop()
         decide = loop.time() + self._pace.hold
         while _says_nothing(head):
@@ -129,14 +130,18 @@ class LogResponse(Response):
                 break
             coming, self._coming = self._coming, None
             try:
-                head.extend(coming.result())
+                page = coming.result()
+                head = (*head, *page) if head else page
             except StopAsyncIteration:
                 break
         return head
 
-    async def _tell(self, send: Send, page: Sequence[Entry]) -> None:
+    async def _tell(self, send: Send, page: Sequence[Entry], before: bytes = b"") -> None:
         """Send a page of entries in one write; what comes before an unspeakable ending goes out before it breaks."""
-        frames: list[bytes] = []
+        if self._feed_all is not None and isinstance(page, Page):
+            await self._send(send, before + self._feed_all(page))
+            return
+        frames = [before]
         try:
             for entry in page:
                 frames.append(self._wire.feed(entry))  # noqa: PERF401 - what was encoded must survive the exception

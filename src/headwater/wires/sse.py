@@ -4,7 +4,8 @@ LF only, since some clients split on a bare blank line. One line of pure ASCII J
 U+2028 and U+0085 too. The id stands on the last frame of an entry, so that no reader can resume inside one.
 """
 
-import json
+import re
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 import msgspec
@@ -20,6 +21,8 @@ RETRY = b"retry: 2000\n\n"
 """Milliseconds after which a client should come back when the connection breaks."""
 
 _encode = msgspec.json.Encoder().encode
+_FOREIGN = re.compile("[^ -~]+")
+"""What a line must not hold as it is: JSON has it inside strings only, where it can be escaped on its own."""
 
 
 def plain(data: Any) -> Any:
@@ -29,9 +32,17 @@ def plain(data: Any) -> Any:
 
 def frame(data: Any, offset: Offset | None = None) -> bytes:
     """One event: `data` as JSON, under the id by which a client comes back for what follows."""
-    line = _encode(data)
+    return frame_of(_encode(data), offset)
+
+
+def frame_of(line: bytes, offset: Offset | None = None) -> bytes:
+    """The same of what is JSON already."""
     if not line.isascii():
-        line = json.dumps(json.loads(line), separators=(",", ":")).encode()
+        line = _FOREIGN.sub(_escaped, line.decode()).encode()
     if offset is None:
         return b"data: %b\n\n" % line
     return b"id: %d-%d\ndata: %b\n\n" % (*offset, line)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return encode_basestring_ascii(match[0])[1:-1]

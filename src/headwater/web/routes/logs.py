@@ -70,7 +70,7 @@ def log_routes(parts: Parts) -> APIRouter:
         described = await parts.find(request, message_id)
         if described.state == "open":
             await stop(request, message_id, described.log)
-        await logs.store.forget(described.log)
+        await logs.forget(described.log)
         return Response(status_code=204)
 
     return router

@@ -1,0 +1,112 @@
+"""Processes under measurement: started, watched through `/proc`, and ended with all their children."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Tree:
+    """A process and its descendants."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the tree
+        self._process = subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def cpu(self) -> float:
+        """Seconds of CPU that the tree's living threads have used; without `schedstat`, to 10 ms."""
+        return sum(_cpu(pid) for pid in self._pids())
+
+    def rss(self) -> int:
+        """Bytes of memory the tree holds now."""
+        return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE for pid in self._pids())
+
+    def end(self) -> None:
+        """End the whole tree."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def wait_for(self, port: int, seconds: float = 60) -> None:
+        """Wait until somebody listens on the port."""
+        give_up = time.monotonic() + seconds
+        while time.monotonic() < give_up and self._process.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                return
+            time.sleep(0.02)
+        self.log.seek(0)
+        raise RuntimeError(f"does not listen: {self._process.args}\n{self.log.read()[-3000:].decode(errors='replace')}")
+
+    def _pids(self) -> list[int]:
+        children: dict[int, list[int]] = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                children.setdefault(int(_fields(stat)[1]), []).append(int(stat.parent.name))
+        found: list[int] = []
+        queue = [self._process.pid]
+        while queue:
+            found.append(pid := queue.pop())
+            queue += children.get(pid, [])
+        return found
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], port: int, environment: Mapping[str, str]) -> Generator[Tree, None, None]:
+    """The command's process tree, once it listens on the port."""
+    tree = Tree(command, environment)
+    try:
+        tree.wait_for(port)
+        yield tree
+    finally:
+        tree.end()
+
+
+def machine() -> dict[str, str | int]:
+    """What the figures were measured on."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+        return {"cpu": model, "cores": os.cpu_count() or 0, "python": sys.version.split()[0], "os": os.uname().release}
+    return {"cores": os.cpu_count() or 0, "python": sys.version.split()[0]}
+
+
+def _fields(stat: Path) -> list[str]:
+    return stat.read_text().rpartition(")")[2].split()
+
+
+def _cpu(pid: int) -> float:
+    process = Path(f"/proc/{pid}")
+    try:
+        fine = sum(int(path.read_text().split()[0]) for path in process.glob("task/*/schedstat")) / 1e9
+        if fine:
+            return fine
+        fields = _fields(process / "stat")
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return 0.0

@@ -1,0 +1,221 @@
+"""The bytes of an OpenAI stream, read as events: all that one read of the socket gave becomes one batch.
+
+The names are OpenAI's and those of the servers compatible with it. What a chunk means is decided where LangChain's
+chunks are read too (`chunks.py`), so that both ways to a provider tell the same events.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from headwater.errors import ModelError
+from headwater.events import Event, ReasoningDelta, TextDelta
+from headwater.models.chunks import Reading, Watch
+
+LONGEST_LINE = 16 * 1024 * 1024
+"""Bytes of one line: as much as a log may hold."""
+
+
+class ErrorFrame(Exception):
+    """The provider reported a failure inside a stream that had begun with 200."""
+
+    def __init__(self, error: object) -> None:
+        self.body: dict[str, Any] = error if isinstance(error, dict) else {"error": str(error)}  # pyright: ignore[reportUnknownMemberType]
+        super().__init__(f"the stream holds an error: {error}")
+
+
+class _Function(msgspec.Struct, gc=False):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(msgspec.Struct):
+    index: Any = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: str | list[Any] | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: dict[str, Any] | None = None
+    service_tier: str | None = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+
+class Stream(Reading):
+    """Turns one answer's bytes into events; lines may be cut anywhere and end in LF or CRLF."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done = False
+        """Whether the provider has said that nothing follows."""
+        self.failure: Exception | None = None
+        """Why nothing more can be read: `ErrorFrame`, `ModelError`, or `JSONDecodeError` for what is no JSON."""
+        self._rest: list[bytes] = []
+        self._held = 0
+
+    def feed(self, data: bytes) -> list[Event]:
+        """What these bytes complete, up to a `failure`: it is to be raised after what came before it was passed on."""
+        if b"\n" not in data:
+            self._hold(data)
+            return []
+        if self._rest:
+            data = b"".join((*self._rest, data))
+            self._rest, self._held = [], 0
+        *lines, rest = data.split(b"\n")
+        if rest:
+            self._hold(rest)
+        events: list[Event] = []
+        try:
+            self._read(lines, events)
+        except (ErrorFrame, ModelError, ValueError) as failure:
+            self.failure = failure
+        return events
+
+    def finish(self) -> list[Event]:
+        """The last events; none when the provider never told that it had finished."""
+        return self.end("chat", Watch())
+
+    def _read(self, lines: list[bytes], events: list[Event]) -> None:
+        for line in lines:
+            if not line.startswith(b"data:"):
+                continue
+            try:
+                chunk = _decode(line[5:])  # the space before and the CR after are white space to JSON
+            except msgspec.DecodeError:
+                payload = line[5:].strip()
+                if payload.startswith(b"[DONE]"):
+                    self.done = True
+                    break
+                if not payload:
+                    continue
+                chunk = _leniently(payload)
+            self._tell(chunk, events)
+
+    def _hold(self, data: bytes) -> None:
+        self._rest.append(data)
+        self._held += len(data)
+        if self._held > LONGEST_LINE:
+            self.failure = ModelError(
+                "the provider's stream cannot be read: a line has no end", code="provider_garbled"
+            )
+
+    def _tell(self, chunk: _Chunk, events: list[Event]) -> None:
+        self.begun = True
+        if chunk.error:
+            raise ErrorFrame(chunk.error)
+        if chunk.choices:
+            choice = chunk.choices[0]
+            delta = choice.delta
+            if delta is None:
+                if choice.text:
+                    events.append(TextDelta(choice.text))
+            elif (
+                type(delta.content) is str
+                and self._reason is None
+                and not (delta.tool_calls or delta.reasoning_content or delta.reasoning)
+            ):
+                # What nearly all chunks are, so it is told apart first.
+                if delta.content:
+                    events.append(TextDelta(delta.content))
+            else:
+                events.extend(self._spoken(delta))
+            if choice.finish_reason:
+                self._reason = choice.finish_reason
+            if chunk.usage:
+                # Servers that send usage with every chunk count up in it; the last is the whole.
+                self._usage = _raw(chunk.usage) if delta is None else _counted(chunk.usage, chunk.service_tier)
+        elif chunk.usage:
+            self._usage = _counted(chunk.usage, chunk.service_tier)
+
+    def _spoken(self, delta: _Delta) -> list[Event]:
+        said: list[Event] = []
+        thought = delta.reasoning_content or delta.reasoning
+        if isinstance(thought, str) and thought:
+            said.append(ReasoningDelta(thought))
+        if isinstance(delta.content, str):
+            if delta.content:
+                said.append(TextDelta(delta.content))
+        elif delta.content:
+            said += self._content(_Blocks(delta.content))
+        calls = delta.tool_calls or []
+        if self._reason and (said or calls):
+            said = [*self._close(), *said]  # it goes on after a reason to end, which thereby means nothing
+            self._reason, self._ended = None, set()
+        for call in calls:
+            function = call.function or _Function()
+            piece = {"id": call.id, "index": call.index, "name": function.name, "args": function.arguments}
+            said += self._tool_call(piece)
+        return said
+
+
+class CompletionStream(Stream):
+    """The same for completions, whose token counts LangChain hands on as they are."""
+
+    def _tell(self, chunk: _Chunk, events: list[Event]) -> None:
+        super()._tell(chunk, events)
+        if chunk.usage:
+            self._usage = _raw(chunk.usage)
+
+
+class _Blocks:
+    """A message's content in blocks, in the shape that `Reading` takes it."""
+
+    def __init__(self, content: list[Any]) -> None:
+        self.content = content
+
+
+def _leniently(payload: bytes) -> _Chunk:
+    """A chunk that is JSON to Python's eyes only: with NaN in it, or half a surrogate pair."""
+    try:
+        return msgspec.convert(json.loads(payload), _Chunk)
+    except msgspec.ValidationError as wrong:
+        raise ModelError(f"the provider's stream cannot be read: {wrong}", code="provider_garbled") from wrong
+
+
+def _raw(usage: Mapping[str, Any]) -> dict[str, Any]:
+    details = {name: value for name, value in usage.items() if value is not None}
+    return {name: _raw(value) if isinstance(value, dict) else value for name, value in details.items()}  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _counted(usage: Mapping[str, Any], tier: str | None) -> dict[str, Any]:
+    """Token counts under LangChain's names; those of a paid tier are kept apart."""
+    given, said = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+    before: Mapping[str, Any] = usage.get("prompt_tokens_details") or {}
+    after: Mapping[str, Any] = usage.get("completion_tokens_details") or {}
+    paid = tier if tier in ("priority", "flex") else ""
+    prefix = f"{paid}_" if paid else ""
+    cached, thought = before.get("cached_tokens"), after.get("reasoning_tokens")
+    inputs = {
+        "audio": before.get("audio_tokens"),
+        f"{prefix}cache_read": cached,
+        f"{prefix}cache_creation": before.get("cache_write_tokens"),
+    }
+    outputs = {"audio": after.get("audio_tokens"), f"{prefix}reasoning": thought}
+    if paid:
+        inputs[paid] = given - (cached or 0)
+        outputs[paid] = said - (thought or 0)
+    return {
+        "input_tokens": given,
+        "output_tokens": said,
+        "input_token_details": {name: count for name, count in inputs.items() if count is not None},
+        "output_token_details": {name: count for name, count in outputs.items() if count is not None},
+    }

@@ -1,0 +1,138 @@
+"""The server that writes an answer dies, or is told to end, or is only thought to be dead."""
+
+import random
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from signal import SIGCONT, SIGSTOP
+from typing import NamedTuple
+
+from processes.servers import Serving, serve
+from serving import serving, until
+from upstream import Upstream
+
+from chaos.flood import WHOLE, WORDS, Crowd, Waters, flood
+from chaos.judge import Outcome, Record, missing
+from chaos.reader import PATIENCE
+from chaos.rivers import LEASE, River
+from headwater.log.store import Limits
+from headwater.settings import Settings
+from headwater.wiring import server
+
+OURS = Limits(lease=LEASE, heartbeat=LEASE / 3)
+
+
+class Deployment(NamedTuple):
+    """Two servers, made as `headwater serve` makes them, and their provider."""
+
+    waters: Waters
+    producer: Serving
+    upstream: Upstream
+
+
+@asynccontextmanager
+async def deployed(river: River, drain: float = 0.1) -> AsyncGenerator[Deployment, None]:
+    """Start both: the one that is asked first in a process of its own, which may die, and the other one in ours."""
+    async with Upstream(tokens=WORDS, pace=0.008) as upstream:
+        same = {"store": river.url, "lease": str(LEASE), "model": "openai:gpt-4o-mini"}
+        same |= {"openai_api_key": "sk-test", "openai_base_url": upstream.url}
+        told = {name.upper() if "openai" in name else f"HEADWATER_{name.upper()}": same[name] for name in same}
+        survivor = server(Settings.model_validate({**same, "data_dir": river.folder}))
+        async with (
+            serve(river.folder, **told, HEADWATER_DRAIN=str(drain)) as near,
+            serving(survivor.app, lifespan=True) as far,
+        ):
+            one, two = str(near.client.base_url), str(far.base_url)
+            yield Deployment(Waters(one, two, lambda: upstream.calls, WHOLE, OURS), near, upstream)
+
+
+async def killed(river: River) -> Outcome:
+    """kill -9 in mid-token: the prefix, then `lost`, for everyone; and the question is free again."""
+    async with deployed(river) as (waters, producer, _):
+
+        async def fault(crowd: Crowd) -> None:
+            await crowd.reached(random.randrange(20, 70))
+            await producer.kill()
+
+        return await flood(river, waters, fault, ends=["lost"])
+
+
+async def terminated(river: River) -> Outcome:
+    """SIGTERM with too little time: the prefix, then an error that invites to ask again, for everyone."""
+    async with deployed(river) as (waters, producer, _):
+
+        async def fault(crowd: Crowd) -> None:
+            await crowd.reached(random.randrange(20, 70))
+            producer.process.terminate()
+
+        return await flood(river, waters, fault, ends=["shutdown"])
+
+
+async def drained(river: River) -> Outcome:
+    """SIGTERM with time enough: the answer is finished first, and nobody misses a word of it."""
+    async with deployed(river, drain=30) as (waters, producer, _):
+
+        async def fault(crowd: Crowd) -> None:
+            await crowd.reached(random.randrange(20, 70))
+            producer.process.terminate()
+
+        return await flood(river, waters, fault)
+
+
+async def ahead_of_the_store(river: River) -> Outcome:
+    """The producer dies when its readers have seen what was not kept: for them one error follows, and no other word."""
+    async with deployed(river) as (waters, producer, upstream):
+        upstream.gated = True
+        upstream.release(20)
+        crowds: list[Crowd] = []
+
+        async def fault(crowd: Crowd) -> None:
+            crowds.append(crowd)
+            local = crowd.readers[0].record
+            await crowd.reached(20)
+            stood = local.last.sequence
+            async with _holding(river):
+                upstream.release(8)
+                await until(lambda: local.last.sequence >= stood + 8, "the reader is ahead", PATIENCE)
+                await producer.kill()
+            upstream.release(len(WORDS) * 2)
+
+        outcome = await flood(river, waters, fault, ends=["lost"])
+        ahead = [each for each in crowds[0].records if _went_back(each)]
+        return outcome if ahead else outcome + missing("nobody was ever ahead of the store")
+
+
+def _went_back(record: Record) -> bool:
+    """Whether the ending took the place of an entry that this reader had seen."""
+    return len(record.frames) > 1 and record.frames[-2][0].sequence >= record.frames[-1][0].sequence
+
+
+@asynccontextmanager
+async def _holding(river: River) -> AsyncGenerator[None, None]:
+    """Let the store apply nothing more of what whoever dies meanwhile has sent it."""
+    if river.server is None:
+        with river.held():
+            yield
+        return
+    # Not by SIGSTOP: what was sent to a stopped server is applied when it goes on, though its sender be dead.
+    river.server.command("CLIENT", "PAUSE", 60_000, "WRITE")
+    try:
+        yield
+    finally:
+        river.server.command("CLIENT", "UNPAUSE")
+
+
+async def thought_dead(river: River) -> Outcome:
+    """A producer stands still for longer than its lease, and goes on: it is fenced off, and its readers hear `lost`."""
+    async with deployed(river) as (waters, producer, _):
+
+        async def fault(crowd: Crowd) -> None:
+            await crowd.reached(random.randrange(20, 70))
+            producer.process.send_signal(SIGSTOP)
+            try:
+                # Those at the other server bury the log; those at this one hear nothing until it goes on.
+                far = [each.record for each in crowd.readers if each.servers[0] == waters.far]
+                await until(lambda: all(each.end is not None for each in far), "the log was buried", PATIENCE)
+            finally:
+                producer.process.send_signal(SIGCONT)
+
+        return await flood(river, waters, fault, ends=["lost"])

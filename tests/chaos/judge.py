@@ -1,0 +1,174 @@
+"""The judge: what each reader was shown, held against what the store says in the end."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from headwater.events import Entry, Error, Finish, Stop, TextDelta, is_ending
+from headwater.log.store import Flush
+from headwater.offsets import ORIGIN, Offset
+from headwater.wires.native.response import NativeWire
+
+BROKEN = ("lost", "store")
+"""How the answer may end for a reader who has seen more of it than was kept."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What went wrong in some tries of a case; all but `tries` must be 0."""
+
+    tries: int = 0
+    lost: int = 0
+    """Entries that are missing, contradicted or cut short, and whatever else is not as it must be."""
+    doubled: int = 0
+    """Entries shown twice, and calls to the provider that were not due."""
+    hung: int = 0
+    """Readers that never heard an end."""
+    why: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing went wrong."""
+        return not (self.lost or self.doubled or self.hung)
+
+    def __add__(self, other: "Outcome") -> "Outcome":
+        counts = (self.tries + other.tries, self.lost + other.lost, self.doubled + other.doubled)
+        return Outcome(*counts, self.hung + other.hung, self.why + other.why)
+
+
+def missing(why: str) -> Outcome:
+    """Something lost."""
+    return Outcome(lost=1, why=(why,))
+
+
+def surplus(why: str) -> Outcome:
+    """Something doubled."""
+    return Outcome(doubled=1, why=(why,))
+
+
+@dataclass
+class Record:
+    """What one reader was shown of one log, as it came."""
+
+    reader: str
+    after: Offset = ORIGIN
+    frames: list[tuple[Offset, bytes]] = field(default_factory=list[tuple[Offset, bytes]])
+    end: str | None = None
+    """`finish`, `stop`, an error's code, or `gone`; None while nothing has been said, and for ever if it hangs."""
+
+    @property
+    def last(self) -> Offset:
+        """Where it stands."""
+        return self.frames[-1][0] if self.frames else self.after
+
+
+def written(entry: Entry, log: str) -> tuple[Offset, bytes]:
+    """An entry as the native wire tells it to whoever reads the log under its own id."""
+    return entry.offset, NativeWire(log).feed(entry)
+
+
+def end_of(entry: Entry) -> str:
+    """In one word how a log ended."""
+    match entry.event:
+        case Finish():
+            return "finish"
+        case Stop():
+            return "stop"
+        case Error(code):
+            return code
+        case _:
+            return "open"
+
+
+def judge(
+    log: str,
+    truth: Sequence[Entry] | None,
+    records: Sequence[Record],
+    *,
+    whole: str,
+    ends: Sequence[str],
+    unkept: Sequence[str] = ("store",),
+) -> Outcome:
+    """Everything that is wrong with what the readers saw. `truth` is None for a log that is gone.
+
+    `whole` is the complete answer, `ends` how it may have ended for a reader; those of them that are `unkept` are
+    told by a writer whom the store would not let tell it to all.
+    """
+    outcome = Outcome() if truth is None else _log_itself(truth, whole)
+    # Of a log that is gone the readers still must agree with each other.
+    kept = dict(written(each, log) for each in truth or ())
+    if truth is None:
+        for record in records:
+            for offset, data in record.frames:
+                kept.setdefault(offset, data)
+    for record in records:
+        for fault in (
+            *_order(record),
+            *_tail(record, kept, ends, unkept, gone=truth is None),
+            *_wholeness(record, whole),
+        ):
+            outcome += Outcome(fault.tries, fault.lost, fault.doubled, fault.hung, _named(record, fault))
+    return outcome
+
+
+def _named(record: Record, fault: Outcome) -> tuple[str, ...]:
+    return tuple(f"{record.reader}: {each}" for each in fault.why)
+
+
+def _log_itself(truth: Sequence[Entry], whole: str) -> Outcome:
+    """The log as it is kept: dense, ended once, and finished only if it is complete."""
+    outcome = Outcome()
+    if [each.offset.sequence for each in truth] != list(range(1, len(truth) + 1)):
+        outcome += missing(f"the log is not dense: {[str(each.offset) for each in truth][:20]}")
+    if [is_ending(each.event) for each in truth] != [False] * (len(truth) - 1) + [True]:
+        outcome += missing("the log does not end once, with its ending")
+    text = "".join(each.event.text for each in truth if isinstance(each.event, TextDelta))
+    finished = bool(truth) and isinstance(truth[-1].event, Finish)
+    if text != whole if finished else not whole.startswith(text):
+        outcome += missing(f"the log holds {len(text)} of {len(whole)} characters and ended {end_of(truth[-1])}")
+    return outcome
+
+
+def _order(record: Record) -> Iterator[Outcome]:
+    """Each entry once, none left out; only an ending written by another than the writer may go back in sequence."""
+    at = record.after
+    for offset, _ in record.frames:
+        if offset <= at:
+            yield surplus(f"{offset} came after {at}")
+        elif 0 < at.epoch < offset.epoch:
+            if offset.sequence > at.sequence + 1 or offset != record.last:
+                yield missing(f"{offset} came after {at}")
+        elif offset.sequence != at.sequence + 1:
+            yield missing(f"between {at} and {offset} something is missing")
+        at = max(at, offset)
+
+
+def _tail(
+    record: Record, kept: dict[Offset, bytes], ends: Sequence[str], unkept: Sequence[str], *, gone: bool
+) -> Iterator[Outcome]:
+    """Nothing is contradicted, but for one flush of a reader who is told so; and whoever hears the end heard all."""
+    if record.end is None:
+        yield Outcome(hung=1, why=(f"heard no end; stands at {record.last} of {len(kept)} entries",))
+        return
+    if record.end not in ends:
+        yield missing(f"ended {record.end} at {record.last}, which is none of {', '.join(ends)}")
+    false = [offset for offset, data in record.frames if kept.get(offset) != data]
+    if record.end in unkept and false:
+        false.pop()  # the ending itself
+    if false and (record.end not in BROKEN or len(false) > Flush().events):
+        yield missing(f"was shown {len(false)} entries from {false[0]} on that were not kept, and then {record.end}")
+    if gone or record.end == "gone" or record.end in unkept:
+        return
+    unseen = [offset for offset in kept if offset > record.after and offset not in dict(record.frames)]
+    if unseen and unseen[0] <= record.last:
+        yield missing(f"never saw {unseen[0]}, yet came to {record.last}")
+    elif unseen:
+        yield missing(f"ended {record.end} at {record.last}, yet {len(unseen)} entries follow")
+
+
+def _wholeness(record: Record, whole: str) -> Iterator[Outcome]:
+    """What looks like a whole answer is one."""
+    told = [json.loads(data.partition(b"data: ")[2]) for _, data in record.frames]
+    text = "".join(each["text"] for each in told if each["type"] == "text-delta")
+    if record.end == "finish" and not (text == whole if record.after == ORIGIN else whole.endswith(text)):
+        yield missing(f"{len(text)} of {len(whole)} characters look like the whole answer")

@@ -1,0 +1,73 @@
+"""Every case, the stores it is for, and how often it is tried."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import NamedTuple
+
+from chaos import crowds, deaths, outages, rivals
+from chaos.judge import Outcome
+from chaos.rivers import ENGINES, KINDS, River, river
+
+Run = Callable[[River], Awaitable[Outcome]]
+
+REDIS = tuple(ENGINES)
+EVERY = tuple(KINDS)
+
+
+class Case(NamedTuple):
+    """Something that goes wrong."""
+
+    name: str
+    run: Run
+    stores: tuple[str, ...] = EVERY
+    tries: int = 3
+    quick: int = 1
+    """How many of the tries are part of every test run."""
+    options: tuple[str, ...] = ()
+    """What its Redis servers are started with."""
+
+
+CASES = [
+    Case("kill -9 the producer", deaths.killed, quick=0),
+    Case("SIGTERM, no time left", deaths.terminated, quick=0),
+    Case("SIGTERM, time to finish", deaths.drained, quick=0),
+    Case("a reader ahead of the store", deaths.ahead_of_the_store),
+    Case("a producer thought dead", deaths.thought_dead, quick=0),
+    Case("kill -9 Redis, data kept", outages.killed_with_its_data, REDIS, options=("--appendonly", "yes")),
+    Case("kill -9 Redis, data lost", outages.killed_without_its_data, REDIS),
+    Case("the store pauses 1 s", outages.paused_shortly),
+    Case("the store pauses 5 s", outages.paused_long, quick=0),
+    Case("wake-ups lost and doubled", outages.wake_ups, REDIS),
+    Case("an append's answer lost", outages.answers_lost, REDIS),
+    Case("a key is evicted", outages.evicted, REDIS, tries=6),
+    Case("a name is evicted", outages.evicted_name, REDIS, quick=0),
+    Case("keys expire under a writer", outages.expired_while_live, REDIS, quick=0),
+    Case("a log expires under a reader", rivals.expired_while_read),
+    Case("two producers of one log", rivals.two_producers, tries=5),
+    Case("clock skew of an hour", rivals.clocks),
+    Case("stop racing finish", rivals.stop_and_finish, tries=30, quick=2),
+    Case("500 readers reconnect at once", crowds.reconnect_at_once, tries=2, quick=0),
+    Case("60 readers reconnect at once", crowds.few_reconnect_at_once, tries=0),
+    Case("a reader at 1 byte/s", crowds.one_byte_a_second),
+    Case("100 joiners at random offsets", crowds.joiners),
+]
+
+
+def plan(quick: bool) -> Iterator[tuple[Case, str, int]]:
+    """What is to be run: a case, on a kind of store, so many times."""
+    for case in CASES:
+        tries = case.quick if quick else case.tries
+        if tries:
+            # What holds on Valkey holds on Redis too, but for the rare difference that the whole suite is for.
+            yield from ((case, kind, tries) for kind in case.stores if not (quick and kind == "redis"))
+
+
+async def run(case: Case, kind: str, tries: int) -> Outcome:
+    """Try a case several times, each time on a new store."""
+    outcome = Outcome()
+    for _ in range(tries):
+        with river(kind, *case.options) as fresh:
+            try:
+                outcome += await case.run(fresh) + Outcome(tries=1)
+            except TimeoutError:
+                outcome += Outcome(tries=1, hung=1, why=("the case itself, or the log, never came to an end",))
+    return outcome
