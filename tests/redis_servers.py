@@ -1,5 +1,6 @@
 """Real Redis and Valkey servers for tests: on a socket in a temporary folder, started, killed, paused and restarted."""
 
+import asyncio
 import ctypes
 import shutil
 import signal
@@ -8,8 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,9 +123,86 @@ def serving(engine: Engine, *options: str, port: int | None = None) -> Generator
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def clustered(engine: Engine, count: int = 3) -> Generator[list[Server], None, None]:
+    """A cluster of primaries that share all slots, ready to answer, for as long as the context lasts."""
+    with ExitStack() as stack:
+        servers: list[Server] = []
+        for port, bus in [(free_port(), free_port()) for _ in range(count)]:
+            # A lone server needs a port besides its socket to be part of a cluster, and another to talk to the rest.
+            options = ("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout", "10000")
+            servers.append(stack.enter_context(serving(engine, *options, port=port)))
+            servers[0].command("CLUSTER", "MEET", "127.0.0.1", port, bus)
+        for i, server in enumerate(servers):
+            server.command("CLUSTER", "ADDSLOTSRANGE", 16384 * i // count, 16384 * (i + 1) // count - 1)
+        _wait(lambda: all(_agrees(server, count) for server in servers))
+        yield servers
+
+
+def _agrees(server: Server, count: int) -> bool:
+    info = server.command("CLUSTER INFO")
+    return info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == count
+
+
+def _wait(fact: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while not fact():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
 def free_port() -> int:
     """A port nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+class Proxy:
+    """A way to a server on which answers get lost: applied there, never heard of here."""
+
+    def __init__(self, target: Path, path: Path) -> None:
+        self.url = f"unix://{path}"
+        self.lose = 0
+        """How many answers are still to get lost, each with its connection."""
+        self.silent = False
+        """Whether an answer that is lost leaves the connection open, so that whoever waits for it hears nothing."""
+        self._target = target
+        self._path = path
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "Proxy":
+        self._server = await asyncio.start_unix_server(self._serve, self._path)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        there = await asyncio.open_unix_connection(self._target)
+        up = asyncio.create_task(self._pump(reader, there[1]))
+        try:
+            while data := await there[0].read(65536):
+                if self.lose:
+                    self.lose -= 1
+                    if not self.silent:
+                        return
+                else:
+                    writer.write(data)
+        finally:
+            self._tasks.discard(task)
+            up.cancel()
+            writer.close()
+            there[1].close()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()

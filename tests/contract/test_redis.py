@@ -1,13 +1,37 @@
-"""The Redis store keeps the contract over real servers, and leaves nothing in them that never goes."""
+"""The Redis store keeps the contract over real servers and a real cluster, and leaves nothing there that never goes."""
 
-from collections.abc import AsyncGenerator, Generator
+import asyncio
+import gc
+import secrets
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import aclosing
 
 import pytest
-from redis_servers import Engine, Server, engines, serving
+from redis.crc import key_slot
+from redis_servers import Engine, Server, clustered, engines, serving
 
+from headwater.cache.key import log_id
+from headwater.errors import StoreError
+from headwater.events import Entry
 from headwater.log.redis import RedisStore
-from headwater.log.store import Limits
-from headwater.testing.contract import Clock, Harness, StoreContract
+from headwater.log.redis_script import key
+from headwater.log.store import Claim, Description, Lease, Limits, Receipt
+from headwater.offsets import ORIGIN, Offset
+from headwater.principal import Principal
+from headwater.testing.contract import LIMITS, Clock, Harness, StoreContract
+from headwater.testing.contract_harness import (
+    ALICE,
+    BOB,
+    PATIENCE,
+    TTL,
+    WHOLE,
+    entries,
+    entry,
+    reading,
+    run,
+    texts,
+    until,
+)
 
 
 @pytest.fixture(scope="module", params=engines(), ids=lambda engine: engine.name)
@@ -21,6 +45,16 @@ def server(engine: Engine) -> Generator[Server, None, None]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Generator[list[Server], None, None]:
+    with clustered(engines()[0]) as servers:
+        yield servers
+
+
+def url(cluster: list[Server]) -> str:
+    return cluster[0].url.replace("redis://", "redis+cluster://")
+
+
 class TestRedisStore(StoreContract):
     @pytest.fixture
     async def harness(self, server: Server, limits: Limits) -> AsyncGenerator[Harness, None]:
@@ -31,3 +65,252 @@ class TestRedisStore(StoreContract):
         await peer.aclose()
         await store.aclose()
         assert server.keys_without_ttl() == []
+
+
+class Tagged(RedisStore):
+    """A store whose names and logs all begin with one tag, as those of one question do; the suite's own do not."""
+
+    def __init__(self, url: str, limits: Limits, clock: Clock, tag: str) -> None:
+        super().__init__(url, limits, clock)
+        self.tag = tag
+
+    async def claim(
+        self,
+        name: str,
+        log: str,
+        principal: Principal,
+        *,
+        ttl: float,
+        newer_than: float | None = None,
+        binds: str | None = None,
+    ) -> Claim:
+        bound = None if binds is None else self.tag + binds
+        claim = super().claim(self.tag + name, self.tag + log, principal, ttl=ttl, newer_than=newer_than, binds=bound)
+        return self._plain(await claim)
+
+    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
+        found = await super().find(self.tag + name, principal, newer_than=newer_than)
+        return None if found is None else self._plain(found)
+
+    async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
+        await super().open(self.tag + log, principal, ttl=ttl, name=None if name is None else self.tag + name)
+        return Lease(log)
+
+    async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
+        return await super().append(entries, self._tagged(lease))
+
+    async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
+        await super().seal(entries, self._tagged(lease))
+
+    async def read(
+        self, log: str, after: Offset = ORIGIN, *, follow: bool = True
+    ) -> AsyncGenerator[Sequence[Entry], None]:
+        async with aclosing(super().read(self.tag + log, after, follow=follow)) as pages:
+            async for page in pages:
+                yield page
+
+    async def stop(self, log: str, subject: str) -> bool:
+        return await super().stop(self.tag + log, subject)
+
+    def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
+        return super().listen(self._tagged(lease), wake)
+
+    async def describe(self, log: str) -> Description:
+        return await super().describe(self.tag + log)
+
+    async def forget(self, log: str) -> None:
+        await super().forget(self.tag + log)
+
+    def _tagged(self, lease: Lease) -> Lease:
+        return Lease(self.tag + lease.log, lease.epoch)
+
+    def _plain(self, claim: Claim) -> Claim:
+        lease = None if claim.lease is None else Lease(claim.lease.log.removeprefix(self.tag), claim.lease.epoch)
+        return Claim(claim.log.removeprefix(self.tag), claim.won, claim.state, claim.age, claim.ttl, lease)
+
+
+class TestRedisCluster(StoreContract):
+    @pytest.fixture
+    async def harness(self, cluster: list[Server], limits: Limits) -> AsyncGenerator[Harness, None]:
+        for server in cluster:
+            server.command("FLUSHALL")
+        clock, tag = Clock(), secrets.token_hex(6)
+        store, peer = (Tagged(url(cluster), limits, clock, tag) for _ in range(2))
+        yield Harness(store, peer, clock)
+        await peer.aclose()
+        await store.aclose()
+        assert [server.keys_without_ttl() for server in cluster] == [[], [], []]
+
+
+def test_a_url_that_is_none() -> None:
+    """A URL that cannot be one is refused when the store is made."""
+    with pytest.raises(StoreError, match="cannot be used"):
+        RedisStore("http://127.0.0.1")
+
+
+async def test_a_reader_who_waits_when_the_store_closes(server: Server) -> None:
+    """A store that closes leaves no reader waiting; they hear that it was closed, not that the answer is over."""
+    server.command("FLUSHALL")
+    store, peer = RedisStore(server.url, LIMITS), RedisStore(server.url, LIMITS)
+    lease = await store.open("waited", ALICE, ttl=TTL)
+    await store.append(run("a"), lease)
+    task, got = await reading(peer, "waited")
+    await until(lambda: len(got) == 1)
+    await peer.aclose()
+    with pytest.raises(StoreError, match="closed"):
+        async with asyncio.timeout(1):
+            await task
+    await store.aclose()
+
+
+async def test_leaving_at_any_moment(server: Server) -> None:
+    """Whoever is cancelled in the middle of a command ends: no cancellation is lost on the way."""
+    server.command("FLUSHALL")
+    store = RedisStore(server.url, LIMITS)
+    lease = await store.open("left", ALICE, ttl=TTL)
+
+    async def beat() -> None:
+        while True:
+            await store.append([], lease)
+
+    for turns in range(60):
+        task = asyncio.create_task(beat())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(task, return_exceptions=True)
+    await store.aclose()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_closing_while_it_connects(server: Server) -> None:
+    """A store that is closed while it connects closes; the library may leave the socket to the collector."""
+    server.command("FLUSHALL")
+    store = RedisStore(server.url, LIMITS)
+    lease = await store.open("left", ALICE, ttl=TTL)
+    await store.aclose()
+    for turns in range(60):
+        store = RedisStore(server.url, LIMITS)
+        store.listen(lease, lambda: None)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE):
+            await store.aclose()
+    gc.collect()  # here, where the warning is expected, and not in some later test
+
+
+async def test_many_readers_cost_what_one_does(server: Server) -> None:
+    """A hundred readers in one process ask Redis no more often than a few would, and none of them misses anything."""
+    server.command("FLUSHALL")
+    store, peer = RedisStore(server.url, LIMITS), RedisStore(server.url, LIMITS)
+    lease = await store.open("waited", ALICE, ttl=TTL)
+    readers = [await reading(peer, "waited") for _ in range(100)]
+    channel = key("wake", "waited")
+    await until(lambda: server.command("PUBSUB", "NUMSUB", channel)[1] == 1)
+    server.command("CONFIG", "RESETSTAT")
+    for i in range(1, 51):
+        await store.append(run(str(i), begin=i), lease)
+        await until(lambda wanted=i: len(readers[0][1]) == wanted)
+    await store.seal([entry(51, WHOLE)], lease)
+    assert [len(await task) for task, _ in readers] == [51] * 100
+    calls = server.command("INFO", "commandstats")["cmdstat_evalsha"]["calls"]
+    assert calls <= 51 * 4
+    await peer.aclose()
+    await store.aclose()
+
+
+async def test_questions_all_over_a_cluster(cluster: list[Server]) -> None:
+    """Logs on all servers of a cluster are followed and stopped from elsewhere, and a name lies where its logs do."""
+    store, peer = RedisStore(url(cluster), LIMITS), RedisStore(url(cluster), LIMITS)
+    names = [secrets.token_hex(32) for _ in range(30)]
+    claims = [await store.claim(name, log_id(name, secrets.token_hex(12)), ALICE, ttl=TTL) for name in names]
+    leases = [claim.lease for claim in claims if claim.lease is not None]
+    readers = [await reading(peer, lease.log) for lease in leases]
+    stopped: list[str] = []
+    cease = [store.listen(lease, lambda log=lease.log: stopped.append(log)) for lease in leases]
+    for lease in leases:
+        await store.append(run("a"), lease)
+        assert await peer.stop(lease.log, ALICE.subject)
+    await until(lambda: all(len(got) == 1 for _, got in readers))
+    await until(lambda: set(stopped) == {lease.log for lease in leases})
+    assert all(server.command("DBSIZE") > 0 for server in cluster)
+    for lease in leases:
+        await store.seal([entry(2, WHOLE)], lease)
+    assert [len(await task) for task, _ in readers] == [2] * 30
+    for name, lease in zip(names, leases, strict=True):
+        found = await peer.find(name, BOB)
+        assert found is not None
+        assert found.log == lease.log
+    for each in cease:
+        each()
+    await peer.aclose()
+    await store.aclose()
+
+
+async def test_names_that_a_cluster_keeps_apart(cluster: list[Server]) -> None:
+    """In a cluster a log whose name may lie on another server is refused before anything is done."""
+    store = RedisStore(url(cluster), LIMITS)
+    with pytest.raises(StoreError, match="same 12 bytes"):
+        await store.claim("name", "log", ALICE, ttl=TTL)
+    with pytest.raises(StoreError, match="same 12 bytes"):
+        await store.open("log", ALICE, ttl=TTL, name="name")
+    await store.aclose()
+
+
+async def test_a_cluster_taken_for_a_server(cluster: list[Server]) -> None:
+    """A URL that does not say that the server is one of a cluster gets an answer that says how to say it."""
+    store = RedisStore(cluster[0].url, LIMITS)
+    with pytest.raises(StoreError, match=r"redis\+cluster://"):
+        for i in range(50):
+            await store.constant(str(i), b"a")
+    await store.aclose()
+
+
+async def test_a_slot_that_moves(cluster: list[Server]) -> None:
+    """While a log moves from one server of a cluster to another it is there, or said to move; it is never torn."""
+    slot = key_slot(key("log", "moving"))
+    owners = {each: each.command("CLUSTER", "MYID").decode() for each in cluster}
+    here = cluster[slot * len(cluster) // 16384]
+    there = cluster[cluster.index(here) - 1]
+    store = RedisStore(url(cluster), LIMITS)
+    lease = await store.open("moving", ALICE, ttl=TTL)
+    await store.append(run("a"), lease)
+    there.command("CLUSTER", "SETSLOT", slot, "IMPORTING", owners[here])
+    here.command("CLUSTER", "SETSLOT", slot, "MIGRATING", owners[there])
+    here.command("MIGRATE", "127.0.0.1", there.port, key("entries", "moving"), 0, 5000)
+    with pytest.raises(StoreError, match="moving these keys"):
+        await store.append(run("b", begin=2), lease)
+    here.command("MIGRATE", "127.0.0.1", there.port, key("log", "moving"), 0, 5000)
+    await store.append(run("b", begin=2), lease)
+    for each in (there, here):
+        each.command("CLUSTER", "SETSLOT", slot, "NODE", owners[there])
+    await store.append(run("c", begin=3), lease)
+    assert await texts(store, "moving") == ["a", "b", "c"]
+    await store.aclose()
+
+
+async def test_a_cluster_that_lost_a_server(engine: Engine) -> None:
+    """While a part of a cluster is down its logs are errors, none of them looks empty, and the other parts work on."""
+    with clustered(engine) as cluster:
+        cluster[1].command("CONFIG", "SET", "cluster-require-full-coverage", "no")
+        cluster[2].command("CONFIG", "SET", "cluster-require-full-coverage", "no")
+        store = RedisStore(url(cluster[1:]), LIMITS)
+        logs = [secrets.token_hex(8) for _ in range(20)]
+        leases = [await store.open(log, ALICE, ttl=TTL) for log in logs]
+        cluster[0].kill()
+        answers = await asyncio.gather(*(outcome(store, lease) for lease in leases))
+        failures = [str(each) for each in answers if each is not None]
+        assert 0 < len(failures) < len(leases)
+        assert all("cluster" in each or "cannot be reached" in each for each in failures)
+        await store.aclose()
+
+
+async def outcome(store: RedisStore, lease: Lease) -> StoreError | None:
+    """Why a log cannot be written and read, or None if it can."""
+    try:
+        await store.append(run("a"), lease)
+        assert len(await entries(store, lease.log, follow=False)) == 1
+    except StoreError as error:
+        return error
+    return None

@@ -109,8 +109,10 @@ class RedisStore:
         return await self._steps.constant(name, value)
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        self._client.refuse()  # first, for the tailer wakes the readers, who are to find the store closed
         await self._tailer.aclose()
+        await self._client.aclose()
+        await asyncio.sleep(0)  # a socket that was closed in the middle of something is let go in the loop's next turn
 
     async def _next(self, log: str, after: Offset, waiter: Waiter) -> Page:
         """The next page for a reader who has begun: a Redis that is away for a moment does not end the answer."""

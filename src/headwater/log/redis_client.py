@@ -10,12 +10,13 @@ from typing import Any, NoReturn, cast
 from urllib.parse import urlsplit
 
 from redis import exceptions
-from redis.asyncio import ConnectionPool, Redis, RedisCluster
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from headwater.errors import StoreError
+from headwater.log.redis_cluster import RedisCluster
 from headwater.log.redis_script import Argument, Script
 
 TIMEOUT = 2.0
@@ -33,14 +34,11 @@ class Unanswered(StoreError):
 _UNREACHABLE = "Redis cannot be reached"
 _PASSING: list[tuple[type[Exception], str]] = [
     (exceptions.BusyLoadingError, "Redis has just started and is loading its data"),
-    (exceptions.MaxConnectionsError, "Redis is being asked too much at once"),
     (exceptions.ReadOnlyError, "Redis is a replica that takes no writes; there was a failover, or the URL is wrong"),
     (exceptions.ClusterDownError, "a part of the Redis cluster is down"),
     (exceptions.TryAgainError, "the Redis cluster is moving these keys"),
-    (exceptions.SlotNotCoveredError, "a part of the Redis cluster is down"),
     (exceptions.TimeoutError, f"Redis did not answer within {TIMEOUT:g} s"),
     (exceptions.ConnectionError, _UNREACHABLE),
-    (exceptions.RedisClusterException, "the Redis cluster cannot be reached"),
     (OSError, _UNREACHABLE),
 ]
 _LASTING: list[tuple[type[Exception], str]] = [
@@ -69,24 +67,37 @@ class RedisClient:
             "retry": Retry(ConstantBackoff(0.05), 1),
         }
         try:
-            self._redis = self._cluster(url) if self.clustered else self._single(url)
-        except (ValueError, exceptions.RedisError, exceptions.RedisClusterException) as error:
+            self._redis = RedisCluster(url, self._single) if self.clustered else self._single(url)
+        except (ValueError, exceptions.RedisError) as error:
             raise StoreError(f"the URL of the Redis store cannot be used: {error}") from error
 
     async def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
         """Run a script on the server that has these keys. Raises `StoreError`, or `Unanswered` if it may pass."""
         if self._closed:
             raise StoreError("the store was closed")
+
+        async def send(server: Redis, asking: bool) -> Any:
+            try:
+                return await _execute(server, asking, "EVALSHA", script.digest, len(keys), *keys, *arguments)
+            except exceptions.NoScriptError:
+                # Never heard of, or forgotten in a restart; this makes Redis remember it.
+                return await _execute(server, asking, "EVAL", script.text, len(keys), *keys, *arguments)
+
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
         try:
             async with asyncio.timeout(DEADLINE), self._turns:
-                try:
-                    return await self._execute("EVALSHA", script.digest, len(keys), *keys, *arguments)
-                except exceptions.NoScriptError:
-                    # Never heard of, or forgotten in a restart; this makes Redis remember it.
-                    return await self._execute("EVAL", script.text, len(keys), *keys, *arguments)
+                if isinstance(self._redis, RedisCluster):
+                    answer = await self._redis.send(keys[0], send)
+                else:
+                    answer = await send(self._redis, False)
+            if task and task.cancelling() > cancelled:
+                # Before Python 3.12 `asyncio.wait_for`, which the library uses, can swallow it.
+                raise asyncio.CancelledError
+            return answer
         except TimeoutError as error:
             raise Unanswered(f"Redis did not answer within {DEADLINE:g} s") from error
-        except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
+        except (exceptions.RedisError, OSError) as error:
             if isinstance(error, exceptions.ReadOnlyError):
                 await self._reconnect()
             _raise(error)
@@ -95,27 +106,27 @@ class RedisClient:
         """A connection of its own, for who subscribes to channels; in a cluster any server passes on all messages."""
         try:
             async with asyncio.timeout(DEADLINE):
-                if isinstance(self._redis, RedisCluster):
-                    await self._redis.initialize()
-                    node = self._redis.get_random_node()
-                    connection = node.connection_class(**node.connection_kwargs)
-                else:
-                    connection = self._redis.connection_pool.make_connection()
-                connection = cast("AbstractConnection", connection)
-                await connection.connect()
+                server = await self._redis.any() if isinstance(self._redis, RedisCluster) else self._redis
+                connection = server.connection_pool.make_connection()
+                try:
+                    await connection.connect()
+                except BaseException:
+                    await connection.disconnect(nowait=True)
+                    raise
                 return connection
         except TimeoutError as error:
             raise Unanswered(f"Redis did not answer within {DEADLINE:g} s") from error
-        except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
+        except (exceptions.RedisError, OSError) as error:
             _raise(error)
+
+    def refuse(self) -> None:
+        """Run no more scripts; those that run may end."""
+        self._closed = True
 
     async def aclose(self) -> None:
         """Close the connections; whatever comes afterwards is refused. May be called again."""
-        self._closed = True
+        self.refuse()
         await self._redis.aclose()
-
-    async def _execute(self, *command: Argument) -> Any:
-        return await cast("Any", self._redis).execute_command(*command)
 
     async def _reconnect(self) -> None:
         """Let go of the connections at rest, which all lead to a server that is no longer the primary."""
@@ -127,14 +138,22 @@ class RedisClient:
         pool.connection_kwargs |= self._options  # the URL's own options must not undo these
         return Redis.from_pool(pool)
 
-    def _cluster(self, url: str) -> RedisCluster:
-        plain = url.replace("+cluster://", "://", 1)
-        return RedisCluster.from_url(plain, **self._options)
+
+async def _execute(server: Redis, asking: bool, *command: Argument) -> Any:
+    if not asking:
+        return await cast("Any", server).execute_command(*command)
+    # The permission to use a key that is being moved holds for the next command on the same connection.
+    pipeline = cast("Any", server.pipeline(transaction=False))
+    pipeline.execute_command("ASKING")
+    pipeline.execute_command(*command)
+    return (await pipeline.execute())[1]
 
 
 def _raise(error: Exception) -> NoReturn:
-    # The lasting ones first where a class is both: a refused password is a kind of connection error, for one.
-    for known, kind in (*((each, StoreError) for each in _LASTING[:-1]), *((each, Unanswered) for each in _PASSING)):
-        if isinstance(error, known[0]):
-            raise kind(f"{known[1]}: {error}") from error
-    raise StoreError(f"{_LASTING[-1][1]}: {error}") from error
+    # The library calls a refused password a connection error, and tells the reason as its cause.
+    reason = error.__cause__ if isinstance(error.__cause__, exceptions.RedisError) else error
+    for kind, known in ((StoreError, _LASTING[:-1]), (Unanswered, _PASSING), (StoreError, _LASTING[-1:])):
+        for failure, words in known:
+            if isinstance(reason, failure):
+                raise kind(f"{words}: {error}") from error
+    raise error

@@ -73,7 +73,7 @@ class Steps:
     ) -> Claim:
         """Bind a name to a new log and open it, or say which log will do."""
         asked = (name, log, *principal, _ms(ttl), _age(newer_than), binds or "")
-        answer = await self._run(_CLAIM, [key("name", name), key("log", log)], [*self._times(), *_LOST, *_flat(asked)])
+        answer = await self._run(_CLAIM, [key("name", name), *_keys(log)], [*self._times(), *_LOST, *_flat(asked)])
         return Claim(log, won=True, lease=Lease(log)) if answer[0] == b"won" else self._found(log, answer)
 
     async def find(self, name: str, principal: Principal, newer_than: float | None) -> Claim | None:
@@ -85,14 +85,14 @@ class Steps:
     async def open(self, log: str, principal: Principal, ttl: float, name: str | None) -> None:
         """Open a log under no name."""
         asked = (log, *principal, _ms(ttl), name or "")
-        self._check(log, await self._run(_OPEN, [key("log", log)], [*self._times(), *_flat(asked)]))
+        self._check(log, await self._run(_OPEN, _keys(log), [*self._times(), *_flat(asked)]))
 
     async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
         """Append what is not stored yet and renew the lease."""
         first = _first(entries, lease)
         asked = (lease.log, lease.epoch, self._limits.entries, self._limits.bytes, first)
         data = [entry.data for entry in entries]
-        answer = await self._run(_APPEND, [key("log", lease.log)], [*self._times(), *_flat(asked), *data])
+        answer = await self._run(_APPEND, _keys(lease.log), [*self._times(), *_flat(asked), *data])
         _, stop, readers = self._check(lease.log, answer)
         return Receipt(None if stop is None else stop.decode(), readers == 1)
 
@@ -103,31 +103,31 @@ class Steps:
         admissible = 1 if is_admissible(ending) else 0
         asked = (lease.log, lease.epoch, state_after(ending), admissible, _first(entries, lease))
         data = [entry.data for entry in entries]
-        answer = await self._run(_SEAL, [key("log", lease.log)], [*self._times(), *_flat(asked), *data])
+        answer = await self._run(_SEAL, _keys(lease.log), [*self._times(), *_flat(asked), *data])
         self._check(lease.log, answer)
 
     async def read(self, log: str, after: Offset, mark: float) -> Page:
         """The next entries after an offset, at most `PAGE`; `mark` says for how many seconds the log counts as read."""
         asked = (log, *after, PAGE, _ms(mark))
-        answer = await self._run(_READ, [key("log", log)], [*self._times(), *_LOST, *_flat(asked)])
+        answer = await self._run(_READ, _keys(log), [*self._times(), *_LOST, *_flat(asked)])
         _, state, epoch, last, found = self._check(log, answer)
         return Page([_entry(*each) for each in found], state.decode(), epoch, last)
 
     async def watch(self, logs: Sequence[tuple[str, bool]], mark: float) -> list[Sight]:
         """How some logs of one shard stand; a log with True counts as read for `mark` seconds."""
         asked = [each for log, read in logs for each in (log, int(read))]
-        keys = [key("log", log) for log, _ in logs]
+        keys = [each for log, _ in logs for each in _keys(log)]
         answer = await self._run(_WATCH, keys, [*self._times(), *_LOST, _ms(mark), *_flat(asked)])
         return [Sight(state == b"open", last, stop == 1) for state, last, stop in answer]
 
     async def stop(self, log: str, subject: str) -> bool:
         """Take a subject off a log; whether it has ended or was asked to."""
-        answer = await self._run(_STOP, [key("log", log)], [*self._times(), *_flat((log, subject))])
+        answer = await self._run(_STOP, _keys(log), [*self._times(), *_flat((log, subject))])
         return self._check(log, answer)[1] == 1
 
     async def describe(self, log: str) -> Description:
         """What is known of a log."""
-        answer = await self._run(_DESCRIBE, [key("log", log)], [*self._times(), *_LOST, *_flat((log,))])
+        answer = await self._run(_DESCRIBE, _keys(log), [*self._times(), *_LOST, *_flat((log,))])
         _, tenant, state, epoch, last, age = self._check(log, answer)
         end = Offset(epoch, last) if last else ORIGIN
         return Description(log, tenant.decode(), state.decode(), end, age / 1000)
@@ -135,7 +135,7 @@ class Steps:
     async def forget(self, log: str) -> None:
         """Delete a log and free its names."""
         asked = (log, secrets.token_hex(8))
-        self._check(log, await self._run(_FORGET, [key("log", log)], [*self._times(), *_flat(asked)]))
+        self._check(log, await self._run(_FORGET, _keys(log), [*self._times(), *_flat(asked)]))
 
     async def constant(self, name: str, value: bytes) -> bytes:
         """Keep a value unless one is kept; tell which."""
@@ -174,6 +174,10 @@ class Steps:
                 raise LogFull(f"log {log} may hold {self._limits.entries} entries and {self._limits.bytes} bytes")
             case _:
                 raise StoreError(f"Redis gave an answer that is not known here: {why}")
+
+
+def _keys(log: str) -> list[bytes]:
+    return [key("log", log), key("entries", log)]
 
 
 def _ms(seconds: float) -> int:

@@ -143,9 +143,7 @@ class RedisTailer:
         """End the tasks and every wait. May be called again."""
         self._closed = True
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(*tasks)
         self._fail(StoreError("the store was closed"))
 
     def _want(self, kind: str, log: str) -> bytes:
@@ -181,7 +179,7 @@ class RedisTailer:
 
     async def _keep_listening(self) -> None:
         pause = PAUSE
-        while True:
+        while not self._closed:
             while not self._channels:
                 self._wanted.clear()
                 await self._wanted.wait()
@@ -206,7 +204,7 @@ class RedisTailer:
         hearing.add_done_callback(lambda _: self._wanted.set())
         subscribed: set[bytes] = set()
         try:
-            while not hearing.done():
+            while not (hearing.done() or self._closed):
                 self._wanted.clear()
                 wanted = set(self._channels)
                 if wanted - subscribed:
@@ -222,14 +220,16 @@ class RedisTailer:
                     if not wanted:
                         return
                     await connection.send_command("PING")
-            hearing.result()
+            if hearing.done():
+                hearing.result()
         finally:
-            hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
+            await _end(hearing)
 
     async def _hear(self, connection: AbstractConnection) -> None:
         while True:
-            message: list[Any] = cast("Any", await connection.read_response(timeout=DEAF))
+            message: list[Any] | None = cast("Any", await connection.read_response(timeout=DEAF))
+            if message is None:
+                raise StoreError(f"not a word for {DEAF:g} s")
             kind, channel = message[0], message[1]
             if channel not in self._channels:
                 continue  # the answer to a ping, or what nobody here wants any more
@@ -255,7 +255,7 @@ class RedisTailer:
 
     async def _keep_looking(self) -> None:
         due = time.monotonic() + self.pace
-        while True:
+        while not self._closed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(due - time.monotonic(), 0)):
                     await self._ask.wait()
@@ -285,3 +285,13 @@ class RedisTailer:
                 waiter.compare(sight)
             if log in asked and (sight.stop or not sight.open):
                 self.wake(log)
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks until they have ended: `asyncio.wait_for`, which the library uses, can swallow it before 3.12."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.1)
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,6 +1,6 @@
 -- Append entries and renew the lease; decides whether this writer may, and which entries it has sent before.
 --
--- KEYS: log. ARGV[5..]: id, epoch, the most entries and bytes a log may hold, the first sequence, the entries.
+-- KEYS: log, entries. ARGV[5..]: id, epoch, the most entries and bytes of a log, the first sequence, the entries.
 -- Returns `ok`, who asked for the end or nil, whether somebody reads; or a refusal, having changed nothing.
 
 local row, refusal = writable(ARGV[5], tonumber(ARGV[6]))

@@ -1,6 +1,6 @@
 -- Delete a log and free its names; its hash remains as the tombstone.
 --
--- KEYS: log. ARGV[5..]: id, a token of this call. Returns `ok`, or a refusal.
+-- KEYS: log, entries. ARGV[5..]: id, a token of this call. Returns `ok`, or a refusal.
 
 local row, why = get(ARGV[5])
 if not row then

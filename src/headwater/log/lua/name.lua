@@ -6,8 +6,8 @@ local function join(id, subject)
   end
 end
 
--- The log that will do for a name, which the subject then joins, or nil. A binding alone proves nothing: whether the log
--- is there, whole and of the right age is looked up, so a binding that outlived its log, or lost it, is none.
+-- The log that will do for a name, which the subject then joins, or nil. A binding alone proves nothing: whether the
+-- log is there, whole and of the right age is looked up, so a binding that outlived its log is none.
 local function find(name, subject, newer_than)
   local id = redis.call('GET', key('name', name))
   local row = id and get(id)

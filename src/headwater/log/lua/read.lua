@@ -1,7 +1,7 @@
 -- A page of entries after an offset, and how the log stands; decides nothing but that a lapsed log is lost.
 --
--- KEYS: log. ARGV[7..]: id, the offset's epoch and sequence, entries in a page, for how long to mark that it is read.
--- Returns `ok`, state, epoch, last sequence, and stream entries; or a refusal.
+-- KEYS: log, entries. ARGV[7..]: id, the offset's epoch and sequence, entries in a page, for how long to mark that it
+-- is read. Returns `ok`, state, epoch, last sequence, and stream entries; or a refusal.
 
 local row, why = get(ARGV[7])
 if not row then

@@ -1,7 +1,7 @@
 -- Append the last entries and close the log; decides which of many endings stands.
 --
--- KEYS: log. ARGV[5..]: id, epoch, state, 1 if the ending is admissible, the first sequence, the entries; the last of
--- them is the ending. Returns `ok`, or a refusal, having changed nothing.
+-- KEYS: log, entries. ARGV[5..]: id, epoch, state, 1 if the ending is admissible, the first sequence, the entries; the
+-- last of them is the ending. Returns `ok`, or a refusal, having changed nothing.
 
 local row, why = get(ARGV[5])
 if not row then

@@ -1,8 +1,8 @@
 -- A look at many logs at once, for all who wait in one process: how far each is and whether it was asked to stop; marks
 -- those that are read as read, and seals those that have lapsed.
 --
--- KEYS: logs. ARGV[7..]: for how long to mark, then id and 1 if it is read, for each. Returns for each its state, last
--- sequence and 1 if it was asked to stop; a refusal in place of the state.
+-- KEYS: log and entries of each. ARGV[7..]: for how long to mark, then for each its id and 1 if it is read.
+-- Returns for each its state, or why it is not there, last sequence, and 1 if it was asked to stop.
 
 local answer = {}
 for i = 8, #ARGV, 2 do

@@ -1,0 +1,132 @@
+"""Which server of a Redis cluster has a key, learnt from the cluster and learnt again when it changes.
+
+Our own and not the library's, because all we send are scripts whose keys lie in one slot, which makes it short, and
+because the library's, when one command fails, disconnects those of others on the same server.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from redis import exceptions
+from redis.asyncio import Redis
+from redis.crc import key_slot
+
+TRIES = 4
+"""How often a command is sent while the cluster changes under it; a failover that takes longer is for the caller."""
+PAUSE = 0.1
+"""Seconds before the next try when the cluster has nobody for a slot at the moment."""
+
+_ASTRAY = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.ReadOnlyError,
+    exceptions.ClusterDownError,
+)
+
+Address = tuple[str, int]
+Send = Callable[[Redis, bool], Awaitable[Any]]
+
+
+class RedisCluster:
+    """The servers of a cluster and the slots each has. `redis[s]+cluster://[user:password@]host:port[,host:port…]`
+
+    `make` makes a client for one server's URL.
+    """
+
+    def __init__(self, url: str, make: Callable[[str], Redis]) -> None:
+        parts = urlsplit(url.replace("+cluster://", "://", 1))
+        user, at, hosts = parts.netloc.rpartition("@")
+        self._url = parts._replace(netloc=f"{user}{at}{{}}", path="").geturl()
+        self._make = make
+        self._seeds = [_address(host) for host in hosts.split(",")]
+        self._servers: dict[Address, Redis] = {}
+        self._slots: dict[int, Address] = {}
+        self._learning = asyncio.Lock()
+        self._learnt = 0  # how often
+        for seed in self._seeds:
+            self._server(seed)
+
+    async def send(self, key: bytes, send: Send) -> Any:
+        """Have a command sent to who has a key: `send(server, asking)`, `asking` if it is getting it now."""
+        slot = key_slot(key)
+        for left in reversed(range(TRIES)):
+            learnt = self._learnt
+            if slot not in self._slots:
+                await self._learn(learnt)
+            if slot not in self._slots:
+                raise exceptions.ClusterDownError(f"no server has slot {slot}")
+            address = self._slots[slot]
+            try:
+                return await send(self._server(address), False)
+            except exceptions.MovedError as moved:
+                self._slots[slot] = _elsewhere(moved, address)
+                if not left:
+                    raise
+            except exceptions.AskError as ask:
+                return await send(self._server(_elsewhere(ask, address)), True)
+            except _ASTRAY:
+                if not left:
+                    raise
+                await asyncio.sleep(PAUSE)
+                await self._learn(learnt, address)
+            except exceptions.TryAgainError:
+                if not left:
+                    raise
+                await asyncio.sleep(PAUSE)
+        raise AssertionError("the last try returns or raises")
+
+    async def any(self) -> Redis:
+        """A server that answers."""
+        await self._learn(self._learnt)
+        return self._server(next(iter(self._slots.values())))
+
+    async def aclose(self) -> None:
+        """Close the connections to all servers."""
+        for server in list(self._servers.values()):
+            await server.aclose()
+
+    def _server(self, address: Address) -> Redis:
+        if address not in self._servers:
+            host, port = address
+            self._servers[address] = self._make(
+                self._url.format(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            )
+        return self._servers[address]
+
+    async def _learn(self, learnt: int, failed: Address | None = None) -> None:
+        """Ask one server after the other for the slots, unless that was done since the count was `learnt`."""
+        async with self._learning:
+            if self._learnt != learnt:
+                return
+            failure: Exception = exceptions.ClusterDownError("no server of the cluster answers")
+            # Those that had slots the last time first, for a seed may have left the cluster; and last the one that has
+            # just failed, for there may be no time left to find out twice that it is silent.
+            known = dict.fromkeys([*self._slots.values(), *self._seeds])
+            for address in sorted(known, key=lambda each: each == failed):
+                try:
+                    found = await cast("Any", self._server(address)).execute_command("CLUSTER", "SLOTS")
+                except (exceptions.RedisError, OSError) as error:
+                    failure = error
+                    continue
+                slots = {
+                    slot: ((primary[0] or b"").decode() or address[0], int(primary[1]))
+                    for first, last, primary, *_ in found
+                    for slot in range(first, last + 1)
+                }
+                if slots:
+                    self._slots = slots
+                    self._learnt += 1
+                    return
+            raise failure
+
+
+def _elsewhere(redirection: exceptions.AskError, here: Address) -> Address:
+    host: str = cast("Any", redirection).host
+    return host or here[0], redirection.port
+
+
+def _address(host: str) -> Address:
+    parts = urlsplit(f"//{host}")
+    return parts.hostname or "127.0.0.1", parts.port or 6379

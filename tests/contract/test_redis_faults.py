@@ -1,0 +1,382 @@
+"""What the Redis store does when Redis, or the way to it, fails: nothing is doubled, nothing cut short looks whole."""
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
+
+import pytest
+from redis_servers import Engine, Proxy, Server, engines, serving
+
+from headwater.errors import Expired, NoSuchLog, OutOfSequence, StoreError
+from headwater.events import Entry, Stop, TextDelta
+from headwater.log import redis as redis_module
+from headwater.log import redis_client, redis_tailer
+from headwater.log.logs import Logs
+from headwater.log.redis import RedisStore
+from headwater.log.redis_script import key
+from headwater.log.redis_tailer import RedisTailer
+from headwater.log.store import Lease, Limits
+from headwater.log.writer import Writer
+from headwater.offsets import ORIGIN
+from headwater.testing.contract import LIMITS
+from headwater.testing.contract_harness import (
+    ALICE,
+    BOB,
+    PATIENCE,
+    TTL,
+    WHOLE,
+    entries,
+    entry,
+    reading,
+    run,
+    texts,
+    until,
+)
+
+WORDS = 400
+
+
+@pytest.fixture(scope="module", params=engines(), ids=lambda engine: engine.name)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def shared(engine: Engine) -> Generator[Server, None, None]:
+    with serving(engine) as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared: Server) -> Server:
+    shared.command("FLUSHALL")
+    return shared
+
+
+@asynccontextmanager
+async def stores(url: str, count: int = 2) -> AsyncGenerator[list[RedisStore], None]:
+    """Several processes' stores on one server."""
+    made = [RedisStore(url, Limits(lease=LIMITS.lease)) for _ in range(count)]
+    try:
+        yield made
+    finally:
+        for each in made:
+            await each.aclose()
+
+
+async def answer(writer: Writer, pace: float = 0.005) -> None:
+    """Write an answer as a model would."""
+    for i in range(WORDS):
+        writer.append([TextDelta(str(i))])
+        await asyncio.sleep(pace)
+        await writer.room()
+    await writer.seal(WHOLE)
+
+
+def whole(got: list[Entry]) -> bool:
+    """Whether this is that answer, each word once and in order."""
+    said = [each.event.text for each in got if isinstance(each.event, TextDelta)]
+    return said == [str(i) for i in range(WORDS)] and got[-1].event == WHOLE
+
+
+async def local(logs: Logs, log: str) -> list[Entry]:
+    return [each async for page in logs.read(log, ORIGIN) for each in page]
+
+
+async def remote(store: RedisStore, log: str) -> list[Entry]:
+    return [each async for page in store.read(log) for each in page]
+
+
+@pytest.fixture
+async def proxy(server: Server) -> AsyncGenerator[Proxy, None]:
+    async with Proxy(server.socket, server.folder / "p") as proxy:
+        yield proxy
+
+
+async def test_a_restart_that_keeps_the_data(engine: Engine) -> None:
+    """A server killed in the middle of an answer and started with its data: nobody misses a word, or gets one twice."""
+    with serving(engine, "--appendonly", "yes") as server:
+        async with stores(server.url) as (store, peer):
+            claim = await store.claim("name", "log", ALICE, ttl=TTL)
+            assert claim.lease is not None
+            logs = Logs(store)
+            async with logs.write(claim.lease) as writer:
+                writing = asyncio.create_task(answer(writer))
+                readers = [asyncio.create_task(local(logs, "log")), asyncio.create_task(remote(peer, "log"))]
+                await until(lambda: len(writer._entries) > WORDS / 4)  # pyright: ignore[reportPrivateUsage]
+                server.kill()
+                server.start()
+                await writing
+                async with asyncio.timeout(PATIENCE):
+                    assert [whole(await reader) for reader in readers] == [True, True]
+            found = await peer.find("name", BOB)
+            assert found is not None
+            assert whole(await entries(peer, "log"))
+
+
+async def test_a_restart_that_loses_the_data(engine: Engine) -> None:
+    """A server that comes back empty: the writer falls silent, every reader hears it, and the question is free."""
+    with serving(engine) as server:
+        async with stores(server.url) as (store, peer):
+            claim = await store.claim("name", "log", ALICE, ttl=TTL)
+            assert claim.lease is not None
+            logs = Logs(store)
+            async with logs.write(claim.lease) as writer:
+                interrupted = asyncio.Event()
+                writer.interrupt = interrupted.set
+                writer.append([TextDelta("a")])
+                far, got = await reading(peer, "log")
+                await until(lambda: len(got) == 1)
+                near = asyncio.create_task(local(logs, "log"))
+                server.kill()
+                server.start()
+                writer.append([TextDelta("b")])
+                async with asyncio.timeout(PATIENCE):
+                    await interrupted.wait()
+                    assert writer.fenced
+                    await writer.seal(WHOLE)
+                    for reader in (near, far):
+                        with pytest.raises((Expired, NoSuchLog)):
+                            await reader
+            assert server.command("DBSIZE") == 0
+            assert (await peer.claim("name", "next", BOB, ttl=TTL)).won
+
+
+async def test_a_pause(server: Server) -> None:
+    """A server that stands still for longer than a command may take: whatever was then sent twice was done once."""
+    async with stores(server.url) as (store, peer):
+        logs = Logs(store)
+        async with logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
+            writing = asyncio.create_task(answer(writer))
+            readers = [asyncio.create_task(local(logs, "log")), asyncio.create_task(remote(peer, "log"))]
+            await until(lambda: len(writer._entries) > WORDS / 4)  # pyright: ignore[reportPrivateUsage]
+            server.signal(signal.SIGSTOP)
+            await asyncio.sleep(redis_client.TIMEOUT + 0.5)
+            server.signal(signal.SIGCONT)
+            await writing
+            async with asyncio.timeout(PATIENCE):
+                assert [whole(await reader) for reader in readers] == [True, True]
+
+
+async def test_a_server_that_stays_away(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When Redis does not come back, whoever waits for more hears so; nobody hangs, and nothing looks like its end."""
+    monkeypatch.setattr(redis_tailer, "PATIENCE", 0.3)
+    monkeypatch.setattr(redis_tailer, "LOOK", 0.1)
+    monkeypatch.setattr(redis_module, "PATIENCE", 0.3)
+    with serving(engine) as server:
+        async with stores(server.url) as (store, peer):
+            lease = await store.open("log", ALICE, ttl=TTL)
+            await store.append(run("a"), lease)
+            task, got = await reading(peer, "log")
+            await until(lambda: len(got) == 1)
+            server.kill()
+            with pytest.raises(StoreError, match="cannot be reached"):
+                await task
+            with pytest.raises(StoreError, match="cannot be reached"):
+                await peer.find("name", ALICE)
+
+
+async def test_wake_ups_that_are_cut_off(server: Server) -> None:
+    """When the connection for wake-ups dies, readers and writers are woken again over the next one."""
+    async with stores(server.url) as (store, peer):
+        lease = await store.open("log", ALICE, ttl=TTL)
+        task, got = await reading(peer, "log")
+        stopped = asyncio.Event()
+        cease = store.listen(lease, stopped.set)
+        for i in range(1, 4):
+            await until(lambda: server.command("PUBSUB", "NUMSUB", key("wake", "log"))[1] == 1)
+            await until(lambda: server.command("PUBSUB", "NUMSUB", key("stop", "log"))[1] == 1)
+            assert server.command("CLIENT", "KILL", "TYPE", "pubsub") == 2
+            await store.append(run(str(i), begin=i), lease)
+            await until(lambda wanted=i: len(got) == wanted, patience=1.0)
+        await until(lambda: server.command("PUBSUB", "NUMSUB", key("stop", "log"))[1] == 1)
+        server.command("CLIENT", "KILL", "TYPE", "pubsub")
+        await peer.stop("log", ALICE.subject)
+        await until(stopped.is_set, patience=1.0)
+        cease()
+        await store.seal([entry(4, Stop("alice"))], lease)
+        assert len(await task) == 4
+
+
+async def test_wake_ups_that_get_lost(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader whom no wake-up reaches gets everything a little later; one who hears each twice gets nothing twice."""
+    monkeypatch.setattr(redis_tailer, "LOOK", 0.2)
+
+    def deaf(self: RedisTailer, log: str, news: float) -> None:
+        """Hears nothing."""
+
+    async with stores(server.url) as (store, peer):
+        with monkeypatch.context() as patch:
+            patch.setattr(RedisTailer, "_announce", deaf)
+            lease = await store.open("log", ALICE, ttl=TTL)
+            task, got = await reading(peer, "log")
+            for i in range(1, 4):
+                await store.append(run(str(i), begin=i), lease)
+                await until(lambda wanted=i: len(got) == wanted, patience=2.0)
+        for i in range(4, 20):
+            await store.append(run(str(i), begin=i), lease)
+            server.command("PUBLISH", key("wake", "log"), str(i))
+            server.command("PUBLISH", key("wake", "log"), "end")
+        await store.seal([entry(20, WHOLE)], lease)
+        assert [each.offset.sequence for each in await task] == list(range(1, 21))
+
+
+async def test_answers_that_get_lost(proxy: Proxy, server: Server) -> None:
+    """Of every step whose answer got lost there is one effect, and the caller never notices."""
+    async with stores(proxy.url, 1) as (store,):
+        await store.constant("warm", b"")
+
+        def losing() -> RedisStore:
+            assert proxy.lose == 0
+            proxy.lose = 1
+            return store
+
+        claim = await losing().claim("name", "log", ALICE, ttl=TTL)
+        assert claim.lease is not None
+        for i in range(1, 30):
+            await losing().append(run(str(i), begin=i), claim.lease)
+        assert not await losing().stop("log", BOB.subject)
+        await losing().seal([*run("29", begin=29), entry(30, WHOLE)], claim.lease)
+        assert await texts(store, "log") == [str(i) for i in range(1, 30)]
+        found = await losing().find("name", BOB)
+        assert found is not None
+        assert found.log == "log"
+        assert await losing().constant("a", b"first") == b"first"
+        assert await losing().open("other", ALICE, ttl=TTL) == Lease("other")
+        assert await losing().stop("other", ALICE.subject)
+        await losing().forget("log")
+        assert proxy.lose == 0
+        with pytest.raises(Expired):
+            await store.forget("log")
+    assert server.keys_without_ttl() == []
+
+
+async def test_an_answer_that_does_not_come(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An append that was applied and timed out, twice even, is an error; said again it is acknowledged, not doubled."""
+    monkeypatch.setattr(redis_client, "TIMEOUT", 0.2)
+    async with stores(proxy.url, 1) as (store,):
+        lease = await store.open("log", ALICE, ttl=TTL)
+        proxy.silent = True
+        proxy.lose = 1
+        await store.append(run("a"), lease)
+        proxy.silent = False
+        proxy.lose = 10
+        with pytest.raises(StoreError, match="cannot be reached"):
+            await store.append(run("b", begin=2), lease)
+        proxy.lose = 0
+        await store.append(run("b", begin=2), lease)
+        assert await texts(store, "log") == ["a", "b"]
+
+
+async def test_callers_who_give_up(server: Server) -> None:
+    """Whoever gives up in the middle of a command spoils no other's answer."""
+    async with stores(server.url, 1) as (store,):
+
+        async def ask(i: int) -> None:
+            async with asyncio.timeout(0.0005 * (i % 7)):
+                assert await store.constant(f"c{i}", str(i).encode()) == str(i).encode()
+
+        for _ in range(5):
+            answers = await asyncio.gather(*(ask(i) for i in range(100)), return_exceptions=True)
+            assert {type(each) for each in answers} <= {type(None), TimeoutError}
+        assert [await store.constant(f"c{i}", str(i).encode()) for i in range(100)] == [b"%d" % i for i in range(100)]
+
+
+async def test_two_writers(server: Server) -> None:
+    """Of two who write a log under one lease the one who comes second is refused; their words are not mixed."""
+    async with stores(server.url) as (store, peer):
+        lease = await store.open("log", ALICE, ttl=TTL)
+        await store.append(run("a", "b"), lease)
+        for other in (run("x"), run("a", "y"), run("a", "y", "z"), run("y", "z", begin=2)):
+            with pytest.raises(OutOfSequence):
+                await peer.append(other, lease)
+            with pytest.raises(OutOfSequence):
+                await peer.seal([*other, entry(other[-1].offset.sequence + 1, WHOLE)], lease)
+        assert await texts(store, "log") == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", ["entries", "log"])
+async def test_an_eviction(server: Server, kind: str) -> None:
+    """A log of which Redis evicted a part is gone for everyone: its reader, its writer, and who asks the same again."""
+    async with stores(server.url) as (store, peer):
+        claim = await store.claim("name", "log", ALICE, ttl=TTL)
+        assert claim.lease is not None
+        await store.append(run("a", "b"), claim.lease)
+        task, got = await reading(peer, "log")
+        await until(lambda: len(got) == 2)
+        server.command("DEL", key(kind, "log"))
+        for late in (run("c", begin=3), []):
+            with pytest.raises((Expired, NoSuchLog)):
+                await store.append(late, claim.lease)
+        with pytest.raises((Expired, NoSuchLog)):
+            await store.seal([entry(3, WHOLE)], claim.lease)
+        with pytest.raises(Expired):
+            await task
+        with pytest.raises((Expired, NoSuchLog)):
+            await entries(peer, "log")
+        assert (await peer.claim("name", "next", BOB, ttl=TTL)).won
+    assert server.keys_without_ttl() == []
+
+
+async def test_a_cache_entry_that_was_evicted_in_part(server: Server) -> None:
+    """A finished log without its entries answers nobody: it is not a hit with nothing in it."""
+    async with stores(server.url, 1) as (store,):
+        lease = await store.open("log", ALICE, ttl=TTL, name="name")
+        await store.seal([*run("a"), entry(2, WHOLE)], lease)
+        server.command("XDEL", key("entries", "log"), "1-1")
+        assert await store.find("name", BOB) is None
+
+
+async def test_out_of_memory(server: Server) -> None:
+    """A Redis that is full says so and takes no half of anything; what it has can be read, and it recovers."""
+    async with stores(server.url) as (store, peer):
+        lease = await store.open("log", ALICE, ttl=TTL)
+        await store.append(run("a"), lease)
+        server.command("CONFIG", "SET", "maxmemory", "1")
+        try:
+            for step in (store.append(run("b", begin=2), lease), store.open("other", ALICE, ttl=TTL)):
+                with pytest.raises(StoreError, match="out of memory"):
+                    await step
+            assert len(await entries(peer, "log", follow=False)) == 1
+            task, got = await reading(peer, "log")
+            await until(lambda: len(got) == 1)
+        finally:
+            server.command("CONFIG", "SET", "maxmemory", "0")
+        await store.append(run("b", begin=2), lease)
+        await store.seal([entry(3, WHOLE)], lease)
+        assert len(await task) == 3
+
+
+async def test_a_failover(server: Server) -> None:
+    """A server that became a replica refuses writes in plain words, and the store goes on when it is primary again."""
+    async with stores(server.url, 1) as (store,):
+        lease = await store.open("log", ALICE, ttl=TTL)
+        server.command("REPLICAOF", "127.0.0.1", "1")
+        try:
+            with pytest.raises(StoreError, match="takes no writes"):
+                await store.append(run("a"), lease)
+        finally:
+            server.command("REPLICAOF", "NO", "ONE")
+        await store.append(run("a"), lease)
+
+
+async def test_scripts_that_were_forgotten(server: Server) -> None:
+    """A server that has forgotten the scripts is told them again."""
+    async with stores(server.url, 1) as (store,):
+        lease = await store.open("log", ALICE, ttl=TTL)
+        server.command("SCRIPT", "FLUSH")
+        await store.append(run("a"), lease)
+
+
+async def test_a_user_who_may_not(server: Server) -> None:
+    """A password or a user that Redis refuses is said to be, at the first step; the password is told to nobody."""
+    server.command("ACL", "SETUSER", "bob", "on", ">right", "~*", "+@all", "-evalsha")
+    async with stores(f"unix://bob:secret@{server.socket}", 1) as (store,):
+        with pytest.raises(StoreError, match="refuses the user name or the password") as refusal:
+            await store.constant("a", b"b")
+        assert "secret" not in str(refusal.value)
+    async with stores(f"unix://bob:right@{server.socket}", 1) as (store,):
+        with pytest.raises(StoreError, match="does not let this user"):
+            await store.constant("a", b"b")
+    server.command("ACL", "DELUSER", "bob")
