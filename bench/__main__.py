@@ -11,7 +11,7 @@ from typing import NamedTuple
 from bench import measure, report
 from bench.measure import Shape
 from bench.processes import machine
-from bench.sides import PASSTHROUGH, PLAIN, Running, Side, headwater, started, upstream
+from bench.sides import PASSTHROUGH, PLAIN, SERVE, Running, Side, headwater, started, upstream
 
 
 class Plan(NamedTuple):
@@ -46,8 +46,11 @@ def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     plan = QUICK if options.quick else FULL
-    sides = [headwater("headwater, memory", "memory:")]
-    sides += [headwater("headwater, sqlite", "sqlite:///{folder}/logs.sqlite")]
+    sides = [headwater("headwater, memory, LangChain", "memory:")]
+    sides += [headwater("headwater, memory, own wire", "memory:", f"{SERVE} --set openai_wire=true")]
+    sides += [
+        headwater("headwater, sqlite, own wire", "sqlite:///{folder}/logs.sqlite", f"{SERVE} --set openai_wire=true")
+    ]
     for also in options.also:
         name, _, command = also.partition("=")
         sides.append(headwater(name, "memory:", command))

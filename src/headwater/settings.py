@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     lease: float = Field(15, gt=0, description="Silence of a writer after which its log is lost")
     heartbeat: float = Field(10, gt=0, description="Silence after which a comment line keeps the connection open")
     max_body: int = Field(4 * 1024 * 1024, gt=0, description="Bytes of a request's body that are read at most")
+    openai_wire: bool = Field(
+        False, description="Speak to OpenAI-compatible servers directly, at a tenth of the CPU, not through LangChain"
+    )
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI's key")
     openai_base_url: str | None = Field(
         None, validation_alias="OPENAI_BASE_URL", description="Address of an OpenAI-compatible server"

@@ -19,11 +19,10 @@ from headwater.log.logs import Logs
 from headwater.log.memory import MemoryStore
 from headwater.log.sqlite import SqliteStore
 from headwater.log.store import Limits, Store
-from headwater.models import local
+from headwater.models import local, openai, openai_wire
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.langchain import LangChainModel
 from headwater.models.model import Model
-from headwater.models.openai_wire import from_name
 from headwater.models.preflight import preflight
 from headwater.models.scripted import Clock, Echo
 from headwater.principal import ANYONE, Principal
@@ -129,7 +128,8 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
             return Offer("echo", "echo", True, _ready(Echo()))
         if name == "local":
             return Offer("local", local.UPSTREAM, True, lambda: local.build(settings.data_dir))
-        model = from_name(name, api_key=key, base_url=settings.openai_base_url)
+        provider = openai_wire if settings.openai_wire else openai
+        model = provider.from_name(name, api_key=key, base_url=settings.openai_base_url)
         return Offer(name, settings.openai_base_url or "default", True, _ready(model))
 
     def more(name: str) -> Offer | None:

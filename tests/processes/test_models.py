@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import pytest
 from servers import serve
 from serving import chat, parse, text_of
 from upstream import Upstream
 
 
-async def test_each_route_reaches_the_model_that_was_set_for_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wire", ["false", "true"], ids=["through LangChain", "directly"])
+async def test_each_route_reaches_the_model_that_was_set_for_it(wire: str, tmp_path: Path) -> None:
     """Completions go to the completion API where there is such a model; a request may name what the operator allows."""
     async with Upstream(tokens=["ok"]) as upstream:
         async with serve(
@@ -15,6 +17,7 @@ async def test_each_route_reaches_the_model_that_was_set_for_it(tmp_path: Path) 
             OPENAI_API_KEY="sk-test",
             OPENAI_BASE_URL=upstream.url,
             HEADWATER_STORE="memory:",
+            HEADWATER_OPENAI_WIRE=wire,
             HEADWATER_MODEL="openai:small",
             HEADWATER_COMPLETION_MODEL="openai-completion:old",
             HEADWATER_ALLOWED_MODELS="openai:large",
