@@ -35,6 +35,8 @@ async def reconnect_at_once(river: River, readers: int = CROWD) -> Outcome:
             one.cut()
             two.cut()
             await crowd.reached(half)
+            # The gate holds the rest back, so they wait there; a cut before they are back would cut nobody.
+            await until(lambda: all(each.answered > 1 for each in crowd.readers), "all are back", PATIENCE)
             one.cut()
             two.cut()
             gate.set()

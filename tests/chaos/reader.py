@@ -43,6 +43,8 @@ class Reader:
         self.record = Record(name, after)
         self.location = location
         self.connections = 0
+        self.answered = 0
+        """Connections over which an answer began to come."""
         self.taken = 0
         """Bytes that came, in all."""
         self.hurry = asyncio.Event()
@@ -100,6 +102,7 @@ class Reader:
                     speech.receive_data(await self._take(connection))
                 case h11.Response():
                     status = event.status_code
+                    self.answered += 1
                     found = {bytes(name): bytes(value) for name, value in event.headers}.get(b"location")
                     self.location = self.location or (found.decode() if found and status == 200 else "")
                 case h11.Data() if status == 200:
