@@ -69,12 +69,14 @@ class Parts(NamedTuple):
         if attachment.age is not None:
             headers["Age"] = str(int(attachment.age))
         wire = wire_for(request, attachment.message_id)
-        return self.read(attachment.log, ORIGIN, wire, headers)
+        # The winner's producer has been started but may not have run yet: nobody but this process will write its log.
+        won = attachment.message_id == attachment.log
+        return self.read(attachment.log, ORIGIN, wire, headers, here=won)
 
-    def read(self, log: str, after: Offset, wire: Wire, headers: dict[str, str]) -> LogResponse:
+    def read(self, log: str, after: Offset, wire: Wire, headers: dict[str, str], *, here: bool = False) -> LogResponse:
         """A reader of a log as a response, which lets go when this server drains and the log is written elsewhere."""
         logs = self.attacher.logs
-        leave = None if logs.writes(log) else self.attacher.draining
+        leave = None if here or logs.writes(log) else self.attacher.draining
         return LogResponse(logs.read(log, after), wire, headers, fresh=after == ORIGIN, pace=self.pace, leave=leave)
 
     async def find(self, request: Request, message_id: str) -> Description:
