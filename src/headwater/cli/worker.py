@@ -71,7 +71,7 @@ class Worker(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         attacher = self._factory.attacher
         if attacher is not None:
-            attacher.draining.set()
+            attacher.draining.begin()
             give_up = time.monotonic() + self._factory.settings.drain
             while not self._hurry and time.monotonic() < give_up:
                 # In short naps, so that a second signal is heard.

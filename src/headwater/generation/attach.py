@@ -1,6 +1,5 @@
 """The one way in: whoever wants an answer is attached to the log that holds it, running, finished or just begun."""
 
-import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -9,6 +8,7 @@ import msgspec
 from headwater.cache.key import fingerprint, log_id
 from headwater.cache.policy import Directives, cache_status
 from headwater.errors import NotCached, ShuttingDown
+from headwater.generation.drain import Drain
 from headwater.generation.nursery import Nursery
 from headwater.generation.run import Generation, Timeouts
 from headwater.log.logs import Logs
@@ -54,7 +54,7 @@ class Attacher:
         self.logs = logs
         self.catalogue = catalogue
         self.nursery = Nursery()
-        self.draining = asyncio.Event()
+        self.draining = Drain()
         """Set once this server takes no new work."""
         self._caching = caching
         self._secret = caching.secret
@@ -68,7 +68,7 @@ class Attacher:
 
         Raises `UnknownModel`, `NotCached` for `only-if-cached` without a stored answer, `ShuttingDown` or `StoreError`.
         """
-        if self.draining.is_set():
+        if self.draining.begun:
             raise ShuttingDown("this server is shutting down and takes no new work; ask again in a moment")
         offer = self.catalogue.find(prompt.model or None, prompt.kind)
         prompt = msgspec.structs.replace(prompt, model=offer.name)

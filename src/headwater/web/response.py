@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -12,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from headwater.errors import HeadwaterError, ShuttingDown
 from headwater.events import Entry, Error, Metadata, Page, Start
+from headwater.generation.drain import Drain
 from headwater.web.problems import event_of, problem
 from headwater.wires.wire import Unspeakable, Wire
 
@@ -39,6 +41,9 @@ class LogResponse(Response):
     Until the first byte is out a failure becomes a problem JSON with the right status; afterwards it is said in the
     dialect, or, where that has no word for it, by breaking the connection off. A client that goes away ends only its
     own reading.
+
+    One task tells the log, the server's own waits for the client to go, and everything timed is a callback: an open
+    response is to be little more than its connection.
     """
 
     def __init__(
@@ -49,7 +54,7 @@ class LogResponse(Response):
         *,
         fresh: bool,
         pace: Pace,
-        leave: asyncio.Event | None = None,
+        leave: Drain | None = None,
     ) -> None:
         # Nothing of Starlette's own response is used but its type, by which FastAPI knows to send it as it is.
         self.background = None
@@ -63,147 +68,173 @@ class LogResponse(Response):
         """Whether the client has seen nothing of this log yet: then a failure first is a failed request."""
         self._pace = pace
         self._leave = leave
-        """Set when the client should go on elsewhere: the log lives, but not here."""
-        self._coming: asyncio.Future[Sequence[Entry]] | None = None
+        """Begins when the client should go on elsewhere: the log lives, but not here."""
+        self._departure = math.inf
+        self._head: Sequence[Entry] = ()
+        self._started = False
         self._sent = 0.0
         self._sending_since: float | None = None
-        self._started = False
+        self._aside: asyncio.Task[None] | None = None
+        """What a timer has begun to send; whatever comes next waits for it."""
+        self._ended = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        tasks = {
-            asyncio.create_task(self._deliver(scope, receive, send), name="deliver"),
-            asyncio.create_task(_until_disconnected(receive), name="disconnect"),
-            asyncio.create_task(self._keep_alive(send), name="keep alive"),
-        }
-        leaving = asyncio.create_task(self._let_go(self._leave), name="let go") if self._leave is not None else None
-        tasks |= {leaving} if leaving is not None else set()
+        self._scope, self._send = scope, send
+        loop = asyncio.get_running_loop()
+        self._sent = loop.time()
+        self._timer = loop.call_later(min(self._pace.hold, self._pace.heartbeat), self._look)
+        self._begun = self._sent
+        cease = self._leave.then(self._depart) if self._leave is not None else None
+        deliver = asyncio.create_task(self._deliver(receive), name="deliver")
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            async with asyncio.timeout(None) as self._watch:
+                deliver.add_done_callback(self._end)
+                await _until_disconnected(receive)
+        except TimeoutError:
+            pass  # somebody called `_end`; who it was is seen below
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for task in done:
-            # The client went away between two of our looks; nobody is left to be told anything.
-            if isinstance(error := task.exception(), OSError):
-                continue
-            task.result()
-            assert error is None
-        if done == {leaving}:
-            await self._send_on(scope, receive, send)
+            self._ended = True
+            if cease is not None:
+                cease()
+            self._timer.cancel()
+            await _over(deliver, self._aside)
+        if deliver.cancelled():
+            if loop.time() >= self._departure:
+                await self._send_on(receive)
+        elif (error := deliver.exception()) is not None and not isinstance(error, OSError):
+            raise error  # an OSError is the client gone between two looks; nobody is left to be told anything
 
-    async def _deliver(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _deliver(self, receive: Receive) -> None:
         async with aclosing(self._pages) as pages:
             try:
-                head = await self._head(pages)
-                if self._fresh and head and isinstance(head[-1].event, Error) and _says_nothing(head[:-1]):
-                    await problem(head[-1].event, self._extra)(scope, receive, send)
-                    return
-                await self._start(scope, send)
-                await self._tell(send, head, self._wire.open())
-                if self._coming is not None:
-                    await self._tell(send, await self._coming)
                 async for page in pages:
-                    await self._tell(send, page)
-            except StopAsyncIteration:
-                pass  # the log ended while the first read was still waited for
+                    if self._started:
+                        await self._tell(page)
+                        continue
+                    # Until something is said, a failure that may still come decides about the status.
+                    head = self._head = (*self._head, *page) if self._head else page
+                    if _says_nothing(head):
+                        continue
+                    if self._fresh and isinstance(head[-1].event, Error) and _says_nothing(head[:-1]):
+                        await problem(head[-1].event, self._extra)(self._scope, receive, self._send)
+                        return
+                    await self._open()
+                if not self._started:
+                    await self._open()
+                await self._settled()
             except HeadwaterError as error:
-                await self._break_off(error, scope, receive, send)
+                await self._break_off(error, receive)
                 return
             except Unspeakable:
                 return  # without the closing empty chunk: the server then cuts the connection, and the client sees it
-            finally:
-                if self._coming is not None:
-                    self._coming.cancel()
-                    await asyncio.gather(self._coming, return_exceptions=True)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _head(self, pages: Pages) -> Sequence[Entry]:
-        """What came before the status line had to be decided; a read that still waits is left in `_coming`."""
-        head: Sequence[Entry] = ()
-        loop = asyncio.get_running_loop()
-        decide = loop.time() + self._pace.hold
-        while _says_nothing(head):
-            self._coming = asyncio.ensure_future(anext(pages))
-            await asyncio.wait({self._coming}, timeout=decide - loop.time())
-            if not self._coming.done():
-                break
-            coming, self._coming = self._coming, None
-            try:
-                page = coming.result()
-                head = (*head, *page) if head else page
-            except StopAsyncIteration:
-                break
-        return head
+    async def _open(self) -> None:
+        """Send the status line and what there is; from now on a failure is one of the stream."""
+        self._started = True
+        headers = {"Content-Type": self._wire.media_type, "Cache-Control": "no-cache, no-transform"}
+        if self._scope.get("http_version") == "1.1":
+            headers["Connection"] = "keep-alive"  # forbidden in HTTP/2
+        headers = {**headers, "X-Accel-Buffering": "no", **self._extra}
+        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": 200, "headers": raw})
+        head, self._head = self._head, ()
+        await self._write(self._wire.open(), head)
 
-    async def _tell(self, send: Send, page: Sequence[Entry], before: bytes = b"") -> None:
+    async def _tell(self, page: Sequence[Entry]) -> None:
+        if self._aside is not None:
+            await self._settled()
+        await self._write(b"", page)
+
+    async def _write(self, before: bytes, page: Sequence[Entry]) -> None:
         """Send a page of entries in one write; what comes before an unspeakable ending goes out before it breaks."""
         if self._feed_all is not None and isinstance(page, Page):
-            await self._send(send, before + self._feed_all(page))
+            await self._send_bytes(before + self._feed_all(page))
             return
         frames = [before]
         try:
             for entry in page:
                 frames.append(self._wire.feed(entry))  # noqa: PERF401 - what was encoded must survive the exception
         finally:
-            await self._send(send, b"".join(frames))
+            await self._send_bytes(b"".join(frames))
 
-    async def _start(self, scope: Scope, send: Send) -> None:
-        headers = {"Content-Type": self._wire.media_type, "Cache-Control": "no-cache, no-transform"}
-        if scope.get("http_version") == "1.1":
-            headers["Connection"] = "keep-alive"  # forbidden in HTTP/2
-        headers = {**headers, "X-Accel-Buffering": "no", **self._extra}
-        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
-        self._started = True
-
-    async def _send(self, send: Send, body: bytes) -> None:
+    async def _send_bytes(self, body: bytes) -> None:
         if not body:
             return
         loop = asyncio.get_running_loop()
         self._sending_since = loop.time()
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
         self._sending_since = None
         self._sent = loop.time()
 
-    async def _break_off(self, error: HeadwaterError, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _settled(self) -> None:
+        """Wait for what a timer has begun to send."""
+        aside, self._aside = self._aside, None
+        if aside is not None:
+            await aside
+
+    async def _break_off(self, error: HeadwaterError, receive: Receive) -> None:
         """The log could not be read on; that is a failure to tell, never a silent end."""
         if not self._started:
-            await problem(error, self._extra)(scope, receive, send)
+            await problem(error, self._extra)(self._scope, receive, self._send)
             return
         try:
+            await self._settled()
             last = self._wire.broken(event_of(error))
         except Unspeakable:
             return
-        await send({"type": "http.response.body", "body": last, "more_body": False})
+        await self._send({"type": "http.response.body", "body": last, "more_body": False})
 
-    async def _let_go(self, leave: asyncio.Event) -> None:
-        await leave.wait()
-        await asyncio.sleep(random.uniform(0, self._pace.spread))  # noqa: S311 - no secret
-
-    async def _send_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _send_on(self, receive: Receive) -> None:
         """End this response so that the client comes back for the rest, to whoever takes new connections."""
         if not self._started:
-            await problem(ShuttingDown("this server is shutting down; go on in a moment"), self._extra)(
-                scope, receive, send
-            )
+            error = ShuttingDown("this server is shutting down; go on in a moment")
+            await problem(error, self._extra)(self._scope, receive, self._send)
         elif self._wire.heartbeat:
             # A stream of events that ends without an ending is one to resume; bare text has to be cut instead.
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _keep_alive(self, send: Send) -> None:
-        """Fill long silences; give up on a client that takes nothing. Returning ends the response."""
-        loop = asyncio.get_running_loop()
-        while True:
-            since = self._sending_since
-            if since is not None and loop.time() - since > self._pace.stalled:
-                logger.info("a client took no bytes for %g s; closed", self._pace.stalled)
+    def _look(self) -> None:
+        """See what is due: the status line, a heartbeat, or the end of a client that takes nothing or is to go."""
+        now = asyncio.get_running_loop().time()
+        pace, since = self._pace, self._sending_since
+        if now >= self._departure:
+            self._end()
+            return
+        if since is not None:
+            if now - since >= pace.stalled:
+                logger.info("a client took no bytes for %g s; closed", pace.stalled)
+                self._end()
                 return
-            quiet = loop.time() - self._sent if self._started else 0.0
-            if quiet >= self._pace.heartbeat and since is None and self._wire.heartbeat:
-                await self._send(send, self._wire.heartbeat)
-                quiet = 0.0
-            await asyncio.sleep(max(self._pace.heartbeat - quiet, 0.01))
+            due = since + pace.stalled
+        elif not self._started:
+            due = self._begun + pace.hold
+            if now >= due:
+                self._aside = asyncio.create_task(self._open(), name="open")
+                due = now + pace.heartbeat
+        else:
+            due = self._sent + pace.heartbeat
+            if now >= due:
+                if self._wire.heartbeat and (self._aside is None or self._aside.done()):
+                    self._aside = asyncio.create_task(self._send_bytes(self._wire.heartbeat), name="heartbeat")
+                due = now + pace.heartbeat
+        self._timer = self._timer_at(min(due, now + pace.heartbeat, self._departure))
+
+    def _timer_at(self, due: float) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_at(due, self._look)
+
+    def _depart(self) -> None:
+        """The server drains: go, at some moment of the next seconds."""
+        now = asyncio.get_running_loop().time()
+        self._departure = now + random.uniform(0, self._pace.spread)  # noqa: S311 - no secret
+        self._timer.cancel()
+        self._timer = self._timer_at(self._departure)
+
+    def _end(self, *_: object) -> None:
+        """Stop waiting for the client to go."""
+        if not self._ended:
+            self._ended = True
+            self._watch.reschedule(asyncio.get_running_loop().time())
 
 
 def _says_nothing(entries: Sequence[Entry]) -> bool:
@@ -214,3 +245,14 @@ def _says_nothing(entries: Sequence[Entry]) -> bool:
 async def _until_disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def _over(*tasks: asyncio.Task[None] | None) -> None:
+    """End the tasks that have not ended, and hear out those that have."""
+    left = [task for task in tasks if task is not None]
+    for task in left:
+        task.cancel()
+    await asyncio.wait(left)
+    for task in left:
+        if not task.cancelled():
+            task.exception()

@@ -57,7 +57,7 @@ def server_routes(parts: Parts, about: About) -> APIRouter:
     async def readyz() -> Response:  # pyright: ignore[reportUnusedFunction]
         """The store answers, so requests may be sent here; take the server out of rotation otherwise."""
         try:
-            if parts.attacher.draining.is_set():
+            if parts.attacher.draining.begun:
                 raise ShuttingDown("this server is shutting down")
             await parts.attacher.logs.store.constant("ready", b"1")
         except HeadwaterError as error:
