@@ -11,9 +11,9 @@ from starlette.responses import Response
 from headwater.events import Error
 from headwater.web.origin import LOOPBACK, OriginGuard
 from headwater.web.parts import Parts
-from headwater.web.problems import problem
-from headwater.web.routes.chat import chat_routes
-from headwater.web.routes.logs import log_routes
+from headwater.web.problems import DirectRoute, ProblemRoute, problem
+from headwater.web.routes.chat import add_chat_routes
+from headwater.web.routes.logs import add_log_routes
 from headwater.web.routes.server import About, page_routes, server_routes
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -21,10 +21,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 def api(parts: Parts, lifespan: Lifespan | None = None) -> APIRouter:
     """The routes that any app can include: they start answers and read them. `lifespan` runs with that app's own."""
-    router = APIRouter(lifespan=lifespan)
-    router.include_router(chat_routes(parts))
-    router.include_router(log_routes(parts))
-    return router
+    return _streams(APIRouter(route_class=ProblemRoute, lifespan=lifespan, tags=["stream"]), parts)
 
 
 def create_app(
@@ -37,12 +34,19 @@ def create_app(
 ) -> FastAPI:
     """The whole server: routes, page, and the guard in front of them."""
     app = FastAPI(title="Headwater", version=about.version, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.include_router(api(parts))
+    # Not included, as a router in somebody else's app is: FastAPI then looks for the route twice at every level.
+    app.router.routes += _streams(APIRouter(route_class=DirectRoute, tags=["stream"]), parts).routes
     app.include_router(server_routes(parts, about))
     app.include_router(page_routes())
     app.add_middleware(OriginGuard, origins=tuple(origins), hosts=tuple(hosts))
     app.add_exception_handler(HTTPException, _told)
     return app
+
+
+def _streams(router: APIRouter, parts: Parts) -> APIRouter:
+    add_chat_routes(router, parts)
+    add_log_routes(router, parts)
+    return router
 
 
 async def _told(_: Request, error: Exception) -> Response:

@@ -63,9 +63,7 @@ class Parts(NamedTuple):
 
     def stream(self, request: Request, attachment: Attachment) -> LogResponse:
         """The response to a request that was attached to a log."""
-        # Through the router, because an app may have mounted these routes under a prefix of its own.
-        location = request.url_for(LOCATION, message_id=attachment.message_id).path
-        headers = {"Location": location, "Cache-Status": attachment.status}
+        headers = {"Location": _location(request, attachment.message_id), "Cache-Status": attachment.status}
         if attachment.age is not None:
             headers["Age"] = str(int(attachment.age))
         wire = wire_for(request, attachment.message_id)
@@ -89,6 +87,13 @@ class Parts(NamedTuple):
         if described.tenant != principal.tenant:
             raise NoSuchLog(f"there is no log {match[1]}")
         return described
+
+
+def _location(request: Request, message_id: str) -> str:
+    """Where the log is read: through the router, because an app may have put these routes under a prefix of its own."""
+    scope = request.scope
+    path = scope["router"].url_path_for(LOCATION, message_id=message_id)
+    return scope.get("app_root_path", scope.get("root_path", "")).rstrip("/") + path
 
 
 def wire_for(request: Request, message_id: str) -> Wire:

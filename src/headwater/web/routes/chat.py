@@ -9,7 +9,6 @@ from starlette.responses import Response
 from headwater.cache.policy import Directives
 from headwater.prompt import Message, Prompt
 from headwater.web.parts import Parts
-from headwater.web.problems import ProblemRoute
 from headwater.wires.native import request as native
 
 CLOCK = "clock"
@@ -58,9 +57,8 @@ _COMPLETION = _body(
 )
 
 
-def chat_routes(parts: Parts) -> APIRouter:
-    """The routes that start an answer."""
-    router = APIRouter(route_class=ProblemRoute, tags=["stream"])
+def add_chat_routes(router: APIRouter, parts: Parts) -> None:
+    """Add the routes that start an answer."""
 
     @router.api_route("/api/stream", methods=["GET", "POST"], response_class=Response, responses=_STREAM)
     async def minimal(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -78,5 +76,3 @@ def chat_routes(parts: Parts) -> APIRouter:
     async def chat(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Answer a chat: `{"messages": [{"role", "content"}], "model"?, "temperature"?, …}`."""
         return await parts.answer(request, native.chat(await parts.body(request)))
-
-    return router

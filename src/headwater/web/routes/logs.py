@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse, Response
 from headwater.events import Entry
 from headwater.log.store import check_offset
 from headwater.web.parts import LOCATION, Parts, position, wire_for
-from headwater.web.problems import ProblemRoute
 from headwater.wires.native.state import fold
 from headwater.wires.sse import plain
 
@@ -18,9 +17,8 @@ STOP_WAIT = 2.0
 """Seconds for which a stop waits until the log has ended, to answer with the state that was really reached."""
 
 
-def log_routes(parts: Parts) -> APIRouter:
-    """The routes of a log that has been started."""
-    router = APIRouter(route_class=ProblemRoute, prefix="/api/streams", tags=["stream"])
+def add_log_routes(router: APIRouter, parts: Parts) -> None:
+    """Add the routes of a log that has been started."""
     logs = parts.attacher.logs
 
     async def state(log: str, message_id: str, status: int = 200) -> JSONResponse:
@@ -42,7 +40,7 @@ def log_routes(parts: Parts) -> APIRouter:
             return False
         return True
 
-    @router.get("/{message_id}", name=LOCATION, response_class=Response, responses=_READ)
+    @router.get("/api/streams/{message_id}", name=LOCATION, response_class=Response, responses=_READ)
     async def read(request: Request, message_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Read on after `Last-Event-ID` or `?after=`; or, with `Accept: application/json`, the state so far."""
         described = await parts.find(request, message_id)
@@ -57,14 +55,14 @@ def log_routes(parts: Parts) -> APIRouter:
         headers = {"Location": request.url.path}
         return parts.read(described.log, after, wire_for(request, message_id), headers)
 
-    @router.post("/{message_id}/stop", responses=_STOP)
+    @router.post("/api/streams/{message_id}/stop", responses=_STOP)
     async def end(request: Request, message_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         """End the answer for everybody, if nobody else wants it; the part that was written is kept."""
         described = await parts.find(request, message_id)
         ended = described.state != "open" or await stop(request, message_id, described.log)
         return await state(described.log, message_id, 200 if ended else 202)
 
-    @router.delete("/{message_id}", status_code=204, response_class=Response)
+    @router.delete("/api/streams/{message_id}", status_code=204, response_class=Response)
     async def forget(request: Request, message_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Forget the log and the name bound to it; a running one is stopped first, for everybody."""
         described = await parts.find(request, message_id)
@@ -72,8 +70,6 @@ def log_routes(parts: Parts) -> APIRouter:
             await stop(request, message_id, described.log)
         await logs.forget(described.log)
         return Response(status_code=204)
-
-    return router
 
 
 _PROBLEM: dict[str, Any] = {"content": {"application/problem+json": {}}}
