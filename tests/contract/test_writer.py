@@ -105,6 +105,28 @@ async def test_all_readers_read_the_same(store: Kind) -> None:
     assert [each.offset.sequence for each in first] == list(range(1, 302))
 
 
+async def test_a_crowd_reads_several_events_at_once(store: Kind) -> None:
+    """A crowd is not woken for every token, and yet everybody in it gets every one of them, in order."""
+    logs = Logs(store)
+    words = [str(number) for number in range(50)]
+    wakes: list[int] = []
+
+    async def follow() -> list[str]:
+        pages = [page async for page in logs.read("log")]
+        wakes.append(len(pages))
+        return [each.event.text for page in pages for each in page if isinstance(each.event, TextDelta)]
+
+    async with asyncio.timeout(PATIENCE), logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
+        crowd = [asyncio.create_task(follow()) for _ in range(300)]
+        await asyncio.sleep(0)  # now they wait
+        for word in words:
+            writer.append(text(word))
+            await asyncio.sleep(0)
+        await writer.seal(WHOLE)
+        assert await asyncio.gather(*crowd) == [words] * len(crowd)
+    assert max(wakes) < len(words)
+
+
 async def test_a_reader_beyond_what_was_shown(store: Kind) -> None:
     """An offset that this writer never handed out is expired."""
     logs = Logs(store)

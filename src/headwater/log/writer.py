@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import Ending, Entry, Error, Event, Page, parts, record
+from headwater.log.bell import Bell
 from headwater.log.store import Lease, Receipt, Store
 from headwater.offsets import Offset
 
@@ -20,30 +21,6 @@ PATIENCE = 5.0
 
 TOGETHER = 0.005
 """Seconds by which a flush may come early, so that it comes together with others; more would mean more flushes."""
-
-
-class _Bell:
-    """Wakes everyone who waits for it; cheaper than an `asyncio.Event`, of which each entry would need a new one."""
-
-    def __init__(self) -> None:
-        self._waiting: list[asyncio.Future[None]] = []
-
-    async def wait(self) -> None:
-        """Wait for the next ring."""
-        ring: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(ring)
-        try:
-            await ring
-        finally:
-            if ring.cancelled() and ring in self._waiting:
-                self._waiting.remove(ring)
-
-    def ring(self) -> None:
-        """Wake all who wait now."""
-        waiting, self._waiting = self._waiting, []
-        for one in waiting:
-            if not one.done():
-                one.set_result(None)
 
 
 class Writer:
@@ -69,8 +46,8 @@ class Writer:
         self._kept = 0  # how many entries the store has acknowledged
         self._buffered = 0  # bytes it has not
         self._ended = False
-        self._changed = _Bell()  # there is more to read, or never will be
-        self._room = _Bell()  # the store has caught up, or never will
+        self._changed = Bell()  # there is more to read, or never will be
+        self._room = Bell()  # the store has caught up, or never will
         self._work = asyncio.Event()
         self._due: asyncio.TimerHandle | None = None
         self._heartbeat: asyncio.TimerHandle | None = None
@@ -106,7 +83,7 @@ class Writer:
         for event in events:
             for part in parts(event):
                 self._add(record(self._next(), now, part))
-        self._changed.ring()
+        self._changed.ring_in_turn()
         self._schedule()
 
     async def room(self) -> None:
@@ -148,15 +125,19 @@ class Writer:
                 f"offset {after} is not of this log, which is at {len(self._entries)}; read it from the start"
             )
         position = after.sequence if after.epoch == self._lease.epoch else 0
-        while True:
-            if position < len(self._entries):
-                page = self._since(position)
-                position += len(page)
-                yield page
-            elif self._ended or self._hopeless() or not follow:
-                return
-            else:
-                await self._changed.wait()
+        self._changed.listeners += 1
+        try:
+            while True:
+                if position < len(self._entries):
+                    page = self._since(position)
+                    position += len(page)
+                    yield page
+                elif self._ended or self._hopeless() or not follow:
+                    return
+                else:
+                    await self._changed.wait()
+        finally:
+            self._changed.listeners -= 1
 
     def _since(self, position: int) -> Page:
         """The entries after a position: one and the same page for all readers who have come equally far."""

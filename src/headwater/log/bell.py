@@ -1,0 +1,59 @@
+"""How the readers of a log that is written here are woken: all at once, and a crowd of them not for every token."""
+
+import asyncio
+
+SHARE = 60e-6
+"""Seconds for each reader between two rings. Waking one and sending costs less than half of it, so that however many
+read one log, they leave half of a core to everybody else; what is appended meanwhile goes out together."""
+UNNOTICED = 0.005
+"""Seconds; a crowd that would be rung this often or more is rung at once, every time."""
+LONGEST = 0.25
+"""Seconds between two rings at most."""
+
+
+class Bell:
+    """Wakes everyone who waits for it; cheaper than an `asyncio.Event`, of which each entry would need a new one."""
+
+    def __init__(self) -> None:
+        self.listeners = 0
+        """How many wait, or will again when they have sent what they were woken for; who waits in turn, keeps count."""
+        self._waiting: list[asyncio.Future[None]] = []
+        self._rung = 0.0
+        self._due: asyncio.TimerHandle | None = None
+
+    async def wait(self) -> None:
+        """Wait for the next ring."""
+        ring: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(ring)
+        try:
+            await ring
+        finally:
+            if ring.cancelled() and ring in self._waiting:
+                self._waiting.remove(ring)
+
+    def ring(self) -> None:
+        """Wake all who wait now."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
+
+    def ring_in_turn(self) -> None:
+        """Wake all who wait, a crowd as soon as it has had its time since it was woken last."""
+        pause = self.listeners * SHARE
+        if pause <= UNNOTICED:
+            self.ring()
+        elif self._due is None:
+            loop = asyncio.get_running_loop()
+            now, due = loop.time(), self._rung + min(pause, LONGEST)
+            if now < due:
+                self._due = loop.call_at(due, self._ring_crowd)
+            else:
+                self._ring_crowd()
+
+    def _ring_crowd(self) -> None:
+        self._rung = asyncio.get_running_loop().time()
+        self.ring()
