@@ -3,10 +3,17 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import platformdirs
 import pytest
 
 from headwater.models import weights
+
+# How long an example takes says something of the machine, not of the code; each test has its own limit anyhow.
+hypothesis.settings.register_profile(
+    "headwater", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("headwater")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -44,8 +44,9 @@ def create_app(
 
 
 def _streams(router: APIRouter, parts: Parts) -> APIRouter:
-    add_chat_routes(router, parts)
+    # The one that every answer's `Location` names comes first, since names are looked for in order.
     add_log_routes(router, parts)
+    add_chat_routes(router, parts)
     return router
 
 
