@@ -1,12 +1,14 @@
 """Offsets, events, keys and cache words: pure, so their invariants are tested as such."""
 
+import os
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater import offsets
-from headwater.cache.key import fingerprint, log_id
+from headwater.cache.key import Tokens, fingerprint, log_id
 from headwater.cache.policy import parse
 from headwater.errors import RequestError, StoreError
 from headwater.events import (
@@ -130,6 +132,23 @@ def test_fields_never_run_together(a: str, b: str, c: str, d: str) -> None:
     except UnicodeEncodeError:
         return
     assert same == ((a, b) == (c, d))
+
+
+def test_no_token_comes_twice_nor_in_two_processes() -> None:
+    """Each is new, of the size asked for, and a forked process does not repeat its parent's."""
+    tokens = Tokens()
+    made = {tokens.new(12) for _ in range(1000)}
+    assert {len(token) for token in made} == {24}
+    assert len(made) == 1000
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, tokens.new(12).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 24).decode() != tokens.new(12)
+    os.close(reading)
+    os.close(writing)
 
 
 def test_a_logs_id_begins_with_a_tag_of_its_name() -> None:

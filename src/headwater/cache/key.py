@@ -6,7 +6,10 @@ so that no two different requests can run together the way concatenated fields d
 
 import hashlib
 import hmac
+import itertools
+import os
 import re
+import secrets
 from typing import Any
 
 import msgspec
@@ -33,3 +36,20 @@ def fingerprint(prompt: Prompt, *, tenant: str, upstream: str, secret: bytes, sa
 def log_id(name: str, random: str) -> str:
     """An id for a log that will be bound to `name`; it begins with a tag of it, so that both can share a shard."""
     return f"{name[:12]}-{_SAFE.sub('', random.lower())}"
+
+
+class Tokens:
+    """Tokens that nobody can guess from others, without asking the system for randomness each time.
+
+    Asking it took a tenth of the time of a stored answer. A keyed hash of a count is as good, and the process's number
+    is hashed too, so that a fork does not repeat its parent's.
+    """
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+        self._count = itertools.count()
+
+    def new(self, size: int) -> str:
+        """`size` bytes, 32 at most, as hex digits."""
+        counted = b"%d-%d" % (os.getpid(), next(self._count))
+        return hashlib.blake2s(counted, key=self._key, digest_size=size).hexdigest()

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from headwater.cache.key import fingerprint, log_id
+from headwater.cache.key import Tokens, fingerprint, log_id
 from headwater.cache.policy import Directives, cache_status
 from headwater.errors import NotCached, ShuttingDown
 from headwater.generation.drain import Drain
@@ -58,6 +58,7 @@ class Attacher:
         """Set once this server takes no new work."""
         self._caching = caching
         self._secret = caching.secret
+        self._tokens = Tokens()
         self._timeouts = timeouts or Timeouts()
         self._on_finish = on_finish
 
@@ -78,7 +79,7 @@ class Attacher:
         live = claim.state == "open"
         return Attachment(
             log=claim.log,
-            message_id=claim.log if claim.won else f"{claim.log}~{secrets.token_hex(6)}",
+            message_id=claim.log if claim.won else f"{claim.log}~{self._tokens.new(6)}",
             status=cache_status(won=claim.won, live=live, ttl=claim.ttl, fwd=fwd),
             age=None if live else claim.age,
         )
@@ -91,7 +92,7 @@ class Attacher:
         if not self._secret:
             self._secret = await store.constant("secret", secrets.token_bytes(32))
         name = self._name(offer, prompt, principal)
-        mine = log_id(name, secrets.token_hex(12))
+        mine = log_id(name, self._tokens.new(12))
         if directives.only_if_cached:
             found = await store.find(name, principal, newer_than=directives.max_age)
             if found is None:

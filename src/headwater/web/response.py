@@ -250,9 +250,11 @@ async def _until_disconnected(receive: Receive) -> None:
 async def _over(*tasks: asyncio.Task[None] | None) -> None:
     """End the tasks that have not ended, and hear out those that have."""
     left = [task for task in tasks if task is not None]
-    for task in left:
+    late = [task for task in left if not task.done()]
+    for task in late:
         task.cancel()
-    await asyncio.wait(left)
+    if late:
+        await asyncio.wait(late)
     for task in left:
         if not task.cancelled():
             task.exception()
