@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 
-from client.proxy import breakable
+from proxy import breakable
 from serving import until
 
 from chaos.flood import QUESTION, WORDS, Crowd, Waters, flood, pair, script

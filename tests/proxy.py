@@ -21,6 +21,11 @@ class Proxy:
         self._target = (host, port)
         self._live: set[asyncio.StreamWriter] = set()
 
+    def turn_to(self, server: httpx.AsyncClient) -> None:
+        """Send new connections to another server, as a balancer does when one leaves; those that live stay."""
+        assert server.base_url.port is not None
+        self._target = (server.base_url.host, server.base_url.port)
+
     def cut(self) -> None:
         """Break every connection now."""
         for writer in self._live:
