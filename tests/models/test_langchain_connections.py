@@ -77,7 +77,7 @@ async def test_cancelling_a_chain_or_a_graph_closes_the_providers_connection_too
 
 
 def test_importing_the_model_imports_no_langchain():
-    code = "import sys, headwater.models.langchain, headwater.models.openai as o; o.from_name('openai:x', api_key='k');"
+    code = "import sys, headwater.models.openai as o; o.openai_chat('x', api_key='k');"
     code += "sys.exit(any(name.startswith(('langchain', 'openai', 'pydantic')) for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -20,6 +20,7 @@ from headwater.errors import ModelError
 from headwater.events import Event, Finish, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallStart, Usage
 from headwater.models.langchain import LangChainModel
 from headwater.models.model import Model
+from headwater.models.openai_connection import Account
 from headwater.models.openai_stream import Stream
 from headwater.models.openai_wire import OpenAIWire, covers, from_name
 from headwater.models.scripted import Scripted
@@ -27,11 +28,11 @@ from headwater.prompt import Message, Parameters, Prompt
 
 
 def chat(upstream: Upstream, fallback: Model | None = None) -> OpenAIWire:
-    return OpenAIWire("gpt-test", api_key=KEY, base_url=upstream.url, fallback=fallback)
+    return OpenAIWire("gpt-test", "chat", Account(upstream.url, KEY), fallback=fallback)
 
 
 def completion(upstream: Upstream) -> OpenAIWire:
-    return OpenAIWire("babble", "completion", api_key=KEY, base_url=upstream.url)
+    return OpenAIWire("babble", "completion", Account(upstream.url, KEY))
 
 
 async def told(model: Any, prompt: Prompt = HELLO) -> tuple[Sequence[Event], tuple[Any, ...] | None]:
@@ -133,14 +134,14 @@ async def test_reasoning_models_are_told_by_a_developer() -> None:
     """OpenAI's reasoning models know no system role."""
     prompt = Prompt(model="m", messages=[Message("system", "Be brief"), Message("user", "Hi")])
     async with Upstream() as upstream:
-        await told(OpenAIWire("o3-mini", api_key=KEY, base_url=upstream.url), prompt)
+        await told(OpenAIWire("o3-mini", "chat", Account(upstream.url, KEY)), prompt)
         assert upstream.requests[0].body["messages"][0]["role"] == "developer"
 
 
 async def test_the_operators_cap_holds_where_the_request_says_nothing() -> None:
     """And yields where it does."""
     async with Upstream() as upstream:
-        model = OpenAIWire("gpt-test", api_key=KEY, base_url=upstream.url, max_tokens=9)
+        model = OpenAIWire("gpt-test", "chat", Account(upstream.url, KEY), defaults={"max_tokens": 9})
         await told(model)
         await told(model, msgspec.structs.replace(HELLO, parameters=Parameters(max_tokens=5)))
         assert [request.body["max_completion_tokens"] for request in upstream.requests] == [9, 5]
@@ -205,7 +206,7 @@ def test_which_models_it_speaks_to(name: str, base_url: str | None, covered: boo
 )
 def test_a_name_finds_its_way(name: str, base_url: str | None, kind: type, called: str) -> None:
     """Directly where that is possible, through LangChain where not; under one name either way."""
-    model = from_name(name, api_key=KEY, base_url=base_url)
+    model = from_name(name, Account(base_url, KEY))
     assert (type(model), model.name) == (kind, called)
 
 
@@ -283,7 +284,7 @@ def test_token_counts_keep_their_details() -> None:
 
 def test_a_line_without_an_end_is_not_kept_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider gone wrong must not fill the memory."""
-    monkeypatch.setattr("headwater.models.openai_stream.LONGEST_LINE", 1000)
+    monkeypatch.setattr("headwater.models.openai_lines.LONGEST_LINE", 1000)
     stream = Stream()
     for _ in range(20):
         stream.feed(b"x" * 100)

@@ -15,6 +15,7 @@ from upstream import Upstream
 
 from headwater.errors import ModelError
 from headwater.events import Finish, TextDelta
+from headwater.models.openai_connection import Account
 from headwater.models.openai_wire import OpenAIWire
 
 BOTH = pytest.mark.parametrize("build", [chat, completion])
@@ -136,7 +137,7 @@ def test_the_same_model_works_in_one_event_loop_after_another() -> None:
     async def once() -> None:
         async with Upstream() as upstream:
             model = used[0] if used else chat(upstream)
-            model._address = f"{upstream.url}/chat/completions"  # pyright: ignore[reportPrivateUsage]
+            model._connections._account = Account(upstream.url, KEY)  # pyright: ignore[reportPrivateUsage]
             used.append(model)
             async with aclosing(model.stream(HELLO)) as batches:
                 assert [event async for batch in batches for event in batch][-1].__class__ is Finish
@@ -166,7 +167,7 @@ async def test_answers_share_connections() -> None:
             writer.write(b"0\r\n\r\n")
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    model = OpenAIWire("m", api_key=KEY, base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+    model = OpenAIWire("m", "chat", Account(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", KEY))
     for _ in range(3):
         async with aclosing(model.stream(HELLO)) as batches:
             assert [event async for batch in batches for event in batch] == [TextDelta("x"), Finish("stop")]
@@ -178,6 +179,6 @@ async def test_answers_share_connections() -> None:
 
 def test_it_imports_no_langchain() -> None:
     """Nor the HTTP client before the first use."""
-    code = "import sys, headwater.models.openai_wire as o; o.OpenAIWire('x', api_key='k');"
+    code = "import sys, headwater.models.openai_wire as o; o.OpenAIWire('x');"
     code += "sys.exit(any(n.startswith(('langchain', 'openai', 'pydantic', 'aiohttp')) for n in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
