@@ -11,7 +11,7 @@ import pytest
 from upstream import Upstream
 
 from headwater.errors import ModelError
-from headwater.events import Event, TextDelta
+from headwater.events import Event, ReasoningDelta, TextDelta
 from headwater.models.langchain import LangChainModel
 from headwater.models.openai import openai_chat, openai_completion
 from headwater.models.openai_connection import Account
@@ -83,9 +83,22 @@ async def said_until_it_failed(model: Any, prompt: Prompt = HELLO) -> tuple[list
     return events, failure.value
 
 
+def joined(events: Sequence[Event]) -> list[Event]:
+    """The same with neighbouring pieces of text in one: how many there are may be the network's doing."""
+    whole: list[Event] = []
+    for event in events:
+        match (whole[-1] if whole else None), event:
+            case (TextDelta(before), TextDelta(after)) | (ReasoningDelta(before), ReasoningDelta(after)):
+                whole[-1] = type(event)(before + after)
+            case _:
+                whole.append(event)
+    return whole
+
+
+async def told(model: Any, prompt: Prompt = HELLO) -> list[Event]:
+    """All events of one answer, its text in one piece."""
+    return joined(await answer(model, prompt))
+
+
 def texts(events: Sequence[Event]) -> list[str]:
     return [event.text for event in events if isinstance(event, TextDelta)]
-
-
-def text(events: Sequence[Event]) -> str:
-    return "".join(texts(events))

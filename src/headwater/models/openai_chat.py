@@ -91,7 +91,7 @@ class CompatibleCompletion(OpenAI):
         async with await self.async_client.create(prompt=prompt, **request) as stream:
             async for piece in stream:
                 told = _plain(piece)
-                choice: dict[str, Any] = (told.get("choices") or [{}])[0]
+                choice: dict[str, Any] = next(iter(told.get("choices") or ()), {})
                 info = {"finish_reason": choice.get("finish_reason"), "logprobs": choice.get("logprobs")}
                 if usage := told.get("usage"):
                     info["token_usage"] = {name: count for name, count in usage.items() if count is not None}

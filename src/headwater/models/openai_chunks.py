@@ -7,7 +7,7 @@ is; the connections beneath it are ours, and so is the reading of what comes.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import aiohttp
 import httpx2
@@ -16,7 +16,7 @@ import openai
 from langchain_openai import StreamChunkTimeoutError
 
 from headwater.models.openai_connection import Account, Connections, let_go, read
-from headwater.models.openai_lines import Lines
+from headwater.models.openai_lines import ErrorFrame, Lines
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _TEXTS = ("content", "reasoning_content", "reasoning")
@@ -96,11 +96,9 @@ class Chunks:
             self._ready.extend(_merged(chunks) if self._merges else chunks)
         chunk = self._ready.popleft()
         self._told += 1
-        error: Any = chunk.get("error")
-        if error:
-            said: Any = cast("dict[str, Any]", error).get("message") if isinstance(error, dict) else None
-            message = said if isinstance(said, str) and said else "An error occurred during streaming"
-            raise openai.APIError(message, self._response.request, body=error)
+        if chunk.get("error"):
+            error = ErrorFrame(chunk["error"])
+            raise openai.APIError(error.message, self._response.request, body=chunk["error"])
         return chunk
 
     async def aclose(self) -> None:

@@ -20,6 +20,8 @@ class ErrorFrame(Exception):
 
     def __init__(self, error: object) -> None:
         self.body: dict[str, Any] = error if isinstance(error, dict) else {"error": str(error)}  # pyright: ignore[reportUnknownMemberType]
+        said = self.body.get("message")
+        self.message = said if said and isinstance(said, str) else "An error occurred during streaming"
         super().__init__(f"the stream holds an error: {error}")
 
 
