@@ -17,9 +17,11 @@ from upstream import Upstream
 from ways import HELLO, KEY, answer, texts
 
 from headwater.events import Finish
+from headwater.models.langchain import LangChainModel
 from headwater.models.openai_chat import ChatOpenAIWire, OpenAIWireLLM
 from headwater.models.openai_wire import OpenAIWire
 from headwater.models.scripted import Scripted
+from headwater.wiring import _offer_of  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_who_asks_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,6 +162,26 @@ async def test_a_client_of_the_users_own_is_used() -> None:
         assert upstream.requests[0].headers["x-mine"] == "1"
 
 
+@pytest.mark.parametrize("options", [{"n": 2}, {"include_response_headers": True}, {"http_socket_options": []}])
+async def test_what_is_more_than_one_plain_stream_is_as_with_chat_openai(options: dict[str, Any]) -> None:
+    """Several answers, the headers of an answer, sockets of the user's own making."""
+    async with Upstream() as upstream:
+        ours, theirs = await both(upstream, whole, **options)
+    for said in (ours, theirs):
+        said["response_metadata"].pop("headers", None)
+    assert ours == theirs
+
+
+async def test_a_key_that_changes_is_asked_for_each_time() -> None:
+    """As OpenAI's client takes it."""
+    keys = iter(("one", "two"))
+    async with Upstream() as upstream:
+        model = build(ChatOpenAIWire, upstream, api_key=lambda: next(keys))
+        for key in ("one", "two"):
+            await whole(model)
+            assert upstream.requests[-1].headers["authorization"] == f"Bearer {key}"
+
+
 async def test_the_responses_api_is_chat_openais() -> None:
     """The wire is not asked."""
     async with Upstream() as upstream:
@@ -286,6 +308,10 @@ async def test_the_server_takes_the_wire_beneath_the_model() -> None:
         {"use_responses_api": True},
         {"default_query": {"v": "1"}},
         {"timeout": 3},
+        {"streaming": False},
+        {"disable_streaming": True},
+        {"include_response_headers": True},
+        {"http_socket_options": []},
         {"n": 2},
         {"model_kwargs": {"extra_headers": {"a": "b"}}},
         {"api_key": lambda: "changing"},
@@ -295,6 +321,15 @@ async def test_the_server_leaves_to_langchain_what_would_be_lost(options: dict[s
     """Callbacks, and whatever else the wire alone would not do."""
     async with Upstream() as upstream:
         assert build(ChatOpenAIWire, upstream, **options).direct(Scripted([])) is None
+
+
+async def test_a_router_takes_it_too_unless_something_is_bound_to_the_model() -> None:
+    """What is bound is nowhere in the model within."""
+    async with Upstream() as upstream:
+        model = build(ChatOpenAIWire, upstream)
+        assert isinstance(await _offer_of(model, None).build(), OpenAIWire)
+        assert isinstance(await _offer_of(model.bind(temperature=0), None).build(), LangChainModel)
+        assert isinstance(await _offer_of(build(ChatOpenAI, upstream), None).build(), LangChainModel)
 
 
 async def test_the_completion_model_has_a_wire_too() -> None:

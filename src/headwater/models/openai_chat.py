@@ -11,7 +11,7 @@ becomes one chunk, decoded by msgspec. What the wire does not speak is theirs wi
 """
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Self, cast
+from typing import Any, cast
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, GenerationChunk
@@ -20,7 +20,7 @@ from langsmith import utils as langsmith
 from pydantic import PrivateAttr
 
 from headwater.models.model import Model
-from headwater.models.openai_chunks import Completions, over_wire
+from headwater.models.openai_chunks import Completions, has_own_client, over_wire
 from headwater.models.openai_connection import Account
 from headwater.models.openai_request import Kind
 from headwater.models.openai_wire import OpenAIWire, covers
@@ -91,11 +91,11 @@ class CompatibleCompletion(OpenAI):
         async with await self.async_client.create(prompt=prompt, **request) as stream:
             async for piece in stream:
                 told = _plain(piece)
-                choice: dict[str, Any] = next(iter(told.get("choices") or ()), {})
-                info = {"finish_reason": choice.get("finish_reason"), "logprobs": choice.get("logprobs")}
+                choices: list[dict[str, Any]] = told.get("choices") or [{}]
+                info = {name: choices[0].get(name) for name in ("finish_reason", "logprobs")}
                 if usage := told.get("usage"):
                     info["token_usage"] = {name: count for name, count in usage.items() if count is not None}
-                chunk = GenerationChunk(text=choice.get("text") or "", generation_info=info)
+                chunk = GenerationChunk(text=choices[0].get("text") or "", generation_info=info)
                 if run_manager:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk, logprobs=info["logprobs"])
                 yield chunk
@@ -111,19 +111,23 @@ class ChatOpenAIWire(CompatibleChat):
     _wire: Completions | None = PrivateAttr(None)
 
     def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
-        if self._use_responses_api({**kwargs, **self.model_kwargs}):  # pyright: ignore[reportUnknownMemberType]
-            return super()._astream(*args, **kwargs)
         self._wire = over_wire(self, self._wire, self.stream_chunk_timeout)
+        if self._wire is None or not self._speaks({**self.model_kwargs, **kwargs}):
+            return super()._astream(*args, **kwargs)
         # The wire keeps the limit on silence with one timer; LangChain would start a task for every chunk.
-        model = self._with(async_client=self._wire, stream_chunk_timeout=None) if self._wire else self
+        model = self.model_copy(update={"async_client": self._wire, "stream_chunk_timeout": None})
         return super(ChatOpenAIWire, model)._astream(*args, **kwargs)
 
-    def _with(self, **fields: Any) -> Self:
-        return self.model_copy(update=fields)
+    def _speaks(self, asked: dict[str, Any]) -> bool:
+        """Whether the answer is a plain stream of one chat completion."""
+        if self._use_responses_api(asked) or self.include_response_headers or getattr(self, "_uses_gateway", False):  # pyright: ignore[reportUnknownMemberType]
+            return False
+        return asked.get("n", self.n) in (None, 1) and not asked.get("functions") and "response_format" not in asked
 
     def direct(self, fallback: Model) -> OpenAIWire | None:
         """The same model without LangChain around it, for Headwater's own use; see `_direct`."""
-        if self.use_responses_api or self.output_version == "responses/v1" or not covers(f"openai:{self.model_name}"):
+        streams = self.streaming if "streaming" in self.model_fields_set else not self.disable_streaming
+        if not streams or not self._speaks(self.model_kwargs) or not covers(f"openai:{self.model_name}"):
             return None
         return _direct(self, "chat", fallback)
 
@@ -137,8 +141,9 @@ class OpenAIWireLLM(CompatibleCompletion):
     _wire: Completions | None = PrivateAttr(None)
 
     def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[GenerationChunk]:
-        self._wire = over_wire(self, self._wire, None)
-        model = self.model_copy(update={"async_client": self._wire}) if self._wire else self
+        self._wire = over_wire(self, self._wire)
+        several = kwargs.get("n", self.n) != 1 or self.best_of != 1
+        model = self if self._wire is None or several else self.model_copy(update={"async_client": self._wire})
         return super(OpenAIWireLLM, model)._astream(*args, **kwargs)
 
     def direct(self, fallback: Model) -> OpenAIWire | None:
@@ -155,14 +160,18 @@ def _direct(model: Any, kind: Kind, fallback: Model) -> OpenAIWire | None:
     That is whatever LangChain does around a call (callbacks, tracing, a rate limiter), and what a client does around a
     request that the wire does not: its own transport, a query, a timeout, keys that change.
     """
-    client = model.async_client._client
-    watched = model.callbacks or model.verbose or langsmith.tracing_is_enabled()  # pyright: ignore[reportUnknownMemberType]
     limited = getattr(model, "rate_limiter", None) or model.request_timeout is not None or model.default_query
-    own_client = model.http_async_client is not None and not getattr(model, "openai_proxy", None)
-    told: dict[str, Any] = {name: value for name, value in model._default_params.items() if value is not None}
-    if watched or limited or own_client or callable(model.openai_api_key) or not client.api_key:
+    watched = model.callbacks or model.verbose or langsmith.tracing_is_enabled()  # pyright: ignore[reportUnknownMemberType]
+    if limited or watched or callable(model.openai_api_key) or has_own_client(model):
         return None
-    if told.pop("n", 1) != 1 or told.get("best_of", 1) != 1 or any(name in told for name in _NO_BODY):
+    client = model.async_client._client
+    told: dict[str, Any] = {name: value for name, value in model._default_params.items() if value is not None}
+    if (
+        not client.api_key
+        or told.pop("n", 1) != 1
+        or told.get("best_of", 1) != 1
+        or any(name in told for name in _NO_BODY)
+    ):
         return None
     if "max_completion_tokens" in told:
         told["max_tokens"] = told.pop("max_completion_tokens")

@@ -22,21 +22,27 @@ _decoder = msgspec.json.Decoder(dict[str, Any])
 _TEXTS = ("content", "reasoning_content", "reasoning")
 
 
-def over_wire(model: Any, made: "Completions | None", silence: float | None) -> "Completions | None":
-    """The client of a LangChain model, over the wire; None where the user has given a client of their own.
+def has_own_client(model: Any) -> bool:
+    """Whether a LangChain model's user decides how it connects, so that the wire is not to take over."""
+    own_http = model.http_async_client is not None and not getattr(model, "openai_proxy", None)
+    own_sockets = getattr(model, "http_socket_options", None) is not None
+    return own_http or own_sockets or not isinstance(getattr(model.async_client, "_client", None), openai.AsyncOpenAI)
+
+
+def over_wire(model: Any, made: "Completions | None", silence: float | None = None) -> "Completions | None":
+    """The client of a LangChain model, over the wire, where it can be.
 
     `made` is the one that was made before, for as long as it is of the same client and limit.
     """
-    proxy = getattr(model, "openai_proxy", None)
-    if model.http_async_client is not None and not proxy:
+    if has_own_client(model):
         return None
     if made is not None and made.sdk is model.async_client and made.silence == silence:
         return made
-    return Completions(model.async_client, silence, proxy)
+    return Completions(model.async_client, silence, getattr(model, "openai_proxy", None))
 
 
 class Completions:
-    """The client's resource `chat.completions` or `completions`, its streams over the wire."""
+    """The client's `chat.completions` or `completions`, as much of it as LangChain needs to stream, over the wire."""
 
     def __init__(self, sdk: Any, silence: float | None, proxy: str | None) -> None:
         self.sdk = sdk
@@ -46,14 +52,8 @@ class Completions:
         wired = client.with_options(http_client=openai.DefaultAsyncHttpxClient(transport=transport))
         self._wired = type(sdk)(wired)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.sdk, name)
-
-    async def create(self, **payload: Any) -> Any:
-        """Ask; a stream's chunks come as plain dictionaries."""
-        # Of several answers in one stream, and of words with their likelihoods, no two chunks may become one.
-        if not payload.get("stream") or payload.get("n") not in (None, 1) or payload.get("functions"):
-            return await self.sdk.create(**payload)
+    async def create(self, **payload: Any) -> "Chunks":
+        """Ask; the chunks come as plain dictionaries."""
         asking = self._wired.with_streaming_response.create(**payload)
         response = (await asking.__aenter__()).http_response
         return Chunks(response, self.silence, payload)
