@@ -4,10 +4,11 @@ import asyncio
 import subprocess
 import sys
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 from upstream import Upstream
-from ways import HELLO, KEY, direct_chat
+from ways import HELLO, KEY, answer, direct_chat
 
 from headwater.errors import ModelError
 from headwater.events import Finish, TextDelta
@@ -69,8 +70,47 @@ async def test_answers_share_connections() -> None:
     server.close()
 
 
+async def test_the_environments_proxy_is_gone_through_where_it_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As OpenAI's own client does."""
+    async with Upstream() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        with pytest.raises(ModelError, match="no route"):
+            await answer(OpenAIWire("m", "chat", Account("http://provider.invalid/v1", KEY)))
+        assert proxy.requests[0].path == "http://provider.invalid/v1/chat/completions"
+        assert (await answer(direct_chat(proxy)))[-1].__class__ is Finish
+
+
+async def test_passwords_kept_for_other_programs_are_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A password from .netrc would take the place of the key."""
+    (tmp_path / "netrc").write_text("default login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    async with Upstream() as upstream:
+        await answer(direct_chat(upstream))
+        assert upstream.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+
 def test_it_imports_no_langchain() -> None:
     """Nor the HTTP client before the first use."""
     code = "import sys, headwater.models.openai_wire as o; o.OpenAIWire('x');"
     code += "sys.exit(any(n.startswith(('langchain', 'openai', 'pydantic', 'aiohttp')) for n in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_server_is_ready_without_langchain() -> None:
+    """It would cost a second at the start; the fallback imports it when it is first asked."""
+    code = """
+import asyncio, sys
+from headwater.settings import Settings
+from headwater.wiring import server
+async def main():
+    app = server(Settings(model="openai:x", openai_api_key="k", store="memory:")).app
+    async with app.router.lifespan_context(app):
+        while any(task.get_name() == "warm" for task in asyncio.all_tasks()):
+            await asyncio.sleep(0.01)
+asyncio.run(main())
+slow = {"langchain", "langchain_core", "langchain_openai", "openai"}
+print(sorted({name.split(".")[0] for name in sys.modules} & slow))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stdout == "[]\n", ran.stdout + ran.stderr

@@ -166,12 +166,8 @@ def _direct(model: Any, kind: Kind, fallback: Model) -> OpenAIWire | None:
         return None
     client = model.async_client._client
     told: dict[str, Any] = {name: value for name, value in model._default_params.items() if value is not None}
-    if (
-        not client.api_key
-        or told.pop("n", 1) != 1
-        or told.get("best_of", 1) != 1
-        or any(name in told for name in _NO_BODY)
-    ):
+    one = told.pop("n", 1) == 1 and told.get("best_of", 1) == 1
+    if not client.api_key or not one or any(name in told for name in _NO_BODY):
         return None
     if "max_completion_tokens" in told:
         told["max_tokens"] = told.pop("max_completion_tokens")

@@ -49,6 +49,8 @@ class Lines(Generic[Chunk]):
             self._rest, self._held = [], 0
         if end < len(data):
             self._hold(data[end:])
+        if b"\r" in whole:
+            whole = whole.replace(b"\r", b"")  # within JSON text it is escaped
         if not whole.startswith(b"data: "):
             return self._one_by_one(whole)
         done = whole.endswith(_LAST)
