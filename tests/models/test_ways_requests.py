@@ -140,6 +140,15 @@ async def test_no_unknown_field_overrules_what_headwater_says_itself(build: Buil
     assert "n" not in body
 
 
+@EVERY_CHAT
+async def test_a_provider_that_has_moved_is_followed(build: Build) -> None:
+    """With the same request."""
+    async with Upstream(status=(307, 200), headers={"Location": "/v1/chat/completions"}) as upstream:
+        assert "".join(texts(await answer(build(upstream)))) == "Hello"
+        first, second = upstream.requests
+    assert (first.method, first.body) == (second.method, second.body)
+
+
 @EVERY_WAY
 async def test_several_answers_to_one_request_are_refused(build: Build) -> None:
     """They would come interleaved."""

@@ -8,6 +8,11 @@
 They are `ChatOpenAI` and `OpenAI` in everything but how a stream's bytes are read: the text of one read of the socket
 becomes one chunk, decoded by msgspec. What the wire does not speak is theirs without any doing: the Responses API,
 `response_format`, everything that is not streamed, everything that is not async, a client of the user's own.
+
+What goes wrong raises what theirs raise, after the same retries: of the chat model `OpenAIAuthenticationError` (401),
+`OpenAIRateLimitError` (429), `OpenAIAPIError` (5xx), `OpenAIConnectionError` (nobody there, or a cut) and
+`StreamChunkTimeoutError` (silence), of the LLM OpenAI's own; of both `openai.APIError` for an error within a stream. As
+with theirs, a stream that ends without a reason raises nothing.
 """
 
 from collections.abc import AsyncIterator, Mapping

@@ -200,7 +200,9 @@ class _Transport(httpx2.AsyncBaseTransport):
         headers = {name: value for name, value in request.headers.items() if name not in ("host", "content-length")}
         headers["accept-encoding"] = "identity"  # a compressor on the way would hold tokens back
         try:
-            response = await self._connections.post(str(request.url), request.content, headers, timeout)
+            response = await self._connections.carry(
+                request.method, str(request.url), await request.aread(), headers, timeout
+            )
         except aiohttp.ServerTimeoutError as failure:
             raise httpx2.ReadTimeout(str(failure), request=request) from failure
         except aiohttp.ClientConnectorError as failure:

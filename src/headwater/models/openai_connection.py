@@ -55,15 +55,14 @@ class Connections:
             asyncio.AbstractEventLoop, tuple[AsyncGenerator[aiohttp.ClientSession, None], aiohttp.ClientSession]
         ] = WeakKeyDictionary()
 
-    async def post(
-        self, path: str, data: bytes, headers: Mapping[str, str] | None = None, timeout: Any = None
-    ) -> "aiohttp.ClientResponse":
-        """Ask; the answer's head has come when this returns. `headers` take the place of the account's."""
+    async def post(self, path: str, data: bytes) -> "aiohttp.ClientResponse":
+        """Ask as the account; the answer's head has come when this returns."""
+        return await (await self.session()).post(self._account.address + path, data=data)
+
+    async def carry(self, method: str, url: str, data: bytes, headers: Mapping[str, str], timeout: Any) -> Any:
+        """Send what another client wrote, which follows redirects by itself; its headers take the account's place."""
         session = await self.session()
-        # What is None here would not mean "as the session says" to the library, but "none at all".
-        options = {} if timeout is None else {"timeout": timeout}
-        url = path if path.startswith("http") else self._account.address + path
-        return await session.post(url, data=data, headers=headers, allow_redirects=False, **options)
+        return await session.request(method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False)
 
     async def session(self) -> "aiohttp.ClientSession":
         """The running loop's own connections, opened when first asked for."""
