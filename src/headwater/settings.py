@@ -42,7 +42,8 @@ class Settings(BaseSettings):
     heartbeat: float = Field(10, gt=0, description="Silence after which a comment line keeps the connection open")
     max_body: int = Field(4 * 1024 * 1024, gt=0, description="Bytes of a request's body that are read at most")
     openai_wire: bool = Field(
-        True, description="Read OpenAI's streams directly; off: through LangChain's ChatOpenAI, at ten times the CPU"
+        True,
+        description="Read OpenAI's streams directly; off: by LangChain's ChatOpenAI, at 8 times the CPU or more",
     )
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI's key")
     openai_base_url: str | None = Field(
