@@ -23,6 +23,7 @@ from headwater.models import local, openai, openai_wire
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.langchain import LangChainModel
 from headwater.models.model import Model
+from headwater.models.openai_connection import Account
 from headwater.models.preflight import preflight
 from headwater.models.scripted import Clock, Echo
 from headwater.principal import ANYONE, Principal
@@ -121,15 +122,19 @@ def describe_store(settings: Settings) -> str:
 
 def catalogue(settings: Settings, chosen: str) -> Catalogue:
     """What may be asked for under these settings."""
-    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
+    account = Account(
+        settings.openai_base_url,
+        settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
+        settings.openai_headers(),
+        settings.openai_proxy.get_secret_value() if settings.openai_proxy else None,
+    )
 
     def offer(name: str) -> Offer:
         if name == "echo":
             return Offer("echo", "echo", True, _ready(Echo()))
         if name == "local":
             return Offer("local", local.UPSTREAM, True, lambda: local.build(settings.data_dir))
-        provider = openai_wire if settings.openai_wire else openai
-        model = provider.from_name(name, api_key=key, base_url=settings.openai_base_url)
+        model = (openai_wire if settings.openai_wire else openai).from_name(name, account)
         return Offer(name, settings.openai_base_url or "default", True, _ready(model))
 
     def more(name: str) -> Offer | None:
@@ -211,12 +216,12 @@ def _offer_of(model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Offe
         return Offer(ours.name, cache_as or "", cache_as is not None, _ready(ours))
     runnable = cast("Runnable[Any, Any]", model)
     name = runnable.get_name()
-    return Offer(
-        name,
-        hashlib.sha256(f"{name}\n{cache_as}".encode()).hexdigest(),
-        cache_as is not None,
-        _ready(LangChainModel(runnable, name)),
-    )
+    through = LangChainModel(runnable, name)
+    # Of the class, not of the object: a model that something is bound to passes on what its inner model has.
+    direct = getattr(type(runnable), "direct", None)
+    answers: Model = (direct and direct(runnable, through)) or through
+    digest = hashlib.sha256(f"{name}\n{cache_as}".encode()).hexdigest()
+    return Offer(name, digest, cache_as is not None, _ready(answers))
 
 
 def _ready(model: Model) -> Callable[[], Awaitable[Model]]:

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from test_langchain import HELLO, answer, texts
 from upstream import Upstream
+from ways import HELLO, answer, texts
 
 from headwater.models.langchain import LangChainModel
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from test_langchain import HELLO, answer, inner, runnable
+from test_langchain import inner, runnable
 from upstream import Upstream
+from ways import HELLO, answer
 
 from headwater.errors import ModelError
 from headwater.events import Event, Finish, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, ToolResult, Usage

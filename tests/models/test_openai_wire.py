@@ -1,157 +1,43 @@
-"""Our own way to OpenAI-compatible servers: the same events from the same bytes as through LangChain."""
+"""Our own way to OpenAI-compatible servers: which models it takes, and what it makes of their bytes."""
 
 import itertools
 import json
 import random
 from collections.abc import Sequence
-from contextlib import aclosing
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_langchain import ASKED, HELLO, KEY, answer
-from test_langchain import chat as langchain_chat
-from test_langchain import completion as langchain_completion
 from upstream import Upstream
+from ways import HELLO, KEY, answer, direct_chat
 
 from headwater.errors import ModelError
 from headwater.events import Event, Finish, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallStart, Usage
 from headwater.models.langchain import LangChainModel
-from headwater.models.model import Model
+from headwater.models.openai_connection import Account
 from headwater.models.openai_stream import Stream
 from headwater.models.openai_wire import OpenAIWire, covers, from_name
 from headwater.models.scripted import Scripted
 from headwater.prompt import Message, Parameters, Prompt
 
 
-def chat(upstream: Upstream, fallback: Model | None = None) -> OpenAIWire:
-    return OpenAIWire("gpt-test", api_key=KEY, base_url=upstream.url, fallback=fallback)
-
-
-def completion(upstream: Upstream) -> OpenAIWire:
-    return OpenAIWire("babble", "completion", api_key=KEY, base_url=upstream.url)
-
-
-async def told(model: Any, prompt: Prompt = HELLO) -> tuple[Sequence[Event], tuple[Any, ...] | None]:
-    """What a model says to the end, and how it failed."""
-    events: list[Event] = []
-    try:
-        async with aclosing(model.stream(prompt)) as batches:
-            async for batch in batches:
-                events += batch
-    except ModelError as error:
-        return events, (error.code, error.status, error.retryable, error.retry_after)
-    finally:
-        await model.aclose()
-    return events, None
-
-
-ANSWERS: list[dict[str, Any]] = [
-    {"tokens": ["Hel", "lo", "", " wörld 🌍", "\n"], "usage": (7, 3)},
-    {"tokens": ["a"], "usage": None},
-    {"tokens": ["a"], "finish": "length"},
-    {"tokens": ["a"], "finish": None},
-    {"tokens": [], "finish": "bored"},
-    {"reasoning": ["Hm", "m"], "tokens": ["42"]},
-    {"tokens": ["See"], "tool_calls": [("c1", "f", ['{"a":', "1}"]), ("c2", "g", ["{}"])], "finish": "tool_calls"},
-    {"tokens": [], "tool_calls": [("c1", "f", ['{"a'])], "finish": None},
-    {"error_after": 1},
-    {"error_after": 1, "error": {"message": "Slow down", "code": 429}},
-    {"garbled_after": 1},
-    {"cut_after": 1, "cut": "eof"},
-    {"status": 400},
-    {"status": 401},
-    {"status": 404},
-    {"status": 429, "headers": {"Retry-After": "7"}},
-    {"status": 429, "error": {"message": "No credit", "code": "insufficient_quota"}},
-    {"status": 400, "error": {"message": "maximum context length is 8192 tokens", "code": "context_length_exceeded"}},
-    {"status": 529},
-]
-
-
-@pytest.mark.parametrize("said", ANSWERS, ids=lambda said: json.dumps(said)[:60])
-async def test_chats_say_the_same_events_and_failures_as_through_langchain(said: dict[str, Any]) -> None:
-    """Whichever way a provider is reached, nobody downstream can tell."""
-    async with Upstream(**said) as upstream:
-        assert await told(chat(upstream)) == await told(langchain_chat(upstream))
-
-
-@pytest.mark.parametrize("said", [each for each in ANSWERS if "tool_calls" not in each and "reasoning" not in each])
-async def test_completions_say_the_same_events_and_failures_as_through_langchain(said: dict[str, Any]) -> None:
-    """The same for the older API."""
-    async with Upstream(**said) as upstream:
-        assert await told(completion(upstream), ASKED) == await told(langchain_completion(upstream), ASKED)
-
-
-CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
-PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
-TOOL: dict[str, Any] = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
-PROMPTS = [
-    HELLO,
-    ASKED,
-    msgspec.structs.replace(HELLO, parameters=Parameters(0.5, 0.9, 77, ["END"], 42, 0.1, 0.2)),
-    msgspec.structs.replace(HELLO, extra={"logit_bias": {"1": -100}, "model": "dear", "stream": False, "n": 1}),
-    msgspec.structs.replace(HELLO, extra={"max_completion_tokens": 9}, parameters=Parameters(max_tokens=5)),
-    msgspec.structs.replace(HELLO, tools=[TOOL]),
-    Prompt(
-        model="m",
-        messages=[
-            Message("system", "Be brief"),
-            Message("user", [{"type": "text", "text": "Weather?"}, PICTURE], name="ann"),
-            Message("assistant", tool_calls=[CALL]),
-            Message("tool", "rain", tool_call_id="c1"),
-            Message("assistant", "Rain."),
-        ],
-    ),
-]
-
-
-@pytest.mark.parametrize("prompt", PROMPTS)
-async def test_the_provider_is_asked_in_the_same_words(prompt: Prompt) -> None:
-    """The body is that of LangChain's chat model, field by field."""
-    async with Upstream() as upstream:
-        await told(chat(upstream), prompt)
-        await told(langchain_chat(upstream), prompt)
-        ours, theirs = upstream.requests
-    assert ours.body == theirs.body
-    assert ours.headers["authorization"] == theirs.headers["authorization"] == f"Bearer {KEY}"
-
-
-@pytest.mark.parametrize("prompt", PROMPTS[:5])
-async def test_a_completion_is_asked_in_the_same_words(prompt: Prompt) -> None:
-    """But for the fields that LangChain sends empty."""
-    async with Upstream() as upstream:
-        await told(completion(upstream), prompt)
-        await told(langchain_completion(upstream), prompt)
-        ours, theirs = (request.body for request in upstream.requests)
-    assert ours == {name: value for name, value in theirs.items() if value is not None}
-
-
 async def test_reasoning_models_are_told_by_a_developer() -> None:
     """OpenAI's reasoning models know no system role."""
     prompt = Prompt(model="m", messages=[Message("system", "Be brief"), Message("user", "Hi")])
     async with Upstream() as upstream:
-        await told(OpenAIWire("o3-mini", api_key=KEY, base_url=upstream.url), prompt)
+        await answer(OpenAIWire("o3-mini", "chat", Account(upstream.url, KEY)), prompt)
         assert upstream.requests[0].body["messages"][0]["role"] == "developer"
 
 
 async def test_the_operators_cap_holds_where_the_request_says_nothing() -> None:
     """And yields where it does."""
     async with Upstream() as upstream:
-        model = OpenAIWire("gpt-test", api_key=KEY, base_url=upstream.url, max_tokens=9)
-        await told(model)
-        await told(model, msgspec.structs.replace(HELLO, parameters=Parameters(max_tokens=5)))
+        model = OpenAIWire("gpt-test", "chat", Account(upstream.url, KEY), defaults={"max_tokens": 9})
+        await answer(model)
+        await answer(model, msgspec.structs.replace(HELLO, parameters=Parameters(max_tokens=5)))
         assert [request.body["max_completion_tokens"] for request in upstream.requests] == [9, 5]
-
-
-async def test_several_answers_to_one_request_are_refused() -> None:
-    """They would come interleaved."""
-    async with Upstream() as upstream:
-        with pytest.raises(ModelError, match="one request, one answer"):
-            await answer(chat(upstream), msgspec.structs.replace(HELLO, extra={"n": 2}))  # pyright: ignore[reportArgumentType]
-        assert upstream.calls == 0
 
 
 @pytest.mark.parametrize(
@@ -165,8 +51,11 @@ async def test_several_answers_to_one_request_are_refused() -> None:
 async def test_what_this_wire_has_no_words_for_is_the_fallbacks(prompt: Prompt) -> None:
     """Or the caller's fault, where there is none."""
     async with Upstream() as upstream:
-        assert await told(chat(upstream, Scripted([TextDelta("mine")])), prompt) == ([TextDelta("mine")], None)
-        assert (await told(chat(upstream), prompt))[1] == ("invalid_prompt", 422, False, None)
+        mine = OpenAIWire("m", "chat", Account(upstream.url, KEY), fallback=Scripted([TextDelta("mine")]))
+        assert await answer(mine, prompt) == [TextDelta("mine")]
+        with pytest.raises(ModelError) as failure:
+            await answer(direct_chat(upstream), prompt)
+        assert (failure.value.code, failure.value.status) == ("invalid_prompt", 422)
         assert upstream.calls == 0
 
 
@@ -205,7 +94,7 @@ def test_which_models_it_speaks_to(name: str, base_url: str | None, covered: boo
 )
 def test_a_name_finds_its_way(name: str, base_url: str | None, kind: type, called: str) -> None:
     """Directly where that is possible, through LangChain where not; under one name either way."""
-    model = from_name(name, api_key=KEY, base_url=base_url)
+    model = from_name(name, Account(base_url, KEY))
     assert (type(model), model.name) == (kind, called)
 
 
@@ -251,6 +140,7 @@ def test_all_of_one_read_is_one_batch() -> None:
         ([delta(reasoning="Hm"), delta("stop", content="x")], [ReasoningDelta("Hm"), TextDelta("x"), Finish("stop")]),
         ([delta(content=[{"type": "text", "text": "x"}]), delta("stop")], [TextDelta("x"), Finish("stop")]),
         (['{"choices":[{"delta":{"content":"\\ud83d"},"logprobs":NaN}]}'], [TextDelta("\ud83d")]),
+        ([delta("stop", content="\n\ndata: [DONE]\n\n")], [TextDelta("\n\ndata: [DONE]\n\n"), Finish("stop")]),
         ([delta("stop"), delta(content="more")], [TextDelta("more")]),
         ([{"choices": None}, {"choices": [{"delta": None, "finish_reason": "stop"}]}], [Finish("stop")]),
         (
@@ -283,7 +173,7 @@ def test_token_counts_keep_their_details() -> None:
 
 def test_a_line_without_an_end_is_not_kept_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider gone wrong must not fill the memory."""
-    monkeypatch.setattr("headwater.models.openai_stream.LONGEST_LINE", 1000)
+    monkeypatch.setattr("headwater.models.openai_lines.LONGEST_LINE", 1000)
     stream = Stream()
     for _ in range(20):
         stream.feed(b"x" * 100)

@@ -1,125 +1,19 @@
 """How our own way to a provider opens, keeps and lets go of its connections."""
 
 import asyncio
-import socket
 import subprocess
 import sys
-import time
 from contextlib import aclosing
-from typing import Any
+from pathlib import Path
 
 import pytest
-from test_langchain import ASKED, HELLO, KEY
-from test_openai_wire import chat, completion, told
 from upstream import Upstream
+from ways import HELLO, KEY, answer, direct_chat
 
 from headwater.errors import ModelError
 from headwater.events import Finish, TextDelta
+from headwater.models.openai_connection import Account
 from headwater.models.openai_wire import OpenAIWire
-
-BOTH = pytest.mark.parametrize("build", [chat, completion])
-
-
-@BOTH
-async def test_each_token_is_there_before_the_next_one_is_sent(build: Any) -> None:
-    """Nothing is held back to fill a batch."""
-    async with Upstream(tokens=["a", "b", "c"], gated=True) as upstream:
-        model = build(upstream)
-        async with aclosing(model.stream(HELLO)) as batches:
-            for token in "abc":
-                upstream.release()
-                assert await anext(batches) == [TextDelta(token)]
-        await model.aclose()
-
-
-@BOTH
-async def test_cancelling_closes_the_providers_connection_while_it_is_silent(build: Any) -> None:
-    """Nobody pays for tokens that nobody reads."""
-    async with Upstream(silent_after=1) as upstream:
-        model = build(upstream)
-        begun = asyncio.Event()
-
-        async def read() -> None:
-            async with aclosing(model.stream(HELLO)) as batches:
-                async for _ in batches:
-                    begun.set()
-
-        reading = asyncio.create_task(read())
-        await begun.wait()
-        cancelled_at = time.monotonic()
-        reading.cancel()
-        await asyncio.wait({reading})
-        await asyncio.wait_for(upstream.requests[0].closed.wait(), 5)
-        assert upstream.requests[0].closed_at is not None
-        assert upstream.requests[0].closed_at - cancelled_at < 1
-        assert reading.cancelled()
-        await model.aclose()
-
-
-@BOTH
-async def test_closing_the_stream_closes_the_providers_connection(build: Any) -> None:
-    """Also one that is still referenced."""
-    async with Upstream(silent_after=1) as upstream:
-        model = build(upstream)
-        stream = model.stream(HELLO)
-        assert await anext(stream) == [TextDelta("Hel")]
-        await stream.aclose()
-        await asyncio.wait_for(upstream.requests[0].closed.wait(), 1)
-        await model.aclose()
-
-
-async def test_a_request_without_an_answer_is_cancelled_too() -> None:
-    """The provider has the request and thinks."""
-    async with Upstream(gated=True, reasoning=[]) as upstream:
-        model = completion(upstream)
-        asking = asyncio.ensure_future(anext(model.stream(ASKED)))
-        await upstream.received()
-        asking.cancel()
-        await asyncio.wait({asking})
-        assert asking.cancelled()
-        await asyncio.wait_for(upstream.requests[0].closed.wait(), 1)
-        await model.aclose()
-
-
-@BOTH
-@pytest.mark.parametrize("cut", ["rst", "eof"])
-@pytest.mark.parametrize("after", [0, 1])
-async def test_a_connection_that_breaks_is_a_cut(build: Any, cut: Any, after: int) -> None:
-    """Also before the first token: the provider had been reached."""
-    async with Upstream(cut_after=after, cut=cut) as upstream:
-        _, failure = await told(build(upstream))
-    assert failure == ("provider_cut", 502, True, None)
-
-
-async def test_what_came_before_a_cut_has_been_given_out() -> None:
-    """All of it, however fast the cut follows."""
-    async with Upstream(tokens=["a", "b", "c"], cut_after=2, cut="eof") as upstream:
-        events, failure = await told(chat(upstream))
-    assert events == [TextDelta("a"), TextDelta("b")]
-    assert failure is not None
-
-
-@BOTH
-async def test_a_provider_that_is_not_there_is_unreachable(build: Any) -> None:
-    """And worth another try."""
-    upstream = Upstream()
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))  # and not listening
-        upstream.url = f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
-        _, failure = await told(build(upstream))
-    assert failure == ("provider_unreachable", 502, True, None)
-
-
-async def test_the_servers_own_key_never_shows() -> None:
-    """Whatever the provider echoes."""
-    error = {"message": f"Incorrect API key provided: {KEY}. Find it at https://me:pass@example.org/?key=abc"}
-    async with Upstream(status=401, error=error) as upstream:
-        model = chat(upstream)
-        with pytest.raises(ModelError) as failure:
-            await anext(model.stream(HELLO))
-        await model.aclose()
-    said = str(failure.value)
-    assert not any(secret in said for secret in (KEY, "pass", "abc"))
 
 
 async def test_without_a_key_openai_is_not_asked() -> None:
@@ -135,8 +29,8 @@ def test_the_same_model_works_in_one_event_loop_after_another() -> None:
 
     async def once() -> None:
         async with Upstream() as upstream:
-            model = used[0] if used else chat(upstream)
-            model._address = f"{upstream.url}/chat/completions"  # pyright: ignore[reportPrivateUsage]
+            model = used[0] if used else direct_chat(upstream)
+            model._connections._account = Account(upstream.url, KEY)  # pyright: ignore[reportPrivateUsage]
             used.append(model)
             async with aclosing(model.stream(HELLO)) as batches:
                 assert [event async for batch in batches for event in batch][-1].__class__ is Finish
@@ -166,7 +60,7 @@ async def test_answers_share_connections() -> None:
             writer.write(b"0\r\n\r\n")
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    model = OpenAIWire("m", api_key=KEY, base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+    model = OpenAIWire("m", "chat", Account(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", KEY))
     for _ in range(3):
         async with aclosing(model.stream(HELLO)) as batches:
             assert [event async for batch in batches for event in batch] == [TextDelta("x"), Finish("stop")]
@@ -176,8 +70,47 @@ async def test_answers_share_connections() -> None:
     server.close()
 
 
+async def test_the_environments_proxy_is_gone_through_where_it_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As OpenAI's own client does."""
+    async with Upstream() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        with pytest.raises(ModelError, match="no route"):
+            await answer(OpenAIWire("m", "chat", Account("http://provider.invalid/v1", KEY)))
+        assert proxy.requests[0].path == "http://provider.invalid/v1/chat/completions"
+        assert (await answer(direct_chat(proxy)))[-1].__class__ is Finish
+
+
+async def test_passwords_kept_for_other_programs_are_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A password from .netrc would take the place of the key."""
+    (tmp_path / "netrc").write_text("default login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    async with Upstream() as upstream:
+        await answer(direct_chat(upstream))
+        assert upstream.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+
 def test_it_imports_no_langchain() -> None:
     """Nor the HTTP client before the first use."""
-    code = "import sys, headwater.models.openai_wire as o; o.OpenAIWire('x', api_key='k');"
+    code = "import sys, headwater.models.openai_wire as o; o.OpenAIWire('x');"
     code += "sys.exit(any(n.startswith(('langchain', 'openai', 'pydantic', 'aiohttp')) for n in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_server_is_ready_without_langchain() -> None:
+    """It would cost a second at the start; the fallback imports it when it is first asked."""
+    code = """
+import asyncio, sys
+from headwater.settings import Settings
+from headwater.wiring import server
+async def main():
+    app = server(Settings(model="openai:x", openai_api_key="k", store="memory:")).app
+    async with app.router.lifespan_context(app):
+        while any(task.get_name() == "warm" for task in asyncio.all_tasks()):
+            await asyncio.sleep(0.01)
+asyncio.run(main())
+slow = {"langchain", "langchain_core", "langchain_openai", "openai"}
+print(sorted({name.split(".")[0] for name in sys.modules} & slow))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stdout == "[]\n", ran.stdout + ran.stderr

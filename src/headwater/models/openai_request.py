@@ -5,6 +5,7 @@ the Responses API, and parts of messages in other providers' shapes.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -47,15 +48,15 @@ def _is_plain(message: Message) -> bool:
     return all(part.keys() == _PARTS.get(part.get("type")) for part in parts)
 
 
-def body(prompt: Prompt, kind: Kind, model: str, max_tokens: int | None) -> dict[str, Any]:
+def body(prompt: Prompt, kind: Kind, model: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """The request's body. Raises `ModelError` for fields that would ask for something else than one answer.
 
-    `max_tokens` is what an answer may have where the prompt says nothing.
+    `defaults` hold where the prompt says nothing; what is in their `extra_body` holds always.
     """
     said = {name: value for name, value in msgspec.structs.asdict(prompt.parameters).items() if value is not None}
     asked: dict[str, Any] = {"model": model, "stream": True, "stream_options": {"include_usage": True}}
-    if max_tokens is not None:
-        said = {"max_tokens": max_tokens, **said}
+    said = {**defaults, **said}
+    always: Mapping[str, Any] = said.pop("extra_body", {})
     if kind == "completion":
         asked |= {"prompt": _text(prompt), **_COMPLETION, **said}
     else:
@@ -64,7 +65,7 @@ def body(prompt: Prompt, kind: Kind, model: str, max_tokens: int | None) -> dict
         asked |= {"messages": _messages(prompt, model), **said}
         if prompt.tools:
             asked["tools"] = prompt.tools
-    return asked | extra(prompt)
+    return {**asked, **extra(prompt), **always}
 
 
 def extra(prompt: Prompt) -> dict[str, Any]:

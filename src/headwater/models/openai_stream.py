@@ -4,7 +4,6 @@ The names are OpenAI's and those of the servers compatible with it. What a chunk
 chunks are read too (`chunks.py`), so that both ways to a provider tell the same events.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,17 +12,7 @@ import msgspec
 from headwater.errors import ModelError
 from headwater.events import Event, ReasoningDelta, TextDelta
 from headwater.models.chunks import Reading, Watch
-
-LONGEST_LINE = 16 * 1024 * 1024
-"""Bytes of one line: as much as a log may hold."""
-
-
-class ErrorFrame(Exception):
-    """The provider reported a failure inside a stream that had begun with 200."""
-
-    def __init__(self, error: object) -> None:
-        self.body: dict[str, Any] = error if isinstance(error, dict) else {"error": str(error)}  # pyright: ignore[reportUnknownMemberType]
-        super().__init__(f"the stream holds an error: {error}")
+from headwater.models.openai_lines import ErrorFrame, Lines
 
 
 class _Function(msgspec.Struct, gc=False):
@@ -31,92 +20,55 @@ class _Function(msgspec.Struct, gc=False):
     arguments: str | None = None
 
 
-class _Call(msgspec.Struct):
+class _Call(msgspec.Struct, gc=False):
     index: Any = None
     id: str | None = None
     function: _Function | None = None
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     content: str | list[Any] | None = None
     reasoning_content: Any = None
     reasoning: Any = None
     tool_calls: list[_Call] | None = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
     text: str | None = None
     finish_reason: str | None = None
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: dict[str, Any] | None = None
     service_tier: str | None = None
     error: Any = None
 
 
-_decode = msgspec.json.Decoder(_Chunk).decode
+_decoder = msgspec.json.Decoder(_Chunk)
 
 
-class Stream(Reading):
-    """Turns one answer's bytes into events; lines may be cut anywhere and end in LF or CRLF."""
+class Stream(Reading, Lines[_Chunk]):
+    """Turns one answer's bytes into events."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.done = False
-        """Whether the provider has said that nothing follows."""
-        self.failure: Exception | None = None
-        """Why nothing more can be read: `ErrorFrame`, `ModelError`, or `JSONDecodeError` for what is no JSON."""
-        self._rest: list[bytes] = []
-        self._held = 0
+        Reading.__init__(self)
+        Lines.__init__(self, _decoder)  # pyright: ignore[reportUnknownMemberType]
 
     def feed(self, data: bytes) -> list[Event]:
         """What these bytes complete, up to a `failure`: it is to be raised after what came before it was passed on."""
-        if b"\n" not in data:
-            self._hold(data)
-            return []
-        if self._rest:
-            data = b"".join((*self._rest, data))
-            self._rest, self._held = [], 0
-        *lines, rest = data.split(b"\n")
-        if rest:
-            self._hold(rest)
         events: list[Event] = []
         try:
-            self._read(lines, events)
-        except (ErrorFrame, ModelError, ValueError) as failure:
+            for chunk in self.chunks(data):
+                self._tell(chunk, events)
+        except (ErrorFrame, ModelError) as failure:
             self.failure = failure
         return events
 
     def finish(self) -> list[Event]:
         """The last events; none when the provider never told that it had finished."""
         return self.end("chat", Watch())
-
-    def _read(self, lines: list[bytes], events: list[Event]) -> None:
-        for line in lines:
-            if not line.startswith(b"data:"):
-                continue
-            try:
-                chunk = _decode(line[5:])  # the space before and the CR after are white space to JSON
-            except msgspec.DecodeError:
-                payload = line[5:].strip()
-                if payload.startswith(b"[DONE]"):
-                    self.done = True
-                    break
-                if not payload:
-                    continue
-                chunk = _leniently(payload)
-            self._tell(chunk, events)
-
-    def _hold(self, data: bytes) -> None:
-        self._rest.append(data)
-        self._held += len(data)
-        if self._held > LONGEST_LINE:
-            self.failure = ModelError(
-                "the provider's stream cannot be read: a line has no end", code="provider_garbled"
-            )
 
     def _tell(self, chunk: _Chunk, events: list[Event]) -> None:
         self.begun = True
@@ -181,14 +133,6 @@ class _Blocks:
 
     def __init__(self, content: list[Any]) -> None:
         self.content = content
-
-
-def _leniently(payload: bytes) -> _Chunk:
-    """A chunk that is JSON to Python's eyes only: with NaN in it, or half a surrogate pair."""
-    try:
-        return msgspec.convert(json.loads(payload), _Chunk)
-    except msgspec.ValidationError as wrong:
-        raise ModelError(f"the provider's stream cannot be read: {wrong}", code="provider_garbled") from wrong
 
 
 def _raw(usage: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,12 @@
-"""Models behind OpenAI's chat and completion APIs, spoken directly: a tenth of what the same costs through LangChain.
+"""Models behind OpenAI's chat and completion APIs, spoken directly, at an eighth of LangChain's cost or less.
 
 OpenAI's client builds a validated object of every chunk, and LangChain a message of every object, which together cost
 more than everything else a token goes through here. What this wire does not speak, `covers` says, and a fallback
-answers: OpenAI's Responses API, and prompts that LangChain would rewrite.
+answers: OpenAI's Responses API, and prompts that LangChain would rewrite. `openai_chat.py` has the same wire as a
+LangChain chat model and a LangChain LLM.
 """
 
-import asyncio
 import re
-import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,23 +17,20 @@ from headwater.errors import ModelError
 from headwater.events import Event
 from headwater.models import openai
 from headwater.models.model import Model
-from headwater.models.openai import CONNECT_TIMEOUT
+from headwater.models.openai_connection import OPENAI, Account, Connections, let_go, read
 from headwater.models.openai_request import Kind, body, is_plain
 from headwater.models.openai_stream import CompletionStream, Stream
 from headwater.models.scrub import as_model_error
 from headwater.prompt import Prompt
-from headwater.version import VERSION
 
 if TYPE_CHECKING:
     import aiohttp
 
-OPENAI = "https://api.openai.com/v1"
-
 MAX_REFUSAL = 64 * 1024
 """Bytes of an error's body that are read."""
 
-DRAINING = 1.0
-"""Seconds a provider may take to end its response after `[DONE]`, so that its connection can be used again."""
+PATHS: dict[Kind, str] = {"chat": "/chat/completions", "completion": "/completions"}
+"""Where each API lies at a provider's address."""
 
 # Those that OpenAI serves through its Responses API only, or with tools only there.
 _RESPONSES_ONLY = re.compile(
@@ -57,17 +53,16 @@ def covers(name: str, base_url: str | None = None) -> bool:
     return base_url is not None or provider == "openai-completion" or not _RESPONSES_ONLY.match(model)
 
 
-def from_name(
-    name: str, *, api_key: str | None = None, base_url: str | None = None, max_tokens: int | None = None
-) -> Model:
+def from_name(name: str, account: Account, *, max_tokens: int | None = None) -> Model:
     """The model of a LangChain name: spoken to directly where that is possible, through LangChain where not."""
-    through = openai.from_name(name, api_key=api_key, base_url=base_url, max_tokens=max_tokens)
-    if not covers(name, base_url):
+    through = openai.from_name(name, account, max_tokens=max_tokens)
+    if not covers(name, account.base_url):
         return through
     # Only the first colon separates: names of fine-tuned models hold more of them.
     provider, _, model = name.partition(":") if name.startswith("openai") else ("openai", "", name)
     kind: Kind = "completion" if provider == "openai-completion" else "chat"
-    return OpenAIWire(model, kind, api_key=api_key, base_url=base_url, max_tokens=max_tokens, fallback=through)
+    defaults = {} if max_tokens is None else {"max_tokens": max_tokens}
+    return OpenAIWire(model, kind, account, defaults=defaults, fallback=through)
 
 
 class _Answer(NamedTuple):
@@ -89,43 +84,39 @@ class _Refused(Exception):
 class OpenAIWire:
     """A model at an OpenAI-compatible address, by its own connections; chat or completion.
 
-    `fallback` answers the prompts that are not plain (`openai_request.is_plain`); without one they are refused.
-    `max_tokens` is what an answer may have where the request says nothing. Nothing here retries or limits how long the
-    provider may think: the generation does. One event loop at a time; in another one it connects anew.
+    `defaults` are fields of the request's body where the prompt says nothing. `fallback` answers the prompts that are
+    not plain (`openai_request.is_plain`); without one they are refused. Nothing here retries or limits how long the
+    provider may think: the generation does. In every event loop it has connections of its own.
     """
 
     def __init__(
         self,
         model: str,
         kind: Kind = "chat",
+        account: Account = Account(),  # noqa: B008 - immutable
         *,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        max_tokens: int | None = None,
+        defaults: Mapping[str, Any] | None = None,
         fallback: Model | None = None,
     ) -> None:
         self.name = f"openai:{model}" if kind == "chat" else f"openai-completion:{model}"
         self._model = model
         self._kind: Kind = kind
-        self._key = api_key
-        self._address = (base_url or OPENAI).rstrip("/") + ("/chat/completions" if kind == "chat" else "/completions")
-        self._max_tokens = max_tokens
+        self._account = account
+        self._defaults = defaults or {}
         self._fallback = fallback
-        self._session: aiohttp.ClientSession | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._draining: set[asyncio.Task[None]] = set()
+        self._connections = Connections(account)
 
     async def prepare(self) -> None:
         """Import what the first request needs, so that it does not wait for it. Raises `ModelError`."""
-        self._connected()
+        if self._account.api_key is None and self._account.address.startswith(OPENAI):
+            raise ModelError(
+                f"the model {self.name} cannot be used: OPENAI_API_KEY is not set", code="model_unavailable", status=503
+            )
+        await self._connections.session()
 
     async def aclose(self) -> None:
         """Close the connections to the provider; a later use opens new ones."""
-        session, self._session = self._session, None
-        if session is not None and self._loop is asyncio.get_running_loop():
-            for task in self._draining:
-                task.cancel()
-            await session.close()
+        await self._connections.aclose()
         close = getattr(self._fallback, "aclose", None)
         if close is not None:
             await close()
@@ -144,7 +135,7 @@ class OpenAIWire:
         try:
             response = await self._ask(prompt)
             content = response.content
-            while not reading.done and (data := await _read(content, reading)):
+            while not reading.done and (data := await read(content)):
                 if batch := reading.feed(data):
                     yield batch
                 if reading.failure is not None:
@@ -155,14 +146,15 @@ class OpenAIWire:
             raise
         except Exception as failure:  # the one boundary to foreign code: a client's library may raise anything
             answering = response is not None or _was_connected(failure)
-            raise as_model_error(failure, secrets=[self._key] if self._key else [], answering=answering) from failure
+            raise as_model_error(failure, secrets=self._account.secrets, answering=answering) from failure
         finally:
             if response is not None:
-                self._let_go(response, reading.done)
+                let_go(response, reading.done)
 
     async def _ask(self, prompt: Prompt) -> "aiohttp.ClientResponse":
-        asked = msgspec.json.encode(body(prompt, self._kind, self._model, self._max_tokens))
-        response = await self._connected().post(self._address, data=asked)
+        await self.prepare()
+        asked = msgspec.json.encode(body(prompt, self._kind, self._model, self._defaults))
+        response = await self._connections.post(PATHS[self._kind], asked)
         if response.status == 200:
             return response
         async with response:
@@ -174,86 +166,8 @@ class OpenAIWire:
             told = None
         raise _Refused(_Answer(response.status, response.headers), told and told.get("error", told), text)
 
-    def _connected(self) -> "aiohttp.ClientSession":
-        loop = asyncio.get_running_loop()
-        if self._session is not None and self._loop is loop:
-            return self._session
-        if self._key is None and self._address.startswith(OPENAI):
-            raise ModelError(
-                f"the model {self.name} cannot be used: OPENAI_API_KEY is not set", code="model_unavailable", status=503
-            )
-        import aiohttp
-
-        headers = {
-            "Authorization": f"Bearer {self._key or 'none'}",
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # a compressor on the way would hold tokens back
-            "User-Agent": f"headwater/{VERSION}",
-        }
-        # No limit on connections: each open answer holds one, and a queue for them would look like a silent model.
-        tls: Any = _trust() if self._address.startswith("https") else True
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=tls),
-            headers=headers,
-            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,  # proxies, as OpenAI's own client takes them
-        )
-        self._loop = loop
-        return self._session
-
-    def _let_go(self, response: "aiohttp.ClientResponse", done: bool) -> None:
-        """Give the connection back when the answer is whole; close it at once when not, so that nobody pays for it."""
-        if response.content.at_eof():
-            response.release()
-        elif done:
-            task = asyncio.create_task(_drain(response))
-            self._draining.add(task)
-            task.add_done_callback(self._draining.discard)
-        else:
-            response.close()
-
-
-async def _read(content: "aiohttp.StreamReader", reading: Stream) -> bytes:
-    """All that has come since the last look; empty at the end."""
-    try:
-        return await content.readany()
-    except Exception:
-        # What came before the connection broke is waiting behind the exception; it was said, so it is passed on, and
-        # the next look raises.
-        held: Any = getattr(content, "_buffer", None)
-        if not held:
-            raise
-        data = b"".join(held)
-        held.clear()
-        return data
-
-
-async def _drain(response: "aiohttp.ClientResponse") -> None:
-    try:
-        async with asyncio.timeout(DRAINING):
-            while await response.content.readany():
-                pass
-        response.release()
-    except Exception:  # noqa: BLE001 - the answer is whole; whatever happens to the connection now is no failure
-        response.close()
-    finally:
-        if not response.closed and not response.content.at_eof():
-            response.close()
-
 
 def _was_connected(failure: Exception) -> bool:
     """Whether the provider had been reached when this happened."""
     names = {base.__name__ for base in type(failure).__mro__}
     return "ClientConnectorError" not in names and "ClientOSError" in names
-
-
-def _trust() -> ssl.SSLContext:
-    """The system's certificates; those of certifi where a Python has none of its own."""
-    context = ssl.create_default_context()
-    if not context.cert_store_stats()["x509_ca"] and not ssl.get_default_verify_paths().capath:
-        import certifi
-
-        context.load_verify_locations(certifi.where())
-    return context

@@ -1,0 +1,158 @@
+"""Whatever a provider does wrong is said out loud, with the right status: the same whichever way it is reached."""
+
+import datetime
+import email.utils
+import socket
+from typing import Any
+
+import pytest
+from upstream import Upstream
+from ways import EVERY_CHAT, EVERY_WAY, KEY, Build, joined, said_until_it_failed
+
+from headwater.errors import ModelError
+from headwater.events import TextDelta
+
+
+async def failure_of(build: Build, upstream: Upstream) -> ModelError:
+    return (await said_until_it_failed(build(upstream)))[1]
+
+
+@EVERY_WAY
+@pytest.mark.parametrize(
+    ("status", "code", "ours", "retryable"),
+    [
+        (400, "provider_refused", 422, False),
+        (401, "provider_auth", 502, False),
+        (403, "provider_auth", 502, False),
+        (404, "provider_not_found", 502, False),
+        (408, "provider_timeout", 504, True),
+        (413, "context_length", 413, False),
+        (418, "provider_refused", 502, False),
+        (422, "provider_refused", 422, False),
+        (429, "rate_limited", 429, True),
+        (500, "provider_error", 502, True),
+        (503, "provider_error", 502, True),
+        (529, "provider_error", 502, True),
+    ],
+)
+async def test_an_http_error_has_its_code_and_is_not_retried_here(
+    build: Build, status: int, code: str, ours: int, retryable: bool
+) -> None:
+    """The generation retries, and nobody else."""
+    async with Upstream(status=status) as upstream:
+        failure = await failure_of(build, upstream)
+        assert upstream.calls == 1
+    assert (failure.code, failure.status, failure.retryable) == (code, ours, retryable)
+    assert "no luck" in str(failure)
+
+
+@EVERY_WAY
+async def test_a_prompt_that_is_too_long_is_told_as_such(build: Build) -> None:
+    """It is the caller who can help it."""
+    error = {"message": "This model's maximum context length is 8192 tokens", "code": "context_length_exceeded"}
+    async with Upstream(status=400, error=error) as upstream:
+        failure = await failure_of(build, upstream)
+    assert (failure.code, failure.status) == ("context_length", 413)
+
+
+def in_seconds(seconds: float) -> str:
+    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
+    return email.utils.format_datetime(moment, usegmt=True)
+
+
+WAITS: list[tuple[dict[str, str], float | None]] = [
+    ({"Retry-After": "7"}, 7),
+    ({"Retry-After": "0.5"}, 0.5),
+    ({"retry-after-ms": "1500", "Retry-After": "9"}, 1.5),
+    ({"Retry-After": in_seconds(3600)}, 3600),
+    ({"Retry-After": in_seconds(-60)}, 0),
+    ({"Retry-After": "-5"}, 0),
+    ({"Retry-After": "soon"}, None),
+    ({"Retry-After": "nan"}, None),
+    ({}, None),
+]
+
+
+@EVERY_CHAT
+async def test_how_long_to_wait_is_passed_on(build: Build) -> None:
+    """However the provider writes it."""
+    async with Upstream(status=429) as upstream:
+        for upstream.headers, seconds in WAITS:
+            failure = await failure_of(build, upstream)
+            # A date was made when the tests were collected, which may be minutes ago.
+            leeway = 1800 if "GMT" in str(upstream.headers) else 0.001
+            wanted: Any = seconds and pytest.approx(seconds, abs=leeway)  # pyright: ignore[reportUnknownMemberType]
+            assert failure.retry_after == wanted, upstream.headers
+
+
+@EVERY_WAY
+async def test_waiting_does_not_fill_an_empty_account(build: Build) -> None:
+    """Nothing is asked again for it."""
+    async with Upstream(status=429, error={"message": "No credit", "code": "insufficient_quota"}) as upstream:
+        failure = await failure_of(build, upstream)
+    assert (failure.code, failure.retryable) == ("rate_limited", False)
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("cut", ["rst", "eof"])
+@pytest.mark.parametrize("after", [0, 1])
+async def test_a_connection_that_breaks_is_a_cut(build: Build, cut: Any, after: int) -> None:
+    """Also before the first token: the provider had been reached."""
+    async with Upstream(cut_after=after, cut=cut) as upstream:
+        failure = await failure_of(build, upstream)
+    assert (failure.code, failure.status, failure.retryable) == ("provider_cut", 502, True)
+
+
+@EVERY_WAY
+async def test_what_came_before_a_cut_has_been_given_out(build: Build) -> None:
+    """All of it, however fast the cut follows."""
+    async with Upstream(tokens=["a", "b", "c"], cut_after=2, cut="eof") as upstream:
+        events, _ = await said_until_it_failed(build(upstream))
+    assert joined(events) == [TextDelta("ab")]
+
+
+@EVERY_WAY
+async def test_an_error_in_the_middle_of_the_stream_is_told(build: Build) -> None:
+    """After what came before it."""
+    async with Upstream(error_after=1) as upstream:
+        events, failure = await said_until_it_failed(build(upstream))
+    assert events == [TextDelta("Hel")]
+    assert (failure.code, failure.status) == ("provider_error", 502)
+    assert "no luck" in str(failure)
+
+
+@EVERY_WAY
+async def test_an_error_in_the_stream_may_bring_its_status_along(build: Build) -> None:
+    """As OpenRouter's do."""
+    async with Upstream(error_after=1, error={"message": "Slow down", "code": 429}) as upstream:
+        failure = await failure_of(build, upstream)
+    assert (failure.code, failure.status, failure.retryable) == ("rate_limited", 429, True)
+
+
+@EVERY_WAY
+async def test_a_line_that_is_not_json_is_garbled(build: Build) -> None:
+    """After what could be read."""
+    async with Upstream(garbled_after=1) as upstream:
+        events, failure = await said_until_it_failed(build(upstream))
+    assert events == [TextDelta("Hel")]
+    assert (failure.code, failure.status) == ("provider_garbled", 502)
+
+
+@EVERY_WAY
+async def test_a_provider_that_is_not_there_is_unreachable(build: Build) -> None:
+    """And worth another try."""
+    upstream = Upstream()
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # and not listening
+        upstream.url = f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
+        failure = await failure_of(build, upstream)
+    assert (failure.code, failure.status, failure.retryable) == ("provider_unreachable", 502, True)
+
+
+@EVERY_WAY
+async def test_the_servers_own_key_never_shows(build: Build) -> None:
+    """Whatever the provider echoes."""
+    error = {"message": f"Incorrect API key provided: {KEY}. Find it at https://me:pass@example.org/?key=abc"}
+    async with Upstream(status=401, error=error) as upstream:
+        said = str(await failure_of(build, upstream))
+    assert not any(secret in said for secret in (KEY, "pass", "abc"))

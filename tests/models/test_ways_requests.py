@@ -1,0 +1,188 @@
+"""What of a request reaches the provider, and what never does: the same whichever way it is reached."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from upstream import Upstream
+from ways import (
+    ASKED,
+    EVERY_CHAT,
+    EVERY_WAY,
+    HELLO,
+    KEY,
+    Build,
+    answer,
+    chat,
+    completion,
+    direct_chat,
+    direct_completion,
+    texts,
+    wired_chat,
+    wired_completion,
+)
+
+from headwater.errors import ModelError
+from headwater.events import Finish
+from headwater.models import openai, openai_wire
+from headwater.models.langchain import LangChainModel
+from headwater.models.openai_connection import Account
+from headwater.prompt import Message, Parameters, Prompt
+from headwater.settings import Settings
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+TOOL: dict[str, Any] = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+PROMPTS = [
+    HELLO,
+    ASKED,
+    msgspec.structs.replace(HELLO, parameters=Parameters(0.5, 0.9, 77, ["END"], 42, 0.1, 0.2)),
+    msgspec.structs.replace(HELLO, extra={"logit_bias": {"1": -100}, "model": "dear", "stream": False, "n": 1}),
+    msgspec.structs.replace(HELLO, extra={"max_completion_tokens": 9}, parameters=Parameters(max_tokens=5)),
+    msgspec.structs.replace(HELLO, tools=[TOOL]),
+    Prompt(
+        model="m",
+        messages=[
+            Message("system", "Be brief"),
+            Message("user", [{"type": "text", "text": "Weather?"}, PICTURE], name="ann"),
+            Message("assistant", tool_calls=[CALL]),
+            Message("tool", "rain", tool_call_id="c1"),
+            Message("assistant", "Rain."),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("build", [direct_chat, wired_chat])
+async def test_a_chat_model_is_asked_in_the_same_words(build: Build, prompt: Prompt) -> None:
+    """The body is that of LangChain's chat model, field by field."""
+    async with Upstream() as upstream:
+        await answer(build(upstream), prompt)
+        await answer(chat(upstream), prompt)
+        ours, theirs = upstream.requests
+    assert ours.body == theirs.body
+    assert ours.headers["authorization"] == theirs.headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("prompt", PROMPTS[:5])
+@pytest.mark.parametrize("build", [direct_completion, wired_completion])
+async def test_a_completion_model_is_asked_in_the_same_words(build: Build, prompt: Prompt) -> None:
+    """But for the fields that LangChain sends empty."""
+    async with Upstream() as upstream:
+        await answer(build(upstream), prompt)
+        await answer(completion(upstream), prompt)
+        ours, theirs = (
+            {name: value for name, value in each.body.items() if value is not None} for each in upstream.requests
+        )
+    assert ours == theirs
+
+
+@EVERY_CHAT
+async def test_parameters_are_the_providers_own_names(build: Build) -> None:
+    """As OpenAI's API has them."""
+    async with Upstream() as upstream:
+        await answer(build(upstream), PROMPTS[2])
+        body = upstream.requests[0].body
+    told = {"temperature": 0.5, "top_p": 0.9, "stop": ["END"], "seed": 42}
+    told |= {"frequency_penalty": 0.1, "presence_penalty": 0.2, "max_completion_tokens": 77}
+    assert body.items() >= told.items()
+
+
+@EVERY_WAY
+async def test_no_field_of_a_request_changes_where_it_goes_or_with_which_key(build: Build) -> None:
+    """They travel in the JSON body, and nowhere else."""
+    async with Upstream() as upstream, Upstream() as elsewhere:
+        extra: dict[str, Any] = {
+            "base_url": elsewhere.url,
+            "openai_api_base": elsewhere.url,
+            "api_key": "sk-a-strangers-key",
+            "openai_api_key": "sk-a-strangers-key",
+            "extra_headers": {"Authorization": "Bearer stranger"},
+            "default_headers": {"Authorization": "Bearer stranger"},
+            "http_client": "x",
+            "http_async_client": "x",
+            "timeout": 0.000001,
+            "max_retries": 9,
+            "organization": "strangers",
+            "config": {"callbacks": "x"},
+            "extra_query": {"a": "b"},
+            "logit_bias": {"50256": -100},
+        }
+        events = await answer(build(upstream), msgspec.structs.replace(HELLO, extra=extra))
+        assert isinstance(events[-1], Finish)
+        assert (upstream.calls, elsewhere.calls) == (1, 0)
+        request = upstream.requests[0]
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        assert "openai-organization" not in request.headers
+        assert "?" not in request.path
+        assert request.body.items() >= extra.items()
+
+
+@EVERY_CHAT
+async def test_no_unknown_field_overrules_what_headwater_says_itself(build: Build) -> None:
+    """Or a request would reach a model that the operator does not offer."""
+    extra: dict[str, Any] = {
+        "model": "dear",
+        "messages": [],
+        "stream": False,
+        "tools": [{}],
+        "max_completion_tokens": 10**6,
+        "n": 1,
+    }
+    prompt = msgspec.structs.replace(HELLO, extra=extra, parameters=Parameters(max_tokens=5))
+    async with Upstream() as upstream:
+        await answer(build(upstream), prompt)
+        body = upstream.requests[0].body
+    assert (body["model"], body["stream"], body["max_completion_tokens"]) == ("gpt-test", True, 5)
+    assert body["messages"] == [{"role": "user", "content": "Hello"}]
+    assert "tools" not in body
+    assert "n" not in body
+
+
+@EVERY_CHAT
+async def test_a_provider_that_has_moved_is_followed(build: Build) -> None:
+    """With the same request."""
+    async with Upstream(status=(307, 200), headers={"Location": "/v1/chat/completions"}) as upstream:
+        assert "".join(texts(await answer(build(upstream)))) == "Hello"
+        first, second = upstream.requests
+    assert (first.method, first.body) == (second.method, second.body)
+
+
+@EVERY_WAY
+async def test_several_answers_to_one_request_are_refused(build: Build) -> None:
+    """They would come interleaved."""
+    async with Upstream() as upstream:
+        with pytest.raises(ModelError, match="one request, one answer"):
+            await answer(build(upstream), msgspec.structs.replace(HELLO, extra={"n": 2}))
+        assert upstream.calls == 0
+
+
+async def test_extra_fields_are_ignored_where_there_is_no_body_to_put_them() -> None:
+    """A provider of another kind has no place for them."""
+    from langchain_core.language_models.fake_chat_models import FakeListChatModel
+
+    model = LangChainModel(FakeListChatModel(responses=["Hi"]), "fake")
+    assert texts(await answer(model, msgspec.structs.replace(HELLO, extra={"api_key": "x"}))) == ["H", "i"]
+
+
+@pytest.mark.parametrize("provider", [openai, openai_wire], ids=["through LangChain", "directly"])
+@pytest.mark.parametrize("name", ["openai:x", "openai-completion:x"])
+async def test_who_pays_is_told(provider: Any, name: str) -> None:
+    """The organisation and the project that the operator has set."""
+    async with Upstream() as upstream:
+        settings = Settings(openai_org_id="org", openai_project_id="project")  # pyright: ignore[reportCallIssue]
+        await answer(provider.from_name(name, Account(upstream.url, KEY, settings.openai_headers())))
+        headers = upstream.requests[0].headers
+    assert (headers["openai-organization"], headers["openai-project"]) == ("org", "project")
+
+
+@pytest.mark.parametrize("provider", [openai, openai_wire], ids=["through LangChain", "directly"])
+async def test_a_proxy_is_gone_through(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where LangChain would read the same variable, and refuse to be told twice."""
+    async with Upstream() as proxy:
+        address = proxy.url.removesuffix("/v1")
+        monkeypatch.setenv("OPENAI_PROXY", address)
+        with pytest.raises(ModelError, match="no route"):
+            await answer(provider.from_name("openai:x", Account("http://provider.invalid/v1", KEY, {}, address)))
+        assert proxy.requests[0].path == "http://provider.invalid/v1/chat/completions"

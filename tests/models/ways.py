@@ -1,0 +1,104 @@
+"""The ways to an OpenAI-compatible provider: through LangChain, directly, and through LangChain over our wire.
+
+Which of them is taken must not show in what a model says: the tests that take them all ask for the same events.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from upstream import Upstream
+
+from headwater.errors import ModelError
+from headwater.events import Event, ReasoningDelta, TextDelta
+from headwater.models.langchain import LangChainModel
+from headwater.models.openai import openai_chat, openai_completion
+from headwater.models.openai_connection import Account
+from headwater.models.openai_wire import OpenAIWire
+from headwater.prompt import Message, Prompt
+
+KEY = "sk-the-operators-own-key"
+HELLO = Prompt(model="m", messages=[Message("user", "Hello")])
+ASKED = Prompt(kind="completion", model="m", messages=[Message("user", "Once upon")])
+
+Build = Callable[[Upstream], Any]
+
+
+def chat(upstream: Upstream) -> LangChainModel:
+    return openai_chat("gpt-test", api_key=KEY, base_url=upstream.url)
+
+
+def completion(upstream: Upstream) -> LangChainModel:
+    return openai_completion("babble", api_key=KEY, base_url=upstream.url)
+
+
+def direct_chat(upstream: Upstream) -> OpenAIWire:
+    return OpenAIWire("gpt-test", "chat", Account(upstream.url, KEY))
+
+
+def direct_completion(upstream: Upstream) -> OpenAIWire:
+    return OpenAIWire("babble", "completion", Account(upstream.url, KEY))
+
+
+def wired_chat(upstream: Upstream) -> LangChainModel:
+    from headwater.models.openai_chat import ChatOpenAIWire
+
+    options: dict[str, Any] = {"base_url": upstream.url, "api_key": KEY, "max_retries": 0, "stream_usage": True}
+    return LangChainModel(ChatOpenAIWire(model="gpt-test", **options), "wired", secrets=[KEY])
+
+
+def wired_completion(upstream: Upstream) -> LangChainModel:
+    from headwater.models.openai_chat import OpenAIWireLLM
+
+    options: dict[str, Any] = {"base_url": upstream.url, "api_key": KEY, "max_retries": 0}
+    return LangChainModel(OpenAIWireLLM(model="babble", **options), "wired", secrets=[KEY])
+
+
+CHATS: list[Build] = [chat, direct_chat, wired_chat]
+COMPLETIONS: list[Build] = [completion, direct_completion, wired_completion]
+
+EVERY_CHAT = pytest.mark.parametrize("build", CHATS)
+EVERY_COMPLETION = pytest.mark.parametrize("build", COMPLETIONS)
+EVERY_WAY = pytest.mark.parametrize("build", [*CHATS, *COMPLETIONS])
+
+
+async def answer(model: Any, prompt: Prompt = HELLO) -> list[Event]:
+    """All events of one answer; what the model opened is closed again."""
+    try:
+        async with aclosing(model.stream(prompt)) as batches:
+            return [event async for batch in batches for event in batch]
+    finally:
+        await model.aclose()
+
+
+async def said_until_it_failed(model: Any, prompt: Prompt = HELLO) -> tuple[list[Event], ModelError]:
+    """What an answer said, and how it failed."""
+    events: list[Event] = []
+    with pytest.raises(ModelError) as failure:
+        async with aclosing(model.stream(prompt)) as batches:
+            async for batch in batches:
+                events += batch
+    await model.aclose()
+    return events, failure.value
+
+
+def joined(events: Sequence[Event]) -> list[Event]:
+    """The same with neighbouring pieces of text in one: how many there are may be the network's doing."""
+    whole: list[Event] = []
+    for event in events:
+        match (whole[-1] if whole else None), event:
+            case (TextDelta(before), TextDelta(after)) | (ReasoningDelta(before), ReasoningDelta(after)):
+                whole[-1] = type(event)(before + after)
+            case _:
+                whole.append(event)
+    return whole
+
+
+async def told(model: Any, prompt: Prompt = HELLO) -> list[Event]:
+    """All events of one answer, its text in one piece."""
+    return joined(await answer(model, prompt))
+
+
+def texts(events: Sequence[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, TextDelta)]
