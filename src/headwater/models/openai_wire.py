@@ -21,6 +21,7 @@ from headwater.models.openai_connection import OPENAI, Account, Connections, let
 from headwater.models.openai_request import Kind, body, is_plain
 from headwater.models.openai_stream import CompletionStream, Stream
 from headwater.models.scrub import as_model_error
+from headwater.models.turns import MANY, turns
 from headwater.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -132,12 +133,15 @@ class OpenAIWire:
             return
         reading = Stream() if self._kind == "chat" else CompletionStream()
         response: aiohttp.ClientResponse | None = None
+        pace = turns()
         try:
             response = await self._ask(prompt)
             content = response.content
             while not reading.done and (data := await read(content)):
                 if batch := reading.feed(data):
                     yield batch
+                    if len(batch) < MANY:
+                        pace.rest(response)
                 if reading.failure is not None:
                     raise reading.failure
             if ending := reading.finish():
@@ -149,6 +153,7 @@ class OpenAIWire:
             raise as_model_error(failure, secrets=self._account.secrets, answering=answering) from failure
         finally:
             if response is not None:
+                pace.wake(response)
                 let_go(response, reading.done)
 
     async def _ask(self, prompt: Prompt) -> "aiohttp.ClientResponse":

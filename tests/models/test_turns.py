@@ -1,0 +1,31 @@
+"""A stream that comes faster than anybody reads: taken in turns, and nothing of it is lost or late at its ends."""
+
+from upstream import Upstream
+from ways import HELLO, direct_chat
+
+from headwater.events import Finish, TextDelta
+
+
+async def test_a_fast_stream_comes_in_fewer_pieces_and_whole() -> None:
+    """Tokens of one turn are handed over together, the first of all by itself."""
+    words = [f"{number} " for number in range(100)]
+    async with Upstream(tokens=words, pace=0.001) as upstream:
+        model = direct_chat(upstream)
+        pieces = [[event for event in batch if isinstance(event, TextDelta)] async for batch in model.stream(HELLO)]
+        await model.aclose()
+    said = [piece for piece in pieces if piece]
+    assert [event.text for piece in said for event in piece] == words
+    assert len(said) < len(words) / 2
+    assert len(said[0]) == 1
+
+
+async def test_the_next_answer_finds_its_connection_awake() -> None:
+    """Whoever asks again at once, over a connection that was resting a moment ago, is answered."""
+    async with Upstream(tokens=["a", "b", "c"], pace=0.002) as upstream:
+        model = direct_chat(upstream)
+        for _ in range(10):
+            events = [event async for batch in model.stream(HELLO) for event in batch]
+            assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "abc"
+            assert isinstance(events[-1], Finish)
+        await model.aclose()
+    assert upstream.calls == 10
