@@ -73,7 +73,8 @@ def cost(running: Running, load: Load) -> Cost:
     """What each token costs on its way from the provider to the client."""
     with _metered(running) as spent:
         seen = apply(load)
-    return Cost(*(part and part / seen["tokens"] for part in spent), seen)
+    server, engine = spent
+    return Cost(server / seen["tokens"], engine and engine / seen["tokens"], seen)
 
 
 def delivery(running: Running, readers: int, tokens: int, pace: int) -> float:

@@ -96,7 +96,7 @@ class Answers(asyncio.Protocol):
             # Streams out of step with each other, as real ones are; in step, one wake-up would serve them all.
             asyncio.get_running_loop().call_later(random.random() * self._pace, self._next)
         else:
-            self._transport.write(TOKEN * self._left + LAST)
+            self._transport.write(_numbered(self._left) + LAST)
 
     def _next(self) -> None:
         if self._transport.is_closing():
@@ -115,7 +115,16 @@ TICK = 10_000
 
 def stamped() -> bytes:
     """A token that says when it was written, as long as any other."""
-    return b"%b%06x@%b" % (_BEFORE, time.monotonic_ns() // TICK % 0x1000000, _AFTER)
+    return _token(time.monotonic_ns() // TICK)
+
+
+def _token(number: int) -> bytes:
+    return b"%b%06x@%b" % (_BEFORE, number % 0x1000000, _AFTER)
+
+
+def _numbered(tokens: int) -> bytes:
+    # No two alike: LiteLLM takes a hundred equal tokens for a model that has gone mad, and breaks off.
+    return b"".join(map(_token, range(tokens)))
 
 
 FIRST = _chunk({"role": "assistant", "content": ""})
@@ -131,7 +140,7 @@ LAST = (
 
 def _whole(tokens: int) -> bytes:
     if tokens not in Answers.whole:
-        Answers.whole[tokens] = FIRST + TOKEN * tokens + LAST
+        Answers.whole[tokens] = FIRST + _numbered(tokens) + LAST
     return Answers.whole[tokens]
 
 
