@@ -50,7 +50,7 @@ FULL = Plan(
     shapes=(
         *(Shape(1, 500, answers=20), Shape(32, 50, answers=10), Shape(32, 500, answers=3), Shape(256, 500)),
         *(Shape(1000, 500), Shape(32, 5000)),
-        *(Shape(1, 500, 8), Shape(32, 50, 8, answers=5), Shape(32, 500, 8), Shape(256, 500, 8), Shape(1000, 50, 8)),
+        *(Shape(1, 500, 8), Shape(32, 50, 8, answers=2), Shape(32, 500, 8), Shape(256, 500, 8), Shape(1000, 50, 8)),
     ),
     few=("burst 1×500", "burst 32×50", "burst 32×500", "paced 1×500", "paced 32×500"),
     hits=100,
