@@ -45,7 +45,9 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     plan = plan._replace(rounds=options.rounds or plan.rounds)
     chosen, absent = _sides(options)
     load = f"{os.getloadavg()[0]:.1f}"
-    figures = Rounds(plan, chosen).run()
+    rounds = Rounds(plan, chosen)
+    figures = rounds.run()
+    absent += rounds.broken
     about = {**machine(), "load before": load, "load after": f"{os.getloadavg()[0]:.1f}", "rounds": plan.rounds}
     return {"machine": about, "absent": absent, "figures": figures}
 

@@ -9,10 +9,11 @@ from bench.rounds import Figures, median
 LEFT, WIDTH, BAR, GAP = 250, 440, 15, 12
 
 _STYLE = """<style>
-  .page { fill: #ffffff } text { fill: #1f2328 } .grid { stroke: #d1d9e0 } .faint { fill: #59636e }
+  text { paint-order: stroke; stroke-width: 4px } .grid { stroke-width: 1px }
+  .page { fill: #ffffff } text { fill: #1f2328; stroke: #ffffff } .grid { stroke: #d1d9e0 } .faint { fill: #59636e }
   .burst { fill: #0969da } .paced { fill: #bc4c00 }
   @media (prefers-color-scheme: dark) {
-    .page { fill: #0d1117 } text { fill: #f0f6fc } .grid { stroke: #3d444d } .faint { fill: #9198a1 }
+    .page { fill: #0d1117 } text { fill: #f0f6fc; stroke: #0d1117 } .grid { stroke: #3d444d } .faint { fill: #9198a1 }
     .burst { fill: #4493f8 } .paced { fill: #db6d28 }
   }
 </style>"""

@@ -147,7 +147,7 @@ async def run(load: Load) -> dict[str, Any]:
     ]
     if load.hold:
         await asyncio.gather(*(stream.first for stream in streams))
-        print("broken" if any(stream.broken for stream in streams) else "held", flush=True)
+        print(next((stream.broken for stream in streams if stream.broken), "held"), flush=True)
         if not await loop.run_in_executor(None, sys.stdin.readline):
             return {}
     await asyncio.gather(*(stream.done for stream in streams))

@@ -106,7 +106,8 @@ def held(load: Load) -> Generator[subprocess.Popen[bytes], None, None]:
     with subprocess.Popen(_command(load), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
         assert client.stdout is not None
         if (said := client.stdout.readline()) != b"held\n":
-            raise Broken(f"streams did not open: {said!r}")
+            client.kill()
+            raise Broken(f"streams did not open: {said.decode()}")
         yield client
 
 

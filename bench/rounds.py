@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from bench import measure
 from bench.client import Load, percentile
-from bench.measure import Shape
+from bench.measure import Broken, Shape
 from bench.sides import Running, Side, started, upstream
 
 Figures = dict[str, dict[str, list[float]]]
@@ -67,6 +67,8 @@ class Rounds:
 
     def __init__(self, plan: Plan, sides: list[Side]) -> None:
         self.figures: Figures = {side.name: {} for side in sides}
+        self.broken: list[str] = []
+        """What could not be measured because a side did not answer as it should."""
         self._plan = plan
         self._sides = sides
         self._began = time.monotonic()
@@ -77,21 +79,37 @@ class Rounds:
             provider = stack.enter_context(upstream())
             for side in self._sides:
                 self._tell(f"memory and start of {side.name}")
-                self._alone(side, provider)
+                with self._bearing(side):
+                    self._alone(side, provider)
             running = [stack.enter_context(started(side, provider)) for side in self._sides]
             for one in running:  # everything imported, compiled and connected before anything counts
                 measure.cost(one, measure.asked(one, WARM))
-            for number in range(self._plan.rounds):
-                self._tell(f"round {number + 1} of {self._plan.rounds}")
-                direct = Direct(provider, self._plan)
-                for shape in self._plan.shapes:
-                    for one in running:
-                        self._shape(one, shape, direct)
-                for one in running:
-                    self._firsts(one, direct)
-                    self._hits(one)
-                    self._readers(one)
+            with contextlib.suppress(KeyboardInterrupt):  # who has waited long enough gets what there is
+                for number in range(self._plan.rounds):
+                    self._tell(f"round {number + 1} of {self._plan.rounds}")
+                    self._round(provider, running)
         return self.figures
+
+    def _round(self, provider: int, running: list[Running]) -> None:
+        direct = Direct(provider, self._plan)
+        for shape in self._plan.shapes:
+            for one in running:
+                with self._bearing(one.side):
+                    self._shape(one, shape, direct)
+        for one in running:
+            with self._bearing(one.side):
+                self._firsts(one, direct)
+                self._hits(one)
+                self._readers(one)
+
+    @contextlib.contextmanager
+    def _bearing(self, side: Side) -> Generator[None, None, None]:
+        """A side that breaks is said to have done so, and costs the run no other figure."""
+        try:
+            yield
+        except Broken as why:
+            self._tell(f"{side.name} broke: {why}")
+            self.broken.append(f"{side.name} broke: {why}")
 
     def _tell(self, what: str) -> None:
         print(f"{time.monotonic() - self._began:4.0f} s  {what}", file=sys.stderr, flush=True)
@@ -105,7 +123,7 @@ class Rounds:
         for _ in range(self._plan.starts if side.ours else 0):
             with started(side, provider) as fresh:
                 self._note(side, "s from start to ready", fresh.tree.ready)
-        if not side.provider or side.few:  # a slow one would need minutes to open so many
+        if not side.idle or not side.provider or side.few:  # a slow one would need minutes to open so many
             return
         with _warm(side, provider) as fresh:
             # Each answer takes two sockets of the server's: its client's and its provider's.

@@ -42,8 +42,6 @@ class Costs(NamedTuple):
 
     token: float
     """µs of a worker for a token at the provider's pace."""
-    burst: float
-    """µs of a worker for a token in a burst, which is how Headwater's own wire takes a fast provider."""
     redis: float
     """µs of Redis for a token."""
     hit: float
@@ -58,10 +56,9 @@ class Costs(NamedTuple):
 
 def costs(figures: Figures) -> Costs | None:
     """The costs of a run; none if it did not measure what they take."""
-    redis, paced, burst = REDIS.name, "paced 32×500", "burst 32×500"
+    redis, paced = REDIS.name, "paced 32×500"
     found = (
         median(figures, redis, f"µs/token, {paced}"),
-        median(figures, redis, f"µs/token, {burst}"),
         median(figures, redis, f"its Redis, µs/token, {paced}"),
         median(figures, redis, "µs/hit of 300 tokens"),
         median(figures, MEMORY.name, "kB per idle stream, each an answer"),
