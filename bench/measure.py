@@ -59,8 +59,11 @@ def _whole(told: bytes) -> dict[str, Any]:
 
 
 def apply(load: Load) -> dict[str, Any]:
-    """Run the client, and give what it saw. Raises `Broken` when an answer was not whole."""
-    return _whole(subprocess.run(_command(load), capture_output=True, check=True, timeout=PATIENCE).stdout)
+    """Run the client, and give what it saw. Raises `Broken` when an answer was not whole, or did not come."""
+    try:
+        return _whole(subprocess.run(_command(load), capture_output=True, check=False, timeout=PATIENCE).stdout)
+    except subprocess.TimeoutExpired as error:
+        raise Broken(f"no answer within {PATIENCE} s") from error
 
 
 def asked(running: Running, shape: Shape, same: str = "") -> Load:

@@ -74,8 +74,8 @@ def headwater(name: str, store: str, serve: str = SERVE, **given: Any) -> Side:
 
 
 MEMORY = headwater("headwater, memory", "memory:")
-# Ten thousand logs open in a shared store beat two thousand times a second: that is for `bench.stores` to tell, and what
-# an open stream takes of the server's memory is the same.
+# Ten thousand logs open in a shared store beat two thousand times a second, which `bench.stores` tells of; what an open
+# stream takes of the server's memory is told by the memory store.
 SQLITE = headwater("headwater, sqlite", "sqlite:///{folder}/logs.sqlite", idle=False)
 REDIS = headwater("headwater, redis", "{redis}", idle=False)
 TWO = headwater("headwater, sqlite, 2 workers", "sqlite:///{folder}/logs.sqlite", f"{SERVE} --workers 2", few=True)
