@@ -24,7 +24,7 @@ check: .venv/.ready-dev ## What every commit must pass, besides the tests
 chaos: .venv/.ready-dev ## Every fault, over every store, several times; prints a table
 	@cd tests && ../$(BIN)/python -m chaos
 
-bench: .venv/.ready-dev ## What a token, an answer and a reader cost, beside the peers, in one run of 20 minutes
+bench: .venv/.ready-dev ## What a token, an answer and a reader cost, beside the peers, in one run of half an hour
 	@$(BIN)/python -m bench
 
 bench-quick: .venv/.ready-dev ## The same with fewer sides and shapes, in two minutes

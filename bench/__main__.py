@@ -48,7 +48,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     rounds = Rounds(plan, chosen)
     figures = rounds.run()
     absent += rounds.broken
-    about = {**machine(), "load before": load, "load after": f"{os.getloadavg()[0]:.1f}", "rounds": plan.rounds}
+    about = {**machine(), "load before": load, "load after": f"{os.getloadavg()[0]:.1f}", "rounds": rounds.done}
     return {"machine": about, "absent": absent, "figures": figures}
 
 

@@ -85,6 +85,7 @@ class Stream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.bytes += len(data)
+        self._last = data
         if self._head is not None:
             self._head += data
             head, blank, data = self._head.partition(b"\r\n\r\n")
@@ -120,7 +121,7 @@ class Stream(asyncio.Protocol):
         self.counted += self._came
         self._tail = b""
         if self._came != self._load.tokens:
-            self._end(f"{self._came} tokens instead of {self._load.tokens}")
+            self._end(f"{self._came} tokens instead of {self._load.tokens}: {self._last[-300:]!r}")
         elif self._left:
             self._ask()
         else:

@@ -69,6 +69,8 @@ class Rounds:
         self.figures: Figures = {side.name: {} for side in sides}
         self.broken: list[str] = []
         """What could not be measured because a side did not answer as it should."""
+        self.done = 0
+        """Whole rounds."""
         self._plan = plan
         self._sides = sides
         self._began = time.monotonic()
@@ -88,6 +90,7 @@ class Rounds:
                 for number in range(self._plan.rounds):
                     self._tell(f"round {number + 1} of {self._plan.rounds}")
                     self._round(provider, running)
+                    self.done += 1
         return self.figures
 
     def _round(self, provider: int, running: list[Running]) -> None:
