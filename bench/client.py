@@ -55,7 +55,7 @@ class Stream(asyncio.Protocol):
     def __init__(self, load: Load) -> None:
         self._load = load
         self._left = load.answers
-        self._tail = b""
+        self._tail = self._last = b""
         self.counted = self.bytes = 0
         self.firsts: list[float] = []
         self.delays: list[int] = []
@@ -85,7 +85,7 @@ class Stream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.bytes += len(data)
-        self._last = data
+        self._last = (self._last + data)[-400:]
         if self._head is not None:
             self._head += data
             head, blank, data = self._head.partition(b"\r\n\r\n")
@@ -121,7 +121,7 @@ class Stream(asyncio.Protocol):
         self.counted += self._came
         self._tail = b""
         if self._came != self._load.tokens:
-            self._end(f"{self._came} tokens instead of {self._load.tokens}: {self._last[-300:]!r}")
+            self._end(f"{self._came} tokens instead of {self._load.tokens}: {self._last!r}")
         elif self._left:
             self._ask()
         else:
