@@ -6,7 +6,7 @@ from html import escape
 from bench.report import short
 from bench.rounds import Figures, median
 
-LEFT, WIDTH, BAR, GAP = 250, 440, 15, 12
+LEFT, WIDTH, BAR, GAP = 275, 420, 15, 12
 
 _STYLE = """<style>
   text { paint-order: stroke; stroke-width: 4px } .grid { stroke-width: 1px }
