@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UI := $(shell find ui -type f -not -path '*/node_modules/*' 2>/dev/null)
 
-.PHONY: serve test check page chaos bench bench-quick bench-stores lock clean
+.PHONY: serve test check page chaos bench bench-quick bench-stores guard lock clean
 
 serve: .venv/.ready ## The page on http://127.0.0.1:8000
 	@$(BIN)/headwater serve
@@ -24,14 +24,17 @@ check: .venv/.ready-dev ## What every commit must pass, besides the tests
 chaos: .venv/.ready-dev ## Every fault, over every store, several times; prints a table
 	@cd tests && ../$(BIN)/python -m chaos
 
-bench: .venv/.ready-dev ## What a token, an answer and a reader cost, beside the peers, in one run
+bench: .venv/.ready-dev ## What a token, an answer and a reader cost, beside the peers, in one run of half an hour
 	@$(BIN)/python -m bench
 
-bench-quick: .venv/.ready-dev
+bench-quick: .venv/.ready-dev ## The same with fewer sides and shapes, in two minutes
 	@$(BIN)/python -m bench --quick
 
 bench-stores: .venv/.ready-dev ## What each store is asked to do for an answer and for a reader
 	@$(BIN)/python -m bench.stores
+
+guard: .venv/.ready-dev ## Fails when a token or a hit has become twice as dear; seconds
+	@$(BIN)/python -m bench.guard
 
 page: .venv/.ready ## Build the chat page again
 

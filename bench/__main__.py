@@ -1,121 +1,101 @@
-"""`python -m bench [--quick]`: every side and shape in interleaved rounds, so that all have the same neighbours."""
+"""`python -m bench [--quick]`: every side and shape in one run; one table, `bench.json`, `bench.svg`."""
 
 import argparse
-import contextlib
+import json
 import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-from bench import measure, report
-from bench.measure import Shape
+from bench import report, sides, sizing, targets
+from bench.chart import chart
 from bench.processes import machine
-from bench.sides import PASSTHROUGH, PLAIN, SERVE, Running, Side, headwater, started, upstream
-
-
-class Plan(NamedTuple):
-    """How much is measured."""
-
-    rounds: int
-    shapes: tuple[Shape, ...]
-    hits: int
-    """Stored answers fetched by each of 16 streams."""
-    firsts: int
-    idle: int
-    """Streams held open."""
-
-
-QUICK = Plan(3, (Shape(16, 300), Shape(16, 150, 8)), 20, 100, 200)
-FULL = Plan(
-    5,
-    (
-        *(Shape(1, 300, answers=20), Shape(16, 300), Shape(32, 300), Shape(256, 300, answers=1)),
-        *(Shape(32, 50, answers=20), Shape(32, 5000, answers=1), Shape(16, 300, 8), Shape(32, 300, 8)),
-    ),
-    50,
-    300,
-    1000,
-)
+from bench.proxies import Absent
+from bench.rounds import FULL, QUICK, Figures, Rounds
+from bench.sides import Side
 
 
 def main() -> None:
-    """Measure, print the table, write the JSON and the chart."""
+    """Measure, print the table, write the JSON and the chart; with `--from`, only write what a run found."""
     options = _options()
+    if options.read is not None:
+        found: dict[str, Any] = json.loads(options.read.read_text())
+    else:
+        found = _measured(options)
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "bench.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    figures: Figures = found["figures"]
+    drawn = chart(figures, *_charted(figures))
+    (options.out / "bench.svg").write_text(drawn)
+    table = report.table(figures, found["absent"])
+    print(report.about(found["machine"]), table, targets.table(figures), sep="\n\n")
+    if options.doc is not None:
+        blocks = {"machine": report.about(found["machine"]), "table": table, "targets": targets.table(figures)}
+        report.into(options.doc, {**blocks, "sizing": sizing.text(figures)})
+        options.doc.with_suffix(".svg").write_text(drawn)
+        options.doc.with_suffix(".json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+
+def _measured(options: argparse.Namespace) -> dict[str, Any]:
     # A thousand streams need two thousand sockets.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     plan = QUICK if options.quick else FULL
-    sides = [headwater("headwater, memory, LangChain", "memory:")]
-    sides += [headwater("headwater, memory, own wire", "memory:", f"{SERVE} --set openai_wire=true")]
-    sides += [
-        headwater("headwater, sqlite, own wire", "sqlite:///{folder}/logs.sqlite", f"{SERVE} --set openai_wire=true")
-    ]
+    plan = plan._replace(rounds=options.rounds or plan.rounds)
+    chosen, absent = _sides(options)
+    load = f"{os.getloadavg()[0]:.1f}"
+    rounds = Rounds(plan, chosen)
+    figures = rounds.run()
+    absent += rounds.broken
+    about = {**machine(), "load before": load, "load after": f"{os.getloadavg()[0]:.1f}", "rounds": rounds.done}
+    return {"machine": about, "absent": absent, "figures": figures}
+
+
+def _sides(options: argparse.Namespace) -> tuple[list[Side], list[str]]:
+    """What is to be measured, and what cannot be."""
+    if options.servers:
+        return sides.servers(), []
+    chosen = [sides.MEMORY, sides.SQLITE, *([] if options.quick else [sides.REDIS, sides.TWO, sides.LANGCHAIN])]
     for also in options.also:
         name, _, command = also.partition("=")
-        sides.append(headwater(name, "memory:", command))
-    sides += [PASSTHROUGH, PLAIN]
-    chosen = [side for side in sides if not options.only or any(word in side.name for word in options.only)]
-    figures = _measure(chosen, plan)
-    about = {**machine(), "load": f"{os.getloadavg()[0]:.1f}", "rounds": plan.rounds}
-    print(report.table(figures, about))
-    report.write(options.out, figures, about)
+        chosen.append(sides.headwater(name, "memory:", command))
+    chosen += [sides.PASSTHROUGH, sides.BARE]
+    absent: list[str] = []
+    peers: list[Callable[[], Side]] = [sides.nginx, lambda: sides.PLAIN]
+    if not options.quick:
+        peers.append(lambda: sides.litellm(make=True))
+    for peer in peers:
+        try:
+            chosen.append(peer())
+        except Absent as why:
+            absent.append(str(why))
+    wanted = [side for side in chosen if not options.only or any(word in side.name for word in options.only)]
+    return wanted, absent
+
+
+def _charted(figures: Figures) -> tuple[str, str]:
+    """The rows of the chart: the usual ones, or else the first that were measured."""
+    rows = [row for found in figures.values() for row in found if row.startswith("µs/token")]
+
+    def row(kind: str) -> str:
+        usual = f"µs/token, {kind} 32×500"
+        return usual if usual in rows else next((row for row in rows if kind in row), usual)
+
+    return row("burst"), row("paced")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="under two minutes")
+    parser.add_argument("--quick", action="store_true", help="under two minutes: fewer sides and shapes")
+    parser.add_argument("--servers", action="store_true", help="compare uvicorn and granian instead")
+    parser.add_argument("--rounds", type=int, help="how often each figure is taken")
     parser.add_argument("--only", action="append", default=[], metavar="WORD", help="sides whose name contains it")
     parser.add_argument("--also", action="append", default=[], metavar="NAME=COMMAND", help="another `headwater serve`")
     parser.add_argument("--out", type=Path, default=Path("bench/results"), help="folder of bench.json and bench.svg")
+    parser.add_argument("--doc", type=Path, help="document whose blocks are filled, its chart and its JSON beside it")
+    parser.add_argument("--from", dest="read", type=Path, metavar="JSON", help="measure nothing, take an earlier run")
     return parser.parse_args()
-
-
-def _measure(sides: list[Side], plan: Plan) -> dict[str, dict[str, list[float]]]:
-    figures: dict[str, dict[str, list[float]]] = {side.name: {} for side in sides}
-
-    def note(side: Side, column: str, value: float) -> None:
-        figures[side.name].setdefault(column, []).append(value)
-
-    with contextlib.ExitStack() as stack:
-        provider = stack.enter_context(upstream())
-        running = [stack.enter_context(started(side, provider)) for side in sides]
-        for one in running:  # everything imported, compiled and connected before anything counts
-            measure.cpu_per_token(one, Shape(4, 300))
-        for side in sides:
-            note(side, f"kB/answer, {plan.idle} idle", _memory(side, provider, plan.idle, ""))
-            if side.ours:
-                note(side, f"kB/reader, {plan.idle} idle", _memory(side, provider, plan.idle, "one"))
-        for _ in range(plan.rounds):
-            for shape in plan.shapes:
-                for one in running:
-                    note(one.side, f"µs/token, {shape.name}", measure.cpu_per_token(one, shape))
-            _others(provider, running, plan, note)
-    return figures
-
-
-def _memory(side: Side, provider: int, streams: int, same: str) -> float:
-    """In a server of its own, because memory that one load has taken serves the next one too."""
-    with started(side, provider) as fresh:
-        measure.cpu_per_token(fresh, Shape(4, 300))
-        return measure.rss_per_stream(fresh, streams, same)
-
-
-def _others(provider: int, running: list[Running], plan: Plan, note: Callable[[Side, str, float], None]) -> None:
-    direct = measure.first_token(provider, "/", answers=plan.firsts)
-    for one in running:
-        if one.side.ours:
-            cost, rate = measure.cpu_per_hit(one, streams=16, answers=plan.hits)
-            note(one.side, "µs/hit", cost)
-            note(one.side, "hits/s", rate)
-            note(one.side, f"µs/delivery, {plan.idle} readers", measure.cpu_per_delivery(one, plan.idle))
-        firsts = measure.first_token(one.port, one.side.path, answers=plan.firsts)
-        for part in (0.5, 0.99):
-            overhead = measure.percentile(firsts, part) - measure.percentile(direct, part)
-            note(one.side, f"first token +ms p{part * 100:.0f}", overhead)
-        if one.side.ours:
-            hits = measure.first_token(one.port, one.side.path, answers=plan.firsts, same="once")
-            note(one.side, "hit's first token ms p50", measure.percentile(hits, 0.5))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,28 @@
-"""The load: asks in many streams at once, counts tokens, tells how long the first ones took.
+"""The load: asks in many streams at once, counts tokens, tells how long they were under way.
 
     python -m bench.client '{"port": 8000, "path": "/…", "streams": 16, "answers": 4, "tokens": 300, "pace": 0}'
 
-A process of its own, whose CPU time nobody counts. It says what it saw as one JSON object. With `hold` it keeps its
-streams open after the first token until its input is closed.
+A process of its own, whose CPU time nobody counts. It says what it saw as one JSON object. With `hold` it stops after
+each stream's first token, and says so; then a line on its input lets it go on, and the end of its input ends it.
 """
 
 import asyncio
 import json
+import re
 import secrets
+import statistics
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 import uvloop
+
+from bench.upstream import TICK
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_STAMP = re.compile(rb"([0-9a-f]{6})@")
+ENDING = b"\r\n0\r\n\r\n"
 
 
 class Load(NamedTuple):
@@ -28,7 +37,16 @@ class Load(NamedTuple):
     pace: int = 0
     same: str = ""
     """A question asked every time, for the cache; else every question is a new one."""
+    extra: Mapping[str, Any] = {}
+    """What the body says besides the messages."""
     hold: bool = False
+    parked: bool = False
+    """Whether the provider is to wait after the first token until it is told to go on."""
+
+    def question(self) -> str:
+        """What is asked; unlike any other unless `same` is set."""
+        parked = " parked" if self.parked else ""
+        return f"{self.same or secrets.token_hex(8)} tokens={self.tokens} pace={self.pace}{parked}"
 
 
 class Stream(asyncio.Protocol):
@@ -37,9 +55,11 @@ class Stream(asyncio.Protocol):
     def __init__(self, load: Load) -> None:
         self._load = load
         self._left = load.answers
-        self._tail = b""
-        self.counted = 0
+        self._tail = self._last = b""
+        self.counted = self.bytes = 0
         self.firsts: list[float] = []
+        self.delays: list[int] = []
+        """How long each paced token was under way, in the provider's ticks."""
         self.broken = ""
         loop = asyncio.get_running_loop()
         self.first: asyncio.Future[None] = loop.create_future()
@@ -52,11 +72,11 @@ class Stream(asyncio.Protocol):
 
     def _ask(self) -> None:
         load = self._load
-        question = f"{load.same or secrets.token_hex(8)} tokens={load.tokens} pace={load.pace}"
-        body = json.dumps({"messages": [{"role": "user", "content": question}]})
+        body = json.dumps({**load.extra, "messages": [{"role": "user", "content": load.question()}]})
         self._left -= 1
         self._came = 0
-        self._fresh = True
+        self._missing: int | None = None
+        self._head: bytes | None = b""
         self._asked = time.perf_counter()
         self._transport.write(
             f"POST {load.path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -64,26 +84,48 @@ class Stream(asyncio.Protocol):
         )
 
     def data_received(self, data: bytes) -> None:
+        self.bytes += len(data)
+        self._last = (self._last + data)[-400:]
+        if self._head is not None:
+            self._head += data
+            head, blank, data = self._head.partition(b"\r\n\r\n")
+            if not self._head.startswith(b"HTTP/1.1 200"[: len(self._head)]):
+                self._end(f"not an answer: {self._head[:800]!r}")
+                return
+            if not blank:
+                return
+            self._head = None
+            length = _LENGTH.search(head)
+            self._missing = int(length[1]) if length else None
         came = data.count(b"@")
-        if self._fresh and not (self._tail + data).startswith(b"HTTP/1.1 200"):
-            self._end(f"not an answer: {data[:200]!r}")
-            return
-        self._fresh = False
         if came and not self._came:
             self.firsts.append(time.perf_counter() - self._asked)
             if not self.first.done():
                 self.first.set_result(None)
         self._came += came
+        if self._missing is not None:
+            self._missing -= len(data)
+        if came and self._load.pace > 0:
+            self._note(data)
         self._tail = (self._tail + data)[-7:]
-        if self._tail == b"\r\n0\r\n\r\n":
-            self.counted += self._came
-            self._tail = b""
-            if self._came != self._load.tokens:
-                self._end(f"{self._came} tokens instead of {self._load.tokens}: {data[-300:]!r}")
-            elif self._left:
-                self._ask()
-            else:
-                self._end()
+        if self._tail == ENDING or self._missing == 0:
+            self._ended()
+
+    def _note(self, data: bytes) -> None:
+        # The tail holds the beginning of a token that was cut in two, and nothing that was found before: `@` ends it.
+        now = time.monotonic_ns() // TICK
+        begun = self._tail.rpartition(b"@")[2]
+        self.delays += [(now - int(stamp, 16)) % 0x1000000 for stamp in _STAMP.findall(begun + data)]
+
+    def _ended(self) -> None:
+        self.counted += self._came
+        self._tail = b""
+        if self._came != self._load.tokens:
+            self._end(f"{self._came} tokens instead of {self._load.tokens}: {self._last!r}")
+        elif self._left:
+            self._ask()
+        else:
+            self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(f"the connection was closed: {exc}")
@@ -106,16 +148,24 @@ async def run(load: Load) -> dict[str, Any]:
     ]
     if load.hold:
         await asyncio.gather(*(stream.first for stream in streams))
-        print("held", flush=True)
-        await loop.run_in_executor(None, sys.stdin.read)
-        return {}
+        print(next((stream.broken for stream in streams if stream.broken), "held"), flush=True)
+        if not await loop.run_in_executor(None, sys.stdin.readline):
+            return {}
     await asyncio.gather(*(stream.done for stream in streams))
+    delays = [delay * TICK / 1e6 for stream in streams for delay in stream.delays]
     return {
         "tokens": sum(stream.counted for stream in streams),
+        "bytes": sum(stream.bytes for stream in streams),
         "seconds": time.perf_counter() - began,
-        "firsts": [first for stream in streams for first in stream.firsts],
+        "firsts": [first * 1000 for stream in streams for first in stream.firsts],
+        "delays": [percentile(delays, part) for part in (0.5, 0.99)] if len(delays) > 1 else [],
         "broken": [stream.broken for stream in streams if stream.broken][:3],
     }
+
+
+def percentile(values: list[float], part: float) -> float:
+    """The value below which this part of them lies."""
+    return statistics.quantiles(values, n=1000, method="inclusive")[int(part * 1000) - 1]
 
 
 if __name__ == "__main__":

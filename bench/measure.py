@@ -1,92 +1,132 @@
-"""One figure at a time: CPU per token, first-token time, hits, memory per open stream."""
+"""One figure at a time: CPU per token, first-token time, hits, readers, memory per open stream."""
 
+import contextlib
 import json
 import secrets
-import statistics
+import socket
 import subprocess
 import sys
+from collections.abc import Generator
 from typing import Any, NamedTuple
 
 from bench.client import Load
+from bench.processes import Tree
 from bench.sides import Running
+
+PATIENCE = 240
+"""Seconds that a load may take at most."""
 
 
 class Shape(NamedTuple):
-    """How many streams at once, how many tokens each, how fast; named as the table's column."""
+    """How many streams at once, how many tokens each, how fast; named as the table's row."""
 
     streams: int
     tokens: int
     pace: int = 0
-    answers: int = 4
+    answers: int = 1
+    """One after the other in each stream, so that the CPU of a few can be told from nothing."""
 
     @property
     def name(self) -> str:
-        """E.g. `burst 16×300`."""
-        return f"{'paced' if self.pace else 'burst'} {self.streams}×{self.tokens}"
+        """E.g. `burst 32×500`."""
+        return f"{'paced' if self.pace else 'burst'} {self.streams:,}×{self.tokens:,}"
+
+
+class Cost(NamedTuple):
+    """What a load cost."""
+
+    server: float
+    """Microseconds of the server's CPU for each token."""
+    engine: float | None
+    """Likewise of its Redis, if it has one."""
+    seen: dict[str, Any]
+    """What the client saw."""
 
 
 class Broken(Exception):
     """A side did not answer as it should; a figure measured then would be a lie."""
 
 
-def apply(load: Load) -> dict[str, Any]:
-    """Run the client, and give what it saw. Raises `Broken` when an answer was not whole."""
-    command = (sys.executable, "-m", "bench.client", json.dumps(load._asdict()))
-    done = subprocess.run(command, capture_output=True, check=True, timeout=90)
-    seen: dict[str, Any] = json.loads(done.stdout)
+def _command(load: Load) -> tuple[str, ...]:
+    return (sys.executable, "-m", "bench.client", json.dumps(load._asdict()))
+
+
+def _whole(told: bytes) -> dict[str, Any]:
+    seen: dict[str, Any] = json.loads(told or b'{"broken": ["the client said nothing"]}')
     if seen.get("broken"):
         raise Broken(seen["broken"])
     return seen
 
 
-def cpu_per_token(running: Running, shape: Shape) -> float:
-    """Microseconds of the server's CPU for each token on its way from the provider to the client."""
-    answers = 1 if running.side.slow or shape.pace else shape.answers
-    load = Load(running.port, running.side.path, shape.streams, answers, shape.tokens, shape.pace)
-    before = running.tree.cpu()
-    seen = apply(load)
-    return (running.tree.cpu() - before) * 1e6 / seen["tokens"]
+def apply(load: Load) -> dict[str, Any]:
+    """Run the client, and give what it saw. Raises `Broken` when an answer was not whole, or did not come."""
+    try:
+        return _whole(subprocess.run(_command(load), capture_output=True, check=False, timeout=PATIENCE).stdout)
+    except subprocess.TimeoutExpired as error:
+        raise Broken(f"no answer within {PATIENCE} s") from error
 
 
-def cpu_per_hit(running: Running, *, streams: int, answers: int) -> tuple[float, float]:
-    """Microseconds of the server's CPU for a stored answer of 300 tokens; and how many came in a second of time."""
-    load = Load(running.port, running.side.path, streams, answers, same="again")
-    apply(load._replace(streams=1, answers=1))  # fills the cache
-    before = running.tree.cpu()
-    seen = apply(load)
-    return (running.tree.cpu() - before) * 1e6 / (streams * answers), streams * answers / seen["seconds"]
+def asked(running: Running, shape: Shape, same: str = "") -> Load:
+    """The load of that shape on that side."""
+    side = running.side
+    return Load(running.port, side.path, shape.streams, shape.answers, shape.tokens, shape.pace, same, side.extra)
 
 
-def cpu_per_delivery(running: Running, readers: int) -> float:
-    """Microseconds of the server's CPU for each token that one generation delivers to each of its readers."""
-    load = Load(running.port, running.side.path, readers, 1, 200, 8, same=secrets.token_hex(8))
-    before = running.tree.cpu()
-    seen = apply(load)
-    return (running.tree.cpu() - before) * 1e6 / seen["tokens"]
+def cost(running: Running, load: Load) -> Cost:
+    """What each token costs on its way from the provider to the client."""
+    with _metered(running) as spent:
+        seen = apply(load)
+    server, engine = spent
+    return Cost(server / seen["tokens"], engine and engine / seen["tokens"], seen)
 
 
-def first_token(port: int, path: str, *, answers: int, same: str = "") -> list[float]:
-    """Milliseconds until the first token, asked one after the other."""
-    load = Load(port, path, answers=answers, tokens=1, same=same)
-    return [first * 1000 for first in apply(load)["firsts"]]
+def delivery(running: Running, readers: int, tokens: int, pace: int) -> float:
+    """Microseconds of CPU for each token that one generation delivers to each of its readers.
+
+    They all read before it goes on: what it costs to let them in is another figure, and no token's.
+    """
+    load = asked(running, Shape(readers, tokens, pace), same=secrets.token_hex(8))._replace(hold=True, parked=True)
+    with held(load) as client, _metered(running) as spent:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        _release(running.provider)
+        client.stdin.write(b"\n")
+        client.stdin.flush()
+        seen = _whole(client.stdout.read())
+    return spent[0] / (seen["tokens"] - readers)
 
 
 def rss_per_stream(running: Running, streams: int, same: str = "") -> float:
     """Kilobytes that each open, silent stream adds: each a generation, or all readers of the `same` one."""
     before = running.tree.rss()
-    load = Load(running.port, running.side.path, streams, 1, 1, -1, same=same, hold=True)
-    command = (sys.executable, "-m", "bench.client", json.dumps(load._asdict()))
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
-        assert client.stdin is not None
+    with held(asked(running, Shape(streams, 1, -1), same)._replace(hold=True)):
+        return (running.tree.rss() - before) / streams / 1000
+
+
+@contextlib.contextmanager
+def held(load: Load) -> Generator[subprocess.Popen[bytes], None, None]:
+    """The client, once all its streams have their first token."""
+    with subprocess.Popen(_command(load), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
         assert client.stdout is not None
-        held = client.stdout.readline()
-        after = running.tree.rss()
-        client.stdin.close()
-    if held != b"held\n":
-        raise Broken(f"streams did not open: {held!r}")
-    return (after - before) / streams / 1000
+        if (said := client.stdout.readline()) != b"held\n":
+            client.kill()
+            raise Broken(f"streams did not open: {said.decode()}")
+        yield client
 
 
-def percentile(values: list[float], part: float) -> float:
-    """The value below which this part of them lies."""
-    return statistics.quantiles(values, n=1000, method="inclusive")[int(part * 1000) - 1]
+@contextlib.contextmanager
+def _metered(running: Running) -> Generator[list[float | Any], None, None]:
+    """Microseconds of CPU that the server, and its engine, use in the context; they stand in the list after it."""
+    trees: tuple[Tree | None, ...] = (running.tree, running.engine)
+    before = [tree and tree.cpu() for tree in trees]
+    spent: list[float | Any] = []
+    yield spent
+    spent += [tree and (tree.cpu() - then) * 1e6 for tree, then in zip(trees, before, strict=True) if then is not None]
+    spent += [None] * (2 - len(spent))
+
+
+def _release(provider: int) -> None:
+    """Have the provider go on with the answers that it holds back."""
+    with socket.create_connection(("127.0.0.1", provider)) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 7\r\n\r\nrelease")
+        connection.recv(1000)

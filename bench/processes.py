@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,9 @@ class Tree:
     """A process and its descendants."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.started = time.monotonic()
+        self.ready = 0.0
+        """Seconds from its start until it could be asked."""
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the tree
         self._process = subprocess.Popen(
             command,
@@ -37,22 +41,21 @@ class Tree:
         return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE for pid in self._pids())
 
     def end(self) -> None:
-        """End the whole tree."""
+        """End the whole tree, at once: nothing it holds is wanted, and a server that drains would take its time."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGTERM)
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        self._process.wait()
 
-    def wait_for(self, port: int, seconds: float = 60) -> None:
-        """Wait until somebody listens on the port."""
-        give_up = time.monotonic() + seconds
+    def wait_for(self, port: int, url: str | None = None, seconds: float = 60) -> None:
+        """Wait until somebody listens on the port and, if there is one, answers at the address."""
+        give_up = self.started + seconds
         while time.monotonic() < give_up and self._process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                if url is not None:
+                    urllib.request.urlopen(url, timeout=5).close()
+                self.ready = time.monotonic() - self.started
                 return
-            time.sleep(0.02)
+            time.sleep(0.01)
         self.log.seek(0)
         raise RuntimeError(f"does not listen: {self._process.args}\n{self.log.read()[-3000:].decode(errors='replace')}")
 
@@ -77,11 +80,13 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], port: int, environment: Mapping[str, str]) -> Generator[Tree, None, None]:
-    """The command's process tree, once it listens on the port."""
+def running(
+    command: Sequence[str], port: int, environment: Mapping[str, str], ready: str | None = None
+) -> Generator[Tree, None, None]:
+    """The command's process tree, once it listens on the port and answers at the address `ready`."""
     tree = Tree(command, environment)
     try:
-        tree.wait_for(port)
+        tree.wait_for(port, ready)
         yield tree
     finally:
         tree.end()

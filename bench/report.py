@@ -1,60 +1,57 @@
-"""The figures as one table, as JSON and as a bar chart."""
+"""The figures as one table, and as blocks of a document."""
 
-import json
+import re
 import statistics
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-Figures = Mapping[str, Mapping[str, Sequence[float]]]
-"""Side → column → one figure per round."""
+from bench.rounds import Figures
 
 
-def table(figures: Figures, machine: Mapping[str, Any]) -> str:
-    """Markdown: the median of the rounds, and their spread."""
-    columns = list(dict.fromkeys(column for row in figures.values() for column in row))
-    lines = [", ".join(f"{name} {value}" for name, value in machine.items()), ""]
-    lines += [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    for side, row in figures.items():
-        lines.append(f"| {side} | " + " | ".join(_cell(row.get(column, ())) for column in columns) + " |")
-    return "\n".join(lines)
+def table(figures: Figures, absent: Iterable[str]) -> str:
+    """Markdown, a column for each side: the median of the rounds, and their least and greatest."""
+    rows = [row for row in dict.fromkeys(row for found in figures.values() for row in found) if row[:5] != "bytes"]
+    rows.sort(key=_place)
+    lines = [row_of(["", *figures]), row_of(["---"] * (len(figures) + 1))]
+    lines += [row_of([row, *(_cell(found.get(row, ())) for found in figures.values())]) for row in rows]
+    return "\n".join([*lines, *(f"\nNot measured: {why}." for why in absent)])
+
+
+def row_of(cells: Iterable[str]) -> str:
+    """A row of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def short(value: float) -> str:
+    """A figure to as many places as it deserves."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def about(machine: Mapping[str, object]) -> str:
+    """What it was measured on, in a line."""
+    return ", ".join(f"{name} {value}" for name, value in machine.items())
+
+
+def into(document: Path, blocks: Mapping[str, str]) -> None:
+    """Put each block into the document, between the comments that bear its name."""
+    text = document.read_text()
+    for name, block in blocks.items():
+        marked = re.compile(rf"(<!-- bench: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        if not marked.search(text):
+            raise SystemExit(f"{document} has no block {name}")
+        text = marked.sub(lambda found, block=block: f"{found[1]}{block}\n{found[2]}", text)
+    document.write_text(text)
+
+
+def _place(row: str) -> int:
+    order = ("µs/token, burst", "µs/token, paced", "token +ms", "first token", "µs/hit", "hits", "a hit", "µs/delivery")
+    return next((place for place, begin in enumerate(order) if row.startswith(begin)), len(order))
 
 
 def _cell(values: Sequence[float]) -> str:
     if not values:
         return "–"
-    middle, low, high = (_short(value) for value in (statistics.median(values), min(values), max(values)))
+    middle, low, high = (short(value) for value in (statistics.median(values), min(values), max(values)))
     return f"**{middle}**" if low == high else f"**{middle}** ({low}–{high})"
-
-
-def _short(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
-def write(folder: Path, figures: Figures, machine: Mapping[str, Any]) -> None:
-    """`bench.json` and `bench.svg` in the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "bench.json").write_text(json.dumps({"machine": machine, "figures": figures}, indent=1) + "\n")
-    (folder / "bench.svg").write_text(_chart(figures))
-
-
-def _chart(figures: Figures) -> str:
-    """CPU per token of every side, a group of bars for each shape."""
-    columns = [c for c in next(iter(figures.values())) if c.startswith("µs/token")]
-    bars: list[str] = []
-    y = 10
-    for column in columns:
-        values = {side: statistics.median(row[column]) for side, row in figures.items() if row.get(column)}
-        longest = max(values.values(), default=1)
-        bars.append(f'<text x="10" y="{y + 12}" font-weight="bold">{escape(column)}</text>')
-        y += 20
-        for side, value in values.items():
-            width = max(400 * value / longest, 1)
-            bars.append(f'<text x="210" y="{y + 12}" text-anchor="end">{escape(side)}</text>')
-            bars.append(f'<rect x="220" y="{y}" width="{width:.1f}" height="14" fill="#2a6f97"/>')
-            bars.append(f'<text x="{226 + width:.1f}" y="{y + 12}">{_short(value)}</text>')
-            y += 20
-        y += 10
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="700" height="{y}" font-family="sans-serif" font-size="12">'
-    return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *bars, "</svg>\n"])

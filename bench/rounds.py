@@ -1,0 +1,219 @@
+"""The measuring itself: every side and shape in interleaved rounds, so that all have the same neighbours."""
+
+import contextlib
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Generator
+from typing import NamedTuple
+
+from bench import measure
+from bench.client import Load, percentile
+from bench.measure import Broken, Shape
+from bench.sides import Running, Side, started, upstream
+
+Figures = dict[str, dict[str, list[float]]]
+"""Side → row → one figure per round."""
+
+
+class Plan(NamedTuple):
+    """How much is measured."""
+
+    rounds: int
+    shapes: tuple[Shape, ...]
+    few: tuple[str, ...]
+    """The shapes, by name, of sides that are measured in a few only."""
+    hits: int
+    """Stored answers fetched by each of 16 streams."""
+    firsts: int
+    delivery: tuple[Shape, ...]
+    """Readers of one generation."""
+    idle: int
+    """Streams held open."""
+    starts: int
+    """How often each side of ours is started, to see how long that takes."""
+
+
+QUICK = Plan(
+    rounds=3,
+    shapes=(Shape(16, 300, answers=2), Shape(16, 100, 8)),
+    few=("burst 16×300", "paced 16×100"),
+    hits=20,
+    firsts=100,
+    delivery=(Shape(200, 100, 8),),
+    idle=500,
+    starts=1,
+)
+FULL = Plan(
+    rounds=5,
+    shapes=(
+        *(Shape(1, 500, answers=20), Shape(32, 50, answers=10), Shape(32, 500, answers=3), Shape(256, 500)),
+        *(Shape(1000, 500), Shape(32, 5000)),
+        *(Shape(1, 500, 8), Shape(32, 50, 8, answers=2), Shape(32, 500, 8), Shape(256, 500, 8), Shape(1000, 50, 8)),
+    ),
+    few=("burst 1×500", "burst 32×50", "burst 32×500", "paced 1×500", "paced 32×500"),
+    hits=100,
+    firsts=200,
+    delivery=(Shape(1000, 500), Shape(1000, 50, 8)),
+    idle=10_000,
+    starts=3,
+)
+WARM = Shape(4, 300)
+
+
+class Rounds:
+    """One run: what was found so far, and how to find more."""
+
+    def __init__(self, plan: Plan, sides: list[Side]) -> None:
+        self.figures: Figures = {side.name: {} for side in sides}
+        self.broken: list[str] = []
+        """What could not be measured because a side did not answer as it should."""
+        self.done = 0
+        """Whole rounds."""
+        self._plan = plan
+        self._sides = sides
+        self._began = time.monotonic()
+
+    def run(self) -> Figures:
+        """Measure everything."""
+        with contextlib.ExitStack() as stack:
+            provider = stack.enter_context(upstream())
+            for side in self._sides:
+                self._tell(f"memory and start of {side.name}")
+                with self._bearing(side):
+                    self._alone(side, provider)
+            running = [stack.enter_context(started(side, provider)) for side in self._sides]
+            for one in running:  # everything imported, compiled and connected before anything counts
+                measure.cost(one, measure.asked(one, WARM))
+            with contextlib.suppress(KeyboardInterrupt):  # who has waited long enough gets what there is
+                for number in range(self._plan.rounds):
+                    self._tell(f"round {number + 1} of {self._plan.rounds}")
+                    self._round(provider, running)
+                    self.done += 1
+        return self.figures
+
+    def _round(self, provider: int, running: list[Running]) -> None:
+        direct = Direct(provider, self._plan)
+        for shape in self._plan.shapes:
+            for one in running:
+                with self._bearing(one.side):
+                    self._shape(one, shape, direct)
+        for one in running:
+            with self._bearing(one.side):
+                self._firsts(one, direct)
+                self._hits(one)
+                self._readers(one)
+
+    @contextlib.contextmanager
+    def _bearing(self, side: Side) -> Generator[None, None, None]:
+        """A side that breaks is said to have done so, and costs the run no other figure."""
+        try:
+            yield
+        except Broken as why:
+            self._tell(f"{side.name} broke: {why}")
+            self.broken.append(f"{side.name} broke: {why}")
+
+    def _tell(self, what: str) -> None:
+        print(f"{time.monotonic() - self._began:4.0f} s  {what}", file=sys.stderr, flush=True)
+
+    def _note(self, side: Side, row: str, value: float | None) -> None:
+        if value is not None:
+            self.figures[side.name].setdefault(row, []).append(value)
+
+    def _alone(self, side: Side, provider: int) -> None:
+        """In servers of its own, because memory that one load has taken serves the next one too."""
+        for _ in range(self._plan.starts if side.ours else 0):
+            with started(side, provider) as fresh:
+                self._note(side, "s from start to ready", fresh.tree.ready)
+        if not side.idle or not side.provider or side.few:  # a slow one would need minutes to open so many
+            return
+        with _warm(side, provider) as fresh:
+            # Each answer takes two sockets of the server's: its client's and its provider's.
+            streams = min(self._plan.idle, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 200) // 2)
+            self._note(side, "kB per idle stream, each an answer", measure.rss_per_stream(fresh, streams))
+        if side.ours:
+            with _warm(side, provider) as fresh:
+                value = measure.rss_per_stream(fresh, self._plan.idle, "one")
+                self._note(side, "kB per idle stream, all of one answer", value)
+
+    def _shape(self, one: Running, shape: Shape, direct: "Direct") -> None:
+        side = one.side
+        if (side.few and shape.name not in self._plan.few) or (shape.pace and not side.provider):
+            return
+        if side.few:
+            shape = shape._replace(answers=max(shape.answers // 4, 1))
+        stored = one.engine and one.engine.rss()
+        found = measure.cost(one, measure.asked(one, shape))
+        self._note(side, f"µs/token, {shape.name}", found.server)
+        if one.engine and stored and shape.name == "burst 256×500":
+            self._note(side, "its Redis, kB/answer of 500 tokens", (one.engine.rss() - stored) / 256 / 1000)
+        self._note(side, f"its Redis, µs/token, {shape.name}", found.engine)
+        self._note(side, f"bytes/token, {shape.name}", found.seen["bytes"] / found.seen["tokens"])
+        if shape.pace and shape.streams in (16, 32) and shape.tokens >= 100:
+            for part, mine, floor in zip(("p50", "p99"), found.seen["delays"], direct.delays(shape), strict=True):
+                self._note(side, f"token +ms {part}, {shape.name}", mine - floor)
+
+    def _firsts(self, one: Running, direct: "Direct") -> None:
+        if not one.side.provider:
+            return
+        found = measure.cost(one, measure.asked(one, Shape(1, 1, answers=self._plan.firsts)))
+        self._note(one.side, "µs/answer of one token", found.server)
+        firsts: list[float] = found.seen["firsts"]
+        for part in (0.5, 0.99):
+            overhead = percentile(firsts, part) - percentile(direct.firsts, part)
+            self._note(one.side, f"first token +ms p{part * 100:.0f}", overhead)
+
+    def _hits(self, one: Running) -> None:
+        if not one.side.hits:
+            return
+        one = one._replace(side=one.side._replace(path=one.side.hits))
+        measure.cost(one, measure.asked(one, Shape(1, 300), "again"))  # fills the cache
+        found = measure.cost(one, measure.asked(one, Shape(16, 300, answers=self._plan.hits), "again"))
+        answers = 16 * self._plan.hits
+        self._note(one.side, "µs/hit of 300 tokens", found.server * 300)
+        self._note(one.side, "its Redis, µs/hit", found.engine and found.engine * 300)
+        self._note(one.side, "hits/s", answers / found.seen["seconds"])
+        if one.side.ours:
+            once = measure.apply(measure.asked(one, Shape(1, 1, answers=self._plan.firsts), "once"))
+            self._note(one.side, "a hit's first token, ms p50", percentile(once["firsts"], 0.5))
+
+    def _readers(self, one: Running) -> None:
+        if not one.side.ours or one.side.few:
+            return
+        for shape in self._plan.delivery:
+            cost = measure.delivery(one, shape.streams, shape.tokens, shape.pace)
+            pace = "paced" if shape.pace else "burst"
+            self._note(one.side, f"µs/delivery, {shape.streams:,} readers of one, {pace}", cost)
+            if shape.pace:
+                self._note(one.side, f"readers a core, {1000 // shape.pace} tokens/s", 1e3 * shape.pace / cost)
+
+
+class Direct:
+    """The provider asked without anybody between, in this round: what is subtracted from every side's times."""
+
+    def __init__(self, provider: int, plan: Plan) -> None:
+        # No server's CPU is looked at here, hence no tree: the client's times are all that counts.
+        self._load = Load(provider, "/")
+        self.firsts: list[float] = measure.apply(self._load._replace(answers=plan.firsts, tokens=1))["firsts"]
+        self._delays: dict[str, list[float]] = {}
+
+    def delays(self, shape: Shape) -> list[float]:
+        """Percentiles of a paced token's way."""
+        if shape.name not in self._delays:
+            load = self._load._replace(streams=shape.streams, tokens=shape.tokens, pace=shape.pace)
+            self._delays[shape.name] = measure.apply(load)["delays"]
+        return self._delays[shape.name]
+
+
+@contextlib.contextmanager
+def _warm(side: Side, provider: int) -> Generator[Running, None, None]:
+    with started(side, provider) as fresh:
+        measure.cost(fresh, measure.asked(fresh, WARM))
+        yield fresh
+
+
+def median(figures: Figures, side: str, row: str) -> float | None:
+    """The middle of the rounds, if there were any."""
+    values = figures.get(side, {}).get(row)
+    return statistics.median(values) if values else None
