@@ -4,6 +4,7 @@ import gc
 import logging
 import signal
 import socket
+import sys
 import time
 from types import FrameType
 
@@ -67,6 +68,9 @@ class Worker(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 50, 50)
+        # The thread that writes to SQLite lets go of the interpreter at every statement, and while many tokens come at
+        # once it would wait 5 ms, the default, to have it back: longer for one commit than its readers have patience.
+        sys.setswitchinterval(0.0005)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         attacher = self._factory.attacher

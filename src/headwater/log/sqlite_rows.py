@@ -15,6 +15,8 @@ from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
 PAGE = 512
+TOGETHER = 64
+"""Rows in one INSERT: as many as a flush has; each number of them is a statement that is prepared once."""
 SWEEP = 20
 """Logs deleted in one transaction: a large one takes tens of milliseconds, and everyone's writes wait for it."""
 
@@ -254,10 +256,14 @@ class Rows:
         return fresh
 
     def _insert(self, held: Row, entries: Sequence[Entry]) -> None:
-        self.db.executemany(
-            "INSERT INTO entries VALUES (?, ?, ?, ?)",
-            [(held.key, entry.offset.sequence, entry.offset.epoch, entry.data) for entry in entries],
-        )
+        # Many rows a statement: the driver lets go of the interpreter for each statement, and has to wait to get it
+        # back as long as the event loop is busy, which it is when many entries come.
+        for begin in range(0, len(entries), TOGETHER):
+            some = entries[begin : begin + TOGETHER]
+            values = [
+                value for each in some for value in (held.key, each.offset.sequence, each.offset.epoch, each.data)
+            ]
+            self.db.execute("INSERT INTO entries VALUES " + ",".join(["(?, ?, ?, ?)"] * len(some)), values)
 
     def _last_data(self, held: Row) -> bytes | None:
         query = "SELECT data FROM entries WHERE log = ? AND sequence = ?"

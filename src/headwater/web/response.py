@@ -210,6 +210,7 @@ class LogResponse(Response):
         elif not self._started:
             due = self._begun + pace.hold
             if now >= due:
+                self._started = True  # at once: what comes before the task has run must not open a second time
                 self._aside = asyncio.create_task(self._open(), name="open")
                 due = now + pace.heartbeat
         else:
