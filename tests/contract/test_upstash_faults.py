@@ -167,18 +167,6 @@ async def test_a_log_that_vanishes(here: UpstashStore, there: UpstashStore, upst
     assert upstash.engine.dbsize() == 0
 
 
-async def test_half_a_log_that_vanishes(here: UpstashStore, there: UpstashStore, upstash: UpstashDouble) -> None:
-    """When the database evicts the entries and keeps the rest, nothing is written on and nothing looks whole."""
-    lease = await here.open("log", ALICE, ttl=TTL)
-    await here.append(run("a", "b"), lease)
-    (key,) = upstash.engine.keys("*:entries:*")
-    upstash.engine.delete(key)
-    with pytest.raises(Expired):
-        await here.append(run("c", begin=3), lease)
-    with pytest.raises(Expired):
-        await entries(there, "log")
-
-
 async def test_a_name_that_is_no_text(here: UpstashStore) -> None:
     """Half of a surrogate pair, out of a stranger's URL, is an unknown log and no crash."""
     with pytest.raises(NoSuchLog):
