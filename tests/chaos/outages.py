@@ -98,7 +98,7 @@ async def answers_lost(river: River) -> Outcome:
 
 async def evicted(river: River) -> Outcome:
     """Redis evicts a key of a live log: the answer is gone for everybody and said to be, never a part of it told."""
-    kind = random.choice(["entries", "log"])
+    kind = random.choice(["packs", "log"])
 
     async def fault(crowd: Crowd) -> None:
         await crowd.reached(_somewhere())
@@ -125,7 +125,7 @@ async def expired_while_live(river: River) -> Outcome:
 
     async def fault(crowd: Crowd) -> None:
         await crowd.reached(_somewhere())
-        for kind in ("entries", "log"):
+        for kind in ("packs", "log"):
             river.redis.command("PEXPIRE", key(kind, crowd.log), 1)
 
     async with pair(script(), [river.open(), river.open()]) as waters:
