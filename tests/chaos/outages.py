@@ -108,6 +108,17 @@ async def evicted(river: River) -> Outcome:
         return await flood(river, waters, fault, ends=["gone"])
 
 
+async def evicted_lease(river: River) -> Outcome:
+    """Redis evicts the lease of a live log: its writer takes it up again, or who sees it first ends the log as lost."""
+
+    async def fault(crowd: Crowd) -> None:
+        await crowd.reached(_somewhere())
+        river.redis.command("DEL", key("lease", crowd.log))
+
+    async with pair(script(), [river.open(), river.open()]) as waters:
+        return await flood(river, waters, fault, ends=["finish", "lost"])
+
+
 async def evicted_name(river: River) -> Outcome:
     """Redis evicts the name of a live log: the answer goes on, and the name is bound to it when it is whole."""
 
