@@ -74,6 +74,8 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict[str, str])
     lost: bool = False
     """It is carried out, and the connection breaks before the reply is whole."""
+    late: float = 0.0
+    """It is carried out only so many seconds after it came, when whoever sent it may have given up."""
     delay: float = 0.0
     """It is carried out, and the reply held back for so many seconds."""
 
@@ -133,6 +135,7 @@ class UpstashDouble:
             refusal = JSONResponse({"error": f"ERR made to answer {fault.status}"}, fault.status, fault.headers)
             await refusal(scope, receive, send)
             return
+        await asyncio.sleep(fault.late)
         response = await self._answer(request, body)
         await asyncio.sleep(fault.delay)
         if fault.lost:
@@ -164,7 +167,9 @@ class UpstashDouble:
         self.requests.append(command[0].upper())
         self.commands += 1
         found = await self._one(command, encoded)
-        response = JSONResponse(found, 400 if "error" in found else 200)
+        return self._sized(JSONResponse(found, 400 if "error" in found else 200))
+
+    def _sized(self, response: JSONResponse) -> JSONResponse:
         if len(response.body) > self.max_reply:
             return JSONResponse({"error": "ERR max request size exceeded"}, 400)
         return response
@@ -181,7 +186,7 @@ class UpstashDouble:
     async def _many(self, commands: list[list[str]], encoded: bool, *, atomic: bool) -> JSONResponse:
         self.commands += len(commands)
         if not atomic:
-            return JSONResponse([await self._one(command, encoded) for command in commands])
+            return self._sized(JSONResponse([await self._one(command, encoded) for command in commands]))
         refusals = [refusal for command in commands if (refusal := _refusal(command))]
         if refusals:
             return JSONResponse({"error": refusals[0]}, 400)

@@ -98,7 +98,7 @@ async def answers_lost(river: River) -> Outcome:
 
 async def evicted(river: River) -> Outcome:
     """Redis evicts a key of a live log: the answer is gone for everybody and said to be, never a part of it told."""
-    kind = random.choice(["entries", "log"])
+    kind = random.choice(["packs", "log"])
 
     async def fault(crowd: Crowd) -> None:
         await crowd.reached(_somewhere())
@@ -106,6 +106,17 @@ async def evicted(river: River) -> Outcome:
 
     async with pair(script(), [river.open(), river.open()]) as waters:
         return await flood(river, waters, fault, ends=["gone"])
+
+
+async def evicted_lease(river: River) -> Outcome:
+    """Redis evicts the lease of a live log: its writer takes it up again, or who sees it first ends the log as lost."""
+
+    async def fault(crowd: Crowd) -> None:
+        await crowd.reached(_somewhere())
+        river.redis.command("DEL", key("lease", crowd.log))
+
+    async with pair(script(), [river.open(), river.open()]) as waters:
+        return await flood(river, waters, fault, ends=["finish", "lost"])
 
 
 async def evicted_name(river: River) -> Outcome:
@@ -125,7 +136,7 @@ async def expired_while_live(river: River) -> Outcome:
 
     async def fault(crowd: Crowd) -> None:
         await crowd.reached(_somewhere())
-        for kind in ("entries", "log"):
+        for kind in ("packs", "log"):
             river.redis.command("PEXPIRE", key(kind, crowd.log), 1)
 
     async with pair(script(), [river.open(), river.open()]) as waters:

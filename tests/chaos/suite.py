@@ -39,6 +39,7 @@ CASES = [
     Case("wake-ups lost and doubled", outages.wake_ups, REDIS),
     Case("an append's answer lost", outages.answers_lost, REDIS),
     Case("a key is evicted", outages.evicted, REDIS, tries=6),
+    Case("a lease is evicted", outages.evicted_lease, REDIS, tries=6, quick=0),
     Case("a name is evicted", outages.evicted_name, REDIS, quick=0),
     Case("keys expire under a writer", outages.expired_while_live, REDIS, quick=0),
     Case("a log expires under a reader", rivals.expired_while_read),
