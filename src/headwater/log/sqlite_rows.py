@@ -263,7 +263,8 @@ class Rows:
             values = [
                 value for each in some for value in (held.key, each.offset.sequence, each.offset.epoch, each.data)
             ]
-            self.db.execute("INSERT INTO entries VALUES " + ",".join(["(?, ?, ?, ?)"] * len(some)), values)
+            rows = ",".join(["(?, ?, ?, ?)"] * len(some))
+            self.db.execute(f"INSERT INTO entries VALUES {rows}", values)  # noqa: S608 - nothing but question marks
 
     def _last_data(self, held: Row) -> bytes | None:
         query = "SELECT data FROM entries WHERE log = ? AND sequence = ?"
