@@ -41,7 +41,7 @@ class Path(NamedTuple):
 
 
 MISS = Path(f"a miss of {TOKENS:,} tokens", 0.93, 1.5)
-HIT = Path(f"{HITS} hits of {SHORT} tokens", 0.97, 1.55)
+HIT = Path(f"{HITS} hits of {SHORT} tokens", 0.66, 1.1)
 ATTEMPTS = 3
 """A machine may be so busy that even the least of many rounds is too much; code that is too dear is so every time."""
 
