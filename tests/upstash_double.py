@@ -164,7 +164,9 @@ class UpstashDouble:
         self.requests.append(command[0].upper())
         self.commands += 1
         found = await self._one(command, encoded)
-        response = JSONResponse(found, 400 if "error" in found else 200)
+        return self._sized(JSONResponse(found, 400 if "error" in found else 200))
+
+    def _sized(self, response: JSONResponse) -> JSONResponse:
         if len(response.body) > self.max_reply:
             return JSONResponse({"error": "ERR max request size exceeded"}, 400)
         return response
@@ -181,7 +183,7 @@ class UpstashDouble:
     async def _many(self, commands: list[list[str]], encoded: bool, *, atomic: bool) -> JSONResponse:
         self.commands += len(commands)
         if not atomic:
-            return JSONResponse([await self._one(command, encoded) for command in commands])
+            return self._sized(JSONResponse([await self._one(command, encoded) for command in commands]))
         refusals = [refusal for command in commands if (refusal := _refusal(command))]
         if refusals:
             return JSONResponse({"error": refusals[0]}, 400)

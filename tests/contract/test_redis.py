@@ -281,7 +281,8 @@ async def test_a_slot_that_moves(cluster: list[Server]) -> None:
     here.command("MIGRATE", "127.0.0.1", there.port, key("entries", "moving"), 0, 5000)
     with pytest.raises(StoreError, match="moving these keys"):
         await store.append(run("b", begin=2), lease)
-    here.command("MIGRATE", "127.0.0.1", there.port, key("log", "moving"), 0, 5000)
+    for kind in ("log", "lease"):
+        here.command("MIGRATE", "127.0.0.1", there.port, key(kind, "moving"), 0, 5000)
     await store.append(run("b", begin=2), lease)
     for each in (there, here):
         each.command("CLUSTER", "SETSLOT", slot, "NODE", owners[there])

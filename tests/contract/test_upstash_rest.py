@@ -1,7 +1,7 @@
 """The thin client of Upstash's REST API: what it sends, how it fails, and what it never says."""
 
 import socket
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable
 
 import pytest
 from serving import serving
@@ -9,22 +9,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
-from upstash_double import Fault, UpstashDouble, upstash_double
+from upstash_double import Fault, UpstashDouble
 
 from headwater.errors import StoreError
 from headwater.log.upstash_rest import ATTEMPTS, MAX_REQUEST, TooLarge, UpstashRest
-
-
-@pytest.fixture(scope="module")
-def running() -> Generator[UpstashDouble, None, None]:
-    with upstash_double() as double:
-        yield double
-
-
-@pytest.fixture
-def upstash(running: UpstashDouble) -> UpstashDouble:
-    running.reset()
-    return running
 
 
 @pytest.fixture

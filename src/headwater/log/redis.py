@@ -1,10 +1,10 @@
 """The store for many machines: Redis 7 or Valkey 8 and newer, alone or as a cluster, without modules.
 
 Each step of the contract is one Lua script (`lua/`, typed in `redis_steps.py`), so it happens whole or not at all and
-takes one round trip. A log is a Redis stream and a hash; `lua/log.lua` says which keys there are. Every key always has
-a TTL. What Redis loses, by a restart without persistence, a failover or an eviction, is missed when it is next looked
-for: the log is gone or torn, its writer is fenced off, its readers get an error. How much can be lost is for Redis to
-say: `appendonly yes`, and a `maxmemory-policy` of `noeviction`, lose least.
+takes one round trip. A log is a Redis stream, a hash and a lease; `lua/log.lua` says which keys there are. Every key
+always has a TTL. What Redis loses, by a restart without persistence, a failover or an eviction, is missed when it is
+next looked for: the log is gone or torn, or lost with its lease; its writer is fenced off, its readers get an error.
+How much can be lost is for Redis to say: `appendonly yes`, and a `maxmemory-policy` of `noeviction`, lose least.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from headwater.errors import Expired, NoSuchLog, StoreError
 from headwater.events import Ending, Entry
 from headwater.log.redis_client import RedisClient, Unanswered
+from headwater.log.redis_packs import packed
 from headwater.log.redis_script import tag
 from headwater.log.redis_steps import Page, Sight, Steps
 from headwater.log.redis_tailer import PATIENCE, RedisTailer, Waiter
@@ -66,10 +67,13 @@ class RedisStore:
         return Lease(log)
 
     async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
-        return await self._steps.append(entries, lease)
+        standing = await self._steps.append(packed(entries), lease)
+        return Receipt(standing.stop)
 
     async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
-        await self._steps.seal(entries, lease)
+        ending = entries[-1].event
+        assert isinstance(ending, Ending)
+        await self._steps.seal(packed(entries), ending, lease)
 
     async def read(
         self, log: str, after: Offset = ORIGIN, *, follow: bool = True
@@ -78,10 +82,10 @@ class RedisStore:
             page = await self._steps.read(log, after, self._mark if follow else 0)
             while True:
                 check_offset(after, page.state, page.epoch, page.end)
-                if page.entries:
-                    yield page.entries
-                    after = page.entries[-1].offset
-                    if isinstance(page.entries[-1].event, Ending):
+                for part in page.parts():
+                    yield part
+                    after = part[-1].offset
+                    if isinstance(part[-1].event, Ending):
                         return
                 if after.sequence >= page.last or not page.entries:
                     if page.state != "open" or not follow:

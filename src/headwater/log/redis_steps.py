@@ -5,17 +5,21 @@ It does not know how a script gets to Redis: `run` does, once and to the end or 
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
-from headwater.events import Ending, Entry, State, is_admissible, restore, state_after
+from headwater.events import Ending, Entry, State, is_admissible, state_after
+from headwater.log.redis_packs import Pack, opened
 from headwater.log.redis_script import Argument, Script, key, script
-from headwater.log.store import Claim, Description, Lease, Limits, Receipt, lost_ending
+from headwater.log.store import Claim, Description, Lease, Limits, lost_ending
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
 PAGE = 512
+"""Entries handed on at once; a reply holds more."""
+ROOM = 256 * 1024
+"""Bytes of entries in a reply, about; or one pack, if that is larger."""
 CONSTANT = 366 * 86_400.0
 """Seconds for which a constant is kept since somebody last asked for it; every start of a server does."""
 
@@ -24,9 +28,9 @@ Run = Callable[[Script, Sequence[bytes], Sequence[Argument]], Awaitable[Any]]
 _CLAIM = script("claim", "log", "name")
 _FIND = script("find", "log", "name")
 _OPEN = script("open", "log", "name")
-_APPEND = script("append", "log", "write")
-_SEAL = script("seal", "log", "write")
-_READ = script("read", "log")
+_APPEND = script("append", "log", "pack", "write")
+_SEAL = script("seal", "log", "pack", "write")
+_READ = script("read", "log", "pack")
 _WATCH = script("watch", "log")
 _STOP = script("stop", "log")
 _DESCRIBE = script("describe", "log")
@@ -44,12 +48,27 @@ class Page(NamedTuple):
     entries: Sequence[Entry]
     state: State
     epoch: int
+    turn: int
     last: int
 
     @property
     def end(self) -> Offset:
         """The offset of the log's last entry."""
         return Offset(self.epoch, self.last) if self.last else ORIGIN
+
+    def parts(self) -> Iterator[Sequence[Entry]]:
+        """The entries, as many at a time as a reader is given."""
+        return (self.entries[i : i + PAGE] for i in range(0, len(self.entries), PAGE))
+
+
+class Standing(NamedTuple):
+    """How a log stands after an append; `stop` is who asked for its end."""
+
+    stop: str | None
+    turn: int
+    last: int
+    size: int
+    packs: int
 
 
 class Sight(NamedTuple):
@@ -73,7 +92,7 @@ class Steps:
     ) -> Claim:
         """Bind a name to a new log and open it, or say which log will do."""
         asked = (name, log, *principal, _ms(ttl), _age(newer_than), binds or "")
-        answer = await self._run(_CLAIM, [key("name", name), *_keys(log)], [*self._times(), *_LOST, *_flat(asked)])
+        answer = await self._run(_CLAIM, [key("name", name), *keys_of(log)], [*self._times(), *_LOST, *_flat(asked)])
         return Claim(log, won=True, lease=Lease(log)) if answer[0] == b"won" else self._found(log, answer)
 
     async def find(self, name: str, principal: Principal, newer_than: float | None) -> Claim | None:
@@ -85,49 +104,46 @@ class Steps:
     async def open(self, log: str, principal: Principal, ttl: float, name: str | None) -> None:
         """Open a log under no name."""
         asked = (log, *principal, _ms(ttl), name or "")
-        self._check(log, await self._run(_OPEN, _keys(log), [*self._times(), *_flat(asked)]))
+        self._check(log, await self._run(_OPEN, keys_of(log), [*self._times(), *_flat(asked)]))
 
-    async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
+    async def append(self, packs: Sequence[Pack], lease: Lease) -> Standing:
         """Append what is not stored yet and renew the lease."""
-        first = _first(entries, lease)
-        asked = (lease.log, lease.epoch, self._limits.entries, self._limits.bytes, first)
-        data = [entry.data for entry in entries]
-        answer = await self._run(_APPEND, _keys(lease.log), [*self._times(), *_flat(asked), *data])
-        _, stop, readers = self._check(lease.log, answer)
-        return Receipt(None if stop is None else stop.decode(), readers == 1)
+        asked = (lease.log, lease.epoch, self._limits.entries, self._limits.bytes, *_written(packs))
+        answer = await self._run(_APPEND, keys_of(lease.log), [*self._times(), *_flat(asked)])
+        _, stop, turn, last, size, count = self._check(lease.log, answer)
+        return Standing(asked_by(stop), turn, last, size, count)
 
-    async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
-        """Append the last entries and close the log."""
-        ending = entries[-1].event
-        assert isinstance(ending, Ending)
+    async def seal(self, packs: Sequence[Pack], ending: Ending, lease: Lease) -> None:
+        """Append the last entries and close the log; the last of them is the ending."""
         admissible = 1 if is_admissible(ending) else 0
-        asked = (lease.log, lease.epoch, state_after(ending), admissible, _first(entries, lease))
-        data = [entry.data for entry in entries]
-        answer = await self._run(_SEAL, _keys(lease.log), [*self._times(), *_flat(asked), *data])
-        self._check(lease.log, answer)
+        asked = (lease.log, lease.epoch, state_after(ending), admissible, *_written(packs))
+        self._check(lease.log, await self._run(_SEAL, keys_of(lease.log), [*self._times(), *_flat(asked)]))
 
-    async def read(self, log: str, after: Offset, mark: float) -> Page:
-        """The next entries after an offset, at most `PAGE`; `mark` says for how many seconds the log counts as read."""
-        asked = (log, *after, PAGE, _ms(mark))
-        answer = await self._run(_READ, _keys(log), [*self._times(), *_LOST, *_flat(asked)])
-        _, state, epoch, last, found = self._check(log, answer)
-        return Page([_entry(*each) for each in found], state.decode(), epoch, last)
+    async def read(self, log: str, after: Offset, mark: float = 0) -> Page:
+        """The next entries after an offset, about `ROOM` bytes; for `mark` seconds the log then counts as read."""
+        asked = (log, *after, ROOM, _ms(mark))
+        answer = await self._run(_READ, keys_of(log), [*self._times(), *_LOST, *_flat(asked)])
+        _, state, epoch, turn, last, begin, packs = self._check(log, answer)
+        page = Page(opened(log, packs, begin).entries, state.decode(), epoch, turn, last)
+        if begin < last and not page.entries:
+            self._refuse(log, "torn")
+        return page
 
     async def watch(self, logs: Sequence[tuple[str, bool]], mark: float) -> list[Sight]:
         """How some logs of one shard stand; a log with True counts as read for `mark` seconds."""
         asked = [each for log, read in logs for each in (log, int(read))]
-        keys = [each for log, _ in logs for each in _keys(log)]
+        keys = [each for log, _ in logs for each in keys_of(log)]
         answer = await self._run(_WATCH, keys, [*self._times(), *_LOST, _ms(mark), *_flat(asked)])
         return [Sight(state == b"open", last, stop == 1) for state, last, stop in answer]
 
     async def stop(self, log: str, subject: str) -> bool:
         """Take a subject off a log; whether it has ended or was asked to."""
-        answer = await self._run(_STOP, _keys(log), [*self._times(), *_flat((log, subject))])
+        answer = await self._run(_STOP, keys_of(log), [*self._times(), *_flat((log, subject))])
         return self._check(log, answer)[1] == 1
 
     async def describe(self, log: str) -> Description:
         """What is known of a log."""
-        answer = await self._run(_DESCRIBE, _keys(log), [*self._times(), *_LOST, *_flat((log,))])
+        answer = await self._run(_DESCRIBE, keys_of(log), [*self._times(), *_LOST, *_flat((log,))])
         _, tenant, state, epoch, last, age = self._check(log, answer)
         end = Offset(epoch, last) if last else ORIGIN
         return Description(log, tenant.decode(), state.decode(), end, age / 1000)
@@ -135,7 +151,7 @@ class Steps:
     async def forget(self, log: str) -> None:
         """Delete a log and free its names."""
         asked = (log, secrets.token_hex(8))
-        self._check(log, await self._run(_FORGET, _keys(log), [*self._times(), *_flat(asked)]))
+        self._check(log, await self._run(_FORGET, keys_of(log), [*self._times(), *_flat(asked)]))
 
     async def constant(self, name: str, value: bytes) -> bytes:
         """Keep a value unless one is kept; tell which."""
@@ -176,8 +192,14 @@ class Steps:
                 raise StoreError(f"Redis gave an answer that is not known here: {why}")
 
 
-def _keys(log: str) -> list[bytes]:
-    return [key("log", log), key("entries", log)]
+def keys_of(log: str) -> list[bytes]:
+    """The keys of a log, all of which exist as long as it is written."""
+    return [key("log", log), key("entries", log), key("lease", log)]
+
+
+def asked_by(lease: bytes) -> str | None:
+    """Who asked for the end of a log, if somebody did: its lease says so."""
+    return lease.removeprefix(b"by:").decode() if lease else None
 
 
 def _ms(seconds: float) -> int:
@@ -192,16 +214,6 @@ def _flat(asked: Sequence[Argument]) -> list[Argument]:
     return [each.encode("utf-8", "surrogatepass") if isinstance(each, str) else each for each in asked]
 
 
-def _first(entries: Sequence[Entry], lease: Lease) -> int:
-    """The sequence of the first; the others follow it densely, or the append would leave a gap."""
-    if not entries:
-        return 0
-    first = entries[0].offset.sequence
-    if [entry.offset.sequence for entry in entries] != list(range(first, first + len(entries))):
-        raise OutOfSequence(f"entries {entries[0].offset} to {entries[-1].offset} of log {lease.log} leave a gap")
-    return first
-
-
-def _entry(id: bytes, fields: list[bytes]) -> Entry:
-    sequence, epoch = id.split(b"-")
-    return restore(Offset(int(epoch), int(sequence)), fields[1])
+def _written(packs: Sequence[Pack]) -> list[Argument]:
+    """Packs as the scripts take them: where the first begins, then where each ends and what is in it."""
+    return [packs[0].first if packs else 0, *(each for pack in packs for each in (pack.last, pack.data))]

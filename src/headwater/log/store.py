@@ -76,8 +76,6 @@ class Receipt(msgspec.Struct, frozen=True):
 
     stop: str | None = None
     """The subject who asked for the end, if somebody did."""
-    readers: bool = False
-    """Whether other processes read this log now."""
 
 
 class Description(msgspec.Struct, frozen=True):

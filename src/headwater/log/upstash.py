@@ -1,37 +1,36 @@
-"""The Upstash store: the steps of the Redis store, each sent as one `EVAL` over Upstash's REST API.
+"""The Upstash store: the keys and the steps of the Redis store, over Upstash's REST API.
 
 For a host that lets no process hold a connection; where one may, `rediss://` to the same database tells readers at once
-what this one has to ask for. Every command is billed, so writers gather entries for a second, a log is followed by one
-poll per process (`upstash_poller.py`), and nothing at all is sent while nothing is written or followed here.
+what this one has to ask for. Every command is billed, and those inside a script like any others. So writers gather
+entries for a second and append by one plain command (`upstash_writer.py`), a log is followed by one poll per process,
+by plain commands too (`upstash_poller.py`), and nothing at all is sent while nothing is written or followed here.
 """
 
 import base64
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from itertools import pairwise
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from headwater.errors import OutOfSequence, Sealed, StoreError
+from headwater.errors import StoreError
 from headwater.events import Ending, Entry
+from headwater.log.redis_packs import packed
 from headwater.log.redis_script import Argument, Script, key
-from headwater.log.redis_steps import Steps
+from headwater.log.redis_steps import Steps, keys_of
 from headwater.log.store import Claim, Description, Flush, Lease, Limits, Receipt, check_offset
-from headwater.log.upstash_poller import MARK, UpstashPoller
-from headwater.log.upstash_rest import MAX_REQUEST, TooLarge, UpstashRest
+from headwater.log.upstash_poller import UpstashPoller
+from headwater.log.upstash_rest import Argument as Word
+from headwater.log.upstash_rest import Reply, UpstashRest
+from headwater.log.upstash_writer import EMPTY, UpstashWriter
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
 HEARTBEAT = 1.0
 """Seconds after which a silent writer asks whether to stop: the longest that a stop takes, but for the way."""
-CHUNK = MAX_REQUEST * 3 // 4
-"""Bytes of entries in one request, as JSON text; the rest is room for the script."""
-
 _LOCKING = "#!lua flags=allow-key-locking\n"
-_COUNT = 9
-"""Where `lua/read.lua` has the number of entries in a page among its arguments."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ class UpstashStore:
     Nothing is sent before the first call. Leases run on the database's clock, and so do ages and TTLs, unless a test
     gives a `clock`: its difference from this machine's is then added. Entries are JSON and travel as the text they are;
     constants, which may be any bytes, as base64. `limits.heartbeat` is at most a second here. An append or a seal of
-    more than `CHUNK` goes in several steps, each of which happens whole or not at all.
+    more than a pack goes in several steps, each of which happens whole or not at all.
     """
 
     def __init__(
@@ -54,9 +53,10 @@ class UpstashStore:
         self.rest = UpstashRest(url, token)
         self._skew = lambda: 0.0 if clock is None else clock() - time.time()
         self._steps = Steps(self._run, self.limits, self._skew)
-        self._written: dict[str, Steps] = {}  # by the logs opened here, until their writers leave
+        self._written: dict[str, UpstashWriter] = {}  # by the logs opened here, until they end or their writers leave
+        self._listening: dict[str, list[Callable[[], None]]] = {}
         self._locking = _LOCKING
-        self._poller = UpstashPoller(self._steps, self.limits.lease, self.limits.heartbeat)
+        self._poller = UpstashPoller(self._pipeline, self._steps, self.limits.lease)
 
     async def claim(
         self,
@@ -70,7 +70,7 @@ class UpstashStore:
     ) -> Claim:
         claim = await self._steps.claim(name, log, principal, ttl, newer_than, binds)
         if claim.won:
-            self._written[log] = self._steps_of_writer(log, name, binds)
+            self._written[log] = self._new_writer(log, name, binds)
         return claim
 
     async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
@@ -78,59 +78,56 @@ class UpstashStore:
 
     async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
         await self._steps.open(log, principal, ttl, name)
-        self._written[log] = self._steps_of_writer(log, name)
+        self._written[log] = self._new_writer(log, name)
         return Lease(log)
 
     async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
-        steps = self._written.get(lease.log, self._steps)
-        receipt = Receipt()
-        for chunk in _chunks(entries):
-            receipt = await steps.append(chunk, lease)
-        self._poller.heard(lease.log)
+        receipt = await self._writer(lease).append(packed(entries), lease)
         if entries:
             self._poller.hurry(lease.log)
         return receipt
 
     async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
-        steps = self._written.get(lease.log, self._steps)
-        *before, last = _chunks(entries)
-        for chunk in before:
-            try:
-                await steps.append(chunk, lease)
-            except Sealed:
-                break  # perhaps by this very seal, retried: the last step knows
-        await steps.seal(last, lease)
+        ending = entries[-1].event
+        assert isinstance(ending, Ending)
+        await self._writer(lease).seal(packed(entries), ending, lease)
+        self._written.pop(lease.log, None)
         self._poller.hurry(lease.log)
 
     async def read(
         self, log: str, after: Offset = ORIGIN, *, follow: bool = True
     ) -> AsyncGenerator[Sequence[Entry], None]:
-        page = await self._steps.read(log, after, MARK if follow else 0)
+        page = await self._steps.read(log, after)
         while True:
             check_offset(after, page.state, page.epoch, page.end)
-            if page.entries:
-                yield page.entries
-                after = page.entries[-1].offset
-                if isinstance(page.entries[-1].event, Ending):
+            for part in page.parts():
+                yield part
+                after = part[-1].offset
+                if isinstance(part[-1].event, Ending):
                     return
             if after < page.end:
-                page = await self._steps.read(log, after, MARK if follow else 0)
+                page = await self._steps.read(log, after)
             elif page.state != "open" or not follow:
                 return
             else:
-                page = await self._poller.follow(log, after)
+                page = await self._poller.follow(log, after, page)
 
     async def stop(self, log: str, subject: str) -> bool:
         ending = await self._steps.stop(log, subject)
         if ending:
-            self._poller.wake(log)
+            self._wake(log)
         return ending
 
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
-        cease = self._poller.listen(lease.log, wake)
+        """Call `wake` when a stop is asked for through this process; of any other the writer's heartbeat tells."""
+        listening = self._listening.setdefault(lease.log, [])
+        listening.append(wake)
 
         def leave() -> None:
-            cease()
+            with suppress(ValueError):
+                listening.remove(wake)
+            if not listening and self._listening.get(lease.log) is listening:
+                del self._listening[lease.log]
             self._written.pop(lease.log, None)
 
         return leave
@@ -140,8 +137,8 @@ class UpstashStore:
 
     async def forget(self, log: str) -> None:
         await self._steps.forget(log)
-        self._poller.hurry(log)
-        self._poller.wake(log)
+        self._poller.hurry(log, doubt=True)
+        self._wake(log)
 
     async def constant(self, name: str, value: bytes) -> bytes:
         return base64.b64decode(await self._steps.constant(name, base64.b64encode(value)))
@@ -151,22 +148,26 @@ class UpstashStore:
         await self.rest.aclose()
 
     async def _run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
-        words = [_text(each) for each in arguments]
-        while True:
-            try:
-                return await self.rest.eval(script.text, [_text(each) for each in keys], words)
-            except TooLarge:
-                # The answer, for no step that only asks is large itself: a page of large entries. Fewer, then.
-                if script.name != "read" or words[_COUNT] == "1":
-                    raise
-                words[_COUNT] = str(max(int(words[_COUNT]) // 8, 1))
+        return await self.rest.eval(script.text, [_text(each) for each in keys], [_text(each) for each in arguments])
 
-    def _steps_of_writer(self, log: str, *names: str | None) -> Steps:
-        """The steps of a writer of which all keys are known: they lock these keys alone, not the whole database.
+    async def _pipeline(self, commands: Sequence[Sequence[Word]]) -> "list[Reply | StoreError]":
+        return await self.rest.pipeline(commands)
+
+    def _wake(self, log: str) -> None:
+        for wake in list(self._listening.get(log, ())):
+            wake()
+
+    def _writer(self, lease: Lease) -> UpstashWriter:
+        """What appends for a lease: what was made when the log was opened here, else one that knows nothing of it."""
+        made = self._written.get(lease.log)
+        return made or UpstashWriter(self._pipeline, self._steps, self.limits, known=None)
+
+    def _new_writer(self, log: str, *names: str | None) -> UpstashWriter:
+        """The writer of a log of which all keys are known: its scripts lock these alone, not the whole database.
 
         Other steps may come upon a lapsed log and its names, which nobody here knows beforehand.
         """
-        known = [key("log", log), key("entries", log), *(key("name", name) for name in names if name)]
+        known = [*keys_of(log), *(key("name", name) for name in names if name)]
 
         async def run(script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
             if not self._locking:
@@ -177,29 +178,13 @@ class UpstashStore:
             except StoreError as refusal:
                 if "allow-key-locking" not in str(refusal):
                     raise
-                _log.warning("Upstash will lock the whole database for every append: %s", refusal)
+                _log.warning("Upstash will lock the whole database for every seal: %s", refusal)
                 self._locking = ""
                 return await self._run(script, keys, arguments)
 
-        return Steps(run, self.limits, self._skew)
+        return UpstashWriter(self._pipeline, Steps(run, self.limits, self._skew), self.limits, known=EMPTY)
 
 
 def _text(argument: Argument) -> str:
     # Half of a surrogate pair, from a stranger's URL, is part of no id that exists, and cannot be sent.
     return argument.decode("utf-8", "replace") if isinstance(argument, bytes) else str(argument)
-
-
-def _chunks(entries: Sequence[Entry]) -> list[Sequence[Entry]]:
-    """The entries in runs that each fit into a request; always at least one, be it empty."""
-    if any(after.offset.sequence != before.offset.sequence + 1 for before, after in pairwise(entries)):
-        raise OutOfSequence(f"entries {entries[0].offset} to {entries[-1].offset} leave a gap")
-    chunks: list[list[Entry]] = [[]]
-    room = CHUNK
-    for entry in entries:
-        size = len(entry.data) + entry.data.count(b'"') + entry.data.count(b"\\") + 8
-        if size > room and chunks[-1]:
-            chunks.append([])
-            room = CHUNK
-        chunks[-1].append(entry)
-        room -= size
-    return list(chunks)

@@ -53,6 +53,8 @@ class Harness:
     store: Store
     peer: Store
     clock: Clock
+    beats: bool = False
+    """Whether this store leaves it to a writer's heartbeat, a second at most, to tell it of a stop from elsewhere."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def new(self, what: str = "log") -> str:
@@ -71,6 +73,14 @@ class Harness:
         lease = await self.opened(*texts, name=name, ttl=ttl)
         await self.store.seal([entry(len(texts) + 1, ending)], lease)
         return lease.log
+
+    async def told(self, lease: Lease, woken: Callable[[], bool]) -> None:
+        """Wait until a silent writer knows that it should stop: because it was woken, or by its next heartbeat."""
+
+        async def knows() -> bool:
+            return woken() or (self.beats and (await self.store.append([], lease)).stop is not None)
+
+        await until(knows, patience=1.0)
 
     async def lost(self, *texts: str, name: str | None = None) -> Lease:
         """The lease of a new log whose writer fell silent, and which a reader has sealed."""

@@ -1,29 +1,34 @@
 -- Append entries and renew the lease; decides whether this writer may, and which entries it has sent before.
 --
--- KEYS: log, entries. ARGV[5..]: id, epoch, the most entries and bytes of a log, the first sequence, the entries.
--- Returns `ok`, who asked for the end or nil, whether somebody reads; or a refusal, having changed nothing.
+-- KEYS: log, entries, lease. ARGV[5..]: id, epoch, the most entries and bytes of a log, the first sequence, the packs.
+-- Returns `ok`, `by:` and who asked for the end or nothing, and the turn, last sequence, bytes and packs of the log; or
+-- a refusal, having changed nothing.
 
-local row, refusal = writable(ARGV[5], tonumber(ARGV[6]))
+local row, why = get(ARGV[5])
 if not row then
-  return refusal
+  return {why}
 end
-local begin = fresh(row, 10, tonumber(ARGV[9]))
-if not begin then
+local refused = refusal(row, tonumber(ARGV[6]))
+if refused then
+  return refused
+end
+local packs, bytes = fresh(row, 10, tonumber(ARGV[9]))
+if not packs then
   return {'gap', row.last}
 end
-local bytes = row.size
-for i = begin, #ARGV do
-  bytes = bytes + #ARGV[i]
-end
-if row.last + #ARGV - begin + 1 > tonumber(ARGV[7]) or bytes > tonumber(ARGV[8]) then
+local last = #packs > 0 and packs[#packs][1] or row.last
+if #packs > 0 and (last > tonumber(ARGV[7]) or row.size + bytes > tonumber(ARGV[8])) then
   return {'full'}
 end
-add(row, begin)
-redis.call('HSET', key('log', row.id), 'last', row.last, 'size', row.size, 'lease', whole(time + LEASE))
-keep_alive(row)
--- Readers leave a mark that outlasts their regular look, so a log that nobody follows costs no message.
-local read = row.readers ~= nil and row.readers > time
-if read and begin <= #ARGV then
-  redis.call('PUBLISH', key('wake', row.id), row.last)
+add_all(row, packs)
+local asked = redis.call('GETEX', key('lease', row.id), 'PX', ARGV[2])
+if not asked then
+  -- It has lapsed and nobody noticed: the writer was late, and is alive.
+  asked = row.stop and 'by:' .. row.stop or ''
+  redis.call('SET', key('lease', row.id), asked, 'PX', ARGV[2])
 end
-return {'ok', row.stop, read and 1 or 0}
+keep(row, lifetime(row.ttl), SPARE)
+if #packs > 0 then
+  tell_readers(row, row.last)
+end
+return {'ok', asked, row.turn, row.last, row.size, row.packs}

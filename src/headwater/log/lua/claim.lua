@@ -1,7 +1,7 @@
 -- Bind a name to a new log and open it, unless the name is bound to a log that will do; decides who generates.
 --
--- KEYS: name, log, entries. ARGV[7..]: name, log, tenant, subject, ttl, the greatest age or -1, a second name or ''.
--- Returns `won`, or `ok` with the log that will do, its state, age and remaining TTL; or a refusal of the new id.
+-- KEYS: name, log, entries, lease. ARGV[7..]: name, log, tenant, subject, ttl, the greatest age or -1, a second name or
+-- ''. Returns `won`, or `ok` with the log that will do, its state, age and remaining TTL; or a refusal of the new id.
 
 local name, id, ttl = ARGV[7], ARGV[8], tonumber(ARGV[11])
 local row = find(name, ARGV[10], tonumber(ARGV[12]))
@@ -9,10 +9,9 @@ if row then
   -- The winner, whose answer got lost on the way, asks again.
   return row.id == id and row.state == 'open' and {'won'} or found(row)
 end
-local refusal = open(id, ARGV[9], ARGV[10], ttl, ARGV[13] ~= '' and ARGV[13] or name)
-if refusal then
-  return refusal
+local refused = open(id, ARGV[9], ARGV[10], ttl, ARGV[13] ~= '' and ARGV[13] or name, name)
+if refused then
+  return refused
 end
-redis.call('HSET', key('log', id), 'claimed', name)
-redis.call('SET', key('name', name), id, 'PX', whole(LEASE + ttl + GRACE + SLACK))
+redis.call('SET', key('name', name), id, 'PX', whole(lifetime(ttl) + SPARE))
 return {'won'}

@@ -33,24 +33,25 @@ local function found(row)
   return {'ok', row.id, row.state, age(row), row.state == 'open' and 0 or row.ttl - age(row)}
 end
 
--- Open a log, or find it open as the retry of an earlier call; returns why not, if not.
-local function open(id, tenant, subject, ttl, name)
-  local row, why = get(id)
+-- Open a log, or find it open as the retry of an earlier call; returns why not, if not. `claimed` is the name it is
+-- bound to at once, `name` the one it gets with an admissible ending; either may be ''.
+local function open(id, tenant, subject, ttl, name, claimed)
+  local row, why, remains = get(id)
   if row then
     return row.state ~= 'open' and {'sealed', row.state} or nil
   elseif why ~= 'none' then
     return {why}
   end
   -- Only where something is left: after a first write Redis lets a script go on though memory has run out.
-  if redis.call('EXISTS', key('log', id), key('entries', id)) > 0 then
-    redis.call('DEL', key('log', id), key('entries', id))
+  if remains then
+    redis.call('DEL', key('log', id), key('entries', id), key('lease', id))
   end
-  redis.call('HSET', key('log', id), 'state', 'open', 'epoch', 1, 'last', 0, 'size', 0, 'ttl', ttl,
-    'lease', whole(time + LEASE), 'opened', whole(now), 'tenant', tenant)
-  if name ~= '' then
-    redis.call('HSET', key('log', id), 'name', name)
-  end
-  join(id, subject)
-  keep_alive({id = id, ttl = ttl})
+  local lasts = lifetime(ttl) + SPARE
+  put({id = id, turn = 1, epoch = 1, last = 0, size = 0, packs = 0}, 0, '')
+  redis.call('PEXPIRE', key('entries', id), whole(lasts))
+  redis.call('HSET', key('log', id), 'state', 'open', 'epoch', 1, 'ttl', ttl, 'opened', whole(now), 'tenant', tenant,
+    'name', name, 'claimed', claimed, 'kept', whole(time + lasts), 'by:' .. subject, 1, 'subjects', 1)
+  redis.call('PEXPIRE', key('log', id), whole(lasts + TOMBSTONE))
+  redis.call('SET', key('lease', id), '', 'PX', ARGV[2])
   return nil
 end

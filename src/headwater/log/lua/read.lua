@@ -1,7 +1,35 @@
--- A page of entries after an offset, and how the log stands; decides nothing but that a lapsed log is lost.
+-- A page of packs after an offset, and how the log stands; decides nothing but that a lapsed log is lost.
 --
--- KEYS: log, entries. ARGV[7..]: id, the offset's epoch and sequence, entries in a page, for how long to mark that it
--- is read. Returns `ok`, state, epoch, last sequence, and stream entries; or a refusal.
+-- KEYS: log, entries, lease. ARGV[7..]: id, the offset's epoch and sequence, the bytes of a page, for how long to mark
+-- that it is read. Returns `ok`, state, epoch, turn, last sequence, the sequence after which the page begins, and packs,
+-- of which the first may also hold earlier entries; or a refusal.
+
+local MOST = 512
+
+-- The packs from the one that holds an entry on, about as many bytes of them as asked for, and at least one.
+local function page_from(row, sequence, room)
+  if row.top and row.top[2][10] ~= '' and first_of(row.top) <= sequence then
+    return {row.top}
+  end
+  local start, page, size, count = sequence == 1 and '1-1' or holder(row, sequence), {}, 0, 16
+  while start do
+    local packs = redis.call('XRANGE', key('entries', row.id), start, '+', 'COUNT', count)
+    for _, pack in ipairs(packs) do
+      size = size + #pack[2][10]
+      if size > room and #page > 0 then
+        return page
+      end
+      page[#page + 1] = pack
+    end
+    local left = MOST - #page
+    if #packs < count or left == 0 then
+      return page
+    end
+    start = string.match(packs[count][1], '%d+') .. '-' .. tonumber(packs[count][2][2]) + 1
+    count = math.max(math.min(left, math.floor((room - size) * #page / math.max(size, 1))), 1)
+  end
+  return page
+end
 
 local row, why = get(ARGV[7])
 if not row then
@@ -16,13 +44,10 @@ elseif epoch ~= row.epoch then
   -- Only a log's last entry can be of a later epoch than the offset; sequences decide among the others.
   begin = math.min(sequence, row.last - 1)
 end
-if row.state == 'open' and mark > 0 and (row.readers or 0) < time + mark / 2 then
+if row.state == 'open' and mark > 0 and row.readers < time + mark / 2 then
   -- In the same step as the look, so that whatever is appended after it is announced. A server that is out of memory
   -- refuses this write, and must not refuse the read for it: the regular look finds what is not announced.
   redis.pcall('HSET', key('log', row.id), 'readers', whole(time + mark))
 end
-local page = {}
-if begin < row.last then
-  page = redis.call('XRANGE', key('entries', row.id), whole(begin + 1), '+', 'COUNT', ARGV[10])
-end
-return {'ok', row.state, row.epoch, row.last, page}
+local page = begin < row.last and page_from(row, begin + 1, tonumber(ARGV[10])) or {}
+return {'ok', row.state, row.epoch, row.turn, row.last, begin, page}

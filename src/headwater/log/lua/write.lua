@@ -1,42 +1,67 @@
 -- What a writer's steps share: whether its lease still holds, and which of its entries are new.
 
--- The log as `get` gives it, or nil and the refusal to return.
-local function writable(id, epoch)
-  local row, why = get(id)
-  if not row then
-    return nil, {why}
-  elseif row.epoch ~= epoch then
-    return nil, {'fenced', row.epoch}
+-- Why a writer of this epoch may not write on a log, or nil.
+local function refusal(row, epoch)
+  if row.epoch ~= epoch then
+    return {'fenced', row.epoch}
   elseif row.state ~= 'open' then
-    return nil, {'sealed', row.state}
+    return {'sealed', row.state}
   end
-  return row
 end
 
--- Where in ARGV the entries begin that are not stored yet, or nil when they would leave a gap, or when entries of these
--- sequences are stored that say something else: a retry says the same, a second writer does not.
--- The entries are ARGV[begin] and those after it, of consecutive sequences, the first of which is `sequence`.
-local function fresh(row, begin, sequence)
-  if #ARGV < begin then
-    return begin
-  elseif sequence > row.last + 1 then
-    return nil
-  end
-  local known = math.min(row.last - sequence + 1, #ARGV - begin + 1)
-  if known > 0 then
-    local stored = redis.call('XRANGE', key('entries', row.id), sequence, '+', 'COUNT', known)
-    for i, each in ipairs(stored) do
-      if each[2][2] ~= ARGV[begin + i - 1] then
-        return nil
-      end
+-- The lines from `first` to `last` that are not stored yet, or nil when others are stored in their places: a retry
+-- says the same, a second writer does not.
+local function unstored(row, first, last, data)
+  local start = holder(row, first)
+  local lines = {}
+  for _, pack in ipairs(start and redis.call('XRANGE', key('entries', row.id), start, '+') or {}) do
+    if pack[2][10] ~= '' then
+      lines[#lines + 1] = pack[2][10]
     end
   end
-  return begin + known
+  local stored, given = table.concat(lines, '\n') .. '\n', data .. '\n'
+  local begin = 1
+  for _ = first_of({start or '0-0'}), first - 1 do
+    begin = (string.find(stored, '\n', begin, true) or #stored) + 1
+  end
+  stored = string.sub(stored, begin)
+  local known, other = stored, given
+  if last < row.last then
+    known, other = given, stored
+  end
+  if not start or string.sub(other, 1, #known) ~= known then
+    return nil
+  end
+  return string.sub(data, #stored + 1)
 end
 
-local function add(row, begin)
-  for i = begin, #ARGV do
-    row.last, row.size = row.last + 1, row.size + #ARGV[i]
-    redis.call('XADD', key('entries', row.id), row.last .. '-' .. row.epoch, 'd', ARGV[i])
+-- The packs among ARGV[begin] and those after it that are not stored yet, and their bytes; or nil when they would leave
+-- a gap, or contradict what is stored. Each pack is the sequence of its last entry, and its lines; the first pack's
+-- first entry is of sequence `first`.
+local function fresh(row, begin, first)
+  local packs, bytes, last = {}, 0, row.last
+  for i = begin, #ARGV, 2 do
+    local upto, data = tonumber(ARGV[i]), ARGV[i + 1]
+    if first > last + 1 then
+      return nil
+    elseif first <= last then
+      data = unstored(row, first, upto, data)
+      if not data then
+        return nil
+      end
+      first = last + 1
+    end
+    if upto > last then
+      packs[#packs + 1] = {upto, data}
+      bytes, last = bytes + #data - (upto - first), upto
+    end
+    first = upto + 1
+  end
+  return packs, bytes
+end
+
+local function add_all(row, packs)
+  for _, pack in ipairs(packs) do
+    add(row, pack[1], pack[2])
   end
 end

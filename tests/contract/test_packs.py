@@ -1,0 +1,177 @@
+"""What lies in Redis, by either door to it: packs, turns and leases, and what becomes of a log that lost some of it."""
+
+from collections.abc import AsyncGenerator
+
+import msgspec
+import pytest
+from upstash_double import UpstashDouble
+
+from headwater.errors import Expired, Fenced, NoSuchLog, OutOfSequence, StoreError
+from headwater.events import Error, TextDelta
+from headwater.log import upstash_writer
+from headwater.log.redis import RedisStore
+from headwater.log.redis_packs import PACK, packed
+from headwater.log.redis_script import key
+from headwater.log.store import Lease
+from headwater.log.upstash import UpstashStore
+from headwater.offsets import Offset
+from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, entries, entry, reading, run, seen, texts, until
+
+Store = RedisStore | UpstashStore
+
+
+@pytest.fixture(params=["redis", "upstash"])
+async def store(request: pytest.FixtureRequest, upstash: UpstashDouble) -> AsyncGenerator[Store, None]:
+    by_redis = request.param == "redis"
+    store = RedisStore(f"unix://{upstash.path}") if by_redis else UpstashStore(upstash.url, upstash.token)
+    yield store
+    await store.aclose()
+
+
+@pytest.fixture
+async def lease(store: Store) -> Lease:
+    """The right to write a log that was claimed just now."""
+    claim = await store.claim("name", "log", ALICE, ttl=TTL)
+    assert claim.lease is not None
+    return claim.lease
+
+
+async def test_an_append_is_one_pack(store: Store, lease: Lease, upstash: UpstashDouble) -> None:
+    """However many entries an append has, they are one entry of the stream, after the one that opened it."""
+    await store.append(run(*"abc"), lease)
+    await store.append(run(*"de", begin=4), lease)
+    await store.seal([entry(6, WHOLE)], lease)
+    ids = [id for id, _ in upstash.engine.xrange(key("entries", "log"))]
+    assert ids == [b"1-0", b"1-1", b"1-4", b"1-6"]
+
+
+async def test_a_large_append(store: Store, lease: Lease, upstash: UpstashDouble) -> None:
+    """An append that is larger than a pack goes in several, and comes back whole and in order."""
+    large = ["x" * (PACK // 3) + str(i) for i in range(10)]
+    await store.append(run(*large), lease)
+    assert upstash.engine.xlen(key("entries", "log")) == 1 + len(packed(run(*large)))
+    assert await texts(store, "log") == large
+
+
+async def test_an_entry_of_two_lines(store: Store, lease: Lease) -> None:
+    """Entries are lines; one that is not is refused, for it would come back as two."""
+    broken = msgspec.structs.replace(entry(1, TextDelta("a")), data=b"[1,\n2]")
+    with pytest.raises(StoreError, match="newline"):
+        await store.append([broken], lease)
+    assert await texts(store, "log") == []
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["sealed", "lost"])
+async def test_every_offset_of_a_log_that_was_asked_to_stop(
+    store: Store, lease: Lease, upstash: UpstashDouble, lost: bool
+) -> None:
+    """What is written after a stop was asked for follows what was written before, from wherever it is read."""
+    task, _ = await reading(store, "log")
+    await store.append(run(*"abc"), lease)
+    await store.stop("log", ALICE.subject)
+    for begin in (1, 2, 4, 6):  # of three entries each; the second is a retry that reaches across the stop
+        assert (await store.append(run(*"abcdefgh"[begin - 1 : begin + 2], begin=begin), lease)).stop == ALICE.subject
+    with pytest.raises(OutOfSequence):
+        await store.append(run(*"cx", begin=3), lease)
+    if lost:
+        upstash.engine.delete(key("lease", "log"))
+    else:
+        await store.seal([entry(9, WHOLE)], lease)
+    whole = await entries(store, "log")
+    assert [each.event.text for each in whole if isinstance(each.event, TextDelta)] == list("abcdefgh")
+    for n in range(len(whole)):
+        assert await entries(store, "log", Offset(1, n)) == whole[n:]
+    assert seen(await task) == seen(whole)
+
+
+async def test_a_lease_that_was_evicted_and_nobody_noticed(store: Store, lease: Lease, upstash: UpstashDouble) -> None:
+    """A writer whose lease is gone takes it up again, by entries or by a heartbeat, and still hears of a stop."""
+    await store.append(run("a"), lease)
+    await store.stop("log", ALICE.subject)
+    for late in (run("b", begin=2), []):
+        upstash.engine.delete(key("lease", "log"))
+        await store.append(late, lease)
+        if isinstance(store, RedisStore) or not late:  # over REST a heartbeat tells, which is at most a second away
+            assert upstash.engine.exists(key("lease", "log"))
+        assert (await store.append([], lease)).stop == ALICE.subject
+    assert await texts(store, "log") == ["a", "b"]
+
+
+async def test_a_lease_that_was_evicted_and_a_reader_noticed(
+    store: Store, lease: Lease, upstash: UpstashDouble
+) -> None:
+    """A log without a lease is sealed as lost by its next reader; its writer is fenced off, and its name is free."""
+    await store.append(run("a"), lease)
+    upstash.engine.delete(key("lease", "log"))
+    got = await entries(store, "log")
+    assert isinstance(got[-1].event, Error)
+    assert [each.offset for each in got] == [(1, 1), (2, 2)]
+    for late in (run("b", begin=2), []):
+        with pytest.raises(Fenced):
+            await store.append(late, lease)
+    with pytest.raises(Fenced):
+        await store.seal([entry(2, WHOLE)], lease)
+    assert (await store.claim("name", "next", BOB, ttl=TTL)).won
+
+
+@pytest.mark.parametrize("kind", ["entries", "log"])
+async def test_an_eviction(store: Store, lease: Lease, upstash: UpstashDouble, kind: str) -> None:
+    """A log of which a part was evicted never ends well: its reader hears it, and its writer by its ending at last."""
+    await store.append(run("a"), lease)
+    task, got = await reading(store, "log")
+    await until(lambda: len(got) == 1)
+    upstash.engine.delete(key(kind, "log"))
+    with pytest.raises((Expired, NoSuchLog)):
+        await store.append(run("b", begin=2), lease)
+        await store.seal([entry(3, WHOLE)], lease)
+    upstash.engine.delete(key("lease", "log"))  # which nobody renews any more
+    with pytest.raises(Expired):
+        await task
+    with pytest.raises((Expired, NoSuchLog)):
+        await entries(store, "log")
+    assert (await store.claim("name", "next", BOB, ttl=TTL)).won
+
+
+async def test_an_empty_log_that_was_evicted(store: Store, lease: Lease, upstash: UpstashDouble) -> None:
+    """A log whose stream was evicted before its first entry is torn too: it is not an empty log."""
+    upstash.engine.delete(key("entries", "log"))
+    with pytest.raises(Expired):
+        await store.append(run("a"), lease)
+    with pytest.raises(Expired):
+        await entries(store, "log")
+
+
+async def test_a_failover_that_lost_a_tail(store: Store, lease: Lease, upstash: UpstashDouble) -> None:
+    """A log that a lagging replica brought back without its tail is never sealed as whole, nor read as whole."""
+    await store.append(run("a"), lease)
+    before = upstash.engine.dump(key("entries", "log"))
+    await store.append(run("b", begin=2), lease)
+    upstash.engine.restore(key("entries", "log"), 60_000, before, replace=True)
+    with pytest.raises((OutOfSequence, Expired)):
+        await store.append(run("c", begin=3), lease)
+        await store.seal([entry(4, WHOLE)], lease)
+    upstash.engine.delete(key("lease", "log"))
+    if isinstance(store, RedisStore):  # which took nothing after the hole
+        assert [each.offset for each in await entries(store, "log")] == [(1, 1), (2, 2)]
+    else:
+        with pytest.raises(Expired):
+            await entries(store, "log")
+    assert await store.find("name", BOB) is None
+
+
+async def test_ttls_are_renewed_when_half_of_the_spare_is_used(
+    store: Store, lease: Lease, upstash: UpstashDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that is written for long outlives the TTLs it was given; most appends leave these alone."""
+    keys = [key("entries", "log"), key("log", "log"), key("name", "name")]
+    given = [upstash.engine.pttl(each) for each in keys]
+    await store.append(run("a"), lease)
+    assert all(upstash.engine.pttl(each) <= ttl for each, ttl in zip(keys, given, strict=True))
+    # As if more than half of the spare time had passed.
+    later = int(upstash.engine.hget(key("log", "log"), "kept")) - 301_000
+    upstash.engine.hset(key("log", "log"), "kept", later)
+    for each in keys:
+        upstash.engine.expire(each, 100)
+    monkeypatch.setattr(upstash_writer, "ROUTINE", 0.0)
+    await store.append(run("b", begin=2), lease)
+    assert all(upstash.engine.pttl(each) >= ttl - 1000 for each, ttl in zip(keys, given, strict=True))
