@@ -3,14 +3,16 @@
 from collections.abc import Awaitable, Callable, Iterator
 from typing import NamedTuple
 
-from chaos import crowds, deaths, outages, rivals
+from chaos import crowds, deaths, failovers, outages, requests, rivals
 from chaos.judge import Outcome
-from chaos.rivers import ENGINES, KINDS, River, river
+from chaos.rivers import ENGINES, KINDS, REDIS, River, river
 
 Run = Callable[[River], Awaitable[Outcome]]
 
-REDIS = tuple(ENGINES)
-EVERY = tuple(KINDS)
+UPSTASH = ("upstash",)
+CLUSTER = ("cluster",)
+SLOW = {"cluster": 1, "upstash": 1}
+"""The most tries of a case on a store where each takes long: to make it, or to flush once a second."""
 
 
 class Case(NamedTuple):
@@ -18,7 +20,7 @@ class Case(NamedTuple):
 
     name: str
     run: Run
-    stores: tuple[str, ...] = EVERY
+    stores: tuple[str, ...] = KINDS
     tries: int = 3
     quick: int = 1
     """How many of the tries are part of every test run."""
@@ -26,21 +28,32 @@ class Case(NamedTuple):
     """What its Redis servers are started with."""
 
 
+KEEPS = ("--appendonly", "yes")
+
 CASES = [
     Case("kill -9 the producer", deaths.killed, quick=0),
-    Case("SIGTERM, no time left", deaths.terminated, quick=0),
-    Case("SIGTERM, time to finish", deaths.drained, quick=0),
+    Case("SIGTERM, no time left", deaths.terminated, tries=2, quick=0),
+    Case("SIGTERM, time to finish", deaths.drained, tries=2, quick=0),
     Case("a reader ahead of the store", deaths.ahead_of_the_store),
     Case("a producer thought dead", deaths.thought_dead, quick=0),
-    Case("kill -9 Redis, data kept", outages.killed_with_its_data, REDIS, options=("--appendonly", "yes")),
-    Case("kill -9 Redis, data lost", outages.killed_without_its_data, REDIS),
+    Case("kill -9 Redis, data kept", outages.killed_with_its_data, REDIS + UPSTASH, options=KEEPS),
+    Case("kill -9 Redis, data lost", outages.killed_without_its_data, REDIS + UPSTASH),
+    Case("failover, nothing lost", failovers.to_a_replica, (*ENGINES, *UPSTASH)),
+    Case("failover, the tail lost", failovers.to_a_replica_that_lags, (*ENGINES, *UPSTASH)),
+    Case("the cluster fails over", failovers.in_a_cluster, CLUSTER),
+    Case("the cluster loses the tail", failovers.in_a_cluster_that_lags, CLUSTER),
     Case("the store pauses 1 s", outages.paused_shortly),
-    Case("the store pauses 5 s", outages.paused_long, quick=0),
+    Case("the store pauses 5 s", outages.paused_long, tries=2, quick=0),
     Case("wake-ups lost and doubled", outages.wake_ups, REDIS),
-    Case("an append's answer lost", outages.answers_lost, REDIS),
-    Case("a key is evicted", outages.evicted, REDIS, tries=6),
-    Case("a name is evicted", outages.evicted_name, REDIS, quick=0),
-    Case("keys expire under a writer", outages.expired_while_live, REDIS, quick=0),
+    Case("an append's answer lost", outages.answers_lost, tuple(ENGINES)),
+    Case("an append's answer lost", requests.lost, UPSTASH),
+    Case("an append's answer late", requests.late, UPSTASH),
+    Case("429 and 5xx in between", requests.refused, UPSTASH),
+    Case("503 for two seconds", requests.down, UPSTASH),
+    Case("a key is evicted", outages.evicted, REDIS + UPSTASH, tries=6),
+    Case("a lease is evicted", outages.evicted_lease, REDIS + UPSTASH, quick=0),
+    Case("a name is evicted", outages.evicted_name, REDIS + UPSTASH, quick=0),
+    Case("keys expire under a writer", outages.expired_while_live, REDIS + UPSTASH, quick=0),
     Case("a log expires under a reader", rivals.expired_while_read),
     Case("two producers of one log", rivals.two_producers, tries=5),
     Case("clock skew of an hour", rivals.clocks),
@@ -51,14 +64,19 @@ CASES = [
     Case("100 joiners at random offsets", crowds.joiners),
 ]
 
+UNHURRIED = {"redis", "cluster", "upstash"}
+"""What the quick part leaves out, but for what follows: what holds on Valkey holds on Redis too, but for the rare
+difference that the whole suite is for, and the others are slow."""
+HURRIED = {("an append's answer lost", "upstash"), ("the cluster loses the tail", "cluster")}
+
 
 def plan(quick: bool) -> Iterator[tuple[Case, str, int]]:
     """What is to be run: a case, on a kind of store, so many times."""
     for case in CASES:
-        tries = case.quick if quick else case.tries
-        if tries:
-            # What holds on Valkey holds on Redis too, but for the rare difference that the whole suite is for.
-            yield from ((case, kind, tries) for kind in case.stores if not (quick and kind == "redis"))
+        for kind in case.stores:
+            tries = case.quick if quick else min(case.tries, SLOW.get(kind, case.tries))
+            if tries and not (quick and kind in UNHURRIED and (case.name, kind) not in HURRIED):
+                yield case, kind, tries
 
 
 async def run(case: Case, kind: str, tries: int) -> Outcome:
