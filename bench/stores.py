@@ -45,7 +45,7 @@ class Pair(NamedTuple):
     there: Store
 
     async def rate(self, seconds: float) -> Count:
-        """Commands and checks a second, over the next seconds."""
+        """Commands, and what is counted apart, a second over the next seconds."""
         before, begin = self.subject.counted(), time.monotonic()
         await asyncio.sleep(seconds)
         after, passed = self.subject.counted(), time.monotonic() - begin
@@ -56,11 +56,13 @@ async def answers(pair: Pair) -> Row:
     """What it takes to write an answer: claim, flushes, seal."""
     cells: list[str] = []
     for pace in (PACE, 0):
-        before = pair.subject.counted().commands
+        before = pair.subject.counted()
         async with writers(pair.here, 1, str(pace)) as (writer,):
             await write(writer, 1000, pace)
             await end([writer])
-            cells.append(f"{pair.subject.counted().commands - before:.0f}")
+            after = pair.subject.counted()
+        inside = f", {after.inside - before.inside:,.0f} inside" if after.inside else ""
+        cells.append(f"{after.commands - before.commands:.0f}{inside}")
     return {
         f"commands per answer of 1,000 tokens, {PACE}/s": cells[0],
         "commands per such answer, in a burst": cells[1],
@@ -247,8 +249,9 @@ async def cost(pair: Pair, work: Awaitable[None], tokens: int) -> tuple[float, f
 
 def cell(found: Count, without: Count | None = None) -> str:
     """A rate, less what there would be anyway."""
-    commands, checks = (max(a - b, 0) for a, b in zip(found, without or Count(0), strict=True))
-    return f"{commands:.1f}" + (f" + {checks:.0f} checks" if checks >= 0.5 else "")
+    commands, checks, inside = (max(a - b, 0) for a, b in zip(found, without or Count(0), strict=True))
+    apart = [f" + {count:.0f} {what}" for count, what in ((checks, "checks"), (inside, "inside")) if count >= 0.5]
+    return f"{commands:.1f}" + "".join(apart)
 
 
 async def measured(kind: Kind, measure: Callable[[Pair], Awaitable[Row]]) -> Row:

@@ -78,6 +78,8 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict[str, str])
     lost: bool = False
     """It is carried out, and the connection breaks before the reply is whole."""
+    late: float = 0.0
+    """It is carried out only so many seconds after it came, when whoever sent it may have given up."""
     delay: float = 0.0
     """It is carried out, and the reply held back for so many seconds."""
 
@@ -137,6 +139,7 @@ class UpstashDouble:
             refusal = JSONResponse({"error": f"ERR made to answer {fault.status}"}, fault.status, fault.headers)
             await refusal(scope, receive, send)
             return
+        await asyncio.sleep(fault.late)
         try:
             response = await self._answer(request, body)
         except (Away, Silent) as failure:

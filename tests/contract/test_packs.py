@@ -41,7 +41,7 @@ async def test_an_append_is_one_pack(store: Store, lease: Lease, upstash: Upstas
     await store.append(run(*"abc"), lease)
     await store.append(run(*"de", begin=4), lease)
     await store.seal([entry(6, WHOLE)], lease)
-    ids = [id for id, _ in upstash.engine.xrange(key("entries", "log"))]
+    ids = [id for id, _ in upstash.engine.xrange(key("packs", "log"))]
     assert ids == [b"1-0", b"1-1", b"1-4", b"1-6"]
 
 
@@ -49,7 +49,7 @@ async def test_a_large_append(store: Store, lease: Lease, upstash: UpstashDouble
     """An append that is larger than a pack goes in several, and comes back whole and in order."""
     large = ["x" * (PACK // 3) + str(i) for i in range(10)]
     await store.append(run(*large), lease)
-    assert upstash.engine.xlen(key("entries", "log")) == 1 + len(packed(run(*large)))
+    assert upstash.engine.xlen(key("packs", "log")) == 1 + len(packed(run(*large)))
     assert await texts(store, "log") == large
 
 
@@ -114,7 +114,7 @@ async def test_a_lease_that_was_evicted_and_a_reader_noticed(
     assert (await store.claim("name", "next", BOB, ttl=TTL)).won
 
 
-@pytest.mark.parametrize("kind", ["entries", "log"])
+@pytest.mark.parametrize("kind", ["packs", "log"])
 async def test_an_eviction(store: Store, lease: Lease, upstash: UpstashDouble, kind: str) -> None:
     """A log of which a part was evicted never ends well: its reader hears it, and its writer by its ending at last."""
     await store.append(run("a"), lease)
@@ -134,7 +134,7 @@ async def test_an_eviction(store: Store, lease: Lease, upstash: UpstashDouble, k
 
 async def test_an_empty_log_that_was_evicted(store: Store, lease: Lease, upstash: UpstashDouble) -> None:
     """A log whose stream was evicted before its first entry is torn too: it is not an empty log."""
-    upstash.engine.delete(key("entries", "log"))
+    upstash.engine.delete(key("packs", "log"))
     with pytest.raises(Expired):
         await store.append(run("a"), lease)
     with pytest.raises(Expired):
@@ -144,9 +144,9 @@ async def test_an_empty_log_that_was_evicted(store: Store, lease: Lease, upstash
 async def test_a_failover_that_lost_a_tail(store: Store, lease: Lease, upstash: UpstashDouble) -> None:
     """A log that a lagging replica brought back without its tail is never sealed as whole, nor read as whole."""
     await store.append(run("a"), lease)
-    before = upstash.engine.dump(key("entries", "log"))
+    before = upstash.engine.dump(key("packs", "log"))
     await store.append(run("b", begin=2), lease)
-    upstash.engine.restore(key("entries", "log"), 60_000, before, replace=True)
+    upstash.engine.restore(key("packs", "log"), 60_000, before, replace=True)
     with pytest.raises((OutOfSequence, Expired)):
         await store.append(run("c", begin=3), lease)
         await store.seal([entry(4, WHOLE)], lease)
@@ -163,7 +163,7 @@ async def test_ttls_are_renewed_when_half_of_the_spare_is_used(
     store: Store, lease: Lease, upstash: UpstashDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A log that is written for long outlives the TTLs it was given; most appends leave these alone."""
-    keys = [key("entries", "log"), key("log", "log"), key("name", "name")]
+    keys = [key("packs", "log"), key("log", "log"), key("name", "name")]
     given = [upstash.engine.pttl(each) for each in keys]
     await store.append(run("a"), lease)
     assert all(upstash.engine.pttl(each) <= ttl for each, ttl in zip(keys, given, strict=True))

@@ -278,7 +278,7 @@ async def test_a_slot_that_moves(cluster: list[Server]) -> None:
     await store.append(run("a"), lease)
     there.command("CLUSTER", "SETSLOT", slot, "IMPORTING", owners[here])
     here.command("CLUSTER", "SETSLOT", slot, "MIGRATING", owners[there])
-    here.command("MIGRATE", "127.0.0.1", there.port, key("entries", "moving"), 0, 5000)
+    here.command("MIGRATE", "127.0.0.1", there.port, key("packs", "moving"), 0, 5000)
     with pytest.raises(StoreError, match="moving these keys"):
         await store.append(run("b", begin=2), lease)
     for kind in ("log", "lease"):

@@ -296,7 +296,7 @@ async def test_two_writers(server: Server) -> None:
         assert await texts(store, "log") == ["a", "b"]
 
 
-@pytest.mark.parametrize("kind", ["entries", "log"])
+@pytest.mark.parametrize("kind", ["packs", "log"])
 async def test_an_eviction(server: Server, kind: str) -> None:
     """A log of which Redis evicted a part is gone for everyone: its reader, its writer, and who asks the same again."""
     async with stores(server.url) as (store, peer):
@@ -324,7 +324,7 @@ async def test_a_cache_entry_that_was_evicted_in_part(server: Server) -> None:
     async with stores(server.url, 1) as (store,):
         lease = await store.open("log", ALICE, ttl=TTL, name="name")
         await store.seal([*run("a"), entry(2, WHOLE)], lease)
-        server.command("XDEL", key("entries", "log"), "1-1")
+        server.command("XDEL", key("packs", "log"), "1-1")
         assert await store.find("name", BOB) is None
 
 

@@ -44,75 +44,88 @@ async def test_nothing_is_sent_before_the_first_call(upstash: UpstashDouble) -> 
     assert upstash.requests == []
 
 
-async def test_the_same_database_by_its_other_door(upstash: UpstashDouble) -> None:
+async def test_the_same_database_by_its_other_door(here: UpstashStore, upstash: UpstashDouble) -> None:
     """A server that reaches the database by Redis's own protocol follows and stops what is written over REST."""
-    store, other = UpstashStore(upstash.url, upstash.token), RedisStore(f"unix://{upstash.path}")
-    claim = await store.claim("name", "log", ALICE, ttl=TTL)
+    other = RedisStore(f"unix://{upstash.path}")
+    claim = await here.claim("name", "log", ALICE, ttl=TTL)
     assert claim.lease is not None
     task, got = await reading(other, "log")
-    await store.append(run("ü \U0001f600 \\ \"'\n", "b"), claim.lease)
+    await here.append(run("ü \U0001f600 \\ \"'\n", "b"), claim.lease)
     await until(lambda: len(got) == 2)
     assert await other.stop("log", ALICE.subject)
-    assert (await store.append([], claim.lease)).stop == ALICE.subject
-    await store.seal([entry(3, WHOLE)], claim.lease)
-    assert seen(await task) == seen(await entries(store, "log"))
+    assert (await here.append([], claim.lease)).stop == ALICE.subject
+    await here.seal([entry(3, WHOLE)], claim.lease)
+    assert seen(await task) == seen(await entries(here, "log"))
     await other.aclose()
-    await store.aclose()
 
 
-async def test_a_stop_while_the_model_is_silent(upstash: UpstashDouble) -> None:
+async def test_a_stop_in_the_same_process(here: UpstashStore) -> None:
+    """A stop through the writer's own server wakes it at once, and not once it has ceased to listen."""
+    lease = await here.open("log", ALICE, ttl=TTL)
+    woken: list[str] = []
+    here.listen(lease, lambda: woken.append("ceased"))()
+    cease = here.listen(lease, lambda: woken.append("listens"))
+    await here.stop("log", ALICE.subject)
+    assert woken == ["listens"]
+    cease()
+
+
+async def test_a_stop_while_the_model_talks(here: UpstashStore, there: UpstashStore, upstash: UpstashDouble) -> None:
+    """A stop through another server is told with the next append, which by itself would not have asked."""
+    lease = await here.open("log", ALICE, ttl=TTL)
+    await here.append(run("a"), lease)
+    assert await there.stop("log", ALICE.subject)
+    for begin in (2, 3):
+        assert (await here.append(run("b", begin=begin), lease)).stop == ALICE.subject
+    assert upstash.requests == ["EVAL", "/pipeline", "EVAL", "/pipeline", "EVAL", "/pipeline"]
+
+
+async def test_a_stop_while_the_model_is_silent(
+    here: UpstashStore, there: UpstashStore, upstash: UpstashDouble
+) -> None:
     """A stop through another server reaches a writer that has nothing to append within a second and the way."""
-    store, peer = (UpstashStore(upstash.url, upstash.token) for _ in range(2))
-    lease = await store.open("log", ALICE, ttl=TTL)
-    async with Logs(store).write(lease) as writer:
+    lease = await here.open("log", ALICE, ttl=TTL)
+    async with Logs(here).write(lease) as writer:
         interrupted = asyncio.Event()
         writer.interrupt = interrupted.set
         await until(lambda: upstash.requests.count("/pipeline") >= 2)  # it has settled: its heartbeats have begun
-        assert await peer.stop("log", ALICE.subject)
+        assert await there.stop("log", ALICE.subject)
         async with asyncio.timeout(1.3):
             await interrupted.wait()
         assert writer.stop == ALICE.subject
-    await peer.aclose()
-    await store.aclose()
 
 
-async def test_scripts_of_a_writer_lock_their_own_keys(upstash: UpstashDouble) -> None:
+async def test_scripts_of_a_writer_lock_their_own_keys(here: UpstashStore, upstash: UpstashDouble) -> None:
     """A writer's scripts ask Upstash to lock its log's keys only, and touch no key that they did not name."""
-    store = UpstashStore(upstash.url, upstash.token)
-    claim = await store.claim("name", "log", ALICE, ttl=TTL, binds="other name")
+    claim = await here.claim("name", "log", ALICE, ttl=TTL, binds="other name")
     assert claim.lease is not None
     before = upstash.locked
-    await store.append(run("a"), claim.lease)
-    await store.append(run("a"), claim.lease)  # what comes again is for a script to compare
-    await store.seal([entry(2, WHOLE)], claim.lease)
+    await here.append(run("a"), claim.lease)
+    await here.append(run("a"), claim.lease)  # what comes again is for a script to compare
+    await here.seal([entry(2, WHOLE)], claim.lease)
     assert upstash.locked - before == 2
-    assert await store.find("other name", BOB) is not None
-    await store.aclose()
+    assert await here.find("other name", BOB) is not None
 
 
-async def test_a_database_that_knows_no_such_lock(upstash: UpstashDouble) -> None:
+async def test_a_database_that_knows_no_such_lock(here: UpstashStore, upstash: UpstashDouble) -> None:
     """Where the flag for that lock is refused the store goes on without it, and says so once."""
     upstash.locking = False
-    store = UpstashStore(upstash.url, upstash.token)
-    lease = await store.open("log", ALICE, ttl=TTL)
-    await store.append(run("a"), lease)
-    await store.append(run("a", "b"), lease)  # what comes again is for a script to compare
-    await store.seal([entry(3, WHOLE)], lease)
-    assert len(await entries(store, "log")) == 3
+    lease = await here.open("log", ALICE, ttl=TTL)
+    await here.append(run("a"), lease)
+    await here.append(run("a", "b"), lease)  # what comes again is for a script to compare
+    await here.seal([entry(3, WHOLE)], lease)
+    assert len(await entries(here, "log")) == 3
     assert upstash.requests.count("EVAL") == 1 + (2 + 1) + 1
-    await store.aclose()
 
 
-async def test_a_log_of_large_entries(upstash: UpstashDouble) -> None:
+async def test_a_log_of_large_entries(here: UpstashStore) -> None:
     """Entries beyond the size of one request, or one reply, go and come in several."""
-    store = UpstashStore(upstash.url, upstash.token)
-    lease = await store.open("log", ALICE, ttl=TTL)
+    lease = await here.open("log", ALICE, ttl=TTL)
     pieces = ['"' * 30_000 + str(i) for i in range(60)]
-    await store.append(run(*pieces[:40]), lease)
-    await store.seal([*run(*pieces[40:], begin=41), entry(61, WHOLE)], lease)
-    assert await texts(store, "log") == pieces
-    assert len(await entries(store, "log")) == 61
-    await store.aclose()
+    await here.append(run(*pieces[:40]), lease)
+    await here.seal([*run(*pieces[40:], begin=41), entry(61, WHOLE)], lease)
+    assert await texts(here, "log") == pieces
+    assert len(await entries(here, "log")) == 61
 
 
 @live

@@ -9,6 +9,7 @@ from upstash_double import Fault, UpstashDouble
 from headwater.errors import Expired, NoSuchLog, StoreError
 from headwater.events import Finish, TextDelta
 from headwater.log.logs import Logs
+from headwater.log.redis_script import key
 from headwater.log.upstash import UpstashStore
 from headwater.log.upstash_rest import UpstashRest
 from headwater.offsets import ORIGIN
@@ -73,6 +74,28 @@ async def test_a_reply_that_comes_too_late(here: UpstashStore, there: UpstashSto
     await here.seal([*run("c", begin=3), entry(4, WHOLE)], lease)
     here.rest = patient
     assert await texts(there, "log") == ["a", "b", "c"]
+    await impatient.aclose()
+
+
+async def test_an_append_that_arrives_too_late(here: UpstashStore, there: UpstashStore, upstash: UpstashDouble) -> None:
+    """An append that was overtaken, by its own retry and then by the ending or by a deletion, changes nothing."""
+    impatient = UpstashRest(upstash.url, upstash.token, timeout=0.1)
+    for log in ("sealed", "deleted"):
+        lease = await here.open(log, ALICE, ttl=TTL, name=log)
+        await here.append(run("a"), lease)
+        patient, here.rest = here.rest, impatient
+        upstash.faults.append(Fault(late=0.5))
+        await here.append(run("b", begin=2), lease)
+        here.rest = patient
+        if log == "sealed":
+            await here.seal([*run("c", begin=3), entry(4, WHOLE)], lease)
+        else:
+            await here.forget(log)
+        sent = len(upstash.requests)
+        await until(lambda sent=sent: len(upstash.requests) == sent + 1)
+    assert await texts(there, "sealed") == ["a", "b", "c"]
+    assert await there.find("sealed", BOB) is not None
+    assert upstash.engine.keys("*:deleted") == [key("log", "deleted")]
     await impatient.aclose()
 
 

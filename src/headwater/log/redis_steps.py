@@ -194,7 +194,7 @@ class Steps:
 
 def keys_of(log: str) -> list[bytes]:
     """The keys of a log, all of which exist as long as it is written."""
-    return [key("log", log), key("entries", log), key("lease", log)]
+    return [key("log", log), key("packs", log), key("lease", log)]
 
 
 def asked_by(lease: bytes) -> str | None:

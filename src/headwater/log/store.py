@@ -170,7 +170,8 @@ class Store(Protocol):
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` on the event loop whenever the writer should look at its receipt; returns how to cease.
 
-        A stop that was asked for before is told at once.
+        A stop that was asked for before is told at once. A store whose heartbeat is a second at most may leave it to
+        the receipts to tell of a stop that was asked for elsewhere.
         """
         ...
 

@@ -153,7 +153,7 @@ class UpstashPoller:
         if followed.doubt:
             return []
         turn, last = followed.seen
-        look: list[Sequence[Argument]] = [("XRANGE", _key("entries", log), f"{turn}-{last + 1}", "+", "COUNT", PACKS)]
+        look: list[Sequence[Argument]] = [("XRANGE", _key("packs", log), f"{turn}-{last + 1}", "+", "COUNT", PACKS)]
         return [*look, ("EXISTS", _key("lease", log))] if followed.pace >= CALM * self._quick else look
 
     def _tell(self, log: str, answers: "Sequence[Reply | StoreError]") -> bool:

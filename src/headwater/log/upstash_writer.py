@@ -18,8 +18,9 @@ from headwater.log.redis_steps import Standing, Steps, asked_by
 from headwater.log.store import Lease, Limits, Receipt
 from headwater.log.upstash_rest import Argument, Reply
 
-RENEWAL = 5.0
-"""Seconds after which an append renews the lease as well; a third of a lease where that is less."""
+RENEWAL = 7.5
+"""Seconds after which an append renews the lease as well, half of a lease where that is less: should that fail, a
+writer's patience ends before the lease does."""
 ROUTINE = 300.0
 """Seconds after which the script is run in any case, for it renews the TTLs: half of what they have to spare there."""
 
@@ -77,8 +78,8 @@ class UpstashWriter:
                 return None
             fields = {"l": known.last, "e": lease.epoch, "n": known.packs - 1, "s": known.size, "d": pack.data.decode()}
             words = [word for field in fields.items() for word in field]
-            commands.append(["XADD", _key("entries", lease), "NOMKSTREAM", place, *words])
-        renews = pack is None or now - self._renewed >= min(RENEWAL, self._limits.lease / 3)
+            commands.append(["XADD", _key("packs", lease), "NOMKSTREAM", place, *words])
+        renews = pack is None or now - self._renewed >= min(RENEWAL, self._limits.lease / 2)
         if renews:
             commands.append(["GETEX", _key("lease", lease), "PX", round(self._limits.lease * 1000)])
         answers = await self._pipeline(commands)

@@ -60,7 +60,7 @@ class Stops:
             await harness.store.stop(harness.new(), "alice")
 
     async def test_it_wakes_the_writer(self, harness: Harness) -> None:
-        """A stop from this process or another wakes a silent writer in well under a second."""
+        """A stop from this process or another reaches a silent writer within a second."""
         for stopper in (harness.store, harness.peer):
             lease = await harness.opened()
             woken = asyncio.Event()
@@ -70,7 +70,7 @@ class Stops:
             cease()
 
     async def test_it_wakes_a_writer_that_listens_late(self, harness: Harness) -> None:
-        """A stop that was asked for before the writer began to listen wakes it all the same."""
+        """A stop that was asked for before the writer began to listen reaches it all the same."""
         lease = await harness.opened()
         await harness.peer.stop(lease.log, "alice")
         task, got = await reading(harness.store, lease.log)

@@ -1,6 +1,6 @@
 -- Append entries and renew the lease; decides whether this writer may, and which entries it has sent before.
 --
--- KEYS: log, entries, lease. ARGV[5..]: id, epoch, the most entries and bytes of a log, the first sequence, the packs.
+-- KEYS: log, packs, lease. ARGV[5..]: id, epoch, the most entries and bytes of a log, the first sequence, the packs.
 -- Returns `ok`, `by:` and who asked for the end or nothing, and the turn, last sequence, bytes and packs of the log; or
 -- a refusal, having changed nothing.
 

@@ -1,6 +1,6 @@
 -- Bind a name to a new log and open it, unless the name is bound to a log that will do; decides who generates.
 --
--- KEYS: name, log, entries, lease. ARGV[7..]: name, log, tenant, subject, ttl, the greatest age or -1, a second name or
+-- KEYS: name, log, packs, lease. ARGV[7..]: name, log, tenant, subject, ttl, the greatest age or -1, a second name or
 -- ''. Returns `won`, or `ok` with the log that will do, its state, age and remaining TTL; or a refusal of the new id.
 
 local name, id, ttl = ARGV[7], ARGV[8], tonumber(ARGV[11])

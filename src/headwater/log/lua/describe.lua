@@ -1,6 +1,6 @@
 -- What is known of a log; seals it if it has lapsed.
 --
--- KEYS: log, entries, lease. ARGV[7]: id. Returns `ok`, tenant, state, epoch, last sequence, age; or a refusal.
+-- KEYS: log, packs, lease. ARGV[7]: id. Returns `ok`, tenant, state, epoch, last sequence, age; or a refusal.
 
 local row, why = get(ARGV[7])
 if not row then

@@ -1,6 +1,6 @@
 -- Delete a log and free its names; its hash remains as the tombstone.
 --
--- KEYS: log, entries, lease. ARGV[5..]: id, a token of this call. Returns `ok`, or a refusal.
+-- KEYS: log, packs, lease. ARGV[5..]: id, a token of this call. Returns `ok`, or a refusal.
 
 local row, why = get(ARGV[5])
 if not row then
@@ -9,7 +9,7 @@ if not row then
   return {again and 'ok' or why}
 end
 free(row)
-redis.call('DEL', key('entries', row.id), key('lease', row.id), key('log', row.id))
+redis.call('DEL', key('packs', row.id), key('lease', row.id), key('log', row.id))
 redis.call('HSET', key('log', row.id), 'state', 'deleted', 'sealed', whole(now), 'token', ARGV[6])
 redis.call('PEXPIRE', key('log', row.id), whole(TOMBSTONE + SLACK))
 redis.call('PUBLISH', key('wake', row.id), 'end')

@@ -2,7 +2,7 @@
 --
 -- Keys, all under the tag that the log's id begins with:
 --   headwater:{tag}:log:<id>      hash: what is known of the log; as long as it lasts it also is the log's tombstone
---   headwater:{tag}:entries:<id>  stream of packs, each the entries of one append; there from the opening on
+--   headwater:{tag}:packs:<id>    stream of packs, each the entries of one append; there from the opening on
 --   headwater:{tag}:lease:<id>    string: lasts while the writer lives; empty, or `by:` and who asked it to stop
 --   headwater:{tag}:name:<name>   string: the id of the log the name is bound to
 -- Channels: headwater:{tag}:wake:<id> for readers, headwater:{tag}:stop:<id> for the writer.
@@ -60,7 +60,7 @@ local function get(id)
   }
   -- An eviction takes one key and leaves the other; a log with a hole must not be read, nor written on.
   if row.state == 'open' then
-    row.top = redis.call('XREVRANGE', key('entries', id), '+', '-', 'COUNT', 1)[1]
+    row.top = redis.call('XREVRANGE', key('packs', id), '+', '-', 'COUNT', 1)[1]
     if not row.top then
       return nil, 'torn'
     end
@@ -74,7 +74,7 @@ local function get(id)
     return nil, 'none', true
   elseif now >= expires or row.state == 'deleted' then
     return nil, 'gone'
-  elseif redis.call('XLEN', key('entries', id)) ~= row.packs then
+  elseif redis.call('XLEN', key('packs', id)) ~= row.packs then
     return nil, 'torn'
   end
   return row
@@ -82,7 +82,7 @@ end
 
 -- Add a pack behind the last one; `first` is where it stands among those of its turn.
 local function put(row, first, data)
-  redis.call('XADD', key('entries', row.id), row.turn .. '-' .. first,
+  redis.call('XADD', key('packs', row.id), row.turn .. '-' .. first,
     'l', row.last, 'e', row.epoch, 'n', row.packs, 's', row.size, 'd', data)
   row.packs = row.packs + 1
 end
@@ -101,7 +101,7 @@ local function keep(row, ms, spare)
   end
   row.kept = time + ms + spare
   redis.call('HSET', key('log', row.id), 'kept', whole(row.kept))
-  redis.call('PEXPIRE', key('entries', row.id), whole(ms + spare))
+  redis.call('PEXPIRE', key('packs', row.id), whole(ms + spare))
   redis.call('PEXPIRE', key('log', row.id), whole(ms + spare + TOMBSTONE))
   if row.claimed ~= '' and redis.call('GET', key('name', row.claimed)) == row.id then
     redis.call('PEXPIRE', key('name', row.claimed), whole(ms + spare))

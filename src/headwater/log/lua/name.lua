@@ -44,11 +44,11 @@ local function open(id, tenant, subject, ttl, name, claimed)
   end
   -- Only where something is left: after a first write Redis lets a script go on though memory has run out.
   if remains then
-    redis.call('DEL', key('log', id), key('entries', id), key('lease', id))
+    redis.call('DEL', key('log', id), key('packs', id), key('lease', id))
   end
   local lasts = lifetime(ttl) + SPARE
   put({id = id, turn = 1, epoch = 1, last = 0, size = 0, packs = 0}, 0, '')
-  redis.call('PEXPIRE', key('entries', id), whole(lasts))
+  redis.call('PEXPIRE', key('packs', id), whole(lasts))
   redis.call('HSET', key('log', id), 'state', 'open', 'epoch', 1, 'ttl', ttl, 'opened', whole(now), 'tenant', tenant,
     'name', name, 'claimed', claimed, 'kept', whole(time + lasts), 'by:' .. subject, 1, 'subjects', 1)
   redis.call('PEXPIRE', key('log', id), whole(lasts + TOMBSTONE))

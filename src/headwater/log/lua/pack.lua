@@ -8,7 +8,7 @@ end
 -- one's, whatever their sequences; there is one turn, but for logs that were asked to stop or are lost.
 local function holder(row, sequence)
   for turn = row.turn, 1, -1 do
-    local pack = redis.call('XREVRANGE', key('entries', row.id), turn .. '-' .. sequence, '-', 'COUNT', 1)[1]
+    local pack = redis.call('XREVRANGE', key('packs', row.id), turn .. '-' .. sequence, '-', 'COUNT', 1)[1]
     if pack and pack[2][10] ~= '' and first_of(pack) <= sequence then
       return pack[1]
     end

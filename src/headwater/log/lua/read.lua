@@ -1,6 +1,6 @@
 -- A page of packs after an offset, and how the log stands; decides nothing but that a lapsed log is lost.
 --
--- KEYS: log, entries, lease. ARGV[7..]: id, the offset's epoch and sequence, the bytes of a page, for how long to mark
+-- KEYS: log, packs, lease. ARGV[7..]: id, the offset's epoch and sequence, the bytes of a page, for how long to mark
 -- that it is read. Returns `ok`, state, epoch, turn, last sequence, the sequence after which the page begins, and packs,
 -- of which the first may also hold earlier entries; or a refusal.
 
@@ -13,7 +13,7 @@ local function page_from(row, sequence, room)
   end
   local start, page, size, count = sequence == 1 and '1-1' or holder(row, sequence), {}, 0, 16
   while start do
-    local packs = redis.call('XRANGE', key('entries', row.id), start, '+', 'COUNT', count)
+    local packs = redis.call('XRANGE', key('packs', row.id), start, '+', 'COUNT', count)
     for _, pack in ipairs(packs) do
       size = size + #pack[2][10]
       if size > room and #page > 0 then

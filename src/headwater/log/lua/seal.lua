@@ -1,6 +1,6 @@
 -- Append the last entries and close the log; decides which of many endings stands.
 --
--- KEYS: log, entries, lease. ARGV[5..]: id, epoch, state, 1 if the ending is admissible, the first sequence, the packs;
+-- KEYS: log, packs, lease. ARGV[5..]: id, epoch, state, 1 if the ending is admissible, the first sequence, the packs;
 -- the last line of them is the ending. Returns `ok`, or a refusal, having changed nothing.
 
 local row, why = get(ARGV[5])
@@ -11,7 +11,7 @@ local function ending(lines)
   return string.match(lines, '[^\n]*$')
 end
 if row.state ~= 'open' and row.last == tonumber(ARGV[#ARGV - 1]) and row.epoch == tonumber(ARGV[6]) then
-  local stored = redis.call('XREVRANGE', key('entries', row.id), '+', '-', 'COUNT', 1)[1]
+  local stored = redis.call('XREVRANGE', key('packs', row.id), '+', '-', 'COUNT', 1)[1]
   if ending(stored[2][10]) == ending(ARGV[#ARGV]) then
     return {'ok'} -- the same ending again: its writer did not hear that it was taken
   end
@@ -26,7 +26,7 @@ if not packs or #packs == 0 then
 end
 -- Each pack carries its number: when some have vanished, with a server that was replaced by one which lagged, those that
 -- were added since do not make up for them.
-if redis.call('XLEN', key('entries', row.id)) ~= row.packs then
+if redis.call('XLEN', key('packs', row.id)) ~= row.packs then
   return {'torn'}
 end
 add_all(row, packs)

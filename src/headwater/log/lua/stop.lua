@@ -1,6 +1,6 @@
 -- Take a subject off a log; decides whether the writer is asked to end, which it is when nobody else remains.
 --
--- KEYS: log, entries, lease. ARGV[5..]: id, subject. Returns `ok` and 1 if the log has ended or was asked to; or a
+-- KEYS: log, packs, lease. ARGV[5..]: id, subject. Returns `ok` and 1 if the log has ended or was asked to; or a
 -- refusal.
 
 local row, why = get(ARGV[5])

@@ -1,7 +1,7 @@
 -- A look at many logs at once, for all who wait in one process: how far each is and whether it was asked to stop; marks
 -- those that are read as read, and seals those that have lapsed.
 --
--- KEYS: log, entries and lease of each. ARGV[7..]: for how long to mark, then for each its id and 1 if it is read.
+-- KEYS: log, packs and lease of each. ARGV[7..]: for how long to mark, then for each its id and 1 if it is read.
 -- Returns for each its state, or why it is not there, last sequence, and 1 if it was asked to stop.
 
 local answer = {}

@@ -14,7 +14,7 @@ end
 local function unstored(row, first, last, data)
   local start = holder(row, first)
   local lines = {}
-  for _, pack in ipairs(start and redis.call('XRANGE', key('entries', row.id), start, '+') or {}) do
+  for _, pack in ipairs(start and redis.call('XRANGE', key('packs', row.id), start, '+') or {}) do
     if pack[2][10] ~= '' then
       lines[#lines + 1] = pack[2][10]
     end
