@@ -16,7 +16,7 @@ from redis_servers import Server
 from upstash_double import UpstashDouble, upstash_before
 
 from chaos.judge import Outcome, missing
-from headwater.errors import Expired, NoSuchLog
+from headwater.errors import Expired, NoSuchLog, StoreError
 from headwater.events import Entry
 from headwater.log.redis import RedisStore
 from headwater.log.redis_script import key
@@ -102,12 +102,14 @@ class River:
 
     async def truth(self, log: str, limits: Limits = LIMITS) -> Sequence[Entry] | None:
         """What is kept of a log once it has ended, for which this waits; None if it is gone."""
-        async with self.handle(limits) as store:
-            try:
-                async with asyncio.timeout(4 * limits.lease):
+        async with self.handle(limits) as store, asyncio.timeout(4 * limits.lease):
+            while True:
+                try:
                     return [entry async for page in store.read(log) for entry in page]
-            except (Expired, NoSuchLog):
-                return None
+                except (Expired, NoSuchLog):
+                    return None
+                except StoreError:
+                    await asyncio.sleep(0.1)  # a cluster may still be coming to itself
 
     def remains(self) -> Outcome:
         """Whether everything that is kept is kept for a time only."""
