@@ -117,7 +117,7 @@ async def evicted(river: River) -> Outcome:
 
 
 async def evicted_lease(river: River) -> Outcome:
-    """Redis evicts the lease of a live log: its writer renews it or is fenced, and everybody is told the same."""
+    """Redis evicts the lease of a live log: its writer takes it up again, or who sees it first ends the log as lost."""
 
     async def fault(crowd: Crowd) -> None:
         for place in range(20, 60, 10):
