@@ -1,6 +1,6 @@
 """One log's writer over Upstash: an append is one plain command, and a script only when that one was refused.
 
-Upstash bills the commands inside a script like any others, and an append by script is five. So a writer that knows
+Upstash bills the commands inside a script like any others, and an append by script is six. So a writer that knows
 where its log ends adds the next pack there by itself. Redis refuses the pack when the log ends elsewhere: because the
 same pack is stored already and the reply got lost, because another has sealed the log, or because a stop was asked for.
 The script then looks what it was. A writer that is silent renews its lease, and the lease says whether to stop.
