@@ -23,9 +23,13 @@ class Pair(NamedTuple):
         """Kill the primary when the replica has all that was acknowledged, and let the replica take its place."""
         # Nothing new is acknowledged from here on.
         self.primary.command("CLIENT", "PAUSE", 60_000, "WRITE")
-        wait(lambda: _copied(self.replica) >= self.primary.command("INFO", "replication")["master_repl_offset"])
+        self.wait_for_the_copy()
         self.primary.kill()
         self.part()
+
+    def wait_for_the_copy(self) -> None:
+        """Wait until the replica has all that the primary was told; best when nobody tells it more."""
+        wait(lambda: _copied(self.replica) >= self.primary.command("INFO", "replication")["master_repl_offset"])
 
 
 @contextmanager
@@ -72,15 +76,15 @@ class Switch:
         self._tasks.add(task)
         try:
             there = await asyncio.open_connection("127.0.0.1", self._to.port)
+            pumps = [asyncio.create_task(_pump(reader, there[1])), asyncio.create_task(_pump(there[0], writer))]
             try:
-                await asyncio.wait(
-                    [asyncio.create_task(_pump(reader, there[1])), asyncio.create_task(_pump(there[0], writer))],
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
+                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             finally:
+                for pump in pumps:
+                    pump.cancel()
                 there[1].close()
-        except OSError:
-            pass  # nobody is there, and whoever came hears that by the end of the connection
+        except (OSError, asyncio.CancelledError):
+            pass  # nobody is there, or no longer; whoever came hears that by the end of the connection
         finally:
             self._tasks.discard(task)
             writer.close()
