@@ -39,6 +39,10 @@ def replicated(engine: Engine, *options: str) -> Generator[Pair, None, None]:
         source = ("--replicaof", f"127.0.0.1 {primary.port}")
         with serving(engine, *source, *options, port=free_port()) as replica:
             wait(lambda: follows(replica))
+            # Some call themselves so a second before the first word comes.
+            primary.command("SET", "word", "first", "PX", 60_000)
+            wait(lambda: replica.command("EXISTS", "word") == 1)
+            primary.command("DEL", "word")
             yield Pair(primary, replica)
 
 

@@ -128,7 +128,7 @@ async def flood(
     await fault(crowd)
     await crowd.over()
     truth = await river.truth(crowd.log, waters.limits)
-    outcome = judge(crowd.log, truth, crowd.records, whole=waters.whole, ends=ends, unkept=unkept)
+    outcome = judge(crowd.log, truth, crowd.records, whole=waters.whole, ends=ends, unkept=unkept, flush=river.flush)
     replayable = truth is not None and end_of(truth[-1]) == "finish"
     outcome += await again(river, waters, due or ([1] if replayable else [2]))
     return outcome + river.remains()

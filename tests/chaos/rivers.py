@@ -21,7 +21,7 @@ from headwater.events import Entry
 from headwater.log.redis import RedisStore
 from headwater.log.redis_script import key
 from headwater.log.sqlite import SqliteStore
-from headwater.log.store import Limits, Store
+from headwater.log.store import Flush, Limits, Store
 from headwater.log.upstash import UpstashStore
 
 LIMITS = Limits(lease=4.0, heartbeat=1.0)
@@ -47,6 +47,11 @@ class River:
     def pace(self) -> float:
         """Seconds between the words of an answer: over REST they are flushed each second, and a case needs several."""
         return 0.005 if self.upstash is None else 0.06
+
+    @property
+    def flush(self) -> int:
+        """How many entries readers beside the writer may be ahead of what is kept; over REST it goes by bytes."""
+        return (Flush() if self.upstash is None else UpstashStore("http://of-none", "-").flush).events
 
     @property
     def lease(self) -> float:
