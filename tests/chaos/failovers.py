@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from signal import SIGCONT, SIGSTOP
 
 from redis_pairs import Pair, Switch, replicated
 from redis_servers import Server, clustered, follows
@@ -71,36 +72,56 @@ async def _branch(river: River) -> AsyncGenerator[tuple[River, Pair, Switch], No
 
 async def in_a_cluster(river: River) -> Outcome:
     """The cluster itself promotes the replica of a server that died: the answer is late, or said to be broken."""
-    return await _promoted(river, lag=False, ends=["finish", "store", "lost"])
+
+    async def strike(dies: Server, heir: Server, crowd: Crowd) -> None:
+        dies.kill()
+
+    return await _promoted(river, strike, ends=["finish", "store", "lost"])
 
 
 async def in_a_cluster_that_lags(river: River) -> Outcome:
     """The replica that the cluster promotes does not have the last words, and nobody sees a hole."""
-    return await _promoted(river, lag=True, ends=["store", "lost", "gone"])
+
+    async def strike(dies: Server, heir: Server, crowd: Crowd) -> None:
+        # A password that its primary does not know keeps it from coming back.
+        heir.command("CONFIG", "SET", "masterauth", "wrong")
+        dies.command("CLIENT", "KILL", "TYPE", "replica")
+        await until(lambda: not follows(heir), "the replica is cut off", PATIENCE)
+        await crowd.reached(crowd.least() + GAP)
+        dies.kill()
+
+    return await _promoted(river, strike, ends=["store", "lost", "gone"])
 
 
-async def _promoted(river: River, *, lag: bool, ends: list[str]) -> Outcome:
+async def in_a_cluster_that_heals(river: River) -> Outcome:
+    """A server stands still until another has its place, and then goes on, thinking that nothing happened."""
+
+    async def strike(dies: Server, heir: Server, crowd: Crowd) -> None:
+        dies.signal(SIGSTOP)
+        try:
+            await until(lambda: heir.command("ROLE")[0] == b"master", "the replica was promoted", PATIENCE)
+        finally:
+            dies.signal(SIGCONT)
+
+    return await _promoted(river, strike, ends=["finish", "store", "lost", "gone"])
+
+
+async def _promoted(
+    river: River, strike: Callable[[Server, Server, Crowd], Awaitable[None]], ends: list[str]
+) -> Outcome:
     options = ("--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0")
     with clustered(ENGINES["valkey"], 3, *options, replicas=True, timeout=500) as servers:
-        primaries, replicas = servers[:3], servers[3:]
-        url = ",".join(each.url.removeprefix("redis://") for each in primaries)
-        branch = replace(river, url=f"redis+cluster://{url}", servers=primaries)
-        heirs: list[Server] = []
+        homes, replicas = servers[:3], servers[3:]
+        url = ",".join(each.url.removeprefix("redis://") for each in homes)
+        branch = replace(river, url=f"redis+cluster://{url}", servers=homes)
 
         async def fault(crowd: Crowd) -> None:
             await crowd.reached(random.randrange(20, 40))
             dies = branch.home(crowd.log)
-            heir = replicas[primaries.index(dies)]
-            if lag:
-                # A password that its primary does not know keeps it from coming back.
-                heir.command("CONFIG", "SET", "masterauth", "wrong")
-                dies.command("CLIENT", "KILL", "TYPE", "replica")
-                await until(lambda: not follows(heir), "the replica is cut off", PATIENCE)
-                await crowd.reached(crowd.least() + GAP)
-            dies.kill()
-            heirs.append(heir)
+            place = homes.index(dies)
+            await strike(dies, replicas[place], crowd)
+            homes[place] = replicas[place]
 
         # Slow, so that what is lost until the replica knows that it is cut off is no more than a flush.
         async with pair(script(pace=0.03), [branch.open(), branch.open()]) as waters:
-            outcome = await flood(branch, waters, fault, ends=ends, unkept=["store", "lost"])
-        return outcome + replace(branch, servers=heirs).remains()
+            return await flood(branch, waters, fault, ends=ends, unkept=["store", "lost"])

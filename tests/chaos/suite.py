@@ -42,6 +42,7 @@ CASES = [
     Case("failover, the tail lost", failovers.to_a_replica_that_lags, (*ENGINES, *UPSTASH), quick=0),
     Case("the cluster fails over", failovers.in_a_cluster, CLUSTER),
     Case("the cluster loses the tail", failovers.in_a_cluster_that_lags, CLUSTER),
+    Case("the cluster fails over, heals", failovers.in_a_cluster_that_heals, CLUSTER),
     Case("the store pauses 1 s", outages.paused_shortly),
     Case("the store pauses 5 s", outages.paused_long, tries=2, quick=0),
     Case("wake-ups lost and doubled", outages.wake_ups, REDIS),
