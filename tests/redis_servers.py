@@ -59,6 +59,18 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
+        self.launch()
+        with self.client() as client:
+            give_up = time.monotonic() + PATIENCE
+            while True:
+                with suppress(RedisError):
+                    if client.ping():  # pyright: ignore[reportUnknownMemberType]
+                        return
+                assert time.monotonic() < give_up, (self.folder / "log").read_text()
+                time.sleep(0.01)
+
+    def launch(self) -> None:
+        """Start it and wait for nothing."""
         where = (
             ["--port", str(self.port), "--bind", "127.0.0.1"]
             if self.port
@@ -71,14 +83,6 @@ class Server:
                 stderr=log,
                 preexec_fn=_die_with_parent,
             )
-        with self.client() as client:
-            give_up = time.monotonic() + PATIENCE
-            while True:
-                with suppress(RedisError):
-                    if client.ping():  # pyright: ignore[reportUnknownMemberType]
-                        return
-                assert time.monotonic() < give_up, (self.folder / "log").read_text()
-                time.sleep(0.01)
 
     def client(self) -> Redis:
         """A plain client, to look behind a store's back. Close it."""
@@ -99,6 +103,11 @@ class Server:
         """Send it a signal."""
         assert self._process is not None
         self._process.send_signal(number)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and not killed since."""
+        return self._process is not None
 
     def kill(self) -> None:
         """End it as a crash would."""
@@ -124,18 +133,28 @@ def serving(engine: Engine, *options: str, port: int | None = None) -> Generator
 
 
 @contextmanager
-def clustered(engine: Engine, count: int = 3) -> Generator[list[Server], None, None]:
-    """A cluster of primaries that share all slots, ready to answer, for as long as the context lasts."""
+def clustered(
+    engine: Engine, count: int = 3, *options: str, replicas: bool = False, timeout: int = 10_000
+) -> Generator[list[Server], None, None]:
+    """A cluster of primaries that share all slots, ready to answer, for as long as the context lasts.
+
+    With `replicas` each has one, in the same order behind them; `timeout` is the milliseconds of silence after which
+    the others take a server for dead.
+    """
+    nodes = count * (2 if replicas else 1)
     with ExitStack() as stack:
         servers: list[Server] = []
-        for port, bus in [(free_port(), free_port()) for _ in range(count)]:
+        for port, bus in [(free_port(), free_port()) for _ in range(nodes)]:
             # A lone server needs a port besides its socket to be part of a cluster, and another to talk to the rest.
-            options = ("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout", "10000")
-            servers.append(stack.enter_context(serving(engine, *options, port=port)))
+            own = ("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout", str(timeout))
+            servers.append(stack.enter_context(serving(engine, *own, *options, port=port)))
             servers[0].command("CLUSTER", "MEET", "127.0.0.1", port, bus)
-        for i, server in enumerate(servers):
+        for i, server in enumerate(servers[:count]):
             server.command("CLUSTER", "ADDSLOTSRANGE", 16384 * i // count, 16384 * (i + 1) // count - 1)
-        _wait(lambda: all(_agrees(server, count) for server in servers))
+        wait(lambda: all(_agrees(server, nodes) for server in servers))
+        for primary, replica in zip(servers, servers[count:], strict=False):
+            replica.command("CLUSTER", "REPLICATE", primary.command("CLUSTER", "MYID"))
+            wait(lambda replica=replica: follows(replica))
         yield servers
 
 
@@ -144,7 +163,13 @@ def _agrees(server: Server, count: int) -> bool:
     return info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == count
 
 
-def _wait(fact: Callable[[], bool]) -> None:
+def follows(replica: Server) -> bool:
+    """Whether it is a replica that gets all its primary is told."""
+    return replica.command("INFO", "replication").get("master_link_status") == "up"
+
+
+def wait(fact: Callable[[], bool]) -> None:
+    """Wait until a fact is true, for code that runs in no event loop."""
     give_up = time.monotonic() + PATIENCE
     while not fact():
         assert time.monotonic() < give_up

@@ -27,7 +27,11 @@ from typing import Any, cast
 import uvicorn
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as Away
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as Silent
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -103,7 +107,7 @@ class UpstashDouble:
         # redis-py's own types are partly unknown.
         self.engine: Any = BlockingRedis(unix_socket_path=socket_path, protocol=2)
         """The Valkey underneath, for a test to look into."""
-        self._redis: Any = Redis(unix_socket_path=socket_path, protocol=2)
+        self._redis: Any = Redis(unix_socket_path=socket_path, protocol=2, retry=Retry(NoBackoff(), 1))
         self._redis.response_callbacks.clear()
 
     def reset(self) -> None:
@@ -136,7 +140,10 @@ class UpstashDouble:
             await refusal(scope, receive, send)
             return
         await asyncio.sleep(fault.late)
-        response = await self._answer(request, body)
+        try:
+            response = await self._answer(request, body)
+        except (Away, Silent) as failure:
+            response = JSONResponse({"error": f"ERR the database is away: {failure}"}, 503)
         await asyncio.sleep(fault.delay)
         if fault.lost:
             # Less than was announced: uvicorn then closes the connection, and the client sees it break.
@@ -202,6 +209,8 @@ class UpstashDouble:
             return {"error": refusal}
         try:
             return _result(await self._redis.execute_command(*self._guarded(command)), encoded)
+        except (Away, Silent):
+            raise
         except RedisError as error:
             return _result(error, encoded)
 
@@ -270,10 +279,16 @@ def upstash_double() -> Generator[UpstashDouble, None, None]:
     """Start Valkey and the double before it; both end with the context."""
     with tempfile.TemporaryDirectory(prefix="upstash") as folder:
         path = str(Path(folder) / "v.sock")
-        with ValkeyServer(port=0, unix_socket_path=path, data_dir=Path(folder)):
-            double = UpstashDouble(path)
-            with _served(double):
-                yield double
+        with ValkeyServer(port=0, unix_socket_path=path, data_dir=Path(folder)), upstash_before(path) as double:
+            yield double
+
+
+@contextmanager
+def upstash_before(path: str) -> Generator[UpstashDouble, None, None]:
+    """Start the double before a server that listens at a path already; it ends with the context."""
+    double = UpstashDouble(path)
+    with _served(double):
+        yield double
 
 
 @contextmanager

@@ -93,7 +93,7 @@ async def joiners(river: River) -> Outcome:
         for _ in range(30):
             crowd.join(random.choice(servers), after=_anywhere(len(WORDS)))
 
-    async with pair(script(), [river.open(), river.open()]) as waters:
+    async with pair(script(pace=river.pace), [river.open(), river.open()]) as waters:
         return await flood(river, waters, fault)
 
 

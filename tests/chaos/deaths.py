@@ -13,12 +13,10 @@ from upstream import Upstream
 from chaos.flood import WHOLE, WORDS, Crowd, Waters, flood
 from chaos.judge import Outcome, Record, missing
 from chaos.reader import PATIENCE
-from chaos.rivers import LEASE, River
+from chaos.rivers import River
 from headwater.log.store import Limits
 from headwater.settings import Settings
 from headwater.wiring import server
-
-OURS = Limits(lease=LEASE, heartbeat=LEASE / 3)
 
 
 class Deployment(NamedTuple):
@@ -32,17 +30,19 @@ class Deployment(NamedTuple):
 @asynccontextmanager
 async def deployed(river: River, drain: float = 0.1) -> AsyncGenerator[Deployment, None]:
     """Start both: the one that is asked first in a process of its own, which may die, and the other one in ours."""
-    async with Upstream(tokens=WORDS, pace=0.008) as upstream:
-        same = {"store": river.url, "lease": str(LEASE), "model": "openai:gpt-4o-mini"}
+    async with Upstream(tokens=WORDS, pace=max(river.pace, 0.008)) as upstream:
+        same = {**river.settings, "lease": str(river.lease), "model": "openai:gpt-4o-mini"}
         same |= {"openai_api_key": "sk-test", "openai_base_url": upstream.url}
-        told = {name.upper() if "openai" in name else f"HEADWATER_{name.upper()}": same[name] for name in same}
+        others = ("openai", "upstash")
+        told = {name.upper() if name.startswith(others) else f"HEADWATER_{name.upper()}": same[name] for name in same}
+        limits = Limits(lease=river.lease, heartbeat=river.lease / 3)
         survivor = server(Settings.model_validate({**same, "data_dir": river.folder}))
         async with (
             serve(river.folder, **told, HEADWATER_DRAIN=str(drain)) as near,
             serving(survivor.app, lifespan=True) as far,
         ):
             one, two = str(near.client.base_url), str(far.base_url)
-            yield Deployment(Waters(one, two, lambda: upstream.calls, WHOLE, OURS), near, upstream)
+            yield Deployment(Waters(one, two, lambda: upstream.calls, WHOLE, limits), near, upstream)
 
 
 async def killed(river: River) -> Outcome:
@@ -109,16 +109,20 @@ def _went_back(record: Record) -> bool:
 @asynccontextmanager
 async def _holding(river: River) -> AsyncGenerator[None, None]:
     """Let the store apply nothing more of what whoever dies meanwhile has sent it."""
-    if river.server is None:
+    # Not by SIGSTOP: what was sent to a stopped server is applied when it goes on, though its sender be dead.
+    if river.upstash is not None:
+        river.upstash.down = True
+        yield
+        river.upstash.down = False
+    elif river.servers:
+        for server in river.servers:
+            server.command("CLIENT", "PAUSE", 60_000, "WRITE")
+        yield
+        for server in river.servers:
+            server.command("CLIENT", "UNPAUSE")
+    else:
         with river.held():
             yield
-        return
-    # Not by SIGSTOP: what was sent to a stopped server is applied when it goes on, though its sender be dead.
-    river.server.command("CLIENT", "PAUSE", 60_000, "WRITE")
-    try:
-        yield
-    finally:
-        river.server.command("CLIENT", "UNPAUSE")
 
 
 async def thought_dead(river: River) -> Outcome:

@@ -106,12 +106,13 @@ async def flood(
     *,
     ends: Sequence[str] = ("finish",),
     due: Sequence[int] | None = None,
+    unkept: Sequence[str] = ("store",),
     begin: int = 12,
 ) -> Outcome:
     """Let many read one answer while `fault` happens, then ask the same again, and judge all of it.
 
     `due` is how many calls of the provider there may be in all; as a rule one, and a second one if the first answer
-    did not become whole. `begin` is how far all must have come before the fault.
+    did not become whole. `unkept` is as for the judge. `begin` is how far all must have come before the fault.
     """
     crowd = Crowd(waters)
     crowd.ask(waters.near, waters.far)
@@ -127,7 +128,7 @@ async def flood(
     await fault(crowd)
     await crowd.over()
     truth = await river.truth(crowd.log, waters.limits)
-    outcome = judge(crowd.log, truth, crowd.records, whole=waters.whole, ends=ends)
+    outcome = judge(crowd.log, truth, crowd.records, whole=waters.whole, ends=ends, unkept=unkept, flush=river.flush)
     replayable = truth is not None and end_of(truth[-1]) == "finish"
     outcome += await again(river, waters, due or ([1] if replayable else [2]))
     return outcome + river.remains()

@@ -88,11 +88,13 @@ def judge(
     whole: str,
     ends: Sequence[str],
     unkept: Sequence[str] = ("store",),
+    flush: int = Flush().events,
 ) -> Outcome:
     """Everything that is wrong with what the readers saw. `truth` is None for a log that is gone.
 
     `whole` is the complete answer, `ends` how it may have ended for a reader; those of them that are `unkept` are
-    told by a writer whom the store would not let tell it to all.
+    told by a writer whom the store would not let tell it to all. `flush` is how many entries a reader may have seen
+    that were not kept, if it is told so.
     """
     outcome = Outcome() if truth is None else _log_itself(truth, whole)
     # Of a log that is gone the readers still must agree with each other.
@@ -105,6 +107,7 @@ def judge(
         for fault in (
             *_order(record),
             *_tail(record, kept, ends, unkept, gone=truth is None),
+            *_ahead(record, kept, unkept, flush),
             *_wholeness(record, whole),
         ):
             outcome += Outcome(fault.tries, fault.lost, fault.doubled, fault.hung, _named(record, fault))
@@ -146,17 +149,12 @@ def _order(record: Record) -> Iterator[Outcome]:
 def _tail(
     record: Record, kept: dict[Offset, bytes], ends: Sequence[str], unkept: Sequence[str], *, gone: bool
 ) -> Iterator[Outcome]:
-    """Nothing is contradicted, but for one flush of a reader who is told so; and whoever hears the end heard all."""
+    """Whoever hears the end heard all that was kept, and an end that may be."""
     if record.end is None:
         yield Outcome(hung=1, why=(f"heard no end; stands at {record.last} of {len(kept)} entries",))
         return
     if record.end not in ends:
         yield missing(f"ended {record.end} at {record.last}, which is none of {', '.join(ends)}")
-    false = [offset for offset, data in record.frames if kept.get(offset) != data]
-    if record.end in unkept and false:
-        false.pop()  # the ending itself
-    if false and (record.end not in BROKEN or len(false) > Flush().events):
-        yield missing(f"was shown {len(false)} entries from {false[0]} on that were not kept, and then {record.end}")
     if gone or record.end == "gone" or record.end in unkept:
         return
     unseen = [offset for offset in kept if offset > record.after and offset not in dict(record.frames)]
@@ -164,6 +162,15 @@ def _tail(
         yield missing(f"never saw {unseen[0]}, yet came to {record.last}")
     elif unseen:
         yield missing(f"ended {record.end} at {record.last}, yet {len(unseen)} entries follow")
+
+
+def _ahead(record: Record, kept: dict[Offset, bytes], unkept: Sequence[str], flush: int) -> Iterator[Outcome]:
+    """Nothing is contradicted, but for one flush of a reader who is told so."""
+    false = [offset for offset, data in record.frames if kept.get(offset) != data]
+    if record.end in unkept and false:
+        false.pop()  # the ending itself
+    if record.end is not None and false and (record.end not in BROKEN or len(false) > flush):
+        yield missing(f"was shown {len(false)} entries from {false[0]} on that were not kept, and then {record.end}")
 
 
 def _wholeness(record: Record, whole: str) -> Iterator[Outcome]:

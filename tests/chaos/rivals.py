@@ -10,7 +10,7 @@ from serving import until
 from chaos.flood import WORDS, Crowd, again, flood, pair, script
 from chaos.judge import Outcome, Record, end_of, judge, missing, written
 from chaos.reader import PATIENCE
-from chaos.rivers import LEASE, LIMITS, River
+from chaos.rivers import LIMITS, River
 from headwater.errors import Expired, NoSuchLog
 from headwater.events import Entry, Finish, TextDelta, is_ending
 from headwater.log.logs import Logs
@@ -87,9 +87,9 @@ async def clocks(river: River) -> Outcome:
             jumping.wrong = random.choice([-HOUR, HOUR])
         jumping.wrong = 0.0
 
-    limits = Limits(lease=LEASE, heartbeat=LEASE / 4)
+    limits = Limits(lease=river.lease, heartbeat=river.lease / 4)
     # Longer than a lease, so that one which depends on a clock lapses.
-    model = script(pace=1.2 * LEASE / len(WORDS))
+    model = script(pace=max(river.pace, 1.2 * river.lease / len(WORDS)))
     stores = [river.open(limits, off), river.open(limits, jumping)]
     async with pair(model, stores, limits=limits) as waters:
         # To a clock an hour ahead an answer is as old as may be, so asking for a new one is right.

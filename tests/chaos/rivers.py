@@ -5,27 +5,31 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
 import redis_servers
+from redis.crc import key_slot
+from redis_servers import Server
+from upstash_double import UpstashDouble, upstash_before
 
 from chaos.judge import Outcome, missing
-from headwater.errors import Expired, NoSuchLog
+from headwater.errors import Expired, NoSuchLog, StoreError
 from headwater.events import Entry
 from headwater.log.redis import RedisStore
+from headwater.log.redis_script import key
 from headwater.log.sqlite import SqliteStore
-from headwater.log.store import Limits, Store
+from headwater.log.store import Flush, Limits, Store
+from headwater.log.upstash import UpstashStore
 
 LIMITS = Limits(lease=4.0, heartbeat=1.0)
 """A lease that a case can wait for, and that lapses for nobody alive on a busy machine."""
-LEASE = 1.5
-"""The lease where the writer dies, so that somebody must wait for it to lapse."""
 
 ENGINES = {engine.name: engine for engine in redis_servers.engines()}
-KINDS = ["sqlite", *ENGINES]
+REDIS = (*ENGINES, "cluster")
+KINDS = ("sqlite", *REDIS, "upstash")
 
 
 @dataclass(frozen=True)
@@ -35,37 +39,62 @@ class River:
     kind: str
     url: str
     folder: Path
-    server: redis_servers.Server | None = None
+    servers: Sequence[Server] = ()
+    """What keeps it, if that speaks Redis: one, or the primaries of a cluster in the order of their slots."""
+    upstash: UpstashDouble | None = None
+
+    @property
+    def pace(self) -> float:
+        """Seconds between the words of an answer: over REST they are flushed each second, and a case needs several."""
+        return 0.005 if self.upstash is None else 0.06
+
+    @property
+    def flush(self) -> int:
+        """How many entries readers beside the writer may be ahead of what is kept; over REST it goes by bytes."""
+        return (Flush() if self.upstash is None else UpstashStore("http://of-none", "-").flush).events
+
+    @property
+    def lease(self) -> float:
+        """The lease where the writer dies, so that somebody must wait for it to lapse; three flushes at least."""
+        return 1.5 if self.upstash is None else 3.0
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a server is told to use it."""
+        if self.upstash is None:
+            return {"store": self.url}
+        rest = {"upstash_redis_rest_url": self.upstash.url, "upstash_redis_rest_token": self.upstash.token}
+        return {"store": "upstash:", **rest}
 
     def open(self, limits: Limits = LIMITS, clock: Callable[[], float] | None = None, url: str = "") -> Store:
         """The store as one process opens it, perhaps by another way (`url`)."""
-        if self.server is not None:
+        if self.upstash is not None:
+            return UpstashStore(url or self.upstash.url, self.upstash.token, limits, clock)
+        if self.servers:
             return RedisStore(url or self.url, limits, clock)
         path = self.folder / "logs.sqlite"
         return SqliteStore(path, limits) if clock is None else SqliteStore(path, limits, clock)
 
-    @property
-    def redis(self) -> redis_servers.Server:
-        """Its server; for cases that run on nothing else."""
-        assert self.server is not None
-        return self.server
+    def home(self, log: str) -> Server:
+        """The server that keeps a log."""
+        return self.servers[key_slot(key("log", log)) * len(self.servers) // 16384]
+
+    def kept(self, log: str) -> list[bytes]:
+        """The keys of a log that its server has."""
+        return self.home(log).command("KEYS", f"*:{log}")
 
     @contextmanager
     def held(self) -> Generator[None, None, None]:
         """Make it take nothing and say nothing meanwhile."""
-        if self.server is None:
-            other = sqlite3.connect(self.folder / "logs.sqlite", isolation_level=None)
-            other.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            finally:
-                other.close()
-        else:
-            self.server.signal(SIGSTOP)
-            try:
-                yield
-            finally:
-                self.server.signal(SIGCONT)
+        with ExitStack() as after:
+            if not self.servers:
+                other = sqlite3.connect(self.folder / "logs.sqlite", isolation_level=None)
+                after.callback(other.close)
+                other.execute("BEGIN IMMEDIATE")
+            for server in self.servers:
+                server.signal(SIGSTOP)
+                after.callback(server.signal, SIGCONT)
+            yield
 
     @asynccontextmanager
     async def handle(self, limits: Limits = LIMITS) -> AsyncGenerator[Store, None]:
@@ -78,28 +107,37 @@ class River:
 
     async def truth(self, log: str, limits: Limits = LIMITS) -> Sequence[Entry] | None:
         """What is kept of a log once it has ended, for which this waits; None if it is gone."""
-        async with self.handle(limits) as store:
-            try:
-                async with asyncio.timeout(4 * limits.lease):
+        async with self.handle(limits) as store, asyncio.timeout(4 * limits.lease):
+            while True:
+                try:
                     return [entry async for page in store.read(log) for entry in page]
-            except (Expired, NoSuchLog):
-                return None
+                except (Expired, NoSuchLog):
+                    return None
+                except StoreError:
+                    await asyncio.sleep(0.1)  # a cluster may still be coming to itself
 
     def remains(self) -> Outcome:
         """Whether everything that is kept is kept for a time only."""
-        stay = self.server.keys_without_ttl() if self.server is not None else []
+        stay = [each for server in self.servers if server.runs for each in server.keys_without_ttl()]
         return missing(f"would stay for ever: {stay[:3]}") if stay else Outcome()
 
 
 @contextmanager
 def river(kind: str, *options: str) -> Generator[River, None, None]:
-    """A new store of a kind, with nothing in it; `options` are for a Redis server."""
-    if kind == "sqlite":
-        folder = Path(tempfile.mkdtemp(prefix="hw-"))
-        try:
+    """A new store of a kind, with nothing in it; `options` are for its Redis servers."""
+    with ExitStack() as stack:
+        if kind == "sqlite":
+            folder = Path(tempfile.mkdtemp(prefix="hw-"))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
             yield River(kind, f"sqlite://{folder}/logs.sqlite", folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    else:
-        with redis_servers.serving(ENGINES[kind], *options) as server:
-            yield River(kind, server.url, server.folder, server)
+        elif kind == "cluster":
+            servers = stack.enter_context(redis_servers.clustered(ENGINES["valkey"], 3, *options))
+            url = servers[0].url.replace("redis://", "redis+cluster://")
+            yield River(kind, url, servers[0].folder, servers)
+        elif kind == "upstash":
+            server = stack.enter_context(redis_servers.serving(ENGINES["valkey"], *options))
+            double = stack.enter_context(upstash_before(str(server.socket)))
+            yield River(kind, double.url, server.folder, [server], double)
+        else:
+            server = stack.enter_context(redis_servers.serving(ENGINES[kind], *options))
+            yield River(kind, server.url, server.folder, [server])

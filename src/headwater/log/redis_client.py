@@ -5,6 +5,7 @@ A script that got no answer is sent a second time, which is safe because every s
 """
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from typing import Any, NoReturn, cast
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ class Unanswered(StoreError):
 
 
 _UNREACHABLE = "Redis cannot be reached"
+_UNTRUSTED = "Redis shows a certificate that is not trusted here (?ssl_ca_certs=/path in its URL names whom to trust)"
 _PASSING: list[tuple[type[Exception], str]] = [
     (exceptions.BusyLoadingError, "Redis has just started and is loading its data"),
     (exceptions.ReadOnlyError, "Redis is a replica that takes no writes; there was a failover, or the URL is wrong"),
@@ -68,7 +70,7 @@ class RedisClient:
         }
         try:
             self._redis = RedisCluster(url, self._single) if self.clustered else self._single(url)
-        except (ValueError, exceptions.RedisError) as error:
+        except (ValueError, TypeError, exceptions.RedisError) as error:
             raise StoreError(f"the URL of the Redis store cannot be used: {error}") from error
 
     async def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
@@ -136,6 +138,7 @@ class RedisClient:
     def _single(self, url: str) -> Redis:
         pool = ConnectionPool.from_url(url, **self._options)  # pyright: ignore[reportUnknownMemberType]
         pool.connection_kwargs |= self._options  # the URL's own options must not undo these
+        pool.make_connection()  # which connects to nothing, but refuses options that do not exist
         return Redis.from_pool(pool)
 
 
@@ -150,6 +153,8 @@ async def _execute(server: Redis, asking: bool, *command: Argument) -> Any:
 
 
 def _raise(error: Exception) -> NoReturn:
+    if isinstance(error.__context__, ssl.SSLCertVerificationError):
+        raise StoreError(f"{_UNTRUSTED}: {error}") from error
     # The library calls a refused password a connection error, and tells the reason as its cause.
     reason = error.__cause__ if isinstance(error.__cause__, exceptions.RedisError) else error
     for kind, known in ((StoreError, _LASTING[:-1]), (Unanswered, _PASSING), (StoreError, _LASTING[-1:])):

@@ -225,8 +225,10 @@ class Writer:
                 async with asyncio.timeout(max(give_up - time.monotonic(), 0.01)):
                     return await call()
             except (OutOfSequence, Sealed):
-                # At our own epoch: somebody writes with this same lease, and what readers here saw is not what is kept.
-                self.failure = Error("lost", "Another process has written into this answer.", retryable=True)
+                # At our own epoch: the store has lost what it took, as a replica that lags has when it is promoted, or
+                # somebody writes with this same lease. Either way what readers here saw is not what is kept.
+                why = "The store lost a part of this answer, or another process has written into it. Ask again."
+                self.failure = Error("lost", why, retryable=True)
             except (Fenced, Expired, NoSuchLog):
                 self.fenced = True
             except LogFull:
