@@ -12,6 +12,7 @@ from chaos.judge import Outcome, judge, missing, surplus
 from chaos.reader import PATIENCE, Reader
 from chaos.rivers import River
 from headwater.events import Finish, TextDelta
+from headwater.log.store import Limits
 from headwater.models.scripted import Scripted, Step
 from headwater.offsets import ORIGIN, Offset
 
@@ -25,7 +26,8 @@ async def reconnect_at_once(river: River, readers: int = CROWD) -> Outcome:
     gate, half = asyncio.Event(), len(WORDS) // 2
     steps: list[Step] = [step for word in WORDS for step in (0.01, TextDelta(word))]
     model = Scripted([*steps[: 2 * half], gate, *steps[2 * half :], Finish("stop")])
-    async with pair(model, [river.open(), river.open()]) as waters:
+    # With the lease of every installation: all these readers, both servers and what stands for Upstash share one core.
+    async with pair(model, [river.open(Limits()), river.open(Limits())]) as waters:
         near, far = waters.headwaters
         async with breakable(near.client) as one, breakable(far.client) as two:
             crowd = Crowd(Waters(one.url, two.url, waters.calls))

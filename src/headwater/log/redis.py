@@ -18,6 +18,7 @@ from headwater.log.redis_packs import packed
 from headwater.log.redis_script import tag
 from headwater.log.redis_steps import Page, Sight, Steps
 from headwater.log.redis_tailer import PATIENCE, RedisTailer, Waiter
+from headwater.log.shared import Shared
 from headwater.log.store import Claim, Description, Flush, Lease, Limits, Receipt, check_offset
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
@@ -43,7 +44,7 @@ class RedisStore:
         self._steps = Steps(self._client.run, self.limits, lambda: 0.0 if clock is None else clock() - time.time())
         self._tailer = RedisTailer(self._client.connect, self._look, self.limits.lease)
         self._mark = 3 * self._tailer.pace  # seconds that a reader counts for one; it says so again at every look
-        self._pages: dict[tuple[str, Offset, int], asyncio.Task[Page]] = {}
+        self._pages: Shared[Page] = Shared()
 
     async def claim(
         self,
@@ -124,28 +125,15 @@ class RedisStore:
         while True:
             waiter.begin()
             try:
-                return await self._shared(log, after)
+                # Shared by all readers who are woken by the same news at the same place.
+                about = (log, after, self._tailer.turn)
+                return await self._pages.ask(about, lambda: self._steps.read(log, after, self._mark))
             except NoSuchLog as error:
                 raise Expired(f"log {log} has vanished from Redis while it was read") from error
             except Unanswered:
                 if time.monotonic() > give_up:
                     raise
                 await asyncio.sleep(0.25)
-
-    async def _shared(self, log: str, after: Offset) -> Page:
-        """A page that all readers share who are woken by the same news at the same place."""
-        about = (log, after, self._tailer.turn)
-        reading = self._pages.get(about)
-        if reading is None:
-            reading = asyncio.create_task(self._steps.read(log, after, self._mark))
-            self._pages[about] = reading
-            reading.add_done_callback(lambda done: self._shared_done(about, done))
-        return await asyncio.shield(reading)  # whoever leaves does not take it from the others
-
-    def _shared_done(self, about: tuple[str, Offset, int], done: asyncio.Task[Page]) -> None:
-        del self._pages[about]
-        if not done.cancelled():
-            done.exception()  # heard, also when everybody who asked has left
 
     async def _look(self, logs: Sequence[tuple[str, bool]]) -> list[Sight]:
         """How many logs stand, in as few steps as there are shards."""

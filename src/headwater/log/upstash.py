@@ -6,6 +6,7 @@ entries for a second and append by one plain command (`upstash_writer.py`), a lo
 by plain commands too (`upstash_poller.py`), and nothing at all is sent while nothing is written or followed here.
 """
 
+import asyncio
 import base64
 import logging
 import time
@@ -19,17 +20,23 @@ from headwater.errors import StoreError
 from headwater.events import Ending, Entry
 from headwater.log.redis_packs import packed
 from headwater.log.redis_script import Argument, Script, key
-from headwater.log.redis_steps import Steps, keys_of
+from headwater.log.redis_steps import Page, Steps, keys_of
+from headwater.log.shared import Shared
 from headwater.log.store import Claim, Description, Flush, Lease, Limits, Receipt, check_offset
 from headwater.log.upstash_poller import UpstashPoller
+from headwater.log.upstash_rest import CONNECTIONS, Reply, UpstashRest
 from headwater.log.upstash_rest import Argument as Word
-from headwater.log.upstash_rest import Reply, UpstashRest
 from headwater.log.upstash_writer import EMPTY, UpstashWriter
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
 HEARTBEAT = 1.0
 """Seconds after which a silent writer asks whether to stop: the longest that a stop takes, but for the way."""
+ASKING = CONNECTIONS // 2
+"""Steps of readers and askers on their way at once; the other connections are for writers and the poll."""
+PATIENCE = 10.0
+"""Seconds for which such a step waits for its turn."""
+
 _LOCKING = "#!lua flags=allow-key-locking\n"
 
 _log = logging.getLogger(__name__)
@@ -52,7 +59,9 @@ class UpstashStore:
         self.flush = Flush(interval=1.0, events=4096, bytes=16 * 1024)
         self.rest = UpstashRest(url, token)
         self._skew = lambda: 0.0 if clock is None else clock() - time.time()
-        self._steps = Steps(self._run, self.limits, self._skew)
+        self._asking = asyncio.Semaphore(ASKING)
+        self._pages: Shared[Page] = Shared()
+        self._steps = Steps(self._ask, self.limits, self._skew)
         self._written: dict[str, UpstashWriter] = {}  # by the logs opened here, until they end or their writers leave
         self._listening: dict[str, list[Callable[[], None]]] = {}
         self._locking = _LOCKING
@@ -97,7 +106,7 @@ class UpstashStore:
     async def read(
         self, log: str, after: Offset = ORIGIN, *, follow: bool = True
     ) -> AsyncGenerator[Sequence[Entry], None]:
-        page = await self._steps.read(log, after)
+        page = await self._page(log, after)
         while True:
             check_offset(after, page.state, page.epoch, page.end)
             for part in page.parts():
@@ -106,11 +115,14 @@ class UpstashStore:
                 if isinstance(part[-1].event, Ending):
                     return
             if after < page.end:
-                page = await self._steps.read(log, after)
+                page = await self._page(log, after)
             elif page.state != "open" or not follow:
                 return
             else:
                 page = await self._poller.follow(log, after, page)
+
+    async def _page(self, log: str, after: Offset) -> Page:
+        return await self._pages.ask((log, after), lambda: self._steps.read(log, after))
 
     async def stop(self, log: str, subject: str) -> bool:
         ending = await self._steps.stop(log, subject)
@@ -146,6 +158,18 @@ class UpstashStore:
     async def aclose(self) -> None:
         await self._poller.aclose()
         await self.rest.aclose()
+
+    async def _ask(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
+        """Run a step of nobody who writes, in its turn: a crowd that comes back must not cost a writer its lease."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._asking.acquire()
+        except TimeoutError as late:
+            raise StoreError(f"the store at Upstash is busy: no turn within {PATIENCE:g} s") from late
+        try:
+            return await self._run(script, keys, arguments)
+        finally:
+            self._asking.release()
 
     async def _run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
         return await self.rest.eval(script.text, [_text(each) for each in keys], [_text(each) for each in arguments])
