@@ -100,10 +100,11 @@ async def test_remote_readers(here: UpstashStore, there: UpstashStore, upstash: 
 
 @pytest.mark.usefixtures("hasty")
 async def test_many_readers_of_one_log(here: UpstashStore, there: UpstashStore, upstash: UpstashDouble) -> None:
-    """However many follow a log here, they wait for one look, once each has seen what there was."""
+    """However many follow a log here, they wait for one look, and a crowd's first look is one as well."""
     lease = await here.open("log", ALICE, ttl=TTL)
     tasks = [(await reading(there, "log"))[0] for _ in range(10)]
-    await until(lambda: upstash.requests.count("EVAL") == 1 + len(tasks) and upstash.requests[-1] == "/pipeline")
+    await until(lambda: upstash.requests[-2:] == ["/pipeline", "/pipeline"])
+    assert upstash.requests.count("EVAL") < 1 + len(tasks)
     before, begin = upstash.carried_out(), time.monotonic()
     await until(lambda: upstash.carried_out() - before >= 20)
     assert 2 * (time.monotonic() - begin) * FASTER >= 20 - 1
