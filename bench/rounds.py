@@ -111,8 +111,9 @@ class Rounds:
         try:
             yield
         except Broken as why:
-            self._tell(f"{side.name} broke: {why}")
-            self.broken.append(f"{side.name} broke: {why}")
+            told = f"{side.name} broke: {str(why)[:200]}"
+            self._tell(told)
+            self.broken.append(told)
 
     def _tell(self, what: str) -> None:
         print(f"{time.monotonic() - self._began:4.0f} s  {what}", file=sys.stderr, flush=True)
