@@ -12,6 +12,9 @@ from headwater.wires.native.response import NativeWire
 BROKEN = ("lost", "store")
 """How the answer may end for a reader who has seen more of it than was kept."""
 
+ONE_READ = 15
+"""Entries that a provider paced as these are may send in one turn of the wire: a writer shows all of a read at once."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -165,11 +168,11 @@ def _tail(
 
 
 def _ahead(record: Record, kept: dict[Offset, bytes], unkept: Sequence[str], flush: int) -> Iterator[Outcome]:
-    """Nothing is contradicted, but for one flush of a reader who is told so."""
+    """Nothing is contradicted, but for one flush of a reader who is told so, and what was read in one with its last."""
     false = [offset for offset, data in record.frames if kept.get(offset) != data]
     if record.end in unkept and false:
         false.pop()  # the ending itself
-    if record.end is not None and false and (record.end not in BROKEN or len(false) > flush):
+    if record.end is not None and false and (record.end not in BROKEN or len(false) > flush + ONE_READ):
         yield missing(f"was shown {len(false)} entries from {false[0]} on that were not kept, and then {record.end}")
 
 

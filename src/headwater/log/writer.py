@@ -1,7 +1,8 @@
 """The one appender of a log: shows entries to local readers at once, and hands them to the store in flushes.
 
-What readers here have seen is at most one flush ahead of what the store has acknowledged: `room` holds the producer
-back beyond that, so a store that falls silent stops the answer instead of letting through tokens that nobody keeps.
+What readers here have seen is at most one flush, and what one read of the provider brought with its last, ahead of what
+the store has acknowledged: `room` holds the producer back beyond that, so a store that falls silent stops the answer
+instead of letting through tokens that nobody keeps.
 An ending is shown only after the store has taken it, because until then another process may seal the log differently.
 """
 
