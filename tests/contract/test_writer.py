@@ -203,6 +203,16 @@ async def test_a_log_that_is_full(store: Kind) -> None:
     assert (await store.describe("log")).last == Offset(1, 10)
 
 
+@pytest.mark.parametrize("limits", [Limits(bytes=300)], indirect=True, ids=["small"])
+async def test_a_full_log_has_no_holes(store: Kind) -> None:
+    """What comes behind an event that finds no room is not kept either, however small it is."""
+    async with Logs(store).write(await store.open("log", ALICE, ttl=TTL)) as writer:
+        writer.append(text("a", "b" * 300, "c"))
+        assert writer.full
+        await writer.seal(Error("log_limit", "too long"))
+    assert [each.event for each in await entries(store, "log")][:-1] == text("a")
+
+
 @pytest.mark.parametrize("limits", [QUICK], indirect=True, ids=["quick"])
 async def test_a_producer_that_dies_without_an_ending(store: Kind) -> None:
     """A producer that leaves its log open strands no reader: the log is found lapsed and ends `lost`."""

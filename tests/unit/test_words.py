@@ -144,7 +144,7 @@ def test_no_token_comes_twice_nor_in_two_processes() -> None:
     # In a process that has no threads, as pytest's may have: those do not survive a fork.
     forked = (
         "import os; from headwater.cache.key import Tokens; tokens = Tokens(); child = os.fork() == 0; "
-        "print(tokens.new(12), flush=True); child or os.wait()"
+        "os.write(1, tokens.new(12).encode() + b'\\n'); child or os.wait()"  # one write, which nothing comes between
     )
     parent, child = subprocess.run([sys.executable, "-c", forked], capture_output=True, check=True).stdout.split()
     assert parent != child

@@ -15,21 +15,27 @@ class Bell:
     """Wakes everyone who waits for it; cheaper than an `asyncio.Event`, of which each entry would need a new one."""
 
     def __init__(self) -> None:
-        self.listeners = 0
-        """How many wait, or will again when they have sent what they were woken for; who waits in turn, keeps count."""
+        self._crowd = 0
         self._waiting: list[asyncio.Future[None]] = []
         self._rung = 0.0
+        self._loop = asyncio.get_running_loop()
         self._due: asyncio.TimerHandle | None = None
 
-    async def wait(self) -> None:
-        """Wait for the next ring."""
-        ring: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def join(self) -> None:
+        """Say that one more waits in turn, or will again when they have sent what they were woken for."""
+        self._crowd += 1
+
+    def leave(self) -> None:
+        """Say that one of them does not any more; the ring it may have waited for is forgotten soon."""
+        self._crowd -= 1
+        if len(self._waiting) > 2 * self._crowd + 8:
+            self._waiting = [one for one in self._waiting if not one.done()]
+
+    def next(self) -> "asyncio.Future[None]":
+        """The next ring, to be awaited."""
+        ring: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(ring)
-        try:
-            await ring
-        finally:
-            if ring.cancelled() and ring in self._waiting:
-                self._waiting.remove(ring)
+        return ring
 
     def ring(self) -> None:
         """Wake all who wait now."""
@@ -43,17 +49,16 @@ class Bell:
 
     def ring_in_turn(self) -> None:
         """Wake all who wait, a crowd as soon as it has had its time since it was woken last."""
-        pause = self.listeners * SHARE
+        pause = self._crowd * SHARE
         if pause <= UNNOTICED:
             self.ring()
         elif self._due is None:
-            loop = asyncio.get_running_loop()
-            now, due = loop.time(), self._rung + min(pause, LONGEST)
+            now, due = self._loop.time(), self._rung + min(pause, LONGEST)
             if now < due:
-                self._due = loop.call_at(due, self._ring_crowd)
+                self._due = self._loop.call_at(due, self._ring_crowd)
             else:
                 self._ring_crowd()
 
     def _ring_crowd(self) -> None:
-        self._rung = asyncio.get_running_loop().time()
+        self._rung = self._loop.time()
         self.ring()

@@ -51,7 +51,8 @@ class MemoryStore:
 
     def __init__(self, limits: Limits | None = None, clock: Callable[[], float] = time.time) -> None:
         self.limits = limits or Limits()
-        self.flush = Flush()
+        # Nobody else reads this memory, and whatever ends this process ends it too: there is no hurry to fill it.
+        self.flush = Flush(interval=0.25, events=1024, bytes=256 * 1024)
         self._clock = clock
         self._logs: dict[str, _Log] = {}
         self._names: dict[str, str] = {}

@@ -81,9 +81,24 @@ class Writer:
         if self._ended or self.full or self._hopeless():
             return
         now = time.monotonic() - self._opened
+        entries, limits, epoch, size = self._entries, self._store.limits, self._lease.epoch, 0
+        most, room = limits.entries - 1, limits.bytes - self._size  # one place is the ending's, also in a full log
         for event in events:
             for part in parts(event):
-                self._add(record(self._next(), now, part))
+                # Past the named tuple's own constructor, which costs as much as encoding the event.
+                offset = tuple.__new__(Offset, (epoch, len(entries) + 1))  # pyright: ignore[reportUnknownMemberType]
+                entry = record(offset, now, part)
+                if len(entries) >= most or size + len(entry.data) > room:
+                    self.full = True
+                    break
+                entries.append(entry)
+                size += len(entry.data)
+            if self.full:
+                break  # nor what is behind it and would fit: a log has no holes
+        self._size += size
+        self._buffered += size
+        if self.full:
+            self.interrupt()
         self._changed.ring_in_turn()
         self._schedule()
 
@@ -91,7 +106,7 @@ class Writer:
         """Wait until the store is no more than one flush behind."""
         while self._behind() and not (self.full or self._hopeless()):
             self._work.set()
-            await self._room.wait()
+            await self._room.next()
 
     @property
     def unkept(self) -> Entry | None:
@@ -126,7 +141,7 @@ class Writer:
                 f"offset {after} is not of this log, which is at {len(self._entries)}; read it from the start"
             )
         position = after.sequence if after.epoch == self._lease.epoch else 0
-        self._changed.listeners += 1
+        self._changed.join()
         try:
             while True:
                 if position < len(self._entries):
@@ -136,9 +151,9 @@ class Writer:
                 elif self._ended or self._hopeless() or not follow:
                     return
                 else:
-                    await self._changed.wait()
+                    await self._changed.next()
         finally:
-            self._changed.listeners -= 1
+            self._changed.leave()
 
     def _since(self, position: int) -> Page:
         """The entries after a position: one and the same page for all readers who have come equally far."""
@@ -148,20 +163,7 @@ class Writer:
         return page
 
     def _next(self) -> Offset:
-        # Past the named tuple's own constructor, which costs as much as encoding the event.
-        return tuple.__new__(Offset, (self._lease.epoch, len(self._entries) + 1))  # pyright: ignore[reportUnknownMemberType]
-
-    def _add(self, entry: Entry) -> None:
-        limits = self._store.limits
-        # One place is kept for the ending, which a full log must still take.
-        if len(self._entries) + 1 >= limits.entries or self._size + len(entry.data) > limits.bytes:
-            if not self.full:
-                self.full = True
-                self.interrupt()
-            return
-        self._entries.append(entry)
-        self._size += len(entry.data)
-        self._buffered += len(entry.data)
+        return Offset(self._lease.epoch, len(self._entries) + 1)
 
     def _behind(self) -> bool:
         flush = self._store.flush

@@ -80,9 +80,9 @@ class LogResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope, self._send = scope, send
-        loop = asyncio.get_running_loop()
-        self._sent = loop.time()
-        self._timer = loop.call_later(min(self._pace.hold, self._pace.heartbeat), self._look)
+        self._loop = asyncio.get_running_loop()
+        self._sent = self._loop.time()
+        self._timer = self._loop.call_later(min(self._pace.hold, self._pace.heartbeat), self._look)
         self._begun = self._sent
         cease = self._leave.then(self._depart) if self._leave is not None else None
         deliver = asyncio.create_task(self._deliver(receive), name="deliver")
@@ -99,7 +99,7 @@ class LogResponse(Response):
             self._timer.cancel()
             await _over(deliver, self._aside)
         if deliver.cancelled():
-            if loop.time() >= self._departure:
+            if self._loop.time() >= self._departure:
                 await self._send_on(receive)
         elif (error := deliver.exception()) is not None and not isinstance(error, OSError):
             raise error  # an OSError is the client gone between two looks; nobody is left to be told anything
@@ -109,7 +109,9 @@ class LogResponse(Response):
             try:
                 async for page in pages:
                     if self._started:
-                        await self._tell(page)
+                        if self._aside is not None:
+                            await self._settled()
+                        await self._write(b"", page)
                         continue
                     # Until something is said, a failure that may still come decides about the status.
                     head = self._head = (*self._head, *page) if self._head else page
@@ -141,11 +143,6 @@ class LogResponse(Response):
         head, self._head = self._head, ()
         await self._write(self._wire.open(), head)
 
-    async def _tell(self, page: Sequence[Entry]) -> None:
-        if self._aside is not None:
-            await self._settled()
-        await self._write(b"", page)
-
     async def _write(self, before: bytes, page: Sequence[Entry]) -> None:
         """Send a page of entries in one write; what comes before an unspeakable ending goes out before it breaks."""
         if self._feed_all is not None and isinstance(page, Page):
@@ -161,11 +158,10 @@ class LogResponse(Response):
     async def _send_bytes(self, body: bytes) -> None:
         if not body:
             return
-        loop = asyncio.get_running_loop()
-        self._sending_since = loop.time()
+        self._sending_since = self._loop.time()
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
         self._sending_since = None
-        self._sent = loop.time()
+        self._sent = self._loop.time()
 
     async def _settled(self) -> None:
         """Wait for what a timer has begun to send."""
@@ -196,7 +192,7 @@ class LogResponse(Response):
 
     def _look(self) -> None:
         """See what is due: the status line, a heartbeat, or the end of a client that takes nothing or is to go."""
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         pace, since = self._pace, self._sending_since
         if now >= self._departure:
             self._end()
@@ -222,11 +218,11 @@ class LogResponse(Response):
         self._timer = self._timer_at(min(due, now + pace.heartbeat, self._departure))
 
     def _timer_at(self, due: float) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_at(due, self._look)
+        return self._loop.call_at(due, self._look)
 
     def _depart(self) -> None:
         """The server drains: go, at some moment of the next seconds."""
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         self._departure = now + random.uniform(0, self._pace.spread)  # noqa: S311 - no secret
         self._timer.cancel()
         self._timer = self._timer_at(self._departure)
@@ -235,7 +231,7 @@ class LogResponse(Response):
         """Stop waiting for the client to go."""
         if not self._ended:
             self._ended = True
-            self._watch.reschedule(asyncio.get_running_loop().time())
+            self._watch.reschedule(self._loop.time())
 
 
 def _says_nothing(entries: Sequence[Entry]) -> bool:

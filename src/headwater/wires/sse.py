@@ -41,7 +41,8 @@ def frame_of(line: bytes, offset: Offset | None = None) -> bytes:
         line = _FOREIGN.sub(_escaped, line.decode()).encode()
     if offset is None:
         return b"data: %b\n\n" % line
-    return b"id: %d-%d\ndata: %b\n\n" % (*offset, line)
+    epoch, sequence = offset
+    return b"id: %d-%d\ndata: %b\n\n" % (epoch, sequence, line)
 
 
 def _escaped(match: re.Match[str]) -> str:
