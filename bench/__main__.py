@@ -56,7 +56,9 @@ def _sides(options: argparse.Namespace) -> tuple[list[Side], list[str]]:
     """What is to be measured, and what cannot be."""
     if options.servers:
         return sides.servers(), []
-    chosen = [sides.MEMORY, sides.SQLITE, *([] if options.quick else [sides.REDIS, sides.TWO, sides.LANGCHAIN])]
+    chosen = [sides.MEMORY, sides.SQLITE]
+    if not options.quick:
+        chosen += [sides.REDIS, sides.TWO, sides.TWO_REDIS, sides.LANGCHAIN]
     for also in options.also:
         name, _, command = also.partition("=")
         chosen.append(sides.headwater(name, "memory:", command))

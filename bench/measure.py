@@ -17,6 +17,10 @@ PATIENCE = 240
 """Seconds that a load may take at most."""
 
 
+USUAL = 8
+"""Milliseconds between tokens, as from a fast hosted model."""
+
+
 class Shape(NamedTuple):
     """How many streams at once, how many tokens each, how fast; named as the table's row."""
 
@@ -28,8 +32,10 @@ class Shape(NamedTuple):
 
     @property
     def name(self) -> str:
-        """E.g. `burst 32×500`."""
-        return f"{'paced' if self.pace else 'burst'} {self.streams:,}×{self.tokens:,}"
+        """E.g. `burst 32×500`; a pace that is not the usual one stands in it too, as tokens a second."""
+        kind = "paced" if self.pace else "burst"
+        speed = f", {1000 // self.pace}/s" if self.pace not in (0, USUAL) else ""
+        return f"{kind} {self.streams:,}×{self.tokens:,}{speed}"
 
 
 class Cost(NamedTuple):

@@ -35,6 +35,8 @@ class Plan(NamedTuple):
     """How often each side of ours is started, to see how long that takes."""
 
 
+SHORT = Shape(32, 500, answers=2)
+"""What most is said about; it is over so soon that it is taken twice in a round."""
 QUICK = Plan(
     rounds=3,
     shapes=(Shape(16, 300, answers=2), Shape(16, 100, 8)),
@@ -48,14 +50,15 @@ QUICK = Plan(
 FULL = Plan(
     rounds=5,
     shapes=(
-        *(Shape(1, 500, answers=20), Shape(32, 50, answers=10), Shape(32, 500, answers=3), Shape(256, 500)),
-        *(Shape(1000, 500), Shape(32, 5000)),
+        *(Shape(1, 500, answers=20), Shape(32, 50, answers=10), SHORT, Shape(256, 500, answers=2)),
+        *(Shape(1000, 500, answers=2), SHORT, Shape(32, 5000)),
         *(Shape(1, 500, 8), Shape(32, 50, 8, answers=2), Shape(32, 500, 8), Shape(256, 500, 8), Shape(1000, 50, 8)),
+        Shape(128, 100, 25),
     ),
     few=("burst 1×500", "burst 32×50", "burst 32×500", "paced 1×500", "paced 32×500"),
     hits=100,
     firsts=200,
-    delivery=(Shape(1000, 500), Shape(1000, 50, 8)),
+    delivery=(Shape(1000, 500), Shape(1000, 500, 8)),
     idle=10_000,
     starts=3,
 )
@@ -142,13 +145,21 @@ class Rounds:
         side = one.side
         if (side.few and shape.name not in self._plan.few) or (shape.pace and not side.provider):
             return
-        if side.few:
+        if side.slow:
             shape = shape._replace(answers=max(shape.answers // 4, 1))
         stored = one.engine and one.engine.rss()
         found = measure.cost(one, measure.asked(one, shape))
         self._note(side, f"µs/token, {shape.name}", found.server)
+        if side.workers > 1:  # with the same load each, too: a worker's tokens are the cheaper, the more come together
+            more = shape._replace(streams=shape.streams * side.workers)
+            each = measure.cost(one, measure.asked(one, more)).server
+            self._note(side, f"µs/token, {shape.name} a worker", each)
         if one.engine and stored and shape.name == "burst 256×500":
-            self._note(side, "its Redis, kB/answer of 500 tokens", (one.engine.rss() - stored) / 256 / 1000)
+            self._note(
+                side,
+                "its Redis, kB/answer of 500 tokens",
+                (one.engine.rss() - stored) / (shape.streams * shape.answers) / 1000,
+            )
         self._note(side, f"its Redis, µs/token, {shape.name}", found.engine)
         self._note(side, f"bytes/token, {shape.name}", found.seen["bytes"] / found.seen["tokens"])
         if shape.pace and shape.streams in (16, 32) and shape.tokens >= 100:

@@ -35,10 +35,13 @@ class Side(NamedTuple):
     files: Mapping[str, str] = NONE
     few: bool = False
     """Whether only some of the shapes are worth their time: it is slow, or there for one comparison."""
+    slow: bool = False
+    """Whether a quarter of the answers is enough of it."""
     idle: bool = True
     """Whether its memory is looked at."""
     provider: bool = True
     """Whether its tokens come from the provider."""
+    workers: int = 1
 
 
 class Running(NamedTuple):
@@ -78,13 +81,19 @@ MEMORY = headwater("headwater, memory", "memory:")
 # stream takes of the server's memory is told by the memory store.
 SQLITE = headwater("headwater, sqlite", "sqlite:///{folder}/logs.sqlite", idle=False)
 REDIS = headwater("headwater, redis", "{redis}", idle=False)
-TWO = headwater("headwater, sqlite, 2 workers", "sqlite:///{folder}/logs.sqlite", f"{SERVE} --workers 2", few=True)
+_TWO = f"{SERVE} --workers 2"
+TWO = headwater("headwater, sqlite, 2 workers", "sqlite:///{folder}/logs.sqlite", _TWO, few=True, workers=2)
+TWO_REDIS = headwater("headwater, redis, 2 workers", "{redis}", _TWO, few=True, workers=2, idle=False)
 LANGCHAIN = headwater(
-    "headwater, memory, through LangChain", "memory:", few=True, environment={"HEADWATER_OPENAI_WIRE": "false"}
+    "headwater, memory, through LangChain",
+    "memory:",
+    few=True,
+    slow=True,
+    environment={"HEADWATER_OPENAI_WIRE": "false"},
 )
 PASSTHROUGH = Side("aiohttp → ASGI, bytes", _app(_UVICORN, "bench.peers:passthrough"), "/")
 BARE = Side("bare ASGI, no provider", _app(_UVICORN, "bench.peers:bare"), "/", hits="/", provider=False)
-PLAIN = Side("FastAPI + ChatOpenAI", _app(_UVICORN, "bench.peers:plain"), "/chat", few=True)
+PLAIN = Side("FastAPI + ChatOpenAI", _app(_UVICORN, "bench.peers:plain"), "/chat", few=True, slow=True)
 
 
 def nginx() -> Side:
@@ -99,7 +108,8 @@ def litellm(make: bool) -> Side:
     asking = {"model": "bench", "stream": True}
     files = {"litellm.yaml": proxies.LITELLM_CONFIG}
     command, environment = proxies.litellm(make), proxies.LITELLM_ENVIRONMENT
-    return Side("LiteLLM proxy", command, "/v1/chat/completions", asking, "", False, environment, files, few=True)
+    path = "/v1/chat/completions"
+    return Side("LiteLLM proxy", command, path, asking, "", False, environment, files, few=True, slow=True)
 
 
 def servers() -> list[Side]:

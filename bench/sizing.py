@@ -21,7 +21,7 @@ class Assumptions(NamedTuple):
     """Tokens of an answer."""
     question: float = 200
     """Tokens of a question."""
-    speed: float = 125
+    speed: float = 40
     """Tokens a second in each open stream; as measured. Slower ones cost less in all, though more for each token."""
     busy: float = 0.6
     """Part of a core that is planned for; the rest is for peaks."""
@@ -56,7 +56,7 @@ class Costs(NamedTuple):
 
 def costs(figures: Figures) -> Costs | None:
     """The costs of a run; none if it did not measure what they take."""
-    redis, paced = REDIS.name, "paced 32×500"
+    redis, paced = REDIS.name, "paced 128×100, 40/s"
     found = (
         median(figures, redis, f"µs/token, {paced}"),
         median(figures, redis, f"its Redis, µs/token, {paced}"),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from bench.report import row_of, short
 from bench.rounds import Figures, median
-from bench.sides import LANGCHAIN, MEMORY, PASSTHROUGH, PLAIN, REDIS, SQLITE, TWO
+from bench.sides import LANGCHAIN, MEMORY, PASSTHROUGH, PLAIN, REDIS, SQLITE, TWO, TWO_REDIS
 
 LITELLM = "LiteLLM proxy"
 OURS, PEER, BYTES = MEMORY.name, PLAIN.name, PASSTHROUGH.name
@@ -70,7 +70,10 @@ def _targets(find: Find) -> Iterator[Target]:
         yield Target(f"a token in {other}, times one in {one}", 1.1, rise)
     for row in (burst, paced):
         name = row.removeprefix("µs/token, ")
-        yield Target(f"two workers, times one, {name}", 1.1, ratio((TWO.name, row), (SQLITE.name, row)))
+        for two, one in ((TWO, SQLITE), (TWO_REDIS, REDIS)):
+            pair = f"{two.name}, times one, {name}"
+            yield Target(f"{pair} together", 1.1, ratio((two.name, row), (one.name, row)))
+            yield Target(f"{pair} each", 1.1, ratio((two.name, f"{row} a worker"), (one.name, row)))
     for side in (MEMORY, SQLITE, REDIS):
         yield Target(f"s from start to ready, {side.name}", 1, find(side.name, "s from start to ready"))
     through = ratio((LANGCHAIN.name, burst), (PEER, burst))
