@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, closing
 from pathlib import Path
 
@@ -10,12 +10,15 @@ import pytest
 
 from headwater.errors import Expired
 from headwater.events import Entry, Error, Finish, Stop, TextDelta
+from headwater.generation.run import Generation, Timeouts
 from headwater.log import writer as writer_module
 from headwater.log.logs import Logs
 from headwater.log.memory import MemoryStore
 from headwater.log.sqlite import SqliteStore
-from headwater.log.store import Flush, Limits, Store
+from headwater.log.store import Flush, Lease, Limits, Receipt, Store
+from headwater.models.scripted import Scripted
 from headwater.offsets import ORIGIN, Offset
+from headwater.prompt import Message, Prompt
 from headwater.testing.contract import LIMITS, QUICK
 from headwater.testing.contract_harness import ALICE, PATIENCE, TTL, WHOLE, entries, entry, until
 
@@ -240,6 +243,48 @@ async def test_an_ending_is_shown_when_it_is_kept(file: SqliteStore) -> None:
                         await anext(pages)
         assert [each.event for each in await read(logs, "log")] == [*text("a"), WHOLE]
         await sealing
+
+
+async def test_a_whole_answer_outlives_a_cancellation_while_it_is_stored() -> None:
+    """A server that ends while an answer's ending is on its way to the store waits for it."""
+    asked = asyncio.Event()
+
+    class Telling(MemoryStore):
+        async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
+            asked.set()
+            await asyncio.sleep(0)  # the cancellation comes here
+            await super().seal(entries, lease)
+
+    async def model() -> Scripted:
+        return Scripted([TextDelta("a"), WHOLE])
+
+    store = Telling()
+    async with Logs(store).write(await store.open("log", ALICE, ttl=TTL)) as writer:
+        prompt = Prompt(model="scripted", messages=[Message("user", "Hi")])
+        running = asyncio.create_task(Generation(model, prompt, writer, Timeouts()).run())
+        await asked.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert (await store.describe("log")).state == "finished"
+
+
+async def test_a_flush_that_breaks_ends_the_answer_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no store should raise is told to the readers, and lets nobody wait for ever."""
+    store = MemoryStore()
+
+    async def broken(_: Sequence[Entry], __: Lease) -> Receipt:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(store, "append", broken)
+    logs = Logs(store)
+    async with logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
+        writer.append(text(*["x"] * store.flush.events))
+        async with asyncio.timeout(PATIENCE):
+            await writer.room()
+        ending = (await read(logs, "log"))[-1].event
+        assert isinstance(ending, Error)
+        assert ending.code == "internal"
 
 
 async def test_a_store_that_is_slow_holds_the_producer_back(file: SqliteStore) -> None:

@@ -61,12 +61,21 @@ class Generation:
             ending = Error(
                 "shutdown", "The server is shutting down; ask again in a moment.", retryable=True, status=503
             )
-            await asyncio.shield(self._writer.seal(ending))
+            await self._seal(ending)
             raise
         except Exception as error:  # the unforeseen must become an ending too, or readers would wait
             logger.exception("generation of %s broke", self._writer.log)
             ending = Error("internal", f"The server failed: {type(error).__name__}", status=500)
-        await self._writer.seal(ending)
+        await self._seal(ending)
+
+    async def _seal(self, ending: Ending) -> None:
+        """Close the log; a cancellation waits for that, or a server that ends would lose an answer that is whole."""
+        sealing = asyncio.create_task(self._writer.seal(ending), name=f"seal {self._writer.log}")
+        try:
+            await asyncio.shield(sealing)
+        except asyncio.CancelledError:
+            await sealing
+            raise
 
     async def _produce(self) -> Ending:
         for attempt in range(self._timeouts.retries + 1):

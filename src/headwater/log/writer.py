@@ -7,15 +7,17 @@ An ending is shown only after the store has taken it, because until then another
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import suppress
 
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import Ending, Entry, Error, Event, Page, parts, record
 from headwater.log.bell import Bell
 from headwater.log.store import Lease, Receipt, Store
 from headwater.offsets import Offset
+
+logger = logging.getLogger(__name__)
 
 PATIENCE = 5.0
 """Seconds for which a failing store is tried again before its readers are told; below any lease."""
@@ -25,7 +27,7 @@ TOGETHER = 0.005
 
 
 class Writer:
-    """Appends to one log while its lease lasts. Use it as a context manager: it owns the task that flushes.
+    """Appends to one log while its lease lasts. Use it as a context manager: it owns the flush under way.
 
     `interrupt` is called when the producer should end: a stop was asked for (`stop`), the log is full (`full`),
     the store does not answer (`failure`), or another has sealed the log (`fenced`).
@@ -46,20 +48,19 @@ class Writer:
         self._size = 0
         self._kept = 0  # how many entries the store has acknowledged
         self._buffered = 0  # bytes it has not
+        self._sealing = False
         self._ended = False
         self._changed = Bell()  # there is more to read, or never will be
         self._room = Bell()  # the store has caught up, or never will
-        self._work = asyncio.Event()
         self._due: asyncio.TimerHandle | None = None
         self._heartbeat: asyncio.TimerHandle | None = None
         self._flushed = 0.0
-        self._flushing = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
+        self._flushing: asyncio.Task[None] | None = None
+        self._again = False  # a flush was asked for while one was under way
         self._unlisten: Callable[[], None] = lambda: None
 
     async def __aenter__(self) -> "Writer":
-        self._unlisten = self._store.listen(self._lease, self._work.set)
-        self._task = asyncio.create_task(self._keep_flushing(), name=f"flush {self.log}")
+        self._unlisten = self._store.listen(self._lease, self._flush_now)
         self._flushed = asyncio.get_running_loop().time()
         self._beat()
         return self
@@ -69,11 +70,10 @@ class Writer:
         for timer in (self._due, self._heartbeat):
             if timer is not None:
                 timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        self._ended = True
+        self._sealing = self._ended = True
+        if self._flushing is not None:
+            self._flushing.cancel()
+            await asyncio.wait({self._flushing})
         self._announce()
 
     def append(self, events: Sequence[Event]) -> None:
@@ -105,7 +105,7 @@ class Writer:
     async def room(self) -> None:
         """Wait until the store is no more than one flush behind."""
         while self._behind() and not (self.full or self._hopeless()):
-            self._work.set()
+            self._flush_now()
             await self._room.next()
 
     @property
@@ -119,15 +119,17 @@ class Writer:
         When another has sealed the log meanwhile, theirs stands and the readers find it in the store. When the store
         cannot be reached, the readers here get an error; the log will be found lapsed, and lost, by the next one.
         """
-        async with self._flushing:
-            if self._hopeless():
-                return
-            last = record(self._next(), time.monotonic() - self._opened, ending)
-            tail = [*self._entries[self._kept :], last]
-            await self._persist(lambda: self._store.seal(tail, self._lease))
-            if not self._hopeless():
-                self._entries.append(last)
-                self._kept = len(self._entries)
+        self._sealing = True
+        if self._flushing is not None:
+            await asyncio.wait({self._flushing})
+        if self._hopeless():
+            return
+        last = record(self._next(), time.monotonic() - self._opened, ending)
+        tail = [*self._entries[self._kept :], last]
+        await self._persist(lambda: self._store.seal(tail, self._lease))
+        if not self._hopeless():
+            self._entries.append(last)
+            self._kept = len(self._entries)
         self._ended = True
         self._announce()
 
@@ -178,34 +180,46 @@ class Writer:
 
     def _schedule(self) -> None:
         if self._behind():
-            self._work.set()
+            self._flush_now()
         elif self._due is None:
             # On a beat that all writers share: they flush in one wake-up, and in one commit where a store groups them.
             loop, interval = asyncio.get_running_loop(), self._store.flush.interval
             beat = min(interval, TOGETHER)
-            self._due = loop.call_at((loop.time() + interval) // beat * beat, self._work.set)
+            self._due = loop.call_at((loop.time() + interval) // beat * beat, self._flush_now)
 
     def _beat(self) -> None:
         """No flush for a heartbeat's time renews the lease with an empty one; it also asks whether to stop."""
         loop, pause = asyncio.get_running_loop(), self._store.limits.heartbeat
         left = self._flushed + pause - loop.time()
-        if left <= 0 and not self._flushing.locked():
-            self._work.set()
+        if left <= 0 and self._flushing is None:
+            self._flush_now()
             left = pause
         self._heartbeat = loop.call_later(left, self._beat)
 
+    def _flush_now(self) -> None:
+        """Begin a flush, or have another follow the one that is under way; in a task that lives no longer than it."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        if self._flushing is not None:
+            self._again = True
+        elif not (self._sealing or self._hopeless()):
+            self._flushing = asyncio.create_task(self._keep_flushing(), name=f"flush {self.log}")
+
     async def _keep_flushing(self) -> None:
-        loop = asyncio.get_running_loop()
-        while not self._hopeless():
-            await self._work.wait()
-            self._work.clear()
-            if self._due is not None:
-                self._due.cancel()
-                self._due = None
-            async with self._flushing:
-                if not self._ended:
-                    await self._flush()
-            self._flushed = loop.time()
+        try:
+            self._again = True
+            while self._again and not (self._sealing or self._hopeless()):
+                self._again = False
+                await self._flush()
+                self._flushed = asyncio.get_running_loop().time()
+        except Exception as error:
+            logger.exception("flushing %s broke", self.log)
+            self.failure = Error("internal", f"The server failed: {type(error).__name__}", status=500)
+            self._announce()
+            self.interrupt()
+        finally:
+            self._flushing = None
 
     async def _flush(self) -> None:
         batch = self._entries[self._kept :]
