@@ -46,7 +46,8 @@ class Generation:
         self._writer = writer
         self._timeouts = timeouts
         self._now = asyncio.get_running_loop().time
-        self._interrupted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._interrupted = False
+        self._awake: asyncio.Future[None] | None = None
         self._end = self._now() + timeouts.total
         self._heard = self._now()
         self._spoke = False
@@ -86,8 +87,8 @@ class Generation:
                 if wait is None:
                     return Error(str(error.code), str(error), error.retryable, error.retry_after, error.status)
                 logger.info("asking again for %s in %.1f s: %s", self._writer.log, wait, error)
-            await asyncio.wait({self._interrupted}, timeout=min(wait, self._end - self._now()))
-            if self._interrupted.done():
+            await self._nap(min(wait, self._end - self._now()))
+            if self._interrupted:
                 break
         return self._reason()
 
@@ -95,11 +96,11 @@ class Generation:
         """Ask the model once, until it ends, is interrupted or has been silent for too long."""
         self._heard = self._now()
         pump = asyncio.create_task(self._pump(), name=f"model {self._writer.log}")
+        pump.add_done_callback(self._wake)
         try:
-            while self._time_left() > 0 and not self._interrupted.done():
+            while self._time_left() > 0 and not self._interrupted:
                 # The first token shortens what is left from its own limit to that on silence, and wakes nobody here.
-                nap = min(self._time_left(), self._timeouts.silence)
-                await asyncio.wait({pump, self._interrupted}, timeout=nap, return_when=asyncio.FIRST_COMPLETED)
+                await self._nap(min(self._time_left(), self._timeouts.silence))
                 if pump.done():
                     return pump.result()
             return self._reason()
@@ -123,16 +124,33 @@ class Generation:
 
     async def _let_go(self, pump: asyncio.Task[Ending]) -> None:
         """End the model's task and with it the provider's connection; never wait for it longer than `CLOSING`."""
-        pump.cancel()
-        await asyncio.wait({pump}, timeout=CLOSING)
+        if not pump.done():
+            pump.cancel()
+            await asyncio.wait({pump}, timeout=CLOSING)
         if not pump.done():
             logger.error("model %s held on to its provider for more than %g s", self._prompt.model, CLOSING)
         elif not pump.cancelled() and (error := pump.exception()) is not None and not isinstance(error, HeadwaterError):
             logger.error("model %s broke while it was ended", self._prompt.model, exc_info=error)
 
     def _interrupt(self) -> None:
-        if not self._interrupted.done():
-            self._interrupted.set_result(None)
+        self._interrupted = True
+        self._wake()
+
+    async def _nap(self, seconds: float) -> None:
+        """Wait until something happens, so long at most; `asyncio.wait` would hold 2 kB while a model thinks."""
+        if self._interrupted:
+            return
+        loop = asyncio.get_running_loop()
+        self._awake = loop.create_future()
+        timer = loop.call_later(seconds, self._wake)
+        try:
+            await self._awake
+        finally:
+            timer.cancel()
+
+    def _wake(self, *_: object) -> None:
+        if self._awake is not None and not self._awake.done():
+            self._awake.set_result(None)
 
     def _time_left(self) -> float:
         limit = self._timeouts.silence if self._spoke else self._timeouts.first_token

@@ -30,7 +30,7 @@ class _Log:
     size: int = 0
     stop: str | None = None
     sealed: float = 0.0
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Event | None = None  # made by the first who waits
     wakes: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
     @property
@@ -39,8 +39,9 @@ class _Log:
 
     def announce(self) -> None:
         """Wake everyone who waits for this log; they look for themselves."""
-        self.changed.set()
-        self.changed = asyncio.Event()
+        if self.changed is not None:
+            self.changed.set()
+            self.changed = None
 
 
 class MemoryStore:
@@ -238,7 +239,7 @@ class MemoryStore:
 
     async def _change(self, held: _Log) -> None:
         """Wait until the log changed or its lease lapsed; the caller looks again either way."""
-        changed = held.changed
+        changed = held.changed = held.changed or asyncio.Event()
         left = held.renewed + self.limits.lease - time.monotonic()
         try:
             async with asyncio.timeout(max(left, 0)):
