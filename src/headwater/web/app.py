@@ -1,12 +1,14 @@
 """The parts as a FastAPI app of our own, or as a router in somebody else's."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from fastapi import APIRouter, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from headwater.events import Error
 from headwater.web.origin import LOOPBACK, OriginGuard
@@ -33,14 +35,44 @@ def create_app(
     hosts: Iterable[str] = LOOPBACK,
 ) -> FastAPI:
     """The whole server: routes, page, and the guard in front of them."""
-    app = FastAPI(title="Headwater", version=about.version, lifespan=lifespan, docs_url=None, redoc_url=None)
+    streams = _streams(APIRouter(route_class=DirectRoute, tags=["stream"]), parts).routes
+
+    class App(FastAPI):
+        def build_middleware_stack(self) -> ASGIApp:
+            inner = StreamsFirst(super().build_middleware_stack(), self, streams)
+            return OriginGuard(inner, tuple(origins), tuple(hosts))
+
+    app = App(title="Headwater", version=about.version, lifespan=lifespan, docs_url=None, redoc_url=None)
     # Not included, as a router in somebody else's app is: FastAPI then looks for the route twice at every level.
-    app.router.routes += _streams(APIRouter(route_class=DirectRoute, tags=["stream"]), parts).routes
+    app.router.routes += streams
     app.include_router(server_routes(parts, about))
     app.include_router(page_routes())
-    app.add_middleware(OriginGuard, origins=tuple(origins), hosts=tuple(hosts))
     app.add_exception_handler(HTTPException, _told)
     return app
+
+
+class StreamsFirst:
+    """ASGI middleware that calls the routes of streams itself, and leaves all others to the app they belong to.
+
+    A stream goes through every layer that lies around its route: for each token, and for as long as it is open. Those
+    of FastAPI's are eight, for exceptions and dependencies that these routes have not; they took a sixth of a stored
+    answer's time and 4 kB of each open one.
+    """
+
+    def __init__(self, app: ASGIApp, owner: FastAPI, streams: Sequence[BaseRoute]) -> None:
+        self._app = app
+        self._owner = owner
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            for route in self._streams:
+                match, found = route.matches(scope)
+                if match is Match.FULL:
+                    scope.update(found, app=self._owner, router=self._owner.router)
+                    await route.handle(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
 
 
 def _streams(router: APIRouter, parts: Parts) -> APIRouter:
