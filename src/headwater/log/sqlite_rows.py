@@ -11,6 +11,7 @@ from typing import NamedTuple
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed
 from headwater.events import Ending, Entry, State, is_admissible, state_after
 from headwater.log.packs import Pack, packed
+from headwater.log.sqlite_many import append_many
 from headwater.log.sqlite_packs import between, insert
 from headwater.log.store import Claim, Description, Lease, Limits, Receipt, check_offset, lost_ending
 from headwater.offsets import ORIGIN, Offset
@@ -136,6 +137,10 @@ class Rows:
         insert(self.db, held.key, lease.epoch, fresh)
         self.db.execute("UPDATE logs SET beat = beat + 1, last = ?, size = ? WHERE key = ?", (last, size, held.key))
         return Receipt(stop=held.stop)
+
+    def append_many(self, appends: Sequence[tuple[Sequence[Entry], Lease]]) -> bool:
+        """All these appends at once; False, with some of them perhaps done, when they have to be done one by one."""
+        return append_many(self.db, self._limits, appends)
 
     def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
         """Append the last entries and close the log."""
