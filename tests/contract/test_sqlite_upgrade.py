@@ -88,16 +88,15 @@ async def test_few_rows_remain(store: SqliteStore, path: Path) -> None:
 
 async def test_many_open_it_at_once(path: Path) -> None:
     """Of many who open the file together one does the work, and all then find it done, once."""
-    for db in await asyncio.gather(*(asyncio.to_thread(_open, path) for _ in range(8))):
-        assert db == 5
+    assert set(await asyncio.gather(*(asyncio.to_thread(_logs_in, path) for _ in range(8)))) == {4}
     store = SqliteStore(path, LIMITS)
     assert await entries(store, "whole") == LOGS["whole"][1]
     await store.aclose()
 
 
-def _open(path: Path) -> int:
+def _logs_in(path: Path) -> int:
     with closing(open_file(path)) as db:
-        count: int = db.execute("SELECT count(DISTINCT log) + 1 FROM packs").fetchone()[0]
+        count: int = db.execute("SELECT count(DISTINCT log) FROM packs").fetchone()[0]
         return count
 
 
