@@ -9,8 +9,8 @@ from upstash_double import UpstashDouble
 from headwater.errors import Expired, Fenced, NoSuchLog, OutOfSequence, StoreError
 from headwater.events import Error, TextDelta
 from headwater.log import upstash_writer
+from headwater.log.packs import PACK, packed
 from headwater.log.redis import RedisStore
-from headwater.log.redis_packs import PACK, packed
 from headwater.log.redis_script import key
 from headwater.log.store import Lease
 from headwater.log.upstash import UpstashStore

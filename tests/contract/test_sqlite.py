@@ -218,18 +218,29 @@ async def test_the_disk_gets_its_space_back(path: Path) -> None:
     again = SqliteStore(path, Limits(), clock)
     await again.constant("a", b"b")
     with closing(sqlite3.connect(path)) as db:
-        await until(lambda: db.execute("SELECT count(*) FROM entries").fetchone() == (0,))
+        await until(lambda: db.execute("SELECT count(*) FROM packs").fetchone() == (0,))
         await until(lambda: db.execute("PRAGMA freelist_count").fetchone() == (0,))
     await again.aclose()
     assert len(content(path)) < full / 4
 
 
-async def test_a_damaged_entry(store: SqliteStore, path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE packs SET data = CAST('x' || substr(data, 2) AS BLOB)",
+        "UPDATE packs SET data = X'78'",
+        "DELETE FROM packs",
+    ],
+    ids=["strange bytes", "an entry is missing", "a pack is missing"],
+)
+@pytest.mark.parametrize("first", [1, 3, 5])
+async def test_damage(store: SqliteStore, path: Path, damage: str, first: int) -> None:
     """An entry that cannot be read is an error to its reader, not a hole in the answer."""
     lease = await store.open("log", ALICE, ttl=TTL)
-    await store.append(run("a", "b"), lease)
+    for begin in (1, 3, 5):
+        await store.append(run("a", "b", begin=begin), lease)
     with closing(sqlite3.connect(path)) as db:
-        db.execute("UPDATE entries SET data = 'x' WHERE sequence = 1")
+        db.execute(f"{damage} WHERE first = {first}")
         db.commit()
     with pytest.raises(StoreError, match="cannot be read"):
         await entries(store, "log", follow=False)

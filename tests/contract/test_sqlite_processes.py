@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from sqlite_form_1 import LOGS, form_1
 
 from headwater.events import Error, Stop
 from headwater.log.sqlite import SqliteStore
@@ -102,8 +103,9 @@ async def test_a_stop_from_elsewhere(store: SqliteStore, path: Path) -> None:
             assert await other.wait() == 0
 
 
-async def test_four_processes_claim_at_once(store: SqliteStore, path: Path) -> None:
-    """Of four processes that start on a new file and claim one name, one wins and all learn the same log."""
+@asynccontextmanager
+async def four_claims(path: Path) -> AsyncGenerator[list[list[str]], None]:
+    """What four processes say that start on a file and claim one name: whether they won, and which log."""
     async with process(path, "claim", "1") as a, process(path, "claim", "2") as b:
         async with process(path, "claim", "3") as c, process(path, "claim", "4") as d:
             others = [a, b, c, d]
@@ -111,9 +113,22 @@ async def test_four_processes_claim_at_once(store: SqliteStore, path: Path) -> N
             for other in others:
                 assert other.stdin is not None
                 other.stdin.write(b"go\n")
-            answers = [(await line(other)).split() for other in others]
-    assert sorted(answer for answer, _ in answers) == ["lost", "lost", "lost", "won"]
-    assert len({log for _, log in answers}) == 1
+            yield [(await line(other)).split() for other in others]
+
+
+async def test_four_processes_claim_at_once(path: Path) -> None:
+    """Of four processes that start on a new file and claim one name, one wins and all learn the same log."""
+    async with four_claims(path) as answers:
+        assert sorted(answer for answer, _ in answers) == ["lost", "lost", "lost", "won"]
+        assert len({log for _, log in answers}) == 1
+
+
+async def test_four_processes_start_on_a_file_of_before(store: SqliteStore, path: Path) -> None:
+    """Of four processes that start on a file of an earlier form one converts it, and all find what was in it."""
+    form_1(path)
+    async with four_claims(path) as answers:
+        assert answers == [["lost", "whole"]] * 4
+    assert await entries(store, "whole") == LOGS["whole"][1]
 
 
 async def test_following_a_writer_elsewhere(store: SqliteStore, path: Path) -> None:

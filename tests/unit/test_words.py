@@ -24,6 +24,7 @@ from headwater.events import (
     parts,
     record,
     restore,
+    restore_lines,
 )
 from headwater.offsets import ORIGIN, Offset
 from headwater.prompt import Message, Parameters, Prompt
@@ -72,6 +73,22 @@ def test_bytes_that_nobody_here_wrote_are_an_error_of_the_store(broken: bytes) -
     """Never an empty answer."""
     with pytest.raises(StoreError):
         restore(Offset(1, 1), broken)
+
+
+@given(st.lists(st.text(), max_size=5))
+def test_entries_that_lie_together_read_back_as_they_were(texts: list[str]) -> None:
+    """All at once is the same as one by one."""
+    entries = [record(Offset(2, 3 + i), i / 10, TextDelta(text)) for i, text in enumerate(texts)]
+
+    assert restore_lines(Offset(2, 3), [entry.data for entry in entries]) == entries
+
+
+@pytest.mark.parametrize("broken", [b"", b" ", b"{}", b"[1,0,{}]", b"\xff"])
+def test_one_broken_entry_among_others_is_named(broken: bytes) -> None:
+    """Whoever looks for it in the store knows where."""
+    whole = record(Offset(1, 1), 0.5, TextDelta("a")).data
+    with pytest.raises(StoreError, match="entry 1-8 cannot be read"):
+        restore_lines(Offset(1, 7), [whole, broken, whole])
 
 
 @pytest.mark.parametrize("character", ["x", "é", "\U0001f600", "\x00", '"'])

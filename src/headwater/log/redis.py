@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from headwater.errors import Expired, NoSuchLog, StoreError
 from headwater.events import Ending, Entry
+from headwater.log.packs import packed
 from headwater.log.redis_client import RedisClient, Unanswered
-from headwater.log.redis_packs import packed
 from headwater.log.redis_script import tag
 from headwater.log.redis_steps import Page, Sight, Steps
 from headwater.log.redis_tailer import PATIENCE, RedisTailer, Waiter

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import Ending, Entry, State, is_admissible, state_after
-from headwater.log.redis_packs import Pack, opened
+from headwater.log.packs import Pack
+from headwater.log.redis_packs import opened
 from headwater.log.redis_script import Argument, Script, key, script
 from headwater.log.store import Claim, Description, Lease, Limits, lost_ending
 from headwater.offsets import ORIGIN, Offset

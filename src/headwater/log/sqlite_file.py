@@ -12,16 +12,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from headwater.errors import StoreError
+from headwater.log.sqlite_packs import PACKS
+from headwater.log.sqlite_upgrade import from_form_1
 
-VERSION = 1
-"""The shape below; a file of a later one is refused, never guessed at."""
+VERSION = 2
+"""The shape below. A file of an earlier one is brought to it, and one of a later one refused, never guessed at."""
 
 BUSY = 2.0
 """Seconds to wait for another process's transaction; below the writers' patience, so that they can try twice."""
 
-# An entry's key begins with a number, not the log's id: the id would be repeated in every row.
 _SCHEMA = f"""
-BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS logs (
     key INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -43,13 +43,10 @@ CREATE INDEX IF NOT EXISTS logs_expires ON logs (expires) WHERE expires IS NOT N
 CREATE TABLE IF NOT EXISTS subjects (log INTEGER, subject TEXT, PRIMARY KEY (log, subject)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY, log INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS names_log ON names (log);
-CREATE TABLE IF NOT EXISTS entries (
-    log INTEGER, sequence INTEGER, epoch INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (log, sequence)
-) WITHOUT ROWID;
+{PACKS};
 CREATE TABLE IF NOT EXISTS tombstones (log TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS constants (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 PRAGMA user_version = {VERSION};
-COMMIT;
 """
 
 _PLAIN = {
@@ -113,7 +110,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     give_up = time.monotonic() + BUSY
     while True:
         try:
-            if _version(db, path) < VERSION:
+            if _version(db, path) == 0:
                 db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before anything is in it, or never
             mode: str = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             if mode != "wal":
@@ -121,7 +118,8 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA journal_size_limit = 16777216")
             if _version(db, path) < VERSION:
-                db.executescript(_SCHEMA)
+                with transaction(db):
+                    _shape(db, _version(db, path))
             return
         except sqlite3.Error as error:
             if db.in_transaction:
@@ -130,6 +128,15 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
             if primary_code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or time.monotonic() > give_up:
                 raise explain(path, error) from error
             time.sleep(0.01)
+
+
+def _shape(db: sqlite3.Connection, version: int) -> None:
+    if version == VERSION:
+        return  # another process was faster
+    for statement in _SCHEMA.split(";\n"):
+        db.execute(statement)
+    if version == 1:
+        from_form_1(db)
 
 
 def _version(db: sqlite3.Connection, path: Path) -> int:

@@ -9,14 +9,17 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed
-from headwater.events import Ending, Entry, State, is_admissible, restore, state_after
+from headwater.events import Ending, Entry, State, is_admissible, state_after
+from headwater.log.packs import Pack, packed
+from headwater.log.sqlite_many import append_many
+from headwater.log.sqlite_packs import between, insert
 from headwater.log.store import Claim, Description, Lease, Limits, Receipt, check_offset, lost_ending
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
 PAGE = 512
-TOGETHER = 64
-"""Rows in one INSERT: as many as a flush has; each number of them is a statement that is prepared once."""
+ROOM = 256 * 1024
+"""Bytes of packs looked at for a page, or one pack if that is larger: other readers wait for the same thread."""
 SWEEP = 20
 """Logs deleted in one transaction: a large one takes tens of milliseconds, and everyone's writes wait for it."""
 
@@ -127,27 +130,29 @@ class Rows:
         """Append what is not stored yet, and let the log's counter rise."""
         held = self._writable(lease)
         fresh = self._fresh(held, entries)
-        size = held.size + sum(len(entry.data) for entry in fresh)
-        if held.last + len(fresh) > self._limits.entries or size > self._limits.bytes:
+        last = fresh[-1].last if fresh else held.last
+        size = held.size + sum(pack.size for pack in fresh)
+        if last > self._limits.entries or size > self._limits.bytes:
             raise LogFull(f"log {held.id} may hold {self._limits.entries} entries and {self._limits.bytes} bytes")
-        self._insert(held, fresh)
-        self.db.execute(
-            "UPDATE logs SET beat = beat + 1, last = ?, size = ? WHERE key = ?",
-            (held.last + len(fresh), size, held.key),
-        )
+        insert(self.db, held.key, lease.epoch, fresh)
+        self.db.execute("UPDATE logs SET beat = beat + 1, last = ?, size = ? WHERE key = ?", (last, size, held.key))
         return Receipt(stop=held.stop)
+
+    def append_many(self, appends: Sequence[tuple[Sequence[Entry], Lease]]) -> bool:
+        """All these appends at once; False, with some of them perhaps done, when they have to be done one by one."""
+        return append_many(self.db, self._limits, appends)
 
     def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
         """Append the last entries and close the log."""
         held = self._get(lease.log)
-        if held.state != "open" and entries[-1].offset == held.end and entries[-1].data == self._last_data(held):
+        if held.state != "open" and entries[-1].offset == held.end and entries[-1].data == self._last(held):
             return
         held = self._writable(lease)
         fresh = self._fresh(held, entries)
         if not fresh:
             raise OutOfSequence(f"log {held.id} holds {held.last} entries; its ending cannot be {entries[-1].offset}")
-        self._insert(held, fresh)
-        self._close(held, fresh[-1])
+        insert(self.db, held.key, lease.epoch, fresh)
+        self._close(held, entries[-1])
 
     def seal_lost(self, log: str, epoch: int, beat: int) -> bool:
         """Seal a log whose lease has lapsed, unless its writer has come back or somebody was faster."""
@@ -155,23 +160,22 @@ class Rows:
         if held is None or (held.state, held.epoch, held.beat) != ("open", epoch, beat):
             return False
         ending = lost_ending(held.epoch, held.last, max(self._clock() - held.opened, 0.0))
-        self._insert(held, [ending])
+        insert(self.db, held.key, ending.offset.epoch, packed([ending]))
         self._close(held, ending)
         return True
 
     def page(self, log: str, after: Offset) -> Page:
-        """The next entries after an offset, at most `PAGE`."""
+        """The next entries after an offset, at most `PAGE`, from about `ROOM` bytes."""
         held = self._get(log)
         check_offset(after, held.state, held.epoch, held.end)
         # Only a log's last entry can be of a later epoch than its first; sequences decide among the others.
         begin = after.sequence if after.epoch == held.epoch else min(after.sequence, held.last - 1)
-        found = self.db.execute(
-            "SELECT epoch, sequence, data FROM entries"
-            " WHERE log = ? AND sequence > ? AND (epoch > ? OR sequence > ?) ORDER BY sequence LIMIT ?",
-            (held.key, begin if after.epoch else 0, after.epoch, after.sequence, PAGE),
-        )
-        entries = [restore(Offset(epoch, sequence), data) for epoch, sequence, data in found]
-        return Page(entries, held.state != "open")
+        begin = begin if after.epoch else 0
+        found: list[Entry] = []
+        if begin < held.last:
+            for epoch, pack in between(self.db, held.key, begin + 1, min(begin + PAGE, held.last), ROOM):
+                found += pack.entries(epoch, begin, PAGE - len(found))
+        return Page(found, held.state != "open")
 
     def stop(self, log: str, subject: str) -> bool:
         """Take the subject off the log; note who asked for the end when nobody else remains."""
@@ -244,32 +248,22 @@ class Rows:
             raise Sealed(f"log {held.id} is {held.state}")
         return held
 
-    def _fresh(self, held: Row, entries: Sequence[Entry]) -> list[Entry]:
+    def _fresh(self, held: Row, entries: Sequence[Entry]) -> list[Pack]:
         """The entries not stored yet; those that are stored are a retry, acknowledged again."""
-        fresh = [entry for entry in entries if entry.offset.sequence > held.last]
-        if [entry.offset.sequence for entry in fresh] != list(range(held.last + 1, held.last + 1 + len(fresh))):
-            raise OutOfSequence(f"log {held.id} holds {held.last} entries; {fresh[0].offset} would leave a gap")
-        query = "SELECT data FROM entries WHERE log = ? AND sequence = ?"
-        for entry in entries[: len(entries) - len(fresh)]:
-            if self.db.execute(query, (held.key, entry.offset.sequence)).fetchone() != (entry.data,):
-                raise OutOfSequence(f"log {held.id} holds another entry at {entry.offset}")
+        known = max(held.last + 1 - entries[0].offset.sequence, 0) if entries else 0
+        fresh = packed(entries[known:])
+        if fresh and fresh[0].first != held.last + 1:
+            raise OutOfSequence(f"log {held.id} holds {held.last} entries; {entries[known].offset} would leave a gap")
+        if known:
+            again = packed(entries[:known])
+            first, last = again[0].first, again[-1].last
+            stored = [line for _, pack in between(self.db, held.key, first, last) for line in pack.lines(first - 1)]
+            if stored[: last + 1 - first] != [line for pack in again for line in pack.lines()]:
+                raise OutOfSequence(f"log {held.id} holds other entries at {first} to {last}")
         return fresh
 
-    def _insert(self, held: Row, entries: Sequence[Entry]) -> None:
-        # Many rows a statement: the driver lets go of the interpreter for each statement, and has to wait to get it
-        # back as long as the event loop is busy, which it is when many entries come.
-        for begin in range(0, len(entries), TOGETHER):
-            some = entries[begin : begin + TOGETHER]
-            values = [
-                value for each in some for value in (held.key, each.offset.sequence, each.offset.epoch, each.data)
-            ]
-            rows = ",".join(["(?, ?, ?, ?)"] * len(some))
-            self.db.execute(f"INSERT INTO entries VALUES {rows}", values)  # noqa: S608 - nothing but question marks
-
-    def _last_data(self, held: Row) -> bytes | None:
-        query = "SELECT data FROM entries WHERE log = ? AND sequence = ?"
-        found = self.db.execute(query, (held.key, held.last)).fetchone()
-        return None if found is None else found[0]
+    def _last(self, held: Row) -> bytes:
+        return between(self.db, held.key, held.last, held.last)[-1][1].lines()[-1]
 
     def _close(self, held: Row, last: Entry) -> None:
         ending = last.event
@@ -288,7 +282,7 @@ class Rows:
     def _bury(self, held: Row, until: float) -> None:
         self._free_names(held)
         self.db.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", (held.id, until))
-        self.db.execute("DELETE FROM entries WHERE log = ?", (held.key,))
+        self.db.execute("DELETE FROM packs WHERE log = ?", (held.key,))
         self.db.execute("DELETE FROM subjects WHERE log = ?", (held.key,))
         self.db.execute("DELETE FROM logs WHERE key = ?", (held.key,))
 

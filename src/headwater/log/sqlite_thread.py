@@ -1,7 +1,9 @@
 """A thread with a SQLite connection of its own, to which the event loop hands steps and which does many at a time.
 
 All that waits when the thread comes round goes into one transaction (a group commit): with fifty logs being written,
-fifty appends cost one commit. Every step has its own savepoint, so that one's refusal undoes nobody else's.
+fifty appends cost one commit, and nearly always two statements (`sqlite_many.py`). One step's refusal undoes nobody
+else's: a step that is refused has nearly always changed nothing, and where one has, all are undone and done again with
+a savepoint each.
 """
 
 import asyncio
@@ -16,11 +18,14 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from headwater.errors import StoreError
 from headwater.log.sqlite_file import explain, primary_code
 from headwater.log.sqlite_rows import Rows
+from headwater.log.store import Receipt
 
 QUEUE = 1024
 """Steps that may wait; whoever comes later waits for a place."""
 BATCH = 256
 """Steps in one transaction, which bounds how long another process has to wait for its own."""
+MANY = 4
+"""Appends that are worth two statements of their own; fewer are done one by one."""
 PATIENCE = 10.0
 """Seconds after which a caller hears that the disk does not answer."""
 
@@ -29,8 +34,13 @@ T = TypeVar("T")
 
 
 class _Job(NamedTuple):
-    step: Callable[[Rows], Any]
+    step: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
     answer: asyncio.Future[Any]
+
+    def do(self, rows: Rows) -> Any:
+        return self.step(rows, *self.args, **self.kwargs)
 
 
 class _Outcome(NamedTuple):
@@ -64,11 +74,7 @@ class SqliteThread:
                     raise StoreError(f"the store {self._path} is closed")
                 loop = self._start()
                 answer: asyncio.Future[T] = loop.create_future()
-
-                def bound(rows: Rows) -> T:
-                    return step(rows, *args, **kwargs)
-
-                self._jobs.put(_Job(bound, answer))
+                self._jobs.put(_Job(step, args, kwargs, answer))
                 return await answer
         except TimeoutError as late:
             raise StoreError(f"the store {self._path} has not answered for {PATIENCE:g} s") from late
@@ -116,7 +122,11 @@ class SqliteThread:
                 self._rows = self._connect()
             rows = self._rows
             rows.db.execute(self._begin)
-            outcomes = [self._do_one(rows, job) for job in batch]
+            outcomes = self._do_quickly(rows, batch)
+            if outcomes is None:
+                rows.db.execute("ROLLBACK")
+                rows.db.execute(self._begin)
+                outcomes = [self._do_carefully(rows, job) for job in batch]
             rows.db.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever it is: if this thread died, nobody would get an answer
             # After anything but a lock, a new connection finds out what the file is like now.
@@ -138,19 +148,49 @@ class SqliteThread:
         plain.__cause__ = error
         return plain
 
+    def _do_quickly(self, rows: Rows, batch: list[_Job]) -> list[_Outcome] | None:
+        """Do all without a savepoint; None when something half done is to be undone."""
+        before = rows.db.total_changes
+        appends = [job for job in batch if job.step is Rows.append and job.args[0] and not job.answer.cancelled()]
+        done: set[int] = set()
+        if self._append_many(rows, appends):
+            done = {id(job) for job in appends}
+        elif rows.db.total_changes != before:
+            return None
+        outcomes: list[_Outcome] = []
+        for job in batch:
+            before = rows.db.total_changes
+            outcome = _Outcome(Receipt()) if id(job) in done else self._do_one(rows, job)
+            if outcome.error is not None and rows.db.total_changes != before:
+                return None
+            outcomes.append(outcome)
+        return outcomes
+
+    def _append_many(self, rows: Rows, appends: list[_Job]) -> bool:
+        try:
+            return len(appends) >= MANY and rows.append_many([job.args for job in appends])
+        except sqlite3.Error:
+            raise
+        except Exception:  # noqa: BLE001 - something is wrong with one of them; which it is, is found one by one
+            return False
+
+    def _do_carefully(self, rows: Rows, job: _Job) -> _Outcome:
+        rows.db.execute("SAVEPOINT step")
+        outcome = self._do_one(rows, job)
+        if outcome.error is not None:
+            rows.db.execute("ROLLBACK TO step")
+        rows.db.execute("RELEASE step")
+        return outcome
+
     def _do_one(self, rows: Rows, job: _Job) -> _Outcome:
         if job.answer.cancelled():  # nobody would learn of it: a claim, say, that opened a log for a caller who left
             return _Outcome()
-        rows.db.execute("SAVEPOINT step")
         try:
-            outcome = _Outcome(job.step(rows))
+            return _Outcome(job.do(rows))
         except sqlite3.Error:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's, and nobody else's in the batch
-            rows.db.execute("ROLLBACK TO step")
-            outcome = _Outcome(error=error)
-        rows.db.execute("RELEASE step")
-        return outcome
+            return _Outcome(error=error)
 
     def _deliver(self, batch: list[_Job], outcomes: list[_Outcome]) -> None:
         assert self._loop is not None

@@ -18,7 +18,7 @@ import msgspec
 
 from headwater.errors import StoreError
 from headwater.events import Ending, Entry
-from headwater.log.redis_packs import packed
+from headwater.log.packs import packed
 from headwater.log.redis_script import Argument, Script, key
 from headwater.log.redis_steps import Page, Steps, keys_of
 from headwater.log.shared import Shared

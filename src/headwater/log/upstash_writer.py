@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from headwater.errors import Sealed, StoreError
 from headwater.events import Ending
-from headwater.log.redis_packs import Pack
+from headwater.log.packs import Pack
 from headwater.log.redis_script import key
 from headwater.log.redis_steps import Standing, Steps, asked_by
 from headwater.log.store import Lease, Limits, Receipt
