@@ -24,8 +24,8 @@ QUEUE = 1024
 """Steps that may wait; whoever comes later waits for a place."""
 BATCH = 256
 """Steps in one transaction, which bounds how long another process has to wait for its own."""
-MANY = 4
-"""Appends that are worth two statements of their own; fewer are done one by one."""
+MANY = 4 if sqlite3.sqlite_version_info >= (3, 33) else QUEUE
+"""Appends that are worth two statements of their own; fewer are done one by one, and all where SQLite is too old."""
 PATIENCE = 10.0
 """Seconds after which a caller hears that the disk does not answer."""
 
