@@ -40,8 +40,8 @@ class Path(NamedTuple):
     """Between what machines and Python versions differ by and a doubling."""
 
 
-MISS = Path(f"a miss of {TOKENS:,} tokens", 0.93, 1.5)
-HIT = Path(f"{HITS} hits of {SHORT} tokens", 0.66, 1.1)
+MISS = Path(f"a miss of {TOKENS:,} tokens", 0.69, 1.1)
+HIT = Path(f"{HITS} hits of {SHORT} tokens", 0.64, 1.0)
 ATTEMPTS = 3
 """A machine may be so busy that even the least of many rounds is too much; code that is too dear is so every time."""
 
