@@ -112,8 +112,6 @@ class Together:
     async def _deliver(self, batch: _Batch) -> None:
         async with asyncio.timeout(DEADLINE), self._turns:
             self._close(batch)
-            if not any(each.waits for each in batch.asked):
-                return
             connection = await self._pool.get_connection()
             try:
                 connection.socket_timeout = None  # one limit for all answers and not one for each, which costs as much
@@ -122,6 +120,7 @@ class Together:
                         lambda: self._exchange(connection, batch), lambda _: connection.disconnect(nowait=True)
                     )
             finally:
+                connection.socket_timeout = self._timeout
                 await self._pool.release(connection)
             if any(isinstance(each.refusal, exceptions.ReadOnlyError) for each in batch.asked):
                 # The connections at rest lead to a server that is no longer the primary, too.
