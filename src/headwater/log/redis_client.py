@@ -1,13 +1,14 @@
 """A Redis or Valkey server, or a cluster of them, reached by URL: runs scripts, with time limits, and says in plain
 words why it could not.
 
-A script that got no answer is sent a second time, which is safe because every step may be run twice.
+A single server gets scripts together (`redis_together.py`), each server of a cluster one by one. A script that got no
+answer is sent a second time, which is safe because every step may be run twice.
 """
 
 import asyncio
 import ssl
 from collections.abc import Sequence
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from redis import exceptions
@@ -19,13 +20,10 @@ from redis.backoff import ConstantBackoff
 from headwater.errors import StoreError
 from headwater.log.redis_cluster import RedisCluster
 from headwater.log.redis_script import Argument, Script
+from headwater.log.redis_together import CONNECTIONS, DEADLINE, Together
 
 TIMEOUT = 2.0
 """Seconds in which Redis must accept a connection, and answer a command."""
-DEADLINE = 4.5
-"""Seconds for one step with its second try; below a writer's patience, so that it learns why."""
-CONNECTIONS = 32
-"""Connections per process; more commands than that at once wait for one. A script takes Redis some 50 µs."""
 
 
 class Unanswered(StoreError):
@@ -72,37 +70,18 @@ class RedisClient:
             self._redis = RedisCluster(url, self._single) if self.clustered else self._single(url)
         except (ValueError, TypeError, exceptions.RedisError) as error:
             raise StoreError(f"the URL of the Redis store cannot be used: {error}") from error
+        # Of a single server only.
+        self._together = (
+            Together(self._redis.connection_pool, TIMEOUT, _told) if isinstance(self._redis, Redis) else None
+        )
 
     async def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
         """Run a script on the server that has these keys. Raises `StoreError`, or `Unanswered` if it may pass."""
         if self._closed:
             raise StoreError("the store was closed")
-
-        async def send(server: Redis, asking: bool) -> Any:
-            try:
-                return await _execute(server, asking, "EVALSHA", script.digest, len(keys), *keys, *arguments)
-            except exceptions.NoScriptError:
-                # Never heard of, or forgotten in a restart; this makes Redis remember it.
-                return await _execute(server, asking, "EVAL", script.text, len(keys), *keys, *arguments)
-
-        task = asyncio.current_task()
-        cancelled = task.cancelling() if task else 0
-        try:
-            async with asyncio.timeout(DEADLINE), self._turns:
-                if isinstance(self._redis, RedisCluster):
-                    answer = await self._redis.send(keys[0], send)
-                else:
-                    answer = await send(self._redis, False)
-            if task and task.cancelling() > cancelled:
-                # Before Python 3.12 `asyncio.wait_for`, which the library uses, can swallow it.
-                raise asyncio.CancelledError
-            return answer
-        except TimeoutError as error:
-            raise Unanswered(f"Redis did not answer within {DEADLINE:g} s") from error
-        except (exceptions.RedisError, OSError) as error:
-            if isinstance(error, exceptions.ReadOnlyError):
-                await self._reconnect()
-            _raise(error)
+        if self._together is not None:
+            return await self._together.run(script, keys, arguments)
+        return await self._run_in_cluster(script, keys, arguments)
 
     async def connect(self) -> AbstractConnection:
         """A connection of its own, for who subscribes to channels; in a cluster any server passes on all messages."""
@@ -116,10 +95,8 @@ class RedisClient:
                     await connection.disconnect(nowait=True)
                     raise
                 return connection
-        except TimeoutError as error:
-            raise Unanswered(f"Redis did not answer within {DEADLINE:g} s") from error
         except (exceptions.RedisError, OSError) as error:
-            _raise(error)
+            raise _told(error) from error
 
     def refuse(self) -> None:
         """Run no more scripts; those that run may end."""
@@ -128,12 +105,30 @@ class RedisClient:
     async def aclose(self) -> None:
         """Close the connections; whatever comes afterwards is refused. May be called again."""
         self.refuse()
+        if self._together is not None:
+            await self._together.aclose()
         await self._redis.aclose()
 
-    async def _reconnect(self) -> None:
-        """Let go of the connections at rest, which all lead to a server that is no longer the primary."""
-        if isinstance(self._redis, Redis):
-            await self._redis.connection_pool.disconnect(inuse_connections=False)
+    async def _run_in_cluster(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
+        async def send(server: Redis, asking: bool) -> Any:
+            try:
+                return await _execute(server, asking, "EVALSHA", script.digest, len(keys), *keys, *arguments)
+            except exceptions.NoScriptError:
+                # Never heard of, or forgotten in a restart; this makes Redis remember it.
+                return await _execute(server, asking, "EVAL", script.text, len(keys), *keys, *arguments)
+
+        assert isinstance(self._redis, RedisCluster)
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
+        try:
+            async with asyncio.timeout(DEADLINE), self._turns:
+                answer = await self._redis.send(keys[0], send)
+            if task and task.cancelling() > cancelled:
+                # Before Python 3.12 `asyncio.wait_for`, which the library uses, can swallow it.
+                raise asyncio.CancelledError
+            return answer
+        except (exceptions.RedisError, OSError) as error:
+            raise _told(error) from error
 
     def _single(self, url: str) -> Redis:
         pool = ConnectionPool.from_url(url, **self._options)  # pyright: ignore[reportUnknownMemberType]
@@ -152,13 +147,22 @@ async def _execute(server: Redis, asking: bool, *command: Argument) -> Any:
     return (await pipeline.execute())[1]
 
 
-def _raise(error: Exception) -> NoReturn:
-    if isinstance(error.__context__, ssl.SSLCertVerificationError):
-        raise StoreError(f"{_UNTRUSTED}: {error}") from error
+def _told(error: BaseException) -> StoreError:
+    """What a caller is told of a failure: an error of their own, for those of a batch share the reason."""
+    told = StoreError(f"Redis could not be asked: {error!r}")
     # The library calls a refused password a connection error, and tells the reason as its cause.
     reason = error.__cause__ if isinstance(error.__cause__, exceptions.RedisError) else error
-    for kind, known in ((StoreError, _LASTING[:-1]), (Unanswered, _PASSING), (StoreError, _LASTING[-1:])):
-        for failure, words in known:
-            if isinstance(reason, failure):
-                raise kind(f"{words}: {error}") from error
-    raise error
+    if isinstance(error, StoreError):
+        told = StoreError(str(error))
+    elif isinstance(error, TimeoutError):
+        told = Unanswered(f"Redis did not answer within {DEADLINE:g} s")
+    elif isinstance(error.__context__, ssl.SSLCertVerificationError):
+        told = StoreError(f"{_UNTRUSTED}: {error}")
+    else:
+        for kind, known in ((StoreError, _LASTING[:-1]), (Unanswered, _PASSING), (StoreError, _LASTING[-1:])):
+            words = next((words for failure, words in known if isinstance(reason, failure)), None)
+            if words is not None:
+                told = kind(f"{words}: {error}")
+                break
+    told.__cause__ = error
+    return told

@@ -14,14 +14,16 @@ class Script(NamedTuple):
     name: str
     text: str
     digest: str
+    large: bool = False
+    """Whether its answer may be: a part of a log, and not a few words."""
 
 
 @cache
-def script(name: str, *before: str) -> Script:
+def script(name: str, *before: str, large: bool = False) -> Script:
     """The step in `lua/<name>.lua`, with the files that go before it."""
     folder = files("headwater.log") / "lua"
     text = "\n".join((folder / f"{each}.lua").read_text("utf-8") for each in (*before, name))
-    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), large)
 
 
 def tag(name: str) -> bytes:
