@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from fastapi import HTTPException
 from serving import Headwater, chat, frames, headwater, parse, post_chat, text_of
+from starlette.requests import Request
 from upstream import Upstream
 
 from headwater.errors import ModelError
@@ -15,6 +17,7 @@ from headwater.generation.run import Timeouts
 from headwater.models.langchain import LangChainModel
 from headwater.models.openai import openai_chat, openai_completion
 from headwater.models.scripted import SILENCE, Scripted, Step
+from headwater.principal import ANYONE, Principal
 from headwater.web.response import Pace
 
 
@@ -230,6 +233,35 @@ async def test_a_prompt_over_the_models_context_is_413() -> None:
         response = await post_chat(server.client)
 
     assert (response.status_code, response.json()["code"]) == (413, "context_length")
+
+
+async def test_a_caller_who_is_refused_is_told_so_as_any_route_would() -> None:
+    """Whoever decides who asks may refuse with the exception that FastAPI's own dependencies raise."""
+
+    def nobody(_: Request) -> Principal:
+        raise HTTPException(401, "who are you?", {"WWW-Authenticate": "Bearer"})
+
+    async with headwater(Scripted([TextDelta("a"), Finish("stop")]), who=nobody) as server:
+        response = await post_chat(server.client)
+
+    assert (response.status_code, response.json()["detail"]) == (401, "who are you?")
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+async def test_a_bug_in_a_route_is_a_500_and_stands_in_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    """What nobody foresaw ends its own request, with a status, and the server goes on."""
+
+    def broken(request: Request) -> Principal:
+        if request.url.path.endswith("/chat"):
+            raise RuntimeError("a bug")
+        return ANYONE
+
+    async with headwater(Scripted([TextDelta("a"), Finish("stop")]), who=broken) as server:
+        response = await post_chat(server.client)
+        after = await server.client.post("/api/stream/completion", json={"message": "Hi"})
+
+    assert (response.status_code, after.status_code) == (500, 200)
+    assert "RuntimeError: a bug" in capfd.readouterr().err
 
 
 async def test_a_server_that_shuts_down_says_so_to_its_readers() -> None:

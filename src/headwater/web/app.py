@@ -10,10 +10,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from headwater.events import Error
 from headwater.web.origin import LOOPBACK, OriginGuard
 from headwater.web.parts import Parts
-from headwater.web.problems import DirectRoute, ProblemRoute, problem
+from headwater.web.problems import DirectRoute, ProblemRoute, refused
 from headwater.web.routes.chat import add_chat_routes
 from headwater.web.routes.logs import add_log_routes
 from headwater.web.routes.server import About, page_routes, server_routes
@@ -84,4 +83,4 @@ def _streams(router: APIRouter, parts: Parts) -> APIRouter:
 
 async def _told(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(Error("http", str(error.detail), status=error.status_code))
+    return refused(error)

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -41,6 +42,11 @@ def problem(error: HeadwaterError | Error, headers: dict[str, str] | None = None
     return JSONResponse(body, said.status, headers, media_type="application/problem+json")
 
 
+def refused(error: HTTPException) -> JSONResponse:
+    """The same for a refusal in the words of the framework, such as that of whoever decides who may ask."""
+    return problem(Error("http", str(error.detail), status=error.status_code), dict(error.headers or {}))
+
+
 class ProblemRoute(APIRoute):
     """A route that tells our errors as problem JSON, in whatever app it is included, without a handler there."""
 
@@ -71,4 +77,6 @@ class DirectRoute(ProblemRoute):
             response = await self.endpoint(request, **request.path_params)
         except HeadwaterError as error:
             response = problem(error)
+        except HTTPException as error:
+            response = refused(error)
         await response(scope, receive, send)
