@@ -62,7 +62,7 @@ def _sides(options: argparse.Namespace) -> tuple[list[Side], list[str]]:
     for also in options.also:
         name, _, command = also.partition("=")
         chosen.append(sides.headwater(name, "memory:", command))
-    chosen += [sides.PASSTHROUGH, sides.BARE]
+    chosen += [sides.PASSTHROUGH, *([] if options.quick else [sides.PASSTHROUGH_TWO]), sides.BARE]
     absent: list[str] = []
     peers: list[Callable[[], Side]] = [sides.nginx, lambda: sides.PLAIN]
     if not options.quick:

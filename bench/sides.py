@@ -92,6 +92,15 @@ LANGCHAIN = headwater(
     environment={"HEADWATER_OPENAI_WIRE": "false"},
 )
 PASSTHROUGH = Side("aiohttp → ASGI, bytes", _app(_UVICORN, "bench.peers:passthrough"), "/")
+# What sharing a load costs anybody.
+PASSTHROUGH_TWO = Side(
+    "aiohttp → ASGI, bytes, 2 workers",
+    _app(f"{_UVICORN} --workers 2", "bench.peers:passthrough"),
+    "/",
+    few=True,
+    idle=False,
+    workers=2,
+)
 BARE = Side("bare ASGI, no provider", _app(_UVICORN, "bench.peers:bare"), "/", hits="/", provider=False)
 PLAIN = Side("FastAPI + ChatOpenAI", _app(_UVICORN, "bench.peers:plain"), "/chat", few=True, slow=True)
 

@@ -33,6 +33,17 @@ async def test_the_example_in_ten_lines_streams_caches_and_resumes_under_its_pre
     assert text_of(parse(resumed.content)) == text_of(parse(first.content))
 
 
+async def test_the_description_of_the_api_names_every_operation_once() -> None:
+    """Clients are generated from it, a function for each name; FastAPI warns of those that are the same."""
+    app = FastAPI()
+    app.include_router(headwater.router(RunnableLambda(str), store="memory:"))
+    async with serving(app, lifespan=True) as client:
+        described = (await client.get("/openapi.json")).json()
+
+    names = [operation["operationId"] for path in described["paths"].values() for operation in path.values()]
+    assert len(names) == len(set(names)) > 5
+
+
 async def test_a_runnable_is_cached_only_when_it_is_named() -> None:
     """It may have side effects; only its author knows."""
     calls: list[Any] = []

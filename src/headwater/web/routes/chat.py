@@ -60,7 +60,8 @@ _COMPLETION = _body(
 def add_chat_routes(router: APIRouter, parts: Parts) -> None:
     """Add the routes that start an answer."""
 
-    @router.api_route("/api/stream", methods=["GET", "POST"], response_class=Response, responses=_STREAM)
+    @router.get("/api/stream", response_class=Response, responses=_STREAM)
+    @router.post("/api/stream", response_class=Response, responses=_STREAM)
     async def minimal(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Five timed events over a second and no model: shows whether a proxy on the way buffers."""
         prompt = Prompt(model=CLOCK, messages=[Message("user", "tick")])
