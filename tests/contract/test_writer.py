@@ -5,20 +5,18 @@ import sqlite3
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from headwater.errors import Expired
 from headwater.events import Entry, Error, Finish, Stop, TextDelta
-from headwater.generation.run import Generation, Timeouts
 from headwater.log import writer as writer_module
 from headwater.log.logs import Logs
 from headwater.log.memory import MemoryStore
 from headwater.log.sqlite import SqliteStore
 from headwater.log.store import Flush, Lease, Limits, Receipt, Store
-from headwater.models.scripted import Scripted
 from headwater.offsets import ORIGIN, Offset
-from headwater.prompt import Message, Prompt
 from headwater.testing.contract import LIMITS, QUICK
 from headwater.testing.contract_harness import ALICE, PATIENCE, TTL, WHOLE, entries, entry, until
 
@@ -245,30 +243,6 @@ async def test_an_ending_is_shown_when_it_is_kept(file: SqliteStore) -> None:
         await sealing
 
 
-async def test_a_whole_answer_outlives_a_cancellation_while_it_is_stored() -> None:
-    """A server that ends while an answer's ending is on its way to the store waits for it."""
-    asked = asyncio.Event()
-
-    class Telling(MemoryStore):
-        async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
-            asked.set()
-            await asyncio.sleep(0)  # the cancellation comes here
-            await super().seal(entries, lease)
-
-    async def model() -> Scripted:
-        return Scripted([TextDelta("a"), WHOLE])
-
-    store = Telling()
-    async with Logs(store).write(await store.open("log", ALICE, ttl=TTL)) as writer:
-        prompt = Prompt(model="scripted", messages=[Message("user", "Hi")])
-        running = asyncio.create_task(Generation(model, prompt, writer, Timeouts()).run())
-        await asked.wait()
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-    assert (await store.describe("log")).state == "finished"
-
-
 async def test_a_flush_that_breaks_ends_the_answer_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """What no store should raise is told to the readers, and lets nobody wait for ever."""
     store = MemoryStore()
@@ -300,6 +274,34 @@ async def test_a_store_that_is_slow_holds_the_producer_back(file: SqliteStore) -
             await writer.room()
         await writer.seal(WHOLE)
     assert (await file.describe("log")).state == "finished"
+
+
+async def test_a_heartbeat_that_meets_a_slow_flush(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer waits for a flush that takes longer than a heartbeat without asking over and over if it is through."""
+    store, answers = MemoryStore(Limits(heartbeat=0.05)), asyncio.Event()
+    store.flush = Flush(interval=0.0)
+    append = store.append
+
+    async def slow(entries: Sequence[Entry], lease: Lease) -> Receipt:
+        await answers.wait()
+        return await append(entries, lease)
+
+    monkeypatch.setattr(store, "append", slow)
+    async with Logs(store).write(await store.open("log", ALICE, ttl=TTL)) as writer:
+        writer.append(text("a"))
+        loop, timers = asyncio.get_running_loop(), 0
+        call_at = loop.call_at
+
+        def counted(*args: Any, **options: Any) -> asyncio.TimerHandle:
+            nonlocal timers
+            timers += 1
+            return call_at(*args, **options)
+
+        monkeypatch.setattr(loop, "call_at", counted)
+        await asyncio.sleep(0.25)
+        assert timers < 20
+        answers.set()
+        await writer.seal(WHOLE)
 
 
 @pytest.mark.parametrize("limits", [QUICK], indirect=True, ids=["quick"])

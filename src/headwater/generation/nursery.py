@@ -30,6 +30,7 @@ class Nursery:
 
     async def aclose(self, patience: float = 10.0) -> None:
         """Cancel every producer and wait, `patience` seconds at most, until each has ended its log."""
+        await asyncio.sleep(0)  # one that is cancelled before its first step would never come to end its log
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import msgspec
 
-from headwater.errors import HeadwaterError
+from headwater.errors import HeadwaterError, ModelError
 from headwater.events import Ending, Error, Finish, Metadata, Start, Stop
 from headwater.log.writer import Writer
 from headwater.models.model import Model
@@ -101,6 +101,8 @@ class Generation:
             while self._time_left() > 0 and not self._interrupted:
                 # The first token shortens what is left from its own limit to that on silence, and wakes nobody here.
                 await self._nap(min(self._time_left(), self._timeouts.silence))
+                if pump.cancelled():  # not by us: its result would look like our own cancellation
+                    raise ModelError(f"model {self._prompt.model} cancelled itself", code="internal", status=500)
                 if pump.done():
                     return pump.result()
             return self._reason()
@@ -116,7 +118,7 @@ class Generation:
                 if isinstance(last, Finish):
                     self._writer.append(batch[:-1])
                     return last
-                self._spoke = self._spoke or not isinstance(last, Metadata)
+                self._spoke = self._spoke or not all(isinstance(event, Metadata) for event in batch)
                 self._writer.append(batch)
                 await self._writer.room()
         message = "The provider's stream ended without saying why; the answer is probably incomplete."

@@ -6,7 +6,7 @@ writer has gone, from the store. The reader cannot tell, because both speak in o
 
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from headwater.events import Ending, Entry, Page
 from headwater.log.store import Description, Lease, Store
@@ -53,11 +53,12 @@ class Logs:
         """
         writer = self._writers.get(log)
         if writer is not None:
-            async for page in writer.read(after, follow=follow):
-                yield page
-                after = page[-1].offset
-                if isinstance(page[-1].event, Ending):
-                    return
+            async with aclosing(writer.read(after, follow=follow)) as pages:
+                async for page in pages:
+                    yield page
+                    after = page[-1].offset
+                    if isinstance(page[-1].event, Ending):
+                        return
             if writer.unkept is not None:
                 yield [writer.unkept]
                 return
@@ -67,8 +68,9 @@ class Logs:
             self._sealed.move_to_end(log)
             yield known
             return
-        async for page in self.store.read(log, after, follow=follow):
-            yield self._keep(log, page) if after == ORIGIN and isinstance(page[-1].event, Ending) else page
+        async with aclosing(self.store.read(log, after, follow=follow)) as pages:
+            async for page in pages:
+                yield self._keep(log, page) if after == ORIGIN and isinstance(page[-1].event, Ending) else page
 
     def _keep(self, log: str, page: Sequence[Entry]) -> Sequence[Entry]:
         """Remember a sealed log, which never changes again, if this one page is the whole of it."""

@@ -148,6 +148,7 @@ class MemoryStore:
             elif held.state != "open" or not follow:
                 return
             else:
+                self._get(log)  # forgotten while its reader was busy, it would announce nothing any more
                 await self._change(held)
                 self._get(log)
 
@@ -252,6 +253,8 @@ class MemoryStore:
         del self._logs[held.id]
         self._free_names(held)
         held.announce()
+        for wake in list(held.wakes):
+            wake()
 
     def _sweep(self) -> None:
         """Forget what has expired; at most once a second, since it looks at everything."""

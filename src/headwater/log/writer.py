@@ -20,7 +20,7 @@ from headwater.offsets import Offset
 logger = logging.getLogger(__name__)
 
 PATIENCE = 5.0
-"""Seconds for which a failing store is tried again before its readers are told; below any lease."""
+"""Seconds for which a failing store is tried again before its readers are told; less than the usual lease."""
 
 TOGETHER = 0.005
 """Seconds by which a flush may come early, so that it comes together with others; more would mean more flushes."""
@@ -77,8 +77,11 @@ class Writer:
         self._announce()
 
     def append(self, events: Sequence[Event]) -> None:
-        """Show events to the readers in this process now, and to the store with the next flush."""
-        if self._ended or self.full or self._hopeless():
+        """Show events to the readers in this process now, and to the store with the next flush.
+
+        Once the ending is on its way there is nothing to append to: a model that was left behind may still speak.
+        """
+        if self._sealing or self.full or self._hopeless():
             return
         now = time.monotonic() - self._opened
         entries, limits, epoch, size = self._entries, self._store.limits, self._lease.epoch, 0
@@ -184,16 +187,17 @@ class Writer:
         elif self._due is None:
             # On a beat that all writers share: they flush in one wake-up, and in one commit where a store groups them.
             loop, interval = asyncio.get_running_loop(), self._store.flush.interval
-            beat = min(interval, TOGETHER)
+            beat = min(interval, TOGETHER) or TOGETHER
             self._due = loop.call_at((loop.time() + interval) // beat * beat, self._flush_now)
 
     def _beat(self) -> None:
         """No flush for a heartbeat's time renews the lease with an empty one; it also asks whether to stop."""
         loop, pause = asyncio.get_running_loop(), self._store.limits.heartbeat
         left = self._flushed + pause - loop.time()
-        if left <= 0 and self._flushing is None:
-            self._flush_now()
-            left = pause
+        if left <= 0:
+            if self._flushing is None:
+                self._flush_now()
+            left = pause  # also for a flush that is under way: it renews the lease when it is through
         self._heartbeat = loop.call_later(left, self._beat)
 
     def _flush_now(self) -> None:

@@ -1,5 +1,7 @@
 """Clause 7: everything expires, in order: the name, then the log, then the memory of its id; and what is deleted."""
 
+import asyncio
+
 import pytest
 
 from headwater.errors import Expired, Fenced, NoSuchLog
@@ -74,6 +76,16 @@ class Expiry:
         with pytest.raises((Fenced, Expired)):
             await harness.store.seal([entry(1, WHOLE)], claim.lease)
         assert await harness.store.find("name", ALICE) is None
+
+    async def test_forgetting_wakes_the_writer(self, harness: Harness) -> None:
+        """A silent writer hears within a second that its log is gone, since all it still asks for is paid in vain."""
+        for deleter in (harness.store, harness.peer):
+            lease = await harness.opened("a")
+            woken = asyncio.Event()
+            cease = harness.store.listen(lease, woken.set)
+            await deleter.forget(lease.log)
+            await harness.told(lease, woken.is_set)
+            cease()
 
     async def test_forgetting_leaves_the_newer_log_its_name(self, harness: Harness) -> None:
         """To delete a log that lost its name does not take the name from its successor."""

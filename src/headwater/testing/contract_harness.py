@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
+from headwater.errors import Expired, Fenced
 from headwater.events import Ending, Entry, Event, Finish, TextDelta, record
 from headwater.log.store import Lease, Limits, Store
 from headwater.offsets import ORIGIN, Offset
@@ -78,7 +79,12 @@ class Harness:
         """Wait until a silent writer knows that it should stop: because it was woken, or by its next heartbeat."""
 
         async def knows() -> bool:
-            return woken() or (self.beats and (await self.store.append([], lease)).stop is not None)
+            if woken() or not self.beats:
+                return woken()
+            try:
+                return (await self.store.append([], lease)).stop is not None
+            except (Expired, Fenced):
+                return True
 
         await until(knows, patience=1.0)
 

@@ -1,0 +1,112 @@
+"""A producer from its model to its log's ending, whatever the model or the server does meanwhile."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+import pytest
+
+from headwater.events import Entry, Error, Event, Finish, Start, TextDelta
+from headwater.generation import run as run_module
+from headwater.generation.nursery import Nursery
+from headwater.generation.run import Generation, Timeouts
+from headwater.log.logs import Logs
+from headwater.log.memory import MemoryStore
+from headwater.log.store import Lease
+from headwater.log.writer import Writer
+from headwater.models.model import Model
+from headwater.models.scripted import Scripted
+from headwater.prompt import Message, Prompt
+from headwater.testing.contract_harness import ALICE, TTL, WHOLE, entries
+
+PROMPT = Prompt(model="scripted", messages=[Message("user", "Hi")])
+
+
+def generation(model: Model, writer: Writer, **limits: float) -> Generation:
+    async def build() -> Model:
+        return model
+
+    return Generation(build, PROMPT, writer, Timeouts(**limits, retries=0))
+
+
+async def test_a_whole_answer_outlives_a_cancellation_while_it_is_stored() -> None:
+    """A server that ends while an answer's ending is on its way to the store waits for it."""
+    asked = asyncio.Event()
+
+    class Telling(MemoryStore):
+        async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
+            asked.set()
+            await asyncio.sleep(0)  # the cancellation comes here
+            await super().seal(entries, lease)
+
+    store = Telling()
+    async with Logs(store).write(await store.open("log", ALICE, ttl=TTL)) as writer:
+        running = asyncio.create_task(generation(Scripted([TextDelta("a"), WHOLE]), writer).run())
+        await asked.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert (await store.describe("log")).state == "finished"
+
+
+async def test_a_model_that_was_left_behind_cannot_speak_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a model says that did not let go when told to comes too late, also while its log's ending is stored."""
+    monkeypatch.setattr(run_module, "CLOSING", 0.05)
+    ended, spoken = asyncio.Event(), asyncio.Event()
+
+    class Stubborn:
+        async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
+            yield [TextDelta("a")]
+            while not ended.is_set():
+                try:
+                    await ended.wait()
+                except asyncio.CancelledError:
+                    continue
+            yield [TextDelta("late")]
+            spoken.set()
+            yield [Finish("stop")]
+
+    class Slow(MemoryStore):
+        async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
+            ended.set()
+            await spoken.wait()
+            await super().seal(entries, lease)
+
+    store = Slow()
+    logs = Logs(store)
+    async with logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
+        await generation(Stubborn(), writer, silence=0.05).run()
+        shown = [each for page in [page async for page in logs.read("log")] for each in page]
+        assert [type(each.event) for each in shown] == [Start, TextDelta, Error]
+        assert shown == await entries(store, "log")
+
+
+async def test_a_model_that_cancels_itself_has_failed() -> None:
+    """A cancellation from within the model is the model's failure, not the server's end."""
+
+    class Cancelling:
+        async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
+            yield [TextDelta("a")]
+            raise asyncio.CancelledError
+
+    store = MemoryStore()
+    async with Logs(store).write(await store.open("log", ALICE, ttl=TTL)) as writer:
+        await generation(Cancelling(), writer).run()
+    ending = (await entries(store, "log"))[-1].event
+    assert isinstance(ending, Error)
+    assert (ending.code, ending.status) == ("internal", 500)
+
+
+async def test_a_producer_ends_its_log_also_when_the_server_ends_at_once() -> None:
+    """A producer that had not made its first step when the server went down says so in its log like any other."""
+    store, nursery = MemoryStore(), Nursery()
+    lease = await store.open("log", ALICE, ttl=TTL)
+
+    async def produce() -> None:
+        async with Logs(store).write(lease) as writer:
+            await generation(Scripted([TextDelta("a"), WHOLE]), writer).run()
+
+    nursery.start("producer", produce())
+    await nursery.aclose()
+    ending = (await entries(store, "log"))[-1].event
+    assert isinstance(ending, Error)
+    assert ending.code == "shutdown"
