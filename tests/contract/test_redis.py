@@ -13,6 +13,7 @@ from redis_servers import Engine, Server, clustered, engines, serving
 from headwater.cache.key import log_id
 from headwater.errors import StoreError
 from headwater.events import Entry
+from headwater.log import redis_tailer
 from headwater.log.redis import RedisStore
 from headwater.log.redis_script import key
 from headwater.log.store import Claim, Description, Lease, Limits, Receipt
@@ -304,6 +305,37 @@ async def test_a_cluster_that_lost_a_server(engine: Engine) -> None:
         failures = [str(each) for each in answers if each is not None]
         assert 0 < len(failures) < len(leases)
         assert all("cluster" in each or "cannot be reached" in each for each in failures)
+        await store.aclose()
+
+
+async def test_readers_when_a_cluster_has_lost_a_server(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever follows a log on the lost server is told, and nobody else: the other logs go on to their ends."""
+    monkeypatch.setattr(redis_tailer, "PATIENCE", 1.0)
+    with clustered(engine) as cluster:
+        for server in cluster[1:]:
+            server.command("CONFIG", "SET", "cluster-require-full-coverage", "no")
+        store, peer = (RedisStore(url(cluster[1:]), LIMITS) for _ in range(2))
+        leases = [await store.open(secrets.token_hex(8), ALICE, ttl=TTL) for _ in range(12)]
+        readers = {lease: (await reading(peer, lease.log))[0] for lease in leases}
+        cluster[0].kill()
+        answers = await asyncio.gather(*(outcome(store, lease) for lease in leases))
+        lost = [lease for lease, failure in zip(leases, answers, strict=True) if failure is not None]
+        alive = [lease for lease in leases if lease not in lost]
+        assert lost
+        assert alive
+
+        async def told() -> bool:
+            await asyncio.gather(*(store.append([], lease) for lease in alive))  # their leases go on meanwhile
+            return all(readers[lease].done() for lease in lost)
+
+        await until(told)
+        for lease in lost:
+            with pytest.raises(StoreError):
+                await readers[lease]
+        for lease in alive:
+            await store.seal([entry(2, WHOLE)], lease)
+        assert [len(await readers[lease]) for lease in alive] == [2] * len(alive)
+        await peer.aclose()
         await store.aclose()
 
 

@@ -2,6 +2,9 @@
 
 import asyncio
 import itertools
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Any
 
 import pytest
 from upstash_double import Fault, UpstashDouble
@@ -16,6 +19,7 @@ from headwater.offsets import ORIGIN
 from headwater.testing.contract_harness import (
     ALICE,
     BOB,
+    PATIENCE,
     QUICK,
     TTL,
     WHOLE,
@@ -149,6 +153,43 @@ async def test_a_reader_rides_out_a_failure(here: UpstashStore, there: UpstashSt
     upstash.down = False
     await here.seal([*run("b", begin=2), entry(3, WHOLE)], lease)
     assert len(await task) == 3
+
+
+async def test_a_reader_who_comes_back_from_further_behind(
+    here: UpstashStore, there: UpstashStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow reader who joins while a quicker one's page is on its way is given none of it that would leave a gap."""
+    unclear = StoreError("so that the script is asked to look")
+    on_its_way, arrives = asyncio.Event(), asyncio.Event()
+    run_script = there.rest.eval
+
+    async def pipeline(commands: Sequence[object]) -> list[StoreError]:
+        return [unclear for _ in commands]
+
+    async def late(*script: Any) -> object:
+        reply = await run_script(*script)
+        on_its_way.set()
+        await arrives.wait()
+        return reply
+
+    lease = await here.open("log", ALICE, ttl=TTL)
+    await here.append(run("a", "b"), lease)
+    monkeypatch.setattr(there.rest, "pipeline", pipeline)
+    async with aclosing(there.read("log")) as slow, aclosing(there.read("log")) as quick, asyncio.timeout(PATIENCE):
+        behind, ahead = list(await anext(slow)), list(await anext(quick))
+        await here.append(run("c", "d", begin=3), lease)
+        ahead += await anext(quick)
+        monkeypatch.setattr(there.rest, "eval", late)
+        await here.append(run("e", begin=5), lease)
+        waiting = asyncio.create_task(anext(quick))
+        await on_its_way.wait()
+        joining = asyncio.create_task(anext(slow))
+        await asyncio.sleep(0)  # it joins
+        arrives.set()
+        ahead += await waiting
+        behind += await joining
+    for had in (ahead, behind):
+        assert [each.offset.sequence for each in had] == [1, 2, 3, 4, 5]
 
 
 async def test_a_reader_whose_store_is_gone(upstash: UpstashDouble) -> None:

@@ -54,6 +54,8 @@ async def test_a_model_that_was_left_behind_cannot_speak_any_more(monkeypatch: p
     ended, spoken = asyncio.Event(), asyncio.Event()
 
     class Stubborn:
+        name = "stubborn"
+
         async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
             yield [TextDelta("a")]
             while not ended.is_set():
@@ -84,6 +86,8 @@ async def test_a_model_that_cancels_itself_has_failed() -> None:
     """A cancellation from within the model is the model's failure, not the server's end."""
 
     class Cancelling:
+        name = "cancelling"
+
         async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
             yield [TextDelta("a")]
             raise asyncio.CancelledError

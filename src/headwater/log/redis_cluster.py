@@ -43,6 +43,7 @@ class RedisCluster:
         self._seeds = [_address(host) for host in hosts.split(",")]
         self._servers: dict[Address, Redis] = {}
         self._slots: dict[int, Address] = {}
+        self._answering = self._seeds[0]  # who told the slots the last time
         self._learning = asyncio.Lock()
         self._learnt = 0  # how often
         for seed in self._seeds:
@@ -80,7 +81,7 @@ class RedisCluster:
     async def any(self) -> Redis:
         """A server that answers."""
         await self._learn(self._learnt)
-        return self._server(next(iter(self._slots.values())))
+        return self._server(self._answering)
 
     async def aclose(self) -> None:
         """Close the connections to all servers."""
@@ -117,6 +118,7 @@ class RedisCluster:
                 }
                 if slots:
                     self._slots = slots
+                    self._answering = address
                     self._learnt += 1
                     return
             raise failure

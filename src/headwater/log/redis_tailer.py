@@ -29,7 +29,7 @@ PAUSE = 0.05
 PATIENCE = 5.0
 """Seconds for which Redis may be away before readers are told."""
 
-Look = Callable[[Sequence[tuple[str, bool]]], Awaitable[Sequence[Sight]]]
+Look = Callable[[Sequence[tuple[str, bool]]], Awaitable[Sequence[Sight | BaseException]]]
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Waiter:
 class RedisTailer:
     """The readers and writers here to be woken, and two tasks: one listens to Redis, one looks. For one event loop.
 
-    `connect` opens a connection to subscribe with; `look` says how some logs stand.
+    `connect` opens a connection to subscribe with; `look` says how some logs stand, or why that cannot be said of one.
     """
 
     def __init__(self, connect: Callable[[], Awaitable[AbstractConnection]], look: Look, lease: float) -> None:
@@ -91,7 +91,7 @@ class RedisTailer:
         self._wanted = asyncio.Event()  # the channels to be subscribed to have changed
         self._asked: set[str] = set()  # the logs here whose writer must learn at once how they stand
         self._ask = asyncio.Event()
-        self._failing: float | None = None  # since when looks have failed
+        self._failing: dict[str, float] = {}  # since when a log that somebody waits for could not be looked at
         self._deaf = False
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
@@ -167,6 +167,7 @@ class RedisTailer:
             waiting.remove(waiter)
             if not waiting:
                 del self._waiters[log]
+                self._failing.pop(log, None)
                 self._unwant("wake", log)
 
     def _hurry(self, log: str) -> None:
@@ -272,19 +273,31 @@ class RedisTailer:
         try:
             sights = await self._look(list(logs.items()))
         except Exception as error:  # noqa: BLE001 - a task that died would strand readers
-            self._asked |= asked
-            self._failing = self._failing or time.monotonic()
-            if time.monotonic() - self._failing > PATIENCE:
-                _log.warning("logs that are written elsewhere cannot be followed: %s", error)
-                self._fail(error if isinstance(error, StoreError) else StoreError(str(error)))
-            return
-        self._failing = None
+            sights = [error] * len(logs)
         self.turn += 1
+        failure: BaseException | None = None
         for log, sight in zip(logs, sights, strict=True):
+            if isinstance(sight, BaseException):
+                self._asked |= {log} & asked
+                failure = sight if self._has_failed(log, sight) else failure
+                continue
+            self._failing.pop(log, None)
             for waiter in self._waiters.get(log, ()):
                 waiter.compare(sight)
             if log in asked and (sight.stop or not sight.open):
                 self.wake(log)
+        if failure is not None:
+            _log.warning("logs that are written elsewhere cannot be followed: %s", failure)
+
+    def _has_failed(self, log: str, error: BaseException) -> bool:
+        """Tell who waits for a log that could not be looked at, once patience is over; whether it is."""
+        waiting = self._waiters.get(log)
+        if not waiting or time.monotonic() - self._failing.setdefault(log, time.monotonic()) <= PATIENCE:
+            return False
+        for waiter in waiting:
+            # An exception for each, since each will hang its own traceback on it.
+            waiter.fail(type(error)(*error.args) if isinstance(error, StoreError) else StoreError(str(error)))
+        return True
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:

@@ -191,8 +191,9 @@ class UpstashPoller:
         if followed is None or not followed.followers:
             return
         followed.doubt = False
+        after = min(each.after for each in followed.followers)
         try:
-            page = await self._steps.read(log, min(each.after for each in followed.followers))
+            page = await self._steps.read(log, after)
         except (NoSuchLog, Expired) as gone:
             # Whoever follows a log has read of it before: one that is not there has vanished since.
             self._refuse([log], Expired(str(gone)))
@@ -202,7 +203,8 @@ class UpstashPoller:
             return
         self._succeeded(followed)
         for each in list(followed.followers):
-            followed.give(each, page)
+            if each.after >= after:  # who joined meanwhile from further behind would miss what lies between
+                followed.give(each, page)
         followed.pace, followed.due = self._quick, self._beat(self._quick)
 
     def _beat(self, pace: float) -> float:
