@@ -86,6 +86,12 @@ async def test_few_rows_remain(store: SqliteStore, path: Path) -> None:
         assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
 
 
+async def test_the_disk_is_not_held_twice(path: Path) -> None:
+    """What was converted is in the file afterwards, and no longer in its companion as well."""
+    with closing(open_file(path)):
+        assert path.with_name("logs.db-wal").stat().st_size == 0
+
+
 async def test_many_open_it_at_once(path: Path) -> None:
     """Of many who open the file together one does the work, and all then find it done, once."""
     assert set(await asyncio.gather(*(asyncio.to_thread(_logs_in, path) for _ in range(8)))) == {4}

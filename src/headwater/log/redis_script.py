@@ -11,7 +11,6 @@ Argument = bytes | str | int
 class Script(NamedTuple):
     """A step as Redis runs it: its text, and the digest under which Redis remembers it."""
 
-    name: str
     text: str
     digest: str
     large: bool = False
@@ -23,7 +22,7 @@ def script(name: str, *before: str, large: bool = False) -> Script:
     """The step in `lua/<name>.lua`, with the files that go before it."""
     folder = files("headwater.log") / "lua"
     text = "\n".join((folder / f"{each}.lua").read_text("utf-8") for each in (*before, name))
-    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), large)
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), large)
 
 
 def tag(name: str) -> bytes:

@@ -117,9 +117,12 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
                 raise StoreError(f"the store {path} must lie on a local disk: SQLite's WAL does not work there")
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA journal_size_limit = 16777216")
-            if _version(db, path) < VERSION:
+            version = _version(db, path)
+            if version < VERSION:
                 with transaction(db):
                     _shape(db, _version(db, path))
+            if 0 < version < VERSION:
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # which holds all that was converted, and would keep it
             return
         except sqlite3.Error as error:
             if db.in_transaction:

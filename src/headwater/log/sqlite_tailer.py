@@ -176,7 +176,7 @@ class SqliteTailer:
         if version != self._version or self._ask.is_set():
             self._version = version
             self._ask.clear()
-            self._look(rows.pulses())
+            self._look(rows)
         lapsed = [(log, watch) for log, watch in self._seen.items() if self._now - watch.since >= self._lease]
         for log, (pulse, _) in lapsed:
             with transaction(rows.db):
@@ -186,9 +186,10 @@ class SqliteTailer:
         if now >= self._sweep_due:
             self._sweep(rows, now)
 
-    def _look(self, pulses: dict[str, Pulse]) -> None:
+    def _look(self, rows: Rows) -> None:
         with self._lock:
             followed, listened = list(self._followers), list(self._listeners)
+        pulses = rows.pulses()  # after the names: a log that is opened in between would look gone
         changed: list[str] = []
         for log in followed:
             before, now = self._seen.get(log), pulses.get(log)

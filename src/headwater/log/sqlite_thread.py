@@ -21,7 +21,7 @@ from headwater.log.sqlite_rows import Rows
 from headwater.log.store import Receipt
 
 QUEUE = 1024
-"""Steps that may wait; whoever comes later waits for a place."""
+"""Steps that may wait, those of callers who have left included; whoever comes later waits for a place."""
 BATCH = 256
 """Steps in one transaction, which bounds how long another process has to wait for its own."""
 MANY = 4 if sqlite3.sqlite_version_info >= (3, 33) else QUEUE
@@ -69,8 +69,10 @@ class SqliteThread:
     async def do(self, step: Callable[Concatenate[Rows, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one step and answer with what it returned, once that is committed."""
         try:
-            async with asyncio.timeout(PATIENCE), self._places:
+            async with asyncio.timeout(PATIENCE):
+                await self._places.acquire()  # given back with the answer, whether anybody still waits for it or not
                 if self._closed:
+                    self._places.release()
                     raise StoreError(f"the store {self._path} is closed")
                 loop = self._start()
                 answer: asyncio.Future[T] = loop.create_future()
@@ -101,6 +103,7 @@ class SqliteThread:
             batch, more = self._next_batch()
             if batch:
                 self._deliver(batch, self._do_all(batch))
+            del batch  # not to be kept until the next comes
         self._disconnect()
 
     def _next_batch(self) -> tuple[list[_Job], bool]:
@@ -187,6 +190,8 @@ class SqliteThread:
             return _Outcome()
         try:
             return _Outcome(job.do(rows))
+        except sqlite3.IntegrityError as error:  # a row that this step should not have met, and no other has
+            return _Outcome(error=self._failure(error))
         except sqlite3.Error:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's, and nobody else's in the batch
@@ -195,19 +200,19 @@ class SqliteThread:
     def _deliver(self, batch: list[_Job], outcomes: list[_Outcome]) -> None:
         assert self._loop is not None
         with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(_answer, batch, outcomes)
+            self._loop.call_soon_threadsafe(self._answer, batch, outcomes)
+
+    def _answer(self, batch: list[_Job], outcomes: list[_Outcome]) -> None:
+        for job, outcome in zip(batch, outcomes, strict=True):
+            self._places.release()
+            if job.answer.done():
+                continue
+            if outcome.error is None:
+                job.answer.set_result(outcome.value)
+            else:
+                job.answer.set_exception(outcome.error)
 
     def _disconnect(self) -> None:
         if self._rows is not None:
             self._rows.db.close()
             self._rows = None
-
-
-def _answer(batch: list[_Job], outcomes: list[_Outcome]) -> None:
-    for job, outcome in zip(batch, outcomes, strict=True):
-        if job.answer.done():
-            continue
-        if outcome.error is None:
-            job.answer.set_result(outcome.value)
-        else:
-            job.answer.set_exception(outcome.error)

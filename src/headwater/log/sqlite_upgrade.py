@@ -15,7 +15,8 @@ from headwater.log.sqlite_packs import insert
 def from_form_1(db: sqlite3.Connection) -> None:
     """Make packs of entries that lie in a row each. Belongs in a transaction, for which it takes about 4 µs an entry.
 
-    Holds one pack at a time in memory. The file grows to nearly twice its size, and shrinks again as it is swept.
+    Holds one pack at a time in memory. The file grows to nearly twice its size, and shrinks again as it is swept; until
+    the transaction is over, its WAL holds as much once more.
     """
     rows = db.execute("SELECT log, epoch, sequence, data FROM entries ORDER BY log, sequence")
     # The difference stays the same while one sequence follows another; where one is missing, that is to remain so.

@@ -196,7 +196,7 @@ class UpstashStore:
         async def run(script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
             if not self._locking:
                 return await self._run(script, keys, arguments)
-            locking = Script(script.name, self._locking + script.text, script.digest)
+            locking = script._replace(text=self._locking + script.text)
             try:
                 return await self._run(locking, known, arguments)
             except StoreError as refusal:

@@ -34,16 +34,6 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
--- The parts of a pack as XADD below writes them.
-local function opened(pack)
-  local turn, first = string.match(pack[1], '(%d+)-(%d+)')
-  local held = pack[2]
-  return {
-    turn = tonumber(turn), first = tonumber(first), last = tonumber(held[2]), number = tonumber(held[6]),
-    size = tonumber(held[8]), data = held[10],
-  }
-end
-
 -- The log, or nil and why not: `none`, `gone` (expired or deleted), `torn` (some of its entries have vanished); for a
 -- log that is none also whether something is left of it.
 local function get(id)
@@ -64,8 +54,9 @@ local function get(id)
     if not row.top then
       return nil, 'torn'
     end
-    local top = opened(row.top)
-    row.turn, row.last, row.size, row.packs = top.turn, top.last, top.size, top.number + 1
+    local pack = row.top[2] -- as `put` writes it
+    row.turn = tonumber(string.match(row.top[1], '%d+'))
+    row.last, row.packs, row.size = tonumber(pack[2]), tonumber(pack[6]) + 1, tonumber(pack[8])
     return row
   end
   -- A deleted log is one whose `sealed`, `ttl` and grace were over when it was deleted.

@@ -1,0 +1,97 @@
+"""What lies between the event loop and the file: the thread that does the steps, and the one that watches."""
+
+import asyncio
+import gc
+import threading
+import weakref
+from pathlib import Path
+
+import pytest
+
+from headwater.errors import StoreError
+from headwater.log import sqlite_thread
+from headwater.log.sqlite import SqliteStore
+from headwater.log.sqlite_rows import Pulse, Rows
+from headwater.log.sqlite_thread import SqliteThread
+from headwater.log.store import Lease, Limits
+from headwater.testing.contract import LIMITS, Clock
+from headwater.testing.contract_harness import ALICE, PATIENCE, TTL, WHOLE, entry, until
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "logs.db"
+
+
+class Words:
+    """What a step is to write."""
+
+
+async def test_no_more_steps_wait_than_there_are_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the disk hangs, what was to be written by callers who have given up does not pile up behind it."""
+    monkeypatch.setattr(sqlite_thread, "QUEUE", 4)
+    monkeypatch.setattr(sqlite_thread, "PATIENCE", 0.05)
+    answers = threading.Event()
+    waiting: weakref.WeakSet[Words] = weakref.WeakSet()
+
+    def connect() -> Rows:
+        answers.wait(PATIENCE)
+        raise StoreError("the disk is back, and empty")
+
+    def write(_: Rows, __: Words) -> None: ...
+
+    thread = SqliteThread("BEGIN", tmp_path / "logs.db", connect)
+
+    async def give_up() -> None:
+        waiting.add(words := Words())
+        with pytest.raises(StoreError, match="has not answered"):
+            await thread.do(write, words)
+
+    for _ in range(20):
+        await asyncio.create_task(give_up())
+    gc.collect()
+    assert 0 < len(waiting) <= 4
+    answers.set()
+    await thread.aclose()
+
+
+async def test_a_row_that_should_not_be_there(path: Path) -> None:
+    """A step that meets a leftover of its log, which nobody has swept yet, takes nobody's else with it."""
+    clock = Clock()
+    store = SqliteStore(path, Limits(grace=1, tombstone=1), clock)
+    lease = await store.open("log", ALICE, ttl=1)
+    await store.seal([entry(1, WHOLE)], lease)
+    clock.now += 60
+    _, other = await asyncio.gather(
+        store.open("log", ALICE, ttl=TTL), store.open("other", ALICE, ttl=TTL), return_exceptions=True
+    )
+    assert isinstance(other, Lease)
+    await store.aclose()
+
+
+async def test_a_log_that_is_opened_while_others_are_looked_at(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that begins to listen in the middle of a look is not told that its log is gone."""
+    store, peer = SqliteStore(path, LIMITS), SqliteStore(path, LIMITS)
+    pulses, loop = Rows.pulses, asyncio.get_running_loop()
+    looks = 0
+    woken: list[str] = []
+
+    async def begin() -> None:
+        store.listen(await store.open("log", ALICE, ttl=TTL), lambda: woken.append("log"))
+
+    def late(rows: Rows) -> dict[str, Pulse]:
+        nonlocal looks
+        found = pulses(rows)
+        looks += 1
+        if looks == 1:
+            asyncio.run_coroutine_threadsafe(begin(), loop).result(PATIENCE)
+        return found
+
+    monkeypatch.setattr(Rows, "pulses", late)
+    await store.open("first", ALICE, ttl=TTL)
+    await until(lambda: looks > 1)  # a look later, so what the first one told has arrived
+    assert woken == []
+    await peer.forget("log")
+    await until(lambda: woken == ["log"])
+    await peer.aclose()
+    await store.aclose()
