@@ -32,12 +32,15 @@ class Reading:
         self._ended: set[object] = set()
         self._calls = 0
         self._chunked = False
+        self._spoke = False
+        self._refused = False
 
     def events(self, chunk: Any) -> Iterator[Event]:
         """What a chunk says, in order."""
         self.begun = True
         if isinstance(chunk, str):
             if chunk:
+                self._spoke = True
                 yield TextDelta(chunk)
             return
         if isinstance(chunk, tuple):  # LangGraph's (message, where it came from)
@@ -47,6 +50,7 @@ class Reading:
                 yield from self._message(chunk)
             case "tool" | "ToolMessageChunk":
                 yield from self._close()
+                self._spoke = True
                 yield ToolResult(str(chunk.tool_call_id), str(chunk.text))
             case "human" | "system" | "remove":
                 pass  # nodes of a graph echo what they were given
@@ -55,18 +59,35 @@ class Reading:
                 raise ModelError(f"the runnable yielded a {type(chunk).__name__}: {hint}", code="unreadable_output")
 
     def end(self, kind: str, watch: "Watch") -> list[Event]:
-        """The last events; none when the provider never told that it had finished."""
+        """The last events; none when the provider never told that it had finished. Raises `ModelError` if it failed."""
         reason = watch.reason if watch.ran else self._reason
         if reason is None and kind == "runnable" and not watch.ran and not self._chunked:
             reason = "stop"
         if reason is None:
             return []  # also no end of an open tool call: its arguments are as truncated as everything else
-        return [*self._close(), Finish(_REASONS.get(reason.lower(), "other"), _usage(self._usage or watch.usage))]
+        if reason.lower() in _FAILURES:
+            message = f"the provider failed in the middle of its answer: {reason}"
+            raise ModelError(message, code="provider_error", retryable=True)
+        ours = self._borne_out(_REASONS.get(reason.lower(), "other"))
+        return [*self._close(), Finish(ours, _usage(self._usage or watch.usage))]
+
+    def _borne_out(self, reason: str) -> str:
+        """The reason, or another one where what was read does not bear it out: such an answer is not to be kept.
+
+        A model may truly have nothing to say, so its silence is no failure. But words in a field that nobody here reads
+        look the same, and a kept answer is given to everybody until it expires, while asking again costs one request.
+        """
+        if reason == "stop" and self._refused:
+            return "content_filter"  # OpenAI's own reason for it is "stop"
+        if (reason == "stop" and not self._spoke) or (reason == "tool_calls" and not self._calls):
+            return "other"
+        return reason
 
     def _message(self, message: Any) -> Iterator[Event]:
         is_chunk = message.type == "AIMessageChunk"
         said = list(self._content(message))
         pieces = message.tool_call_chunks if is_chunk else _whole_calls(message)
+        self._spoke = self._spoke or bool(said or pieces)
         if self._reason and (said or pieces):
             # The next model of a graph has begun to speak, so the reason of the last one says nothing any more.
             yield from self._close()
@@ -91,9 +112,14 @@ class Reading:
                 yield ReasoningDelta(str(thought))
             if message.content:
                 yield TextDelta(message.content)
+            if refusal := message.additional_kwargs.get("refusal"):
+                self._refused = True
+                yield TextDelta(str(refusal))
         else:
             for block in message.content:
-                yield from _block({"type": "text", "text": block} if isinstance(block, str) else block)
+                block = {"type": "text", "text": block} if isinstance(block, str) else block
+                self._refused = self._refused or block.get("type") == "refusal"
+                yield from _block(block)
 
     def _tool_call(self, piece: Mapping[str, Any]) -> Iterator[Event]:
         id, index = piece.get("id"), piece.get("index")
@@ -146,6 +172,10 @@ _REASONS = {
     **dict.fromkeys(("tool_calls", "function_call", "tool_use", "tool_call"), "tool_calls"),
     **dict.fromkeys(("content_filter", "content_filtered", "safety", "refusal"), "content_filter"),
 }
+
+# A provider's own failure, told as if it were a reason to end: by Mistral and OpenRouter, by vLLM and SGLang, by
+# DeepSeek, by Google. What came is a part, so it must not look finished.
+_FAILURES = frozenset({"error", "abort", "insufficient_system_resource", "malformed_function_call"})
 
 
 def _told(metadata: Mapping[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ from headwater.models.openai_lines import ErrorFrame, Lines
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _TEXTS = ("content", "reasoning_content", "reasoning")
+_NO_TEXT = ("tool_calls", "function_call", "refusal")
 
 
 def has_own_client(model: Any) -> bool:
@@ -161,7 +162,7 @@ def _text(chunk: dict[str, Any]) -> tuple[str, str]:
         text = choice.get("text")
         return ("text", text) if text and not choice.get("logprobs") else ("", "")
     found = [(name, value) for name in _TEXTS if (value := delta.get(name))]
-    if len(found) != 1 or not isinstance(found[0][1], str) or delta.get("tool_calls") or delta.get("function_call"):
+    if len(found) != 1 or not isinstance(found[0][1], str) or any(delta.get(name) for name in _NO_TEXT):
         return "", ""
     return found[0]
 

@@ -30,11 +30,13 @@ class _Delta(msgspec.Struct, gc=False):
     content: str | list[Any] | None = None
     reasoning_content: Any = None
     reasoning: Any = None
+    refusal: Any = None
     tool_calls: list[_Call] | None = None
 
 
 class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
+    message: _Delta | None = None
     text: str | None = None
     finish_reason: str | None = None
 
@@ -64,6 +66,8 @@ class Stream(Reading, Lines[_Chunk]):
                 self._tell(chunk, events)
         except (ErrorFrame, ModelError) as failure:
             self.failure = failure
+        if events:
+            self._spoke = True
         return events
 
     def finish(self) -> list[Event]:
@@ -80,14 +84,16 @@ class Stream(Reading, Lines[_Chunk]):
             if delta is None:
                 if choice.text:
                     events.append(TextDelta(choice.text))
+                elif choice.message is not None:  # a whole answer, of a server that does not stream
+                    events.extend(self._spoken(choice.message))
             elif (
-                type(delta.content) is str
+                (text := delta.content)
+                and type(text) is str
                 and self._reason is None
                 and not (delta.tool_calls or delta.reasoning_content or delta.reasoning)
             ):
-                # What nearly all chunks are, so it is told apart first.
-                if delta.content:
-                    events.append(TextDelta(delta.content))
+                # What nearly all chunks are, so it is told apart first. A refusal comes without content.
+                events.append(TextDelta(text))
             else:
                 events.extend(self._spoken(delta))
             if choice.finish_reason:
@@ -108,6 +114,9 @@ class Stream(Reading, Lines[_Chunk]):
                 said.append(TextDelta(delta.content))
         elif delta.content:
             said += self._content(_Blocks(delta.content))
+        if isinstance(delta.refusal, str) and delta.refusal:
+            self._refused = True
+            said.append(TextDelta(delta.refusal))
         calls = delta.tool_calls or []
         if self._reason and (said or calls):
             said = [*self._close(), *said]  # it goes on after a reason to end, which thereby means nothing
