@@ -17,7 +17,7 @@ from headwater.errors import ModelError
 from headwater.events import Event
 from headwater.models import openai
 from headwater.models.model import Model
-from headwater.models.openai_connection import OPENAI, Account, Connections, let_go, read
+from headwater.models.openai_connection import OPENAI, Account, Connections, let_go, read, read_refusal
 from headwater.models.openai_request import Kind, body, is_plain
 from headwater.models.openai_stream import CompletionStream, Stream
 from headwater.models.scrub import as_model_error
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 MAX_REFUSAL = 64 * 1024
-"""Bytes of an error's body that are read."""
+"""Bytes of an error's body after which no more of it is read."""
 
 PATHS: dict[Kind, str] = {"chat": "/chat/completions", "completion": "/completions"}
 """Where each API lies at a provider's address."""
@@ -163,7 +163,7 @@ class OpenAIWire:
         if response.status == 200:
             return response
         async with response:
-            said = await response.content.read(MAX_REFUSAL)
+            said = await read_refusal(response.content, MAX_REFUSAL)
         text = said.decode(errors="replace")
         try:
             told = msgspec.json.decode(said, type=dict[str, Any])
