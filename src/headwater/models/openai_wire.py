@@ -54,8 +54,13 @@ def covers(name: str, base_url: str | None = None) -> bool:
     return base_url is not None or provider == "openai-completion" or not _RESPONSES_ONLY.match(model)
 
 
-def from_name(name: str, account: Account, *, max_tokens: int | None = None) -> Model:
-    """The model of a LangChain name: spoken to directly where that is possible, through LangChain where not."""
+def from_name(
+    name: str, account: Account, *, max_tokens: int | None = None, connections: Connections | None = None
+) -> Model:
+    """The model of a LangChain name: spoken to directly where that is possible, through LangChain where not.
+
+    `connections` are the account's, where it has some already.
+    """
     through = openai.from_name(name, account, max_tokens=max_tokens)
     if not covers(name, account.base_url):
         return through
@@ -63,7 +68,7 @@ def from_name(name: str, account: Account, *, max_tokens: int | None = None) -> 
     provider, _, model = name.partition(":") if name.startswith("openai") else ("openai", "", name)
     kind: Kind = "completion" if provider == "openai-completion" else "chat"
     defaults = {} if max_tokens is None else {"max_tokens": max_tokens}
-    return OpenAIWire(model, kind, account, defaults=defaults, fallback=through)
+    return OpenAIWire(model, kind, account, defaults=defaults, fallback=through, connections=connections)
 
 
 class _Answer(NamedTuple):
@@ -87,7 +92,8 @@ class OpenAIWire:
 
     `defaults` are fields of the request's body where the prompt says nothing. `fallback` answers the prompts that are
     not plain (`openai_request.is_plain`); without one they are refused. Nothing here retries or limits how long the
-    provider may think: the generation does. In every event loop it has connections of its own.
+    provider may think: the generation does. In every event loop it has connections of its own, unless it is handed
+    `connections`, which other models of the account may use too: those it leaves open.
     """
 
     def __init__(
@@ -98,6 +104,7 @@ class OpenAIWire:
         *,
         defaults: Mapping[str, Any] | None = None,
         fallback: Model | None = None,
+        connections: Connections | None = None,
     ) -> None:
         self.name = f"openai:{model}" if kind == "chat" else f"openai-completion:{model}"
         self._model = model
@@ -105,7 +112,8 @@ class OpenAIWire:
         self._account = account
         self._defaults = defaults or {}
         self._fallback = fallback
-        self._connections = Connections(account)
+        self._shared = connections is not None
+        self._connections = connections or Connections(account)
 
     async def prepare(self) -> None:
         """Import what the first request needs, so that it does not wait for it. Raises `ModelError`."""
@@ -116,8 +124,9 @@ class OpenAIWire:
         await self._connections.session()
 
     async def aclose(self) -> None:
-        """Close the connections to the provider; a later use opens new ones."""
-        await self._connections.aclose()
+        """Close the connections to the provider that are this model's own; a later use opens new ones."""
+        if not self._shared:
+            await self._connections.aclose()
         close = getattr(self._fallback, "aclose", None)
         if close is not None:
             await close()
