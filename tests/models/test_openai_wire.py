@@ -113,7 +113,7 @@ def delta(finish: str | None = None, **said: Any) -> dict[str, Any]:
 def read(body: bytes, cuts: Sequence[int] = ()) -> list[Event]:
     stream = Stream()
     places = [0, *sorted(cuts), len(body)]
-    events = [event for a, b in itertools.pairwise(places) for event in stream.feed(body[a:b])]
+    events = [event for a, b in itertools.pairwise(places) if a < b for event in stream.feed(body[a:b])]
     return [*events, *stream.finish()]
 
 

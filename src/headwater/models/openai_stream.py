@@ -46,6 +46,8 @@ class _Chunk(msgspec.Struct, gc=False):
     usage: dict[str, Any] | None = None
     service_tier: str | None = None
     error: Any = None
+    message: Any = None
+    code: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Chunk)
@@ -59,10 +61,13 @@ class Stream(Reading, Lines[_Chunk]):
         Lines.__init__(self, _decoder)  # pyright: ignore[reportUnknownMemberType]
 
     def feed(self, data: bytes) -> list[Event]:
-        """What these bytes complete, up to a `failure`: it is to be raised after what came before it was passed on."""
+        """What these bytes complete, or their end where there are none.
+
+        That is up to a `failure`, which is to be raised after what came before it was passed on.
+        """
         events: list[Event] = []
         try:
-            for chunk in self.chunks(data):
+            for chunk in self.chunks(data) if data else self.rest(self.begun):
                 self._tell(chunk, events)
         except (ErrorFrame, ModelError) as failure:
             self.failure = failure
@@ -71,8 +76,14 @@ class Stream(Reading, Lines[_Chunk]):
         return events
 
     def finish(self) -> list[Event]:
-        """The last events; none when the provider never told that it had finished."""
-        return self.end("chat", Watch())
+        """The last events, up to a `failure`; without an ending when the provider never told that it had finished."""
+        events = [] if self.done else self.feed(b"")
+        if self.failure is None:
+            try:
+                events += self.end("chat", Watch())
+            except ModelError as failure:
+                self.failure = failure
+        return events
 
     def _tell(self, chunk: _Chunk, events: list[Event]) -> None:
         self.begun = True
@@ -103,6 +114,8 @@ class Stream(Reading, Lines[_Chunk]):
                 self._usage = _raw(chunk.usage) if delta is None else _counted(chunk.usage, chunk.service_tier)
         elif chunk.usage:
             self._usage = _counted(chunk.usage, chunk.service_tier)
+        elif chunk.message:  # an error of servers that do not wrap it
+            raise ErrorFrame({"message": chunk.message, "code": chunk.code})
 
     def _spoken(self, delta: _Delta) -> list[Event]:
         said: list[Event] = []

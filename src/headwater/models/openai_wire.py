@@ -155,6 +155,8 @@ class OpenAIWire:
                     raise reading.failure
             if ending := reading.finish():
                 yield ending
+            if reading.failure is not None:
+                raise reading.failure
         except ModelError:
             raise
         except Exception as failure:  # the one boundary to foreign code: a client's library may raise anything
