@@ -29,7 +29,9 @@ class Reading:
         self._usage: Any = None
         self._call: str | None = None  # id of the tool call whose arguments are coming
         self._index: object = None
+        self._named = False  # whether its beginning has been told, which waits for its name
         self._ended: set[object] = set()
+        self._ended_ids: set[str] = set()
         self._calls = 0
         self._chunked = False
         self._spoke = False
@@ -89,9 +91,7 @@ class Reading:
         pieces = message.tool_call_chunks if is_chunk else _whole_calls(message)
         self._spoke = self._spoke or bool(said or pieces)
         if self._reason and (said or pieces):
-            # The next model of a graph has begun to speak, so the reason of the last one says nothing any more.
-            yield from self._close()
-            self._reason, self._ended = None, set()
+            yield from self._goes_on()
         metadata = message.response_metadata
         if isinstance(fitted := metadata.get("fitted"), dict):
             yield Metadata({"fitted": fitted})
@@ -122,23 +122,34 @@ class Reading:
                 yield from _block(block)
 
     def _tool_call(self, piece: Mapping[str, Any]) -> Iterator[Event]:
-        id, index = piece.get("id"), piece.get("index")
+        id, index, name = piece.get("id"), piece.get("index"), piece.get("name")
         if (id and id != self._call) or self._call is None or (index is not None and index != self._index):
-            if not id and index in self._ended:
-                # Its end has been told already; leaving out the rest would hand a tool half of its arguments.
+            # The end of that call has been told; leaving out the rest would hand a tool half of its arguments. An id
+            # alone may be given twice, by servers that have nothing better for it than the tool's name.
+            if index in self._ended if not id else id in self._ended_ids and (not name or index in self._ended):
                 raise ModelError("the provider's tool calls are interleaved", code="provider_garbled")
             yield from self._close()
             self._calls += 1
-            self._call, self._index = str(id or f"call_{self._calls}"), index
-            yield ToolCallStart(self._call, piece.get("name") or "")
+            self._call, self._index, self._named = str(id or f"call_{self._calls}"), index, False
+        if not self._named and (name or piece.get("args")):
+            self._named = True
+            yield ToolCallStart(self._call, name or "")
         if piece.get("args"):
             yield ToolCallDelta(self._call, str(piece["args"]))
 
     def _close(self) -> Iterator[Event]:
         if self._call is not None:
+            if not self._named:
+                yield ToolCallStart(self._call, "")
             yield ToolCallEnd(self._call)
             self._ended.add(self._index)
+            self._ended_ids.add(self._call)
             self._call = self._index = None
+
+    def _goes_on(self) -> Iterator[Event]:
+        """After a reason to end, which thereby means nothing: the next model of a graph has begun to speak."""
+        yield from self._close()
+        self._reason, self._ended, self._ended_ids = None, set(), set()
 
 
 def _block(block: Mapping[str, Any]) -> Iterator[Event]:
@@ -161,9 +172,29 @@ def _whole_calls(message: Any) -> list[dict[str, Any]]:
 def _usage(counted: Any) -> Usage | None:
     if not counted:
         return None
-    details = {name: dict(value) for name, value in counted.items() if name.endswith("_details") and value}
-    given = counted.get("input_tokens", counted.get("prompt_tokens", 0))  # chat models, completions
-    return Usage(given, counted.get("output_tokens", counted.get("completion_tokens", 0)), details)
+    details = {name: kept for name in counted if name.endswith("_details") and (kept := counts(counted[name]))}
+    sums = counts(counted)
+    given = sums.get("input_tokens", sums.get("prompt_tokens", 0))  # chat models, completions
+    return Usage(given, sums.get("output_tokens", sums.get("completion_tokens", 0)), details)
+
+
+def counts(told: Any) -> dict[str, int]:
+    """The whole numbers among what a provider counted: a log that holds anything else cannot be read back."""
+    if not isinstance(told, Mapping):
+        return {}
+    fields = cast("Mapping[str, Any]", told)
+    return {name: count for name, value in fields.items() if (count := _count(value)) is not None}
+
+
+def _count(value: Any) -> int | None:
+    try:
+        count = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return count if 0 <= count < _MANY else None
+
+
+_MANY = 2**53  # more than anybody counts, and the first that JavaScript cannot read
 
 
 _REASONS = {

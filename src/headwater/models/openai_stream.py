@@ -11,7 +11,7 @@ import msgspec
 
 from headwater.errors import ModelError
 from headwater.events import Event, ReasoningDelta, TextDelta
-from headwater.models.chunks import Reading, Watch
+from headwater.models.chunks import Reading, Watch, counts
 from headwater.models.openai_lines import ErrorFrame, Lines
 
 
@@ -109,13 +109,15 @@ class Stream(Reading, Lines[_Chunk]):
                 events.extend(self._spoken(delta))
             if choice.finish_reason:
                 self._reason = choice.finish_reason
-            if chunk.usage:
-                # Servers that send usage with every chunk count up in it; the last is the whole.
-                self._usage = _raw(chunk.usage) if delta is None else _counted(chunk.usage, chunk.service_tier)
-        elif chunk.usage:
-            self._usage = _counted(chunk.usage, chunk.service_tier)
         elif chunk.message:  # an error of servers that do not wrap it
             raise ErrorFrame({"message": chunk.message, "code": chunk.code})
+        if chunk.usage:
+            # Servers that send usage with every chunk count up in it; the last is the whole.
+            self._usage = self._counted(chunk.usage, chunk.service_tier)
+
+    def _counted(self, usage: Mapping[str, Any], tier: str | None) -> Mapping[str, Any]:
+        """Token counts under LangChain's names."""
+        return _counted(usage, tier)
 
     def _spoken(self, delta: _Delta) -> list[Event]:
         said: list[Event] = []
@@ -132,8 +134,7 @@ class Stream(Reading, Lines[_Chunk]):
             said.append(TextDelta(delta.refusal))
         calls = delta.tool_calls or []
         if self._reason and (said or calls):
-            said = [*self._close(), *said]  # it goes on after a reason to end, which thereby means nothing
-            self._reason, self._ended = None, set()
+            said = [*self._goes_on(), *said]
         for call in calls:
             function = call.function or _Function()
             piece = {"id": call.id, "index": call.index, "name": function.name, "args": function.arguments}
@@ -144,10 +145,8 @@ class Stream(Reading, Lines[_Chunk]):
 class CompletionStream(Stream):
     """The same for completions, whose token counts LangChain hands on as they are."""
 
-    def _tell(self, chunk: _Chunk, events: list[Event]) -> None:
-        super()._tell(chunk, events)
-        if chunk.usage:
-            self._usage = _raw(chunk.usage)
+    def _counted(self, usage: Mapping[str, Any], tier: str | None) -> Mapping[str, Any]:
+        return usage
 
 
 class _Blocks:
@@ -157,16 +156,11 @@ class _Blocks:
         self.content = content
 
 
-def _raw(usage: Mapping[str, Any]) -> dict[str, Any]:
-    details = {name: value for name, value in usage.items() if value is not None}
-    return {name: _raw(value) if isinstance(value, dict) else value for name, value in details.items()}  # pyright: ignore[reportUnknownArgumentType]
-
-
 def _counted(usage: Mapping[str, Any], tier: str | None) -> dict[str, Any]:
     """Token counts under LangChain's names; those of a paid tier are kept apart."""
-    given, said = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-    before: Mapping[str, Any] = usage.get("prompt_tokens_details") or {}
-    after: Mapping[str, Any] = usage.get("completion_tokens_details") or {}
+    sums = counts(usage)
+    given, said = sums.get("prompt_tokens", 0), sums.get("completion_tokens", 0)
+    before, after = counts(usage.get("prompt_tokens_details")), counts(usage.get("completion_tokens_details"))
     paid = tier if tier in ("priority", "flex") else ""
     prefix = f"{paid}_" if paid else ""
     cached, thought = before.get("cached_tokens"), after.get("reasoning_tokens")
