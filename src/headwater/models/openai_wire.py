@@ -44,14 +44,12 @@ def covers(name: str, base_url: str | None = None) -> bool:
 
     At another address than OpenAI's the names are that server's own, and a chat API is what it serves.
     """
-    provider, colon, model = name.partition(":")
-    if not colon:
-        provider, model = "openai", name
-        if not re.match(r"gpt-|chatgpt-|o\d", name):
-            return False
-    if provider not in ("openai", "openai-completion"):
-        return False
-    return base_url is not None or provider == "openai-completion" or not _RESPONSES_ONLY.match(model)
+    meant = openai.meaning(name)
+    return meant is not None and _speaks(*meant, base_url)
+
+
+def _speaks(kind: Kind, model: str, base_url: str | None) -> bool:
+    return base_url is not None or kind == "completion" or not _RESPONSES_ONLY.match(model)
 
 
 def from_name(
@@ -62,11 +60,10 @@ def from_name(
     `connections` are the account's, where it has some already.
     """
     through = openai.from_name(name, account, max_tokens=max_tokens)
-    if not covers(name, account.base_url):
+    meant = openai.meaning(name)
+    if meant is None or not _speaks(*meant, account.base_url):
         return through
-    # Only the first colon separates: names of fine-tuned models hold more of them.
-    provider, _, model = name.partition(":") if name.startswith("openai") else ("openai", "", name)
-    kind: Kind = "completion" if provider == "openai-completion" else "chat"
+    kind, model = meant
     defaults = {} if max_tokens is None else {"max_tokens": max_tokens}
     return OpenAIWire(model, kind, account, defaults=defaults, fallback=through, connections=connections)
 
