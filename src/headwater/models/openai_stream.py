@@ -67,7 +67,7 @@ class Stream(Reading, Lines[_Chunk]):
         """
         events: list[Event] = []
         try:
-            for chunk in self.chunks(data) if data else self.rest(self.begun):
+            for chunk in self.chunks(data) if data else self.rest(self._spoke):
                 self._tell(chunk, events)
         except (ErrorFrame, ModelError) as failure:
             self.failure = failure
@@ -86,7 +86,6 @@ class Stream(Reading, Lines[_Chunk]):
         return events
 
     def _tell(self, chunk: _Chunk, events: list[Event]) -> None:
-        self.begun = True
         if chunk.error:
             raise ErrorFrame(chunk.error)
         if chunk.choices:
