@@ -23,7 +23,7 @@ from headwater.models import local, openai, openai_wire
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.langchain import LangChainModel
 from headwater.models.model import Model
-from headwater.models.openai_connection import Account
+from headwater.models.openai_connection import Account, Connections
 from headwater.models.preflight import preflight
 from headwater.models.scripted import Clock, Echo
 from headwater.principal import ANYONE, Principal
@@ -128,14 +128,20 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
         settings.openai_headers(),
         settings.openai_proxy.get_secret_value() if settings.openai_proxy else None,
     )
+    connections = Connections(account)  # one pool for all names, since callers may think of many
 
     def offer(name: str) -> Offer:
         if name == "echo":
             return Offer("echo", "echo", True, _ready(Echo()))
         if name == "local":
             return Offer("local", local.UPSTREAM, True, lambda: local.build(settings.data_dir))
-        model = (openai_wire if settings.openai_wire else openai).from_name(name, account)
-        return Offer(name, settings.openai_base_url or "default", True, _ready(model))
+
+        async def build() -> Model:
+            if settings.openai_wire:
+                return openai_wire.from_name(name, account, connections=connections)
+            return openai.from_name(name, account)
+
+        return Offer(name, settings.openai_base_url or "default", True, build)
 
     def more(name: str) -> Offer | None:
         provider = chosen.partition(":")[0]
@@ -144,7 +150,7 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
 
     completion = offer(settings.completion_model) if settings.completion_model else None
     clock = Offer(CLOCK, CLOCK, False, _ready(Clock()))
-    return Catalogue(offer(chosen), completion, also=[clock], more=more)
+    return Catalogue(offer(chosen), completion, also=[clock], more=more, close=connections.aclose)
 
 
 def attacher(settings: Settings, models: Catalogue, on_finish: Callable[[str], Awaitable[None]] | None) -> Attacher:

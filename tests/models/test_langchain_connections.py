@@ -41,6 +41,19 @@ async def test_cancelling_a_chain_or_a_graph_closes_the_providers_connection_too
         assert upstream.calls == 2
 
 
+async def test_a_model_that_is_closed_while_it_speaks_ends_its_answer_first():
+    """A catalogue lets go of models without knowing who listens to them."""
+    async with Upstream(gated=True) as upstream:
+        model = chat(upstream)
+        stream = model.stream(HELLO)
+        upstream.release()
+        assert await anext(stream) == [TextDelta("Hel")]
+        await model.aclose()
+        upstream.release(9)
+        assert texts([event async for batch in stream for event in batch]) == ["lo"]
+        assert not model._leaving  # pyright: ignore[reportPrivateUsage]
+
+
 def test_importing_the_model_imports_no_langchain():
     code = "import sys, headwater.models.openai as o; o.openai_chat('x', api_key='k');"
     code += "sys.exit(any(name.startswith(('langchain', 'openai', 'pydantic')) for name in sys.modules))"

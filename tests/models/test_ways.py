@@ -53,7 +53,6 @@ async def test_a_provider_that_does_not_count_is_not_counted_for(build: Build) -
 REASONS = {
     "stop": ("stop", "end_turn", "stop_sequence"),
     "length": ("length", "max_tokens", "MAX_TOKENS"),
-    "tool_calls": ("tool_calls", "function_call", "tool_use"),
     "content_filter": ("content_filter",),
     "other": ("bored",),
 }
@@ -61,11 +60,19 @@ REASONS = {
 
 @EVERY_WAY
 async def test_the_reasons_of_all_providers_become_ours(build: Build) -> None:
-    """Whatever each of them calls it; also where nothing was said before it."""
-    async with Upstream(tokens=[]) as upstream:
+    """Whatever each of them calls it."""
+    async with Upstream(tokens=["x"]) as upstream:
         for reason, names in REASONS.items():
             for upstream.finish in names:
-                assert await told(build(upstream)) == [Finish(reason, Usage(3, 2))]
+                assert await told(build(upstream)) == [TextDelta("x"), Finish(reason, Usage(3, 2))]
+
+
+@EVERY_CHAT
+async def test_the_reasons_to_call_a_tool_become_ours(build: Build) -> None:
+    """As the others do."""
+    async with Upstream(tokens=[], tool_calls=[("c1", "f", ["{}"])]) as upstream:
+        for upstream.finish in ("tool_calls", "function_call", "tool_use"):
+            assert (await told(build(upstream)))[-1] == Finish("tool_calls", Usage(3, 2))
 
 
 @EVERY_CHAT

@@ -2,12 +2,14 @@
 
 import datetime
 import email.utils
+import json
 import socket
 from typing import Any
 
 import pytest
+from raw import Raw
 from upstream import Upstream
-from ways import EVERY_CHAT, EVERY_WAY, KEY, Build, joined, said_until_it_failed
+from ways import EVERY_CHAT, EVERY_WAY, KEY, Build, direct_chat, joined, said_until_it_failed
 
 from headwater.errors import ModelError
 from headwater.events import TextDelta
@@ -91,6 +93,24 @@ async def test_waiting_does_not_fill_an_empty_account(build: Build) -> None:
     async with Upstream(status=429, error={"message": "No credit", "code": "insufficient_quota"}) as upstream:
         failure = await failure_of(build, upstream)
     assert (failure.code, failure.retryable) == ("rate_limited", False)
+
+
+@EVERY_WAY
+async def test_an_http_error_that_comes_in_pieces_is_read_to_its_end(build: Build) -> None:
+    """Half of its JSON would not tell an empty account from a busy hour."""
+    error = json.dumps({"error": {"message": "No credit", "code": "insufficient_quota"}}).encode()
+    async with Raw(status=429, pieces=[error[:30], error[30:]], pace=0.02) as upstream:
+        failure = await failure_of(build, upstream)
+    assert (failure.code, failure.retryable) == ("rate_limited", False)
+
+
+async def test_an_http_error_whose_body_never_ends_is_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its status has been said, and nobody waits for more than a moment."""
+    monkeypatch.setattr("headwater.models.openai_connection.REFUSING", 0.05)
+    async with Raw(status=503, pieces=[b"Ov", b"erloaded"], gated=True) as upstream:
+        failure = await failure_of(direct_chat, upstream)
+    assert (failure.code, failure.status, failure.retryable) == ("provider_error", 502, True)
+    assert "Ov" in str(failure)
 
 
 @EVERY_WAY

@@ -29,15 +29,20 @@ class Reading:
         self._usage: Any = None
         self._call: str | None = None  # id of the tool call whose arguments are coming
         self._index: object = None
+        self._named = False  # whether its beginning has been told, which waits for its name
         self._ended: set[object] = set()
+        self._ended_ids: set[str] = set()
         self._calls = 0
         self._chunked = False
+        self._spoke = False
+        self._refused = False
 
     def events(self, chunk: Any) -> Iterator[Event]:
         """What a chunk says, in order."""
         self.begun = True
         if isinstance(chunk, str):
             if chunk:
+                self._spoke = True
                 yield TextDelta(chunk)
             return
         if isinstance(chunk, tuple):  # LangGraph's (message, where it came from)
@@ -47,6 +52,7 @@ class Reading:
                 yield from self._message(chunk)
             case "tool" | "ToolMessageChunk":
                 yield from self._close()
+                self._spoke = True
                 yield ToolResult(str(chunk.tool_call_id), str(chunk.text))
             case "human" | "system" | "remove":
                 pass  # nodes of a graph echo what they were given
@@ -55,22 +61,37 @@ class Reading:
                 raise ModelError(f"the runnable yielded a {type(chunk).__name__}: {hint}", code="unreadable_output")
 
     def end(self, kind: str, watch: "Watch") -> list[Event]:
-        """The last events; none when the provider never told that it had finished."""
+        """The last events; none when the provider never told that it had finished. Raises `ModelError` if it failed."""
         reason = watch.reason if watch.ran else self._reason
         if reason is None and kind == "runnable" and not watch.ran and not self._chunked:
             reason = "stop"
         if reason is None:
             return []  # also no end of an open tool call: its arguments are as truncated as everything else
-        return [*self._close(), Finish(_REASONS.get(reason.lower(), "other"), _usage(self._usage or watch.usage))]
+        if reason.lower() in _FAILURES:
+            message = f"the provider failed in the middle of its answer: {reason}"
+            raise ModelError(message, code="provider_error", retryable=True)
+        ours = self._borne_out(_REASONS.get(reason.lower(), "other"))
+        return [*self._close(), Finish(ours, _usage(self._usage or watch.usage))]
+
+    def _borne_out(self, reason: str) -> str:
+        """The reason, or another one where what was read does not bear it out: such an answer is not to be kept.
+
+        A model may truly have nothing to say, so its silence is no failure. But words in a field that nobody here reads
+        look the same, and a kept answer is given to everybody until it expires, while asking again costs one request.
+        """
+        if reason == "stop" and self._refused:
+            return "content_filter"  # OpenAI's own reason for it is "stop"
+        if (reason == "stop" and not self._spoke) or (reason == "tool_calls" and not self._calls):
+            return "other"
+        return reason
 
     def _message(self, message: Any) -> Iterator[Event]:
         is_chunk = message.type == "AIMessageChunk"
         said = list(self._content(message))
         pieces = message.tool_call_chunks if is_chunk else _whole_calls(message)
+        self._spoke = self._spoke or bool(said or pieces)
         if self._reason and (said or pieces):
-            # The next model of a graph has begun to speak, so the reason of the last one says nothing any more.
-            yield from self._close()
-            self._reason, self._ended = None, set()
+            yield from self._goes_on()
         metadata = message.response_metadata
         if isinstance(fitted := metadata.get("fitted"), dict):
             yield Metadata({"fitted": fitted})
@@ -91,28 +112,44 @@ class Reading:
                 yield ReasoningDelta(str(thought))
             if message.content:
                 yield TextDelta(message.content)
+            if refusal := message.additional_kwargs.get("refusal"):
+                self._refused = True
+                yield TextDelta(str(refusal))
         else:
             for block in message.content:
-                yield from _block({"type": "text", "text": block} if isinstance(block, str) else block)
+                block = {"type": "text", "text": block} if isinstance(block, str) else block
+                self._refused = self._refused or block.get("type") == "refusal"
+                yield from _block(block)
 
     def _tool_call(self, piece: Mapping[str, Any]) -> Iterator[Event]:
-        id, index = piece.get("id"), piece.get("index")
+        id, index, name = piece.get("id"), piece.get("index"), piece.get("name")
         if (id and id != self._call) or self._call is None or (index is not None and index != self._index):
-            if not id and index in self._ended:
-                # Its end has been told already; leaving out the rest would hand a tool half of its arguments.
+            # The end of that call has been told; leaving out the rest would hand a tool half of its arguments. An id
+            # alone may be given twice, by servers that have nothing better for it than the tool's name.
+            if index in self._ended if not id else id in self._ended_ids and (not name or index in self._ended):
                 raise ModelError("the provider's tool calls are interleaved", code="provider_garbled")
             yield from self._close()
             self._calls += 1
-            self._call, self._index = str(id or f"call_{self._calls}"), index
-            yield ToolCallStart(self._call, piece.get("name") or "")
+            self._call, self._index, self._named = str(id or f"call_{self._calls}"), index, False
+        if not self._named and (name or piece.get("args")):
+            self._named = True
+            yield ToolCallStart(self._call, name or "")
         if piece.get("args"):
             yield ToolCallDelta(self._call, str(piece["args"]))
 
     def _close(self) -> Iterator[Event]:
         if self._call is not None:
+            if not self._named:
+                yield ToolCallStart(self._call, "")
             yield ToolCallEnd(self._call)
             self._ended.add(self._index)
+            self._ended_ids.add(self._call)
             self._call = self._index = None
+
+    def _goes_on(self) -> Iterator[Event]:
+        """After a reason to end, which thereby means nothing: the next model of a graph has begun to speak."""
+        yield from self._close()
+        self._reason, self._ended, self._ended_ids = None, set(), set()
 
 
 def _block(block: Mapping[str, Any]) -> Iterator[Event]:
@@ -135,9 +172,29 @@ def _whole_calls(message: Any) -> list[dict[str, Any]]:
 def _usage(counted: Any) -> Usage | None:
     if not counted:
         return None
-    details = {name: dict(value) for name, value in counted.items() if name.endswith("_details") and value}
-    given = counted.get("input_tokens", counted.get("prompt_tokens", 0))  # chat models, completions
-    return Usage(given, counted.get("output_tokens", counted.get("completion_tokens", 0)), details)
+    details = {name: kept for name in counted if name.endswith("_details") and (kept := counts(counted[name]))}
+    sums = counts(counted)
+    given = sums.get("input_tokens", sums.get("prompt_tokens", 0))  # chat models, completions
+    return Usage(given, sums.get("output_tokens", sums.get("completion_tokens", 0)), details)
+
+
+def counts(told: Any) -> dict[str, int]:
+    """The whole numbers among what a provider counted: a log that holds anything else cannot be read back."""
+    if not isinstance(told, Mapping):
+        return {}
+    fields = cast("Mapping[str, Any]", told)
+    return {name: count for name, value in fields.items() if (count := _count(value)) is not None}
+
+
+def _count(value: Any) -> int | None:
+    try:
+        count = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return count if 0 <= count < _MANY else None
+
+
+_MANY = 2**53  # more than anybody counts, and the first that JavaScript cannot read
 
 
 _REASONS = {
@@ -146,6 +203,10 @@ _REASONS = {
     **dict.fromkeys(("tool_calls", "function_call", "tool_use", "tool_call"), "tool_calls"),
     **dict.fromkeys(("content_filter", "content_filtered", "safety", "refusal"), "content_filter"),
 }
+
+# A provider's own failure, told as if it were a reason to end: by Mistral and OpenRouter, by vLLM and SGLang, by
+# DeepSeek, by Google. What came is a part, so it must not look finished.
+_FAILURES = frozenset({"error", "abort", "insufficient_system_resource", "malformed_function_call"})
 
 
 def _told(metadata: Mapping[str, Any]) -> str | None:

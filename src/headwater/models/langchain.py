@@ -6,7 +6,7 @@ which neither start-up nor the event loop has to spare. `prepare()` takes it ahe
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import msgspec
@@ -70,6 +70,8 @@ class LangChainModel:
         self._name = name
         self._secrets = tuple(secrets)
         self._ready: asyncio.Task[_Ready] | None = None
+        self._answering = 0
+        self._leaving: list[Callable[[], Awaitable[None]]] = []
 
     @property
     def name(self) -> str:
@@ -81,13 +83,17 @@ class LangChainModel:
         await self._prepared()
 
     async def aclose(self) -> None:
-        """Close the connections to the provider that were opened here; a later use opens them anew."""
+        """Close the connections to the provider that were opened here; a later use opens them anew.
+
+        Answers that are running end first, and the last of them closes: a model may be let go of while it speaks.
+        """
         task, self._ready = self._ready, None
         if task is None or task.get_loop() is not asyncio.get_running_loop():
             return  # the connections of a loop that is gone cannot be closed from here
         (ready,) = await asyncio.gather(task, return_exceptions=True)
         if isinstance(ready, _Ready) and ready.close is not None:
-            await ready.close()
+            self._leaving.append(ready.close)
+            await self._leave()
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
         """The events of one answer; see `headwater.models.model.Model.stream`."""
@@ -97,7 +103,7 @@ class LangChainModel:
         try:
             # Closing the iterator, not merely leaving the loop, is what closes the provider's connection: one that is
             # broken off and still referenced somewhere goes on, and goes on being paid for.
-            async with aclosing(_chunks(ready, prompt, watch)) as chunks:
+            async with self._in_use(), aclosing(_chunks(ready, prompt, watch)) as chunks:
                 async for chunk in chunks:
                     if batch := list(reading.events(chunk)):
                         yield batch
@@ -107,6 +113,19 @@ class LangChainModel:
             raise as_model_error(failure, secrets=self._secrets, answering=reading.begun) from failure
         if ending := reading.end(ready.kind, watch):
             yield ending
+
+    @asynccontextmanager
+    async def _in_use(self) -> AsyncGenerator[None, None]:
+        self._answering += 1
+        try:
+            yield
+        finally:
+            self._answering -= 1
+            await self._leave()
+
+    async def _leave(self) -> None:
+        while self._leaving and not self._answering:
+            await self._leaving.pop()()
 
     async def _prepared(self) -> _Ready:
         task = self._ready

@@ -10,6 +10,9 @@ from typing import Any
 
 from headwater.models.langchain import LangChainModel, Opened
 from headwater.models.openai_connection import CONNECT_TIMEOUT, Account
+from headwater.models.openai_request import Kind
+
+_KINDS: dict[str, Kind] = {"openai": "chat", "openai-completion": "completion"}
 
 # Servers that run without a key still want the header, and the environment's key is not for another address.
 _NO_KEY = "none"
@@ -23,13 +26,12 @@ def from_name(name: str, account: Account, *, max_tokens: int | None = None) -> 
     from the environment. Nothing is imported or built before the model is first used. `max_tokens` is what an answer
     may have where the request says nothing.
     """
-    provider, colon, model = name.partition(":")
-    if provider == "openai" and colon:
-        return _chat(model, account, name, max_tokens)
-    if provider == "openai-completion" and colon:
-        return _completion(model, account, name, max_tokens)
-    if not colon and re.match(r"gpt-|chatgpt-|o\d", name):
-        return _chat(name, account, f"openai:{name}", max_tokens)
+    meant = meaning(name)
+    if meant is not None:
+        kind, model = meant
+        if kind == "completion":
+            return _completion(model, account, name, max_tokens)
+        return _chat(model, account, f"openai:{model}", max_tokens)
 
     def opener() -> Opened:
         from langchain.chat_models import init_chat_model
@@ -43,6 +45,16 @@ def from_name(name: str, account: Account, *, max_tokens: int | None = None) -> 
             return Opened(init_chat_model(name, **options), None)  # one without retries, that says so
 
     return LangChainModel(opener, name, secrets=account.secrets)
+
+
+def meaning(name: str) -> tuple[Kind, str] | None:
+    """The API that a LangChain name speaks of, and the model's own name there; None for other providers'."""
+    # Only the first colon separates: names of fine-tuned models hold more of them.
+    provider, colon, model = name.partition(":")
+    if not colon:
+        return ("chat", name) if re.match(r"gpt-|chatgpt-|o\d", name) else None
+    kind = _KINDS.get(provider)
+    return None if kind is None else (kind, model)
 
 
 def openai_chat(model: str, *, api_key: str | None = None, base_url: str | None = None) -> LangChainModel:

@@ -32,10 +32,11 @@ from headwater.models.openai_wire import OpenAIWire, covers
 
 
 class CompatibleChat(ChatOpenAI):
-    """ChatOpenAI drops what is not in OpenAI's own API; this keeps the reasoning that compatible servers tell.
+    """ChatOpenAI drops what this keeps: the reasoning that compatible servers tell, and a refusal that is streamed.
 
-    It is in `additional_kwargs["reasoning_content"]`. Otherwise a model that thinks for a minute would look silent for
-    a minute, and be given up.
+    They are in `additional_kwargs`, as `"reasoning_content"` and, where ChatOpenAI puts that of an answer that is not
+    streamed, `"refusal"`. Otherwise a model that thinks for a minute would look silent for a minute, and be given up;
+    and one that refuses would look as if it had answered nothing.
     """
 
     @classmethod
@@ -55,6 +56,8 @@ class CompatibleChat(ChatOpenAI):
         delta: Mapping[str, Any] = next((choice["delta"] for choice in chunk.get("choices") or ()), None) or {}
         if converted is not None and (thought := _thought(delta)):
             converted.message.additional_kwargs["reasoning_content"] = thought
+        if converted is not None and (refusal := delta.get("refusal")):
+            converted.message.additional_kwargs["refusal"] = refusal
         return converted
 
     def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:

@@ -20,6 +20,7 @@ from headwater.models.openai_lines import ErrorFrame, Lines
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _TEXTS = ("content", "reasoning_content", "reasoning")
+_NO_TEXT = ("tool_calls", "function_call", "refusal")
 
 
 def has_own_client(model: Any) -> bool:
@@ -87,19 +88,25 @@ class Chunks:
 
     async def __anext__(self) -> dict[str, Any]:
         while not self._ready:
+            if isinstance(self._lines.failure, ErrorFrame):
+                raise self._failed(self._lines.failure)
             if self._lines.failure is not None:
                 raise self._lines.failure
-            data = b"" if self._lines.done else await self._read()
-            if not data:
+            if self._lines.done:
                 raise StopAsyncIteration
-            chunks = self._lines.chunks(data)
+            data = await self._read()
+            chunks = self._lines.chunks(data) if data else self._lines.rest(begun=self._told > 0)
             self._ready.extend(_merged(chunks) if self._merges else chunks)
         chunk = self._ready.popleft()
         self._told += 1
         if chunk.get("error"):
-            error = ErrorFrame(chunk["error"])
-            raise openai.APIError(error.message, self._response.request, body=chunk["error"])
+            raise self._failed(ErrorFrame(chunk["error"]))
+        if chunk.get("message") and not chunk.get("choices"):  # an error of servers that do not wrap it
+            raise self._failed(ErrorFrame(chunk))
         return chunk
+
+    def _failed(self, error: ErrorFrame) -> openai.APIError:
+        return openai.APIError(error.message, self._response.request, body=error.body)
 
     async def aclose(self) -> None:
         """Let the provider go: its connection is kept only when the answer is whole."""
@@ -161,7 +168,7 @@ def _text(chunk: dict[str, Any]) -> tuple[str, str]:
         text = choice.get("text")
         return ("text", text) if text and not choice.get("logprobs") else ("", "")
     found = [(name, value) for name in _TEXTS if (value := delta.get(name))]
-    if len(found) != 1 or not isinstance(found[0][1], str) or delta.get("tool_calls") or delta.get("function_call"):
+    if len(found) != 1 or not isinstance(found[0][1], str) or any(delta.get(name) for name in _NO_TEXT):
         return "", ""
     return found[0]
 

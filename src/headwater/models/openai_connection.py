@@ -6,6 +6,7 @@ Nothing here retries, limits how long a provider may think, or knows what the by
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -20,6 +21,9 @@ OPENAI = "https://api.openai.com/v1"
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for reaching a provider: far more than any healthy one takes, and short enough for a person to wait."""
+
+REFUSING = 5.0
+"""Seconds a provider may take to say why it refuses: it has refused already, and somebody waits."""
 
 DRAINING = 1.0
 """Seconds a provider may take to end its response after `[DONE]`, so that its connection can be used again."""
@@ -153,6 +157,19 @@ async def read(content: "aiohttp.StreamReader") -> bytes:
         data = b"".join(held)
         held.clear()
         return data
+
+
+async def read_refusal(content: "aiohttp.StreamReader", most: int) -> bytes:
+    """The body of an error, its first `most` bytes at least; what there is of one that breaks off or does not end."""
+    import aiohttp
+
+    said = bytearray()
+    # The status has been told already; losing it over its explanation would make another error of it.
+    with suppress(aiohttp.ClientError, OSError):
+        async with asyncio.timeout(REFUSING):
+            while len(said) < most and (data := await read(content)):
+                said += data
+    return bytes(said)
 
 
 _draining: set["asyncio.Task[None]"] = set()  # the loop itself keeps no hold of its tasks

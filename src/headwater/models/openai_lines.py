@@ -10,7 +10,13 @@ from headwater.errors import ModelError
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes of one line: as much as a log may hold."""
 
+MOST_STRANGE = 64 * 1024
+"""Bytes kept of lines that belong to no stream: an error's words, if they are anything."""
+
 _LAST = b"data: [DONE]\n\n"
+_MARK = b"\xef\xbb\xbf"  # a byte order mark, which some servers begin with
+_FAILS = b"event: error\n"
+_FIELDS = (b":", b"id:", b"retry:")
 
 Chunk = TypeVar("Chunk")
 
@@ -32,10 +38,11 @@ class Lines(Generic[Chunk]):
         self.done = False
         """Whether the provider has said that nothing follows."""
         self.failure: Exception | None = None
-        """Why nothing more can be read: `ErrorFrame`, `ModelError`, or `JSONDecodeError` for what is no JSON."""
+        """Why nothing more can be read: `ErrorFrame`, `ModelError`, `ValueError` for what is no JSON or no text."""
         self._decoder = decoder
         self._rest: list[bytes] = []
         self._held = 0
+        self._strange = b""
 
     def chunks(self, data: bytes) -> list[Chunk]:
         """What these bytes complete, up to a `failure`: it is to be raised after what came before it was passed on."""
@@ -60,25 +67,60 @@ class Lines(Generic[Chunk]):
             found = self._decoder.decode_lines(
                 (whole[: -len(_LAST)] if done else whole)[6:].replace(b"\n\ndata: ", b"\n")
             )
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return self._one_by_one(whole)
         self.done = done
         return found
 
+    def rest(self, begun: bool) -> list[Chunk]:
+        """What the end of the bytes completes, up to a `failure`; nothing follows.
+
+        That is a last line without an end, or what was no stream at all: `begun` tells whether there was any.
+        """
+        last = b"".join(self._rest).replace(b"\r", b"")
+        self._rest, self._held = [], 0
+        found = self._one_by_one(last)
+        if isinstance(self.failure, ValueError):
+            self.failure = None  # the last line is no JSON because it was cut off: what is missing is the end
+        if self.failure is None and not found and self._strange:
+            self.failure = self._explained(begun)
+        self.done = True
+        return found
+
     def _one_by_one(self, whole: bytes) -> list[Chunk]:
         found: list[Chunk] = []
-        for line in whole.split(b"\n"):
-            payload = line[5:].strip() if line.startswith(b"data:") else b""
+        fails = False
+        for line in whole.removeprefix(_MARK).split(b"\n"):
+            if not line.startswith(b"data:"):
+                if line.startswith(b"event:"):
+                    fails = line[6:].strip() == b"error"
+                elif line and not line.startswith(_FIELDS) and len(self._strange) + len(line) <= MOST_STRANGE:
+                    self._strange += line + b"\n"
+                continue
+            payload = line[5:].strip()
             if payload.startswith(b"[DONE]"):
                 self.done = True
-                break
+                return found
             if payload:
                 try:
+                    if fails:
+                        raise ErrorFrame(_error_in(_read(payload)))
                     found.append(self._leniently(payload))
-                except (ModelError, ValueError) as failure:
+                except (ErrorFrame, ModelError, ValueError) as failure:
                     self.failure = failure
-                    break
+                    return found
+        if fails:
+            self._rest.insert(0, _FAILS)  # what failed comes with the next read
         return found
+
+    def _explained(self, begun: bool) -> Exception | None:
+        """What lines mean that belong to no stream; None where they add nothing to there being no end."""
+        told = _read(self._strange)
+        if isinstance(told, dict) and any(name in told for name in ("error", "message", "detail")):
+            return ErrorFrame(_error_in(told))
+        if begun:
+            return None
+        return ModelError("the provider's answer is no stream of events", code="provider_garbled")
 
     def _leniently(self, payload: bytes) -> Chunk:
         """A chunk, also one that is JSON to Python's eyes only: with NaN in it, or half a surrogate pair."""
@@ -98,3 +140,16 @@ class Lines(Generic[Chunk]):
             self.failure = ModelError(
                 "the provider's stream cannot be read: a line has no end", code="provider_garbled"
             )
+
+
+def _read(payload: bytes) -> Any:
+    """JSON, or else the words as they are."""
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return payload.decode(errors="replace").strip()
+
+
+def _error_in(told: Any) -> object:
+    """The error itself, where it is wrapped in a field of that name."""
+    return (told.get("error") or told) if isinstance(told, dict) else told  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]

@@ -11,7 +11,7 @@ import msgspec
 
 from headwater.errors import ModelError
 from headwater.events import Event, ReasoningDelta, TextDelta
-from headwater.models.chunks import Reading, Watch
+from headwater.models.chunks import Reading, Watch, counts
 from headwater.models.openai_lines import ErrorFrame, Lines
 
 
@@ -30,11 +30,13 @@ class _Delta(msgspec.Struct, gc=False):
     content: str | list[Any] | None = None
     reasoning_content: Any = None
     reasoning: Any = None
+    refusal: Any = None
     tool_calls: list[_Call] | None = None
 
 
 class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
+    message: _Delta | None = None
     text: str | None = None
     finish_reason: str | None = None
 
@@ -44,6 +46,8 @@ class _Chunk(msgspec.Struct, gc=False):
     usage: dict[str, Any] | None = None
     service_tier: str | None = None
     error: Any = None
+    message: Any = None
+    code: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Chunk)
@@ -57,21 +61,31 @@ class Stream(Reading, Lines[_Chunk]):
         Lines.__init__(self, _decoder)  # pyright: ignore[reportUnknownMemberType]
 
     def feed(self, data: bytes) -> list[Event]:
-        """What these bytes complete, up to a `failure`: it is to be raised after what came before it was passed on."""
+        """What these bytes complete, or their end where there are none.
+
+        That is up to a `failure`, which is to be raised after what came before it was passed on.
+        """
         events: list[Event] = []
         try:
-            for chunk in self.chunks(data):
+            for chunk in self.chunks(data) if data else self.rest(self._spoke):
                 self._tell(chunk, events)
         except (ErrorFrame, ModelError) as failure:
             self.failure = failure
+        if events:
+            self._spoke = True
         return events
 
     def finish(self) -> list[Event]:
-        """The last events; none when the provider never told that it had finished."""
-        return self.end("chat", Watch())
+        """The last events, up to a `failure`; without an ending when the provider never told that it had finished."""
+        events = [] if self.done else self.feed(b"")
+        if self.failure is None:
+            try:
+                events += self.end("chat", Watch())
+            except ModelError as failure:
+                self.failure = failure
+        return events
 
     def _tell(self, chunk: _Chunk, events: list[Event]) -> None:
-        self.begun = True
         if chunk.error:
             raise ErrorFrame(chunk.error)
         if chunk.choices:
@@ -80,23 +94,29 @@ class Stream(Reading, Lines[_Chunk]):
             if delta is None:
                 if choice.text:
                     events.append(TextDelta(choice.text))
+                elif choice.message is not None:  # a whole answer, of a server that does not stream
+                    events.extend(self._spoken(choice.message))
             elif (
-                type(delta.content) is str
+                (text := delta.content)
+                and type(text) is str
                 and self._reason is None
                 and not (delta.tool_calls or delta.reasoning_content or delta.reasoning)
             ):
-                # What nearly all chunks are, so it is told apart first.
-                if delta.content:
-                    events.append(TextDelta(delta.content))
+                # What nearly all chunks are, so it is told apart first. A refusal comes without content.
+                events.append(TextDelta(text))
             else:
                 events.extend(self._spoken(delta))
             if choice.finish_reason:
                 self._reason = choice.finish_reason
-            if chunk.usage:
-                # Servers that send usage with every chunk count up in it; the last is the whole.
-                self._usage = _raw(chunk.usage) if delta is None else _counted(chunk.usage, chunk.service_tier)
-        elif chunk.usage:
-            self._usage = _counted(chunk.usage, chunk.service_tier)
+        elif chunk.message:  # an error of servers that do not wrap it
+            raise ErrorFrame({"message": chunk.message, "code": chunk.code})
+        if chunk.usage:
+            # Servers that send usage with every chunk count up in it; the last is the whole.
+            self._usage = self._counted(chunk.usage, chunk.service_tier)
+
+    def _counted(self, usage: Mapping[str, Any], tier: str | None) -> Mapping[str, Any]:
+        """Token counts under LangChain's names."""
+        return _counted(usage, tier)
 
     def _spoken(self, delta: _Delta) -> list[Event]:
         said: list[Event] = []
@@ -108,10 +128,12 @@ class Stream(Reading, Lines[_Chunk]):
                 said.append(TextDelta(delta.content))
         elif delta.content:
             said += self._content(_Blocks(delta.content))
+        if isinstance(delta.refusal, str) and delta.refusal:
+            self._refused = True
+            said.append(TextDelta(delta.refusal))
         calls = delta.tool_calls or []
         if self._reason and (said or calls):
-            said = [*self._close(), *said]  # it goes on after a reason to end, which thereby means nothing
-            self._reason, self._ended = None, set()
+            said = [*self._goes_on(), *said]
         for call in calls:
             function = call.function or _Function()
             piece = {"id": call.id, "index": call.index, "name": function.name, "args": function.arguments}
@@ -122,10 +144,8 @@ class Stream(Reading, Lines[_Chunk]):
 class CompletionStream(Stream):
     """The same for completions, whose token counts LangChain hands on as they are."""
 
-    def _tell(self, chunk: _Chunk, events: list[Event]) -> None:
-        super()._tell(chunk, events)
-        if chunk.usage:
-            self._usage = _raw(chunk.usage)
+    def _counted(self, usage: Mapping[str, Any], tier: str | None) -> Mapping[str, Any]:
+        return usage
 
 
 class _Blocks:
@@ -135,16 +155,11 @@ class _Blocks:
         self.content = content
 
 
-def _raw(usage: Mapping[str, Any]) -> dict[str, Any]:
-    details = {name: value for name, value in usage.items() if value is not None}
-    return {name: _raw(value) if isinstance(value, dict) else value for name, value in details.items()}  # pyright: ignore[reportUnknownArgumentType]
-
-
 def _counted(usage: Mapping[str, Any], tier: str | None) -> dict[str, Any]:
     """Token counts under LangChain's names; those of a paid tier are kept apart."""
-    given, said = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-    before: Mapping[str, Any] = usage.get("prompt_tokens_details") or {}
-    after: Mapping[str, Any] = usage.get("completion_tokens_details") or {}
+    sums = counts(usage)
+    given, said = sums.get("prompt_tokens", 0), sums.get("completion_tokens", 0)
+    before, after = counts(usage.get("prompt_tokens_details")), counts(usage.get("completion_tokens_details"))
     paid = tier if tier in ("priority", "flex") else ""
     prefix = f"{paid}_" if paid else ""
     cached, thought = before.get("cached_tokens"), after.get("reasoning_tokens")

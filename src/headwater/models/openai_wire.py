@@ -17,7 +17,7 @@ from headwater.errors import ModelError
 from headwater.events import Event
 from headwater.models import openai
 from headwater.models.model import Model
-from headwater.models.openai_connection import OPENAI, Account, Connections, let_go, read
+from headwater.models.openai_connection import OPENAI, Account, Connections, let_go, read, read_refusal
 from headwater.models.openai_request import Kind, body, is_plain
 from headwater.models.openai_stream import CompletionStream, Stream
 from headwater.models.scrub import as_model_error
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 MAX_REFUSAL = 64 * 1024
-"""Bytes of an error's body that are read."""
+"""Bytes of an error's body after which no more of it is read."""
 
 PATHS: dict[Kind, str] = {"chat": "/chat/completions", "completion": "/completions"}
 """Where each API lies at a provider's address."""
@@ -44,26 +44,28 @@ def covers(name: str, base_url: str | None = None) -> bool:
 
     At another address than OpenAI's the names are that server's own, and a chat API is what it serves.
     """
-    provider, colon, model = name.partition(":")
-    if not colon:
-        provider, model = "openai", name
-        if not re.match(r"gpt-|chatgpt-|o\d", name):
-            return False
-    if provider not in ("openai", "openai-completion"):
-        return False
-    return base_url is not None or provider == "openai-completion" or not _RESPONSES_ONLY.match(model)
+    meant = openai.meaning(name)
+    return meant is not None and _speaks(*meant, base_url)
 
 
-def from_name(name: str, account: Account, *, max_tokens: int | None = None) -> Model:
-    """The model of a LangChain name: spoken to directly where that is possible, through LangChain where not."""
+def _speaks(kind: Kind, model: str, base_url: str | None) -> bool:
+    return base_url is not None or kind == "completion" or not _RESPONSES_ONLY.match(model)
+
+
+def from_name(
+    name: str, account: Account, *, max_tokens: int | None = None, connections: Connections | None = None
+) -> Model:
+    """The model of a LangChain name: spoken to directly where that is possible, through LangChain where not.
+
+    `connections` are the account's, where it has some already.
+    """
     through = openai.from_name(name, account, max_tokens=max_tokens)
-    if not covers(name, account.base_url):
+    meant = openai.meaning(name)
+    if meant is None or not _speaks(*meant, account.base_url):
         return through
-    # Only the first colon separates: names of fine-tuned models hold more of them.
-    provider, _, model = name.partition(":") if name.startswith("openai") else ("openai", "", name)
-    kind: Kind = "completion" if provider == "openai-completion" else "chat"
+    kind, model = meant
     defaults = {} if max_tokens is None else {"max_tokens": max_tokens}
-    return OpenAIWire(model, kind, account, defaults=defaults, fallback=through)
+    return OpenAIWire(model, kind, account, defaults=defaults, fallback=through, connections=connections)
 
 
 class _Answer(NamedTuple):
@@ -87,7 +89,8 @@ class OpenAIWire:
 
     `defaults` are fields of the request's body where the prompt says nothing. `fallback` answers the prompts that are
     not plain (`openai_request.is_plain`); without one they are refused. Nothing here retries or limits how long the
-    provider may think: the generation does. In every event loop it has connections of its own.
+    provider may think: the generation does. In every event loop it has connections of its own, unless it is handed
+    `connections`, which other models of the account may use too: those it leaves open.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class OpenAIWire:
         *,
         defaults: Mapping[str, Any] | None = None,
         fallback: Model | None = None,
+        connections: Connections | None = None,
     ) -> None:
         self.name = f"openai:{model}" if kind == "chat" else f"openai-completion:{model}"
         self._model = model
@@ -105,7 +109,8 @@ class OpenAIWire:
         self._account = account
         self._defaults = defaults or {}
         self._fallback = fallback
-        self._connections = Connections(account)
+        self._shared = connections is not None
+        self._connections = connections or Connections(account)
 
     async def prepare(self) -> None:
         """Import what the first request needs, so that it does not wait for it. Raises `ModelError`."""
@@ -116,8 +121,9 @@ class OpenAIWire:
         await self._connections.session()
 
     async def aclose(self) -> None:
-        """Close the connections to the provider; a later use opens new ones."""
-        await self._connections.aclose()
+        """Close the connections to the provider that are this model's own; a later use opens new ones."""
+        if not self._shared:
+            await self._connections.aclose()
         close = getattr(self._fallback, "aclose", None)
         if close is not None:
             await close()
@@ -146,6 +152,8 @@ class OpenAIWire:
                     raise reading.failure
             if ending := reading.finish():
                 yield ending
+            if reading.failure is not None:
+                raise reading.failure
         except ModelError:
             raise
         except Exception as failure:  # the one boundary to foreign code: a client's library may raise anything
@@ -163,7 +171,7 @@ class OpenAIWire:
         if response.status == 200:
             return response
         async with response:
-            said = await response.content.read(MAX_REFUSAL)
+            said = await read_refusal(response.content, MAX_REFUSAL)
         text = said.decode(errors="replace")
         try:
             told = msgspec.json.decode(said, type=dict[str, Any])

@@ -1,0 +1,41 @@
+"""A provider whose answer is written out byte for byte, for what no well-behaved server says."""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from upstream import Received, Upstream
+
+DONE = b"data: [DONE]\n\n"
+
+
+@dataclasses.dataclass(kw_only=True)
+class Raw(Upstream):
+    """Sends `pieces` as the body of every answer, `pace` seconds apart, and closes the connection."""
+
+    pieces: Sequence[bytes] = ()
+
+    async def _answer(self, request: Received, number: int, writer: asyncio.StreamWriter) -> None:
+        length = sum(map(len, self.pieces))
+        writer.write(f"HTTP/1.1 {self.status} Raw\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n".encode())
+        for piece in self.pieces:
+            writer.write(piece)
+            await writer.drain()
+            await self._hold()
+
+
+def line(chunk: Any, end: str = "\n") -> bytes:
+    """A chunk as one event of a stream."""
+    return f"data: {json.dumps(chunk)}{end}{end}".encode()
+
+
+def said(finish: str | None = None, **delta: Any) -> bytes:
+    """A chat chunk as one event of a stream."""
+    return line({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+
+
+def called(index: int, id: str | None = None, name: str | None = None, arguments: str = "") -> bytes:
+    """A piece of a tool call as one event of a stream."""
+    return said(tool_calls=[{"index": index, "id": id, "function": {"name": name, "arguments": arguments}}])

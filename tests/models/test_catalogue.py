@@ -1,0 +1,96 @@
+"""The models on offer: what is built, what is kept, and what is closed."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+import pytest
+from upstream import Upstream
+from ways import KEY, answer
+
+from headwater.events import Event, Finish
+from headwater.models import catalogue as catalogues
+from headwater.models.catalogue import Catalogue, Offer
+from headwater.models.model import Model
+from headwater.models.openai_wire import OpenAIWire
+from headwater.prompt import Prompt
+from headwater.settings import Settings
+from headwater.wiring import catalogue
+
+
+class Named:
+    """A model that tells whether it was closed."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.closed = False
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
+        """Say nothing."""
+        yield [Finish("stop")]
+
+    async def aclose(self) -> None:
+        """Let go."""
+        self.closed = True
+
+
+class Shop:
+    """A catalogue that offers any name, and everything it ever built."""
+
+    def __init__(self) -> None:
+        self.built: list[Named] = []
+        self.catalogue = Catalogue(self.offer("chat"), more=self.offer)
+
+    def offer(self, name: str) -> Offer:
+        async def build() -> Model:
+            self.built.append(Named(name))
+            return self.built[-1]
+
+        return Offer(name, "", True, build)
+
+    async def get(self, name: str) -> Model:
+        return await self.catalogue.get(self.catalogue.find(name, "chat"))
+
+
+def anything(**given: str) -> Catalogue:
+    """A server's own catalogue, that offers every name of the provider."""
+    chosen: dict[str, Any] = {"model": "openai:m", "allowed_models": ["*"], **given}
+    return catalogue(Settings(**chosen), "openai:m")
+
+
+async def test_of_the_names_that_callers_think_of_only_the_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may ask for any name must not fill the memory with them; what the operator named stays."""
+    monkeypatch.setattr(catalogues, "MOST", 3)
+    shop = Shop()
+    for name in ("chat", "a", "b", "c", "a", "d"):
+        await shop.get(name)
+    await asyncio.sleep(0)
+    assert [model.name for model in shop.built if model.closed] == ["b"]
+    assert await shop.get("a") is shop.built[1]
+    assert await shop.get("chat") is shop.built[0]
+    await shop.catalogue.aclose()
+    assert all(model.closed for model in shop.built)
+
+
+async def test_all_names_of_one_account_share_its_connections() -> None:
+    """Another name is no reason to shake hands again; they are closed with the catalogue, and not with a model."""
+    async with Upstream() as upstream:
+        models = anything(OPENAI_BASE_URL=upstream.url, OPENAI_API_KEY=KEY)
+        wires: list[OpenAIWire] = []
+        for name in ("openai:m", "openai:other"):
+            model = await models.get(models.find(name, "chat"))
+            assert isinstance(model, OpenAIWire)
+            assert (await answer(model))[-1].__class__ is Finish  # which closes the model
+            wires.append(model)
+        sessions = {await wire._connections.session() for wire in wires}  # pyright: ignore[reportPrivateUsage]
+        assert len(sessions) == 1
+        assert not any(session.closed for session in sessions)
+        await models.aclose()
+        assert all(session.closed for session in sessions)
+
+
+async def test_a_model_that_is_built_is_not_built_again_to_be_found() -> None:
+    """Every request looks its model up."""
+    models = anything()
+    first = await models.get(models.find("openai:other", "chat"))
+    assert await models.get(models.find("openai:other", "chat")) is first
