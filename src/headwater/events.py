@@ -209,11 +209,6 @@ def _without_surrogates(value: Any) -> Any:
             return value
 
 
-def is_ending(event: Event) -> bool:
-    """Whether nothing can follow this event."""
-    return isinstance(event, Ending)
-
-
 def is_admissible(ending: Ending) -> bool:
     """Whether a log that ends so may answer a new request: whole answers only.
 

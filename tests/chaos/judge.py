@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from headwater.events import Entry, Error, Finish, Stop, TextDelta, is_ending
+from headwater.events import Ending, Entry, Error, Finish, Stop, TextDelta
 from headwater.log.store import Flush
 from headwater.offsets import ORIGIN, Offset
 from headwater.wires.native.response import NativeWire
@@ -126,7 +126,7 @@ def _log_itself(truth: Sequence[Entry], whole: str) -> Outcome:
     outcome = Outcome()
     if [each.offset.sequence for each in truth] != list(range(1, len(truth) + 1)):
         outcome += missing(f"the log is not dense: {[str(each.offset) for each in truth][:20]}")
-    if [is_ending(each.event) for each in truth] != [False] * (len(truth) - 1) + [True]:
+    if [isinstance(each.event, Ending) for each in truth] != [False] * (len(truth) - 1) + [True]:
         outcome += missing("the log does not end once, with its ending")
     text = "".join(each.event.text for each in truth if isinstance(each.event, TextDelta))
     finished = bool(truth) and isinstance(truth[-1].event, Finish)

@@ -12,7 +12,7 @@ from chaos.judge import Outcome, Record, end_of, judge, missing, written
 from chaos.reader import PATIENCE
 from chaos.rivers import LIMITS, River
 from headwater.errors import Expired, NoSuchLog
-from headwater.events import Entry, Finish, TextDelta, is_ending
+from headwater.events import Ending, Entry, Finish, TextDelta
 from headwater.log.logs import Logs
 from headwater.log.store import Lease, Limits
 from headwater.models.scripted import Scripted, Step
@@ -71,7 +71,7 @@ async def _note(record: Record, pages: AsyncIterator[Sequence[Entry]]) -> None:
     try:
         async for page in pages:
             record.frames.extend(written(entry, "log") for entry in page)
-            if is_ending(page[-1].event):
+            if isinstance(page[-1].event, Ending):
                 record.end = end_of(page[-1])
     except (Expired, NoSuchLog):
         record.end = "gone"
