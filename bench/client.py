@@ -57,8 +57,6 @@ class Stream(asyncio.Protocol):
         self._left = load.answers
         self._tail = self._last = b""
         self.counted = self.bytes = 0
-        self.span = 0.0
-        """Seconds from the first token of an answer to its last, over all answers."""
         self.firsts: list[float] = []
         self.delays: list[int] = []
         """How long each paced token was under way, in the provider's ticks."""
@@ -100,11 +98,8 @@ class Stream(asyncio.Protocol):
             length = _LENGTH.search(head)
             self._missing = int(length[1]) if length else None
         came = data.count(b"@")
-        if came:
-            self._latest = time.perf_counter()
         if came and not self._came:
-            self._earliest = self._latest
-            self.firsts.append(self._earliest - self._asked)
+            self.firsts.append(time.perf_counter() - self._asked)
             if not self.first.done():
                 self.first.set_result(None)
         self._came += came
@@ -127,9 +122,7 @@ class Stream(asyncio.Protocol):
         self._tail = b""
         if self._came != self._load.tokens:
             self._end(f"{self._came} tokens instead of {self._load.tokens}: {self._last!r}")
-            return
-        self.span += self._latest - self._earliest
-        if self._left:
+        elif self._left:
             self._ask()
         else:
             self._end()
@@ -164,7 +157,6 @@ async def run(load: Load) -> dict[str, Any]:
         "tokens": sum(stream.counted for stream in streams),
         "bytes": sum(stream.bytes for stream in streams),
         "seconds": time.perf_counter() - began,
-        "span": sum(stream.span for stream in streams),
         "firsts": [first * 1000 for stream in streams for first in stream.firsts],
         "delays": [percentile(delays, part) for part in (0.5, 0.99)] if len(delays) > 1 else [],
         "broken": [stream.broken for stream in streams if stream.broken][:3],

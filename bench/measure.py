@@ -48,7 +48,7 @@ class Cost(NamedTuple):
     engine: float | None
     """Likewise of its Redis, if it has one."""
     pace: float | None
-    """Percent of the asked pace at which the tokens came, if there was one; less where the side was late."""
+    """Percent of the pace that was reached over the whole load, from the first question to the last token."""
     seen: dict[str, Any]
     """What the client saw."""
 
@@ -87,8 +87,8 @@ def cost(running: Running, load: Load) -> Cost:
     meter = _Meter(running)
     seen = apply(load)
     server, engine = meter.read()
-    gaps = seen["tokens"] - load.streams * load.answers
-    pace = 0.1 * load.pace * gaps / seen["span"] if load.pace > 0 and gaps else None
+    asked_for = load.answers * load.tokens * load.pace / 1000
+    pace = 100 * asked_for / seen["seconds"] if load.pace > 0 else None
     return Cost(server / seen["tokens"], None if engine is None else engine / seen["tokens"], pace, seen)
 
 

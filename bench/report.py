@@ -11,8 +11,9 @@ from bench.rounds import PACE_KEPT, SHORT, USUALLY, Figures, median
 LATE = 95
 """Percent of the pace below which a figure is marked."""
 LATE_NOTE = (
-    "† The tokens came at that part of the pace. A side that is late reads several at a time, and each costs less: its "
-    "figure is too low, and its latency that of a queue."
+    "† This part of the pace was kept. A side that is late reads several tokens at a time, and each costs less: its "
+    "figure is too low, and its latency that of a queue. Where all are marked, the answers are so short that asking "
+    "for them takes its part of the time."
 )
 SEVERAL = ", 2 workers"
 """Ends the name of a side of several workers, which stands beside its like with one."""

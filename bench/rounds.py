@@ -37,10 +37,12 @@ class Plan(NamedTuple):
 
 SHORT = Shape(32, 500, answers=2)
 """What most is said about, and over so soon that it is taken twice in each round, a while apart."""
-USUALLY = Shape(32, 100, 25, delays=True)
-"""A pace that every side keeps, so that none is measured when it is late."""
+USUALLY = Shape(16, 100, 25, delays=True)
+"""A usual pace, and no more streams than every side can serve in time."""
 BUSY = Shape(128, 100, 25)
 """The same pace with more streams: what sizing takes."""
+STORED = Shape(64, 500, 25)
+STORED_ROW = f"its Redis, kB/answer of {STORED.tokens} tokens, 40/s"
 QUICK = Plan(
     rounds=3,
     shapes=(Shape(16, 300, answers=2), Shape(16, 100, 8, delays=True)),
@@ -59,7 +61,7 @@ FULL = Plan(
         *(Shape(1, 500, 8), Shape(32, 50, 8, answers=2), Shape(32, 500, 8, delays=True)),
         *(Shape(256, 500, 8), Shape(1000, 50, 8), USUALLY, BUSY),
     ),
-    few=("burst 1×500", "burst 32×50", "burst 32×500", "paced 1×500", "paced 32×500", USUALLY.name),
+    few=("burst 1×500", "burst 32×50", "burst 32×500", "paced 32×500", USUALLY.name),
     hits=100,
     firsts=200,
     delivery=(Shape(1000, 500), Shape(1000, 500, 8)),
@@ -94,8 +96,13 @@ class Rounds:
             with contextlib.suppress(KeyboardInterrupt):  # who has waited long enough gets what there is
                 for number in range(self._plan.rounds):
                     self._tell(f"round {number + 1} of {self._plan.rounds}")
+                    if not number:  # a quarter of a minute, and always the same
+                        self._tell("what Redis keeps")
+                        self._each(self._stored, running)
                     if number < self._plan.idles:
+                        self._tell("memory of open streams")
                         self._each(lambda one: self._idle(one.side, provider), running)
+                    self._tell("starts")
                     self._each(lambda one: self._start(one.side, provider), running)
                     self._round(provider, running)
                     self.done += 1
@@ -104,6 +111,7 @@ class Rounds:
     def _round(self, provider: int, running: list[Running]) -> None:
         direct = Direct(provider, self._plan)
         for shape in self._plan.shapes:
+            self._tell(shape.name)
             self._each(lambda one, shape=shape: self._shape(one, shape, direct), running)
         for one in running:
             self._each(lambda one: self._firsts(one, direct), [one])
@@ -142,6 +150,15 @@ class Rounds:
                 _warm(fresh)
                 self._note(side, "MB of a worker", fresh.tree.rss() / 1e6)
 
+    def _stored(self, one: Running) -> None:
+        """What its Redis keeps of an answer; a slow one is the larger, for each token is an entry of its own there."""
+        before = measure.kept(one)
+        if before is None or one.side.workers > 1:
+            return
+        measure.apply(measure.asked(one, STORED))
+        grown = (measure.kept(one) or before) - before
+        self._note(one.side, STORED_ROW, grown / STORED.streams / 1000)
+
     def _idle(self, side: Side, provider: int) -> None:
         """In servers of its own, because memory that one load has taken serves the next one too."""
         if not side.idle or not side.provider or side.few:  # a slow one would need minutes to open so many
@@ -165,12 +182,9 @@ class Rounds:
             return
         if side.slow:
             shape = shape._replace(answers=max(shape.answers // 4, 1))
-        kept = measure.kept(one)
         found = self._cost(one, shape, shape.name)
         if side.workers > 1:  # with the same load each, too: a worker's tokens are the cheaper, the more come together
             self._cost(one, shape._replace(streams=shape.streams * side.workers), f"{shape.name} a worker")
-        elif shape == BUSY:
-            self._kept(one, kept, shape, f"its Redis, kB/answer of {shape.tokens} tokens, 40/s")
         if shape.delays:
             for part, mine, floor in zip(("p50", "p99"), found.seen["delays"], direct.delays(shape), strict=True):
                 self._note(side, f"token +ms {part}, {shape.name}", mine - floor)
@@ -183,21 +197,12 @@ class Rounds:
         self._note(one.side, f"bytes/token, {name}", found.seen["bytes"] / found.seen["tokens"])
         return found
 
-    def _kept(self, one: Running, before: int | None, shape: Shape, row: str) -> None:
-        now = measure.kept(one)
-        if now is not None and before is not None:
-            self._note(one.side, row, (now - before) / (shape.streams * shape.answers) / 1000)
-
     def _firsts(self, one: Running, direct: "Direct") -> None:
         if not one.side.provider:
             return
-        shape = Shape(1, 1, answers=self._plan.firsts)
-        kept = measure.kept(one)
-        found = measure.cost(one, measure.asked(one, shape))
+        found = measure.cost(one, measure.asked(one, Shape(1, 1, answers=self._plan.firsts)))
         self._note(one.side, "µs/answer of one token", found.server)
         self._note(one.side, "its Redis, µs/answer of one token", found.engine)
-        if one.side.workers == 1:
-            self._kept(one, kept, shape, "its Redis, kB/answer of one token")
         firsts: list[float] = found.seen["firsts"]
         for part in (0.5, 0.99):
             overhead = percentile(firsts, part) - percentile(direct.firsts, part)
