@@ -57,7 +57,7 @@ FULL = Plan(
     rounds=5,
     shapes=(
         *(Shape(1, 500, answers=20), Shape(32, 50, answers=10), SHORT, Shape(256, 500, answers=2)),
-        *(Shape(1000, 500, answers=2), SHORT, Shape(32, 5000)),
+        *(Shape(1000, 500), SHORT, Shape(32, 5000)),
         *(Shape(1, 500, 8), Shape(32, 50, 8, answers=2), Shape(32, 500, 8, delays=True)),
         *(Shape(256, 500, 8), Shape(1000, 50, 8), USUALLY, BUSY),
     ),
