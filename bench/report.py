@@ -11,7 +11,7 @@ from bench.rounds import PACE_KEPT, SHORT, USUALLY, Figures, median
 LATE = 95
 """Percent of the pace below which a figure is marked."""
 LATE_NOTE = (
-    "† This part of the pace was kept. A side that is late reads several tokens at a time, and each costs less: its "
+    "† Only this part of the pace was kept. Who is late reads several tokens at a time, and each costs less: the "
     "figure is too low, and its latency that of a queue. Where all are marked, the answers are so short that asking "
     "for them takes its part of the time."
 )
@@ -48,12 +48,17 @@ TABLES = (
 def tables(figures: Figures, absent: Iterable[str]) -> str:
     """Markdown: in each cell the median of the rounds, and their least and greatest."""
     blocks = [block for table in TABLES if (block := _table(figures, table))]
+    if any("†" in block for block in blocks):
+        blocks.append(LATE_NOTE)
     return "\n\n".join([*blocks, *(f"Not measured: {why}." for why in absent)])
 
 
 def late(figures: Figures, side: str, row: str) -> float | None:
     """The percent of the pace at which that row's tokens came, if it is too few."""
-    kept = median(figures, side, f"{PACE_KEPT}, {row[row.find('paced') :]}") if "paced" in row else None
+    measured, _, shape = row.partition(", paced ")
+    if "µs/token" not in measured and "token +ms" not in measured:  # what is late is as many bytes
+        return None
+    kept = median(figures, side, f"{PACE_KEPT}, paced {shape}")
     return kept if kept is not None and kept < LATE else None
 
 
@@ -76,8 +81,6 @@ def _table(figures: Figures, table: Table) -> str:
         lines = [[name, *(_cell(figures, side, row) for side in sides)] for name, row in zip(names, rows, strict=True)]
         head = sides
     parts = [f"**{table.title}**\n", row_of(["", *head]), row_of(["---"] * (len(head) + 1)), *map(row_of, lines)]
-    if any("†" in cell for line in lines for cell in line):
-        parts.append(f"\n{LATE_NOTE}")
     return "\n".join(parts)
 
 
