@@ -25,7 +25,8 @@ def main() -> None:
     else:
         found = _measured(options)
         options.out.mkdir(parents=True, exist_ok=True)
-        _keep(found, options.out / _name(options))
+        whole = found["machine"]["rounds"] >= (QUICK if options.quick else FULL).rounds  # else it was interrupted
+        _keep(found, options.out / (_name(options) if whole else "part"))
     figures: Figures = found["figures"]
     blocks = {
         "machine": report.about(found["machine"]),
