@@ -123,5 +123,5 @@ def _cell(figures: Figures, side: str, row: str) -> str:
         return "–"
     middle, low, high = (short(value) for value in (statistics.median(values), min(values), max(values)))
     behind = late(figures, side, row)
-    mark = f" †{behind:.0f}%" if behind is not None else ""
+    mark = f" †{int(behind)}%" if behind is not None else ""
     return (f"**{middle}**" if low == high else f"**{middle}** ({low}–{high})") + mark
