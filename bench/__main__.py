@@ -89,7 +89,8 @@ def _name(options: argparse.Namespace) -> str:
     """Of the files of a run: one that measured less never takes the place of a full one."""
     if options.quick:
         return "quick"
-    return "part" if options.only or options.also or options.servers or options.rounds else "bench"
+    fewer = (options.rounds or FULL.rounds) < FULL.rounds
+    return "part" if options.only or options.also or options.servers or fewer else "bench"
 
 
 def _options() -> argparse.Namespace:
