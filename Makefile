@@ -33,7 +33,7 @@ bench-quick: .venv/.ready-dev ## The same with fewer sides and shapes, in two mi
 bench-stores: .venv/.ready-dev ## What each store is asked to do for an answer and for a reader
 	@$(BIN)/python -m bench.stores
 
-guard: .venv/.ready-dev ## Fails when a token or a hit has become twice as dear; seconds
+guard: .venv/.ready-dev ## Fails when a token or a hit has become half as dear again; seconds
 	@$(BIN)/python -m bench.guard
 
 page: .venv/.ready ## Build the chat page again

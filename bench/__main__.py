@@ -1,4 +1,4 @@
-"""`python -m bench [--quick]`: every side and shape in one run; one table, `bench.json`, `bench.svg`."""
+"""`python -m bench [--quick]`: every side and shape in one run; a few tables, `bench.json`, `bench.svg`."""
 
 import argparse
 import json
@@ -10,34 +10,42 @@ from typing import Any
 
 from bench import report, sides, sizing, targets
 from bench.chart import chart
-from bench.processes import machine
+from bench.machine import machine, versions
+from bench.processes import end_on_signal
 from bench.proxies import Absent
 from bench.rounds import FULL, QUICK, Figures, Rounds
 from bench.sides import Side
 
 
 def main() -> None:
-    """Measure, print the table, write the JSON and the chart; with `--from`, only write what a run found."""
+    """Measure, print the tables, write the JSON and the chart; with `--from`, only write what a run found."""
     options = _options()
     if options.read is not None:
         found: dict[str, Any] = json.loads(options.read.read_text())
     else:
         found = _measured(options)
         options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "bench.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        whole = found["machine"]["rounds"] >= (QUICK if options.quick else FULL).rounds  # else it was interrupted
+        _keep(found, options.out / (_name(options) if whole else "part"))
     figures: Figures = found["figures"]
-    drawn = chart(figures, *_charted(figures))
-    (options.out / "bench.svg").write_text(drawn)
-    table = report.table(figures, found["absent"])
-    print(report.about(found["machine"]), table, targets.table(figures), sep="\n\n")
+    blocks = {
+        "machine": report.about(found["machine"]),
+        "table": report.tables(figures, found["absent"]),
+        "targets": targets.table(figures),
+    }
+    print(*blocks.values(), sep="\n\n")
     if options.doc is not None:
-        blocks = {"machine": report.about(found["machine"]), "table": table, "targets": targets.table(figures)}
         report.into(options.doc, {**blocks, "sizing": sizing.text(figures)})
-        options.doc.with_suffix(".svg").write_text(drawn)
-        options.doc.with_suffix(".json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        _keep(found, options.doc)
+
+
+def _keep(found: dict[str, Any], beside: Path) -> None:
+    beside.with_suffix(".json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    beside.with_suffix(".svg").write_text(chart(found["figures"]))
 
 
 def _measured(options: argparse.Namespace) -> dict[str, Any]:
+    end_on_signal()
     # A thousand streams need two thousand sockets.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -48,7 +56,8 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     rounds = Rounds(plan, chosen)
     figures = rounds.run()
     absent += rounds.broken
-    about = {**machine(), "load before": load, "load after": f"{os.getloadavg()[0]:.1f}", "rounds": rounds.done}
+    loads = {"load before": load, "load after": f"{os.getloadavg()[0]:.1f}"}
+    about = {**machine(), **loads, "rounds": rounds.done, **versions()}
     return {"machine": about, "absent": absent, "figures": figures}
 
 
@@ -66,7 +75,7 @@ def _sides(options: argparse.Namespace) -> tuple[list[Side], list[str]]:
     absent: list[str] = []
     peers: list[Callable[[], Side]] = [sides.nginx, lambda: sides.PLAIN]
     if not options.quick:
-        peers.append(lambda: sides.litellm(make=True))
+        peers.append(sides.litellm)
     for peer in peers:
         try:
             chosen.append(peer())
@@ -76,15 +85,12 @@ def _sides(options: argparse.Namespace) -> tuple[list[Side], list[str]]:
     return wanted, absent
 
 
-def _charted(figures: Figures) -> tuple[str, str]:
-    """The rows of the chart: the usual ones, or else the first that were measured."""
-    rows = [row for found in figures.values() for row in found if row.startswith("µs/token")]
-
-    def row(kind: str) -> str:
-        usual = f"µs/token, {kind} 32×500"
-        return usual if usual in rows else next((row for row in rows if kind in row), usual)
-
-    return row("burst"), row("paced")
+def _name(options: argparse.Namespace) -> str:
+    """Of the files of a run: one that measured less never takes the place of a full one."""
+    if options.quick:
+        return "quick"
+    fewer = (options.rounds or FULL.rounds) < FULL.rounds
+    return "part" if options.only or options.also or options.servers or fewer else "bench"
 
 
 def _options() -> argparse.Namespace:
@@ -94,10 +100,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="how often each figure is taken")
     parser.add_argument("--only", action="append", default=[], metavar="WORD", help="sides whose name contains it")
     parser.add_argument("--also", action="append", default=[], metavar="NAME=COMMAND", help="another `headwater serve`")
-    parser.add_argument("--out", type=Path, default=Path("bench/results"), help="folder of bench.json and bench.svg")
+    parser.add_argument("--out", type=Path, default=Path("bench/results"), help="folder of the JSON and the chart")
     parser.add_argument("--doc", type=Path, help="document whose blocks are filled, its chart and its JSON beside it")
     parser.add_argument("--from", dest="read", type=Path, metavar="JSON", help="measure nothing, take an earlier run")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.doc is not None and options.read is None and _name(options) != "bench":
+        parser.error("a run of less than everything has no place in the document; `--from` takes one nevertheless")
+    return options
 
 
 if __name__ == "__main__":

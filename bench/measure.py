@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import secrets
 import socket
 import subprocess
@@ -10,7 +11,6 @@ from collections.abc import Generator
 from typing import Any, NamedTuple
 
 from bench.client import Load
-from bench.processes import Tree
 from bench.sides import Running
 
 PATIENCE = 240
@@ -29,6 +29,8 @@ class Shape(NamedTuple):
     pace: int = 0
     answers: int = 1
     """One after the other in each stream, so that the CPU of a few can be told from nothing."""
+    delays: bool = False
+    """Whether it is told, too, how long its tokens were under way."""
 
     @property
     def name(self) -> str:
@@ -45,6 +47,8 @@ class Cost(NamedTuple):
     """Microseconds of the server's CPU for each token."""
     engine: float | None
     """Likewise of its Redis, if it has one."""
+    pace: float | None
+    """Percent of the pace that was reached over the whole load, from the first question to the last token."""
     seen: dict[str, Any]
     """What the client saw."""
 
@@ -80,10 +84,12 @@ def asked(running: Running, shape: Shape, same: str = "") -> Load:
 
 def cost(running: Running, load: Load) -> Cost:
     """What each token costs on its way from the provider to the client."""
-    with _metered(running) as spent:
-        seen = apply(load)
-    server, engine = spent
-    return Cost(server / seen["tokens"], engine and engine / seen["tokens"], seen)
+    meter = _Meter(running)
+    seen = apply(load)
+    server, engine = meter.read()
+    asked_for = load.answers * load.tokens * load.pace / 1000
+    pace = 100 * asked_for / seen["seconds"] if load.pace > 0 else None
+    return Cost(server / seen["tokens"], None if engine is None else engine / seen["tokens"], pace, seen)
 
 
 def delivery(running: Running, readers: int, tokens: int, pace: int) -> float:
@@ -92,14 +98,28 @@ def delivery(running: Running, readers: int, tokens: int, pace: int) -> float:
     They all read before it goes on: what it costs to let them in is another figure, and no token's.
     """
     load = asked(running, Shape(readers, tokens, pace), same=secrets.token_hex(8))._replace(hold=True, parked=True)
-    with held(load) as client, _metered(running) as spent:
+    with held(load) as client:
+        meter = _Meter(running)
         assert client.stdin is not None
         assert client.stdout is not None
         _release(running.provider)
         client.stdin.write(b"\n")
         client.stdin.flush()
         seen = _whole(client.stdout.read())
-    return spent[0] / (seen["tokens"] - readers)
+        server, _ = meter.read()
+    return server / (seen["tokens"] - readers)
+
+
+def kept(running: Running) -> int | None:
+    """Bytes that the side's Redis has in use, by its own account."""
+    if running.engine is None:
+        return None
+    with socket.create_connection(("127.0.0.1", running.engine.port)) as connection:
+        connection.sendall(b"INFO memory\r\n")
+        told = b""
+        while not (used := re.search(rb"used_memory:(\d+)\r\n", told)):
+            told += connection.recv(4096)
+    return int(used[1])
 
 
 def rss_per_stream(running: Running, streams: int, same: str = "") -> float:
@@ -120,15 +140,21 @@ def held(load: Load) -> Generator[subprocess.Popen[bytes], None, None]:
         yield client
 
 
-@contextlib.contextmanager
-def _metered(running: Running) -> Generator[list[float | Any], None, None]:
-    """Microseconds of CPU that the server, and its engine, use in the context; they stand in the list after it."""
-    trees: tuple[Tree | None, ...] = (running.tree, running.engine)
-    before = [tree and tree.cpu() for tree in trees]
-    spent: list[float | Any] = []
-    yield spent
-    spent += [tree and (tree.cpu() - then) * 1e6 for tree, then in zip(trees, before, strict=True) if then is not None]
-    spent += [None] * (2 - len(spent))
+class _Meter:
+    """The CPU that a server, and its engine, have used since this was made."""
+
+    def __init__(self, running: Running) -> None:
+        self._server, self._engine = running.tree, running.engine
+        self._before = self._now()
+
+    def read(self) -> tuple[float, float | None]:
+        """Microseconds of each; none for an engine that is not there."""
+        server, engine = self._now()
+        before, engine_before = self._before
+        return (server - before) * 1e6, (engine - engine_before) * 1e6 if self._engine else None
+
+    def _now(self) -> tuple[float, float]:
+        return self._server.cpu(), self._engine.cpu() if self._engine else 0.0
 
 
 def _release(provider: int) -> None:

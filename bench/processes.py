@@ -1,6 +1,7 @@
 """Processes under measurement: started, watched through `/proc`, and ended with all their children."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -13,12 +14,15 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 
 class Tree:
     """A process and its descendants."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, command: Sequence[str], port: int, environment: Mapping[str, str]) -> None:
+        self.port = port
         self.started = time.monotonic()
         self.ready = 0.0
         """Seconds from its start until it could be asked."""
@@ -30,6 +34,7 @@ class Tree:
             stdout=self.log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
 
     def cpu(self) -> float:
@@ -46,11 +51,11 @@ class Tree:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def wait_for(self, port: int, url: str | None = None, seconds: float = 60) -> None:
-        """Wait until somebody listens on the port and, if there is one, answers at the address."""
+    def wait_for(self, url: str | None = None, seconds: float = 60) -> None:
+        """Wait until it listens and, if there is one, answers at the address."""
         give_up = self.started + seconds
         while time.monotonic() < give_up and self._process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 if url is not None:
                     urllib.request.urlopen(url, timeout=5).close()
                 self.ready = time.monotonic() - self.started
@@ -84,21 +89,27 @@ def running(
     command: Sequence[str], port: int, environment: Mapping[str, str], ready: str | None = None
 ) -> Generator[Tree, None, None]:
     """The command's process tree, once it listens on the port and answers at the address `ready`."""
-    tree = Tree(command, environment)
+    tree = Tree(command, port, environment)
     try:
-        tree.wait_for(port, ready)
+        tree.wait_for(ready)
         yield tree
     finally:
         tree.end()
 
 
-def machine() -> dict[str, str | int]:
-    """What the figures were measured on."""
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-        return {"cpu": model, "cores": os.cpu_count() or 0, "python": sys.version.split()[0], "os": os.uname().release}
-    return {"cores": os.cpu_count() or 0, "python": sys.version.split()[0]}
+def end_on_signal() -> None:
+    """Have a SIGTERM unwind what is open, as Ctrl-C does, so that no server is left behind."""
+
+    def leave(*_: object) -> None:
+        sys.exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+def _end_with_parent() -> None:
+    # In the child, between fork and exec. However the bench ends, and be it by a SIGKILL, the kernel ends what it has
+    # started, with the signal at which a supervisor ends its workers, too.
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _fields(stat: Path) -> list[str]:

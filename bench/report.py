@@ -1,20 +1,92 @@
-"""The figures as one table, and as blocks of a document."""
+"""The figures as tables, and as blocks of a document."""
 
 import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from bench.rounds import Figures
+from bench.rounds import PACE_KEPT, SHORT, USUALLY, Figures, median
+
+LATE = 95
+"""Percent of the pace below which a figure is marked."""
+LATE_NOTE = (
+    "† Only this part of the pace was kept. Who is late reads several tokens at a time, and each costs less: the "
+    "figure is too low, and its latency that of a queue. Where all are marked, the answers are so short that asking "
+    "for them takes its part of the time."
+)
+SEVERAL = ", 2 workers"
+"""Ends the name of a side of several workers, which stands beside its like with one."""
 
 
-def table(figures: Figures, absent: Iterable[str]) -> str:
-    """Markdown, a column for each side: the median of the rounds, and their least and greatest."""
-    rows = [row for row in dict.fromkeys(row for found in figures.values() for row in found) if row[:5] != "bytes"]
-    rows.sort(key=_place)
-    lines = [row_of(["", *figures]), row_of(["---"] * (len(figures) + 1))]
-    lines += [row_of([row, *(_cell(found.get(row, ())) for found in figures.values())]) for row in rows]
-    return "\n".join([*lines, *(f"\nNot measured: {why}." for why in absent)])
+class Table(NamedTuple):
+    """What stands together on the page, and how the names of its rows begin."""
+
+    title: str
+    rows: tuple[str, ...]
+    short: bool = False
+    """Whether the title says how they begin, so that they need not."""
+    several: bool = False
+    """Whether it compares several workers with one."""
+
+
+_WIRE = tuple(f"bytes/token, {shape.name}" for shape in (SHORT, USUALLY))
+TABLES = (
+    Table("µs of CPU per token, burst", ("µs/token, burst ",), short=True),
+    Table("µs of CPU per token, paced", ("µs/token, paced ",), short=True),
+    Table("Latency: what a side adds, in ms", ("token +ms ", "first token +ms ")),
+    Table("What an answer takes besides its tokens, and a token on its way to the client", ("µs/answer", *_WIRE)),
+    Table("Hits", ("µs/hit", "hits/s", "a hit's")),
+    Table("Readers of one answer", ("µs/delivery", "readers a core")),
+    Table("Start", ("s from", "MB of a worker")),
+    Table("Memory of open, silent streams", ("kB per idle",)),
+    Table("What its Redis spends", ("its Redis, ",), short=True),
+    Table("One worker and two", ("µs/token, ", "token +ms ", "s from"), several=True),
+)
+
+
+def tables(figures: Figures, absent: Iterable[str]) -> str:
+    """Markdown: in each cell the median of the rounds, and their least and greatest."""
+    blocks = [block for table in TABLES if (block := _table(figures, table))]
+    if any("†" in block for block in blocks):
+        blocks.append(LATE_NOTE)
+    return "\n\n".join([*blocks, *(f"Not measured: {why}." for why in absent)])
+
+
+def late(figures: Figures, side: str, row: str) -> float | None:
+    """The percent of the pace at which that row's tokens came, if it is too few."""
+    measured, _, shape = row.partition(", paced ")
+    if "µs/token" not in measured and "token +ms" not in measured:  # what is late is as many bytes
+        return None
+    kept = median(figures, side, f"{PACE_KEPT}, paced {shape}")
+    return kept if kept is not None and kept < LATE else None
+
+
+def _table(figures: Figures, table: Table) -> str:
+    many = [side for side in figures if side.endswith(SEVERAL)]
+    sides = [
+        side for side in figures if (side in many or side + SEVERAL in many if table.several else side not in many)
+    ]
+    told = dict.fromkeys(row for side in (many if table.several else sides) for row in figures[side])
+    rows = [row for begin in table.rows for row in told if row.startswith(begin)]
+    sides = [side for side in sides if any(_found(figures, side, row) for row in rows)]
+    if not sides or (table.several and not many):
+        return ""
+    names = [row.removeprefix(table.rows[0]) if table.short else row for row in rows]
+    # Whatever there are fewer of are the columns.
+    if len(sides) > len(rows):
+        lines = [[side, *(_cell(figures, side, row) for row in rows)] for side in sides]
+        head = names
+    else:
+        lines = [[name, *(_cell(figures, side, row) for side in sides)] for name, row in zip(names, rows, strict=True)]
+        head = sides
+    parts = [f"**{table.title}**\n", row_of(["", *head]), row_of(["---"] * (len(head) + 1)), *map(row_of, lines)]
+    return "\n".join(parts)
+
+
+def _found(figures: Figures, side: str, row: str) -> Sequence[float]:
+    """A row's figures. One worker beside two with the load of one each has done that in the row of the load itself."""
+    return figures[side].get(row) or figures[side].get(row.removesuffix(" a worker"), ())
 
 
 def row_of(cells: Iterable[str]) -> str:
@@ -45,13 +117,11 @@ def into(document: Path, blocks: Mapping[str, str]) -> None:
     document.write_text(text)
 
 
-def _place(row: str) -> int:
-    order = ("µs/token, burst", "µs/token, paced", "token +ms", "first token", "µs/hit", "hits", "a hit", "µs/delivery")
-    return next((place for place, begin in enumerate(order) if row.startswith(begin)), len(order))
-
-
-def _cell(values: Sequence[float]) -> str:
+def _cell(figures: Figures, side: str, row: str) -> str:
+    values = _found(figures, side, row)
     if not values:
         return "–"
     middle, low, high = (short(value) for value in (statistics.median(values), min(values), max(values)))
-    return f"**{middle}**" if low == high else f"**{middle}** ({low}–{high})"
+    behind = late(figures, side, row)
+    mark = f" †{int(behind)}%" if behind is not None else ""
+    return (f"**{middle}**" if low == high else f"**{middle}** ({low}–{high})") + mark

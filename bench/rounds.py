@@ -5,7 +5,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import NamedTuple
 
 from bench import measure
@@ -31,38 +31,46 @@ class Plan(NamedTuple):
     """Readers of one generation."""
     idle: int
     """Streams held open."""
-    starts: int
-    """How often each side of ours is started, to see how long that takes."""
+    idles: int
+    """How often memory is looked at, each time in servers of their own."""
 
 
 SHORT = Shape(32, 500, answers=2)
-"""What most is said about; it is over so soon that it is taken twice in a round."""
+"""What most is said about, and over so soon that it is taken twice in each round, a while apart."""
+USUALLY = Shape(16, 100, 25, delays=True)
+"""A usual pace, and no more streams than every side can serve in time."""
+BUSY = Shape(128, 100, 25)
+"""The same pace with more streams: what sizing takes."""
+STORED = Shape(64, 500, 25)
+STORED_ROW = f"its Redis, kB/answer of {STORED.tokens} tokens, 40/s"
 QUICK = Plan(
     rounds=3,
-    shapes=(Shape(16, 300, answers=2), Shape(16, 100, 8)),
+    shapes=(Shape(16, 300, answers=2), Shape(16, 100, 8, delays=True)),
     few=("burst 16×300", "paced 16×100"),
     hits=20,
     firsts=100,
     delivery=(Shape(200, 100, 8),),
     idle=500,
-    starts=1,
+    idles=1,
 )
 FULL = Plan(
     rounds=5,
     shapes=(
         *(Shape(1, 500, answers=20), Shape(32, 50, answers=10), SHORT, Shape(256, 500, answers=2)),
-        *(Shape(1000, 500, answers=2), SHORT, Shape(32, 5000)),
-        *(Shape(1, 500, 8), Shape(32, 50, 8, answers=2), Shape(32, 500, 8), Shape(256, 500, 8), Shape(1000, 50, 8)),
-        Shape(128, 100, 25),
+        *(Shape(1000, 500), SHORT, Shape(32, 5000)),
+        *(Shape(1, 500, 8), Shape(32, 50, 8, answers=2), Shape(32, 500, 8, delays=True)),
+        *(Shape(256, 500, 8), Shape(1000, 50, 8), USUALLY, BUSY),
     ),
-    few=("burst 1×500", "burst 32×50", "burst 32×500", "paced 1×500", "paced 32×500"),
+    few=("burst 1×500", "burst 32×50", "burst 32×500", "paced 32×500", USUALLY.name),
     hits=100,
     firsts=200,
     delivery=(Shape(1000, 500), Shape(1000, 500, 8)),
     idle=10_000,
-    starts=3,
+    idles=3,
 )
 WARM = Shape(4, 300)
+PACE_KEPT = "% of the pace"
+"""Begins the rows that say whether the tokens came as fast as the provider was to send them."""
 
 
 class Rounds:
@@ -82,16 +90,20 @@ class Rounds:
         """Measure everything."""
         with contextlib.ExitStack() as stack:
             provider = stack.enter_context(upstream())
-            for side in self._sides:
-                self._tell(f"memory and start of {side.name}")
-                with self._bearing(side):
-                    self._alone(side, provider)
             running = [stack.enter_context(started(side, provider)) for side in self._sides]
             for one in running:  # everything imported, compiled and connected before anything counts
-                measure.cost(one, measure.asked(one, WARM))
+                _warm(one)
             with contextlib.suppress(KeyboardInterrupt):  # who has waited long enough gets what there is
                 for number in range(self._plan.rounds):
                     self._tell(f"round {number + 1} of {self._plan.rounds}")
+                    if not number:  # a quarter of a minute, and always the same
+                        self._tell("what Redis keeps")
+                        self._each(self._stored, running)
+                    if number < self._plan.idles:
+                        self._tell("memory of open streams")
+                        self._each(lambda one: self._idle(one.side, provider), running)
+                    self._tell("starts")
+                    self._each(lambda one: self._start(one.side, provider), running)
                     self._round(provider, running)
                     self.done += 1
         return self.figures
@@ -99,14 +111,17 @@ class Rounds:
     def _round(self, provider: int, running: list[Running]) -> None:
         direct = Direct(provider, self._plan)
         for shape in self._plan.shapes:
-            for one in running:
-                with self._bearing(one.side):
-                    self._shape(one, shape, direct)
+            self._tell(shape.name)
+            self._each(lambda one, shape=shape: self._shape(one, shape, direct), running)
+        for one in running:
+            self._each(lambda one: self._firsts(one, direct), [one])
+            self._each(self._hits, [one])
+            self._each(self._readers, [one])
+
+    def _each(self, measured: Callable[[Running], None], running: Iterable[Running]) -> None:
         for one in running:
             with self._bearing(one.side):
-                self._firsts(one, direct)
-                self._hits(one)
-                self._readers(one)
+                measured(one)
 
     @contextlib.contextmanager
     def _bearing(self, side: Side) -> Generator[None, None, None]:
@@ -125,19 +140,37 @@ class Rounds:
         if value is not None:
             self.figures[side.name].setdefault(row, []).append(value)
 
-    def _alone(self, side: Side, provider: int) -> None:
+    def _start(self, side: Side, provider: int) -> None:
+        """How long one of ours takes to start, and the memory it then has before anybody streams."""
+        if not side.ours:
+            return
+        with started(side, provider) as fresh:
+            self._note(side, "s from start to ready", fresh.tree.ready)
+            if side.workers == 1:  # else it would be the supervisor's, too
+                _warm(fresh)
+                self._note(side, "MB of a worker", fresh.tree.rss() / 1e6)
+
+    def _stored(self, one: Running) -> None:
+        """What its Redis keeps of an answer; a slow one is the larger, for each token is an entry of its own there."""
+        before = measure.kept(one)
+        if before is None or one.side.workers > 1:
+            return
+        measure.apply(measure.asked(one, STORED))
+        grown = (measure.kept(one) or before) - before
+        self._note(one.side, STORED_ROW, grown / STORED.streams / 1000)
+
+    def _idle(self, side: Side, provider: int) -> None:
         """In servers of its own, because memory that one load has taken serves the next one too."""
-        for _ in range(self._plan.starts if side.ours else 0):
-            with started(side, provider) as fresh:
-                self._note(side, "s from start to ready", fresh.tree.ready)
         if not side.idle or not side.provider or side.few:  # a slow one would need minutes to open so many
             return
-        with _warm(side, provider) as fresh:
+        with started(side, provider) as fresh:
+            _warm(fresh)
             # Each answer takes two sockets of the server's: its client's and its provider's.
             streams = min(self._plan.idle, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 200) // 2)
             self._note(side, "kB per idle stream, each an answer", measure.rss_per_stream(fresh, streams))
         if side.ours:
-            with _warm(side, provider) as fresh:
+            with started(side, provider) as fresh:
+                _warm(fresh)
                 value = measure.rss_per_stream(fresh, self._plan.idle, "one")
                 self._note(side, "kB per idle stream, all of one answer", value)
 
@@ -145,32 +178,31 @@ class Rounds:
         side = one.side
         if (side.few and shape.name not in self._plan.few) or (shape.pace and not side.provider):
             return
+        if shape.streams < side.workers:  # which of them gets the only stream is no question
+            return
         if side.slow:
             shape = shape._replace(answers=max(shape.answers // 4, 1))
-        stored = one.engine and one.engine.rss()
-        found = measure.cost(one, measure.asked(one, shape))
-        self._note(side, f"µs/token, {shape.name}", found.server)
+        found = self._cost(one, shape, shape.name)
         if side.workers > 1:  # with the same load each, too: a worker's tokens are the cheaper, the more come together
-            more = shape._replace(streams=shape.streams * side.workers)
-            each = measure.cost(one, measure.asked(one, more)).server
-            self._note(side, f"µs/token, {shape.name} a worker", each)
-        if one.engine and stored and shape.name == "burst 256×500":
-            self._note(
-                side,
-                "its Redis, kB/answer of 500 tokens",
-                (one.engine.rss() - stored) / (shape.streams * shape.answers) / 1000,
-            )
-        self._note(side, f"its Redis, µs/token, {shape.name}", found.engine)
-        self._note(side, f"bytes/token, {shape.name}", found.seen["bytes"] / found.seen["tokens"])
-        if shape.pace and shape.streams in (16, 32) and shape.tokens >= 100:
+            self._cost(one, shape._replace(streams=shape.streams * side.workers), f"{shape.name} a worker")
+        if shape.delays:
             for part, mine, floor in zip(("p50", "p99"), found.seen["delays"], direct.delays(shape), strict=True):
                 self._note(side, f"token +ms {part}, {shape.name}", mine - floor)
+
+    def _cost(self, one: Running, shape: Shape, name: str) -> measure.Cost:
+        found = measure.cost(one, measure.asked(one, shape))
+        self._note(one.side, f"µs/token, {name}", found.server)
+        self._note(one.side, f"its Redis, µs/token, {name}", found.engine)
+        self._note(one.side, f"{PACE_KEPT}, {name}", found.pace)
+        self._note(one.side, f"bytes/token, {name}", found.seen["bytes"] / found.seen["tokens"])
+        return found
 
     def _firsts(self, one: Running, direct: "Direct") -> None:
         if not one.side.provider:
             return
         found = measure.cost(one, measure.asked(one, Shape(1, 1, answers=self._plan.firsts)))
         self._note(one.side, "µs/answer of one token", found.server)
+        self._note(one.side, "its Redis, µs/answer of one token", found.engine)
         firsts: list[float] = found.seen["firsts"]
         for part in (0.5, 0.99):
             overhead = percentile(firsts, part) - percentile(direct.firsts, part)
@@ -218,11 +250,8 @@ class Direct:
         return self._delays[shape.name]
 
 
-@contextlib.contextmanager
-def _warm(side: Side, provider: int) -> Generator[Running, None, None]:
-    with started(side, provider) as fresh:
-        measure.cost(fresh, measure.asked(fresh, WARM))
-        yield fresh
+def _warm(fresh: Running) -> None:
+    measure.cost(fresh, measure.asked(fresh, WARM))
 
 
 def median(figures: Figures, side: str, row: str) -> float | None:

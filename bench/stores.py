@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple, TypeVar
 
-from bench.processes import machine
+from bench.machine import machine
 from bench.store_engines import Count, Kind, Subject, kinds
 from headwater.events import Finish, Start, TextDelta, record
 from headwater.log.logs import Logs

@@ -94,7 +94,9 @@ class Answers(asyncio.Protocol):
         """Say the rest of the answer."""
         if self._pace:
             # Streams out of step with each other, as real ones are; in step, one wake-up would serve them all.
-            asyncio.get_running_loop().call_later(random.random() * self._pace, self._next)
+            loop = asyncio.get_running_loop()
+            self._due = loop.time() + random.random() * self._pace
+            loop.call_at(self._due, self._next)
         else:
             self._transport.write(_numbered(self._left) + LAST)
 
@@ -106,7 +108,9 @@ class Answers(asyncio.Protocol):
             return
         self._left -= 1
         self._transport.write(stamped())
-        asyncio.get_running_loop().call_later(self._pace, self._next)
+        # By the clock and not after the token before, or the delay of each would be added to the next.
+        self._due += self._pace
+        asyncio.get_running_loop().call_at(self._due, self._next)
 
 
 TICK = 10_000
