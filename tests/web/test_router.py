@@ -4,15 +4,18 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fastapi import Depends, FastAPI, HTTPException
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 from serving import chat, parse, serving, text_of
 from starlette.requests import Request
+from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 import headwater
+from headwater.wiring import Unsupported
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "your_app.py"
 
@@ -133,3 +136,37 @@ async def test_a_caller_whom_the_app_refuses_is_told_so_as_a_problem() -> None:
     assert refused.headers["content-type"] == "application/problem+json"
     assert refused.headers["www-authenticate"] == "Bearer"
     assert (their_own.status_code, their_own.json()) == (418, {"detail": "closed"})
+
+
+@pytest.mark.parametrize("store", ["memory:", "sqlite"])
+def test_an_app_may_be_run_more_than_once(store: str, tmp_path: Path) -> None:
+    """As `with TestClient(app)` does in each test, each time in another event loop."""
+    app = FastAPI()
+    named = store if store == "memory:" else f"sqlite://{tmp_path}/logs.sqlite"
+    app.include_router(headwater.router("echo", store=named))
+    told: list[str] = []
+    for _ in range(3):
+        with TestClient(app) as client:
+            assert client.get("/api/stream").status_code == 200
+            answer = client.post("/api/stream/completion/chat", json=chat("ahoy"))
+            assert text_of(parse(answer.content)).endswith("You said: ahoy")
+            told.append(answer.headers["cache-status"].partition("; ttl")[0])
+
+    assert told == ["headwater; fwd=miss", *["headwater; hit" if store == "sqlite" else "headwater; fwd=miss"] * 2]
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "words"),
+    [
+        ("echo", {"cache_tll": 1}, "no setting cache_tll"),
+        (RunnableLambda(str), {"cache_tll": 1}, "no setting cache_tll"),
+        (RunnableLambda(str), {"allowed_models": ["*"]}, "allowed_models is for models that are named"),
+        (RunnableLambda(str), {"completion_model": "echo"}, "completion_model is for models that are named"),
+        (RunnableLambda(str), {"openai_api_key": "sk"}, "openai_api_key is for models that are named"),
+    ],
+    ids=str,
+)
+def test_a_setting_without_effect_is_refused(model: Any, given: dict[str, Any], words: str) -> None:
+    """A typo must not pass for a setting."""
+    with pytest.raises(Unsupported, match=words):
+        headwater.router(model, store="memory:", **given)
