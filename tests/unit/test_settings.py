@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from headwater.settings import Settings, table
 from headwater.wiring import Unsupported, choose, describe_store, open_store
 
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
@@ -26,6 +27,15 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_the_docs_have_every_setting_as_it_is() -> None:
     """Run scripts/settings.py after a change."""
     assert DOCS.read_text().endswith(table())
+
+
+def test_the_example_names_only_what_there_is() -> None:
+    """Each line of it, without the `#`, is a setting that can be read."""
+    lines = [line.removeprefix("# ") for line in EXAMPLE.read_text().splitlines() if line.startswith("# ")]
+    named = {line.partition("=")[0] for line in lines if line.partition("=")[0].isupper()}
+
+    assert len(named) > 10
+    assert named <= {line.split("`")[1] for line in table().splitlines() if "`" in line}
 
 
 def test_the_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

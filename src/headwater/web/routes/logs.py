@@ -81,7 +81,7 @@ _READ: dict[int | str, dict[str, Any]] = {
     204: {"description": "Nothing follows the offset: the reader has seen the ending"},
     400: {"description": "Not an offset", **_PROBLEM},
     404: {"description": "No such log", **_PROBLEM},
-    410: {"description": "The log has expired, or the offset is of another life of it", **_PROBLEM},
+    410: {"description": "The log has expired, or the offset is beyond its end or of a later epoch", **_PROBLEM},
     "5XX": {"description": "The log broke off, or the store failed", **_PROBLEM},
 }
 _STOP: dict[int | str, dict[str, Any]] = {
