@@ -74,9 +74,6 @@ class DirectRoute(ProblemRoute):
     """
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] not in self.methods:
-            await super().handle(scope, receive, send)
-            return
         request = Request(scope, receive, send)
         response = await self.endpoint(request, **request.path_params)
         await response(scope, receive, send)
