@@ -22,6 +22,7 @@ from headwater.models.model import Model
 from headwater.models.scripted import Clock
 from headwater.principal import ANYONE, Principal
 from headwater.web.app import create_app
+from headwater.web.origin import LOOPBACK
 from headwater.web.parts import Parts
 from headwater.web.response import Pace
 from headwater.web.routes.server import About
@@ -134,6 +135,7 @@ async def headwater(
     pace: Pace | None = None,
     who: Callable[[Request], Principal] = lambda _: ANYONE,
     origins: Sequence[str] = (),
+    hosts: Sequence[str] = LOOPBACK,
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended."""
     store = store or MemoryStore()
@@ -150,7 +152,7 @@ async def headwater(
     models = Catalogue(Offer(model.name, "test", True, build), also=[Offer("clock", "clock", False, clock)])
     caching = caching or Caching(secret=b"secret")
     attacher = Attacher(Logs(store), models, caching=caching, timeouts=timeouts or Timeouts(retries=0))
-    app = create_app(Parts(attacher, principal, pace or Pace()), About("0", model.name), origins=origins)
+    app = create_app(Parts(attacher, principal, pace or Pace()), About("0", model.name), origins=origins, hosts=hosts)
     async with serving(app) as client:
         yield Headwater(client, attacher, store)
         await attacher.aclose()

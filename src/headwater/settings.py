@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator
@@ -43,7 +44,7 @@ class Settings(BaseSettings):
     max_body: int = Field(4 * 1024 * 1024, gt=0, description="Bytes of a request's body that are read at most")
     openai_wire: bool = Field(
         True,
-        description="Read OpenAI's streams directly; off: by LangChain's ChatOpenAI, at 8 times the CPU or more",
+        description="Read OpenAI's streams directly; off: by LangChain's ChatOpenAI, at several times the CPU",
     )
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI's key")
     openai_base_url: str | None = Field(
@@ -70,10 +71,51 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+    @field_validator("data_dir")
+    @classmethod
+    def _at_home(cls, value: Path) -> Path:
+        try:
+            return value.expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"{value} is in nobody's home: {error}") from error
+
+    @field_validator("hosts")
+    @classmethod
+    def _hosts(cls, value: list[str]) -> list[str]:
+        for host in value:
+            if host != "*" and (
+                "/" in host or _named(host if host.count(":") < 2 or "[" in host else f"[{host}]") is None
+            ):
+                raise ValueError(f"{host!r} is no name of a host; write it as app.example, or * for any")
+        return value
+
+    @field_validator("origins")
+    @classmethod
+    def _origins(cls, value: list[str]) -> list[str]:
+        return [origin if origin in ("*", "null") else _origin(origin) for origin in value]
+
     def openai_headers(self) -> dict[str, str]:
         """What OpenAI is told of who pays, as its own client tells it."""
         told = {"OpenAI-Organization": self.openai_org_id, "OpenAI-Project": self.openai_project_id}
         return {name: value for name, value in told.items() if value}
+
+
+def _origin(written: str) -> str:
+    """An origin as browsers write it, whose words are compared."""
+    scheme, found, rest = written.rstrip("/").lower().partition("://")
+    if not found or not scheme or set(rest) & set("/?#@ ") or _named(rest) is None:
+        raise ValueError(f"{written!r} is no origin; write it as https://app.example, or * for any")
+    default = {"https": ":443", "http": ":80"}.get(scheme, "")
+    return f"{scheme}://{rest.removesuffix(default) if default else rest}"
+
+
+def _named(host: str) -> str | None:
+    """The name in a host that may have a port; None where there is none."""
+    try:
+        parts = urlsplit(f"//{host}")
+        return parts.hostname if parts.port != 0 else None
+    except ValueError:
+        return None
 
 
 def table() -> str:

@@ -46,6 +46,11 @@ DEFAULT_MODEL = "openai:gpt-4o-mini"
 
 REDIS = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
+OF_NAMED_MODELS = frozenset(
+    {"completion_model", "allowed_models"} | {name for name in Settings.model_fields if name.startswith("openai_")}
+)
+"""Settings that say which models there are and how to reach them."""
+
 Ask = Callable[[Request], "Awaitable[Principal] | Principal"]
 
 
@@ -87,9 +92,12 @@ def open_store(settings: Settings) -> Store:
         if settings.workers > 1:
             raise Unsupported("the store memory: is one process's own; name one that workers can share, or --workers 1")
         return MemoryStore(limits)
-    if not url or parsed.scheme == "sqlite":
-        path = Path(unquote(parsed.path)) if url else settings.data_dir / "logs.sqlite"
-        return SqliteStore(path, limits)
+    if not url:
+        return SqliteStore(settings.data_dir / "logs.sqlite", limits)
+    if parsed.scheme == "sqlite":
+        if not url.startswith("sqlite:///") or parsed.path.endswith("/"):
+            raise Unsupported(f"{url!r} names no file; write the whole path, as in sqlite:///var/lib/headwater.sqlite")
+        return SqliteStore(Path(unquote(parsed.path)), limits)
     if parsed.scheme in REDIS:
         from headwater.log.redis import RedisStore
 
@@ -182,7 +190,7 @@ def server(settings: Settings) -> Server:
     parts = _parts(settings, attach, lambda _: ANYONE)
     about = About(VERSION, choice.model, choice.demo, choice.notice)
     hosts = [*LOOPBACK, settings.host, *settings.hosts]
-    app = create_app(parts, about, lifespan=_lifespan(attach), origins=settings.origins, hosts=hosts)
+    app = create_app(parts, about, lifespan=_lifespan(attach, settings), origins=settings.origins, hosts=hosts)
     return Server(app, attach, choice, settings)
 
 
@@ -202,8 +210,17 @@ def router(
     `principal` tells who asks (default: everybody is one); tenants never share answers. `on_finish` is awaited with
     the log's id when an answer has ended. Any other setting can be given by its name, e.g. `cache_ttl=60`; the rest is
     read from the environment. Your app decides who may call the routes from where (`Origin`, `Host`, CORS).
+
+    What is running ends with your app's lifespan, and its log says so. An app under `app.mount()` is not run with one:
+    include the router in the outer app, or run the inner app's lifespan in the outer one's. Raises `Unsupported` for a
+    setting that is none, or that a `model` of your own making leaves without effect.
     """
     named = model if isinstance(model, str) else None
+    for setting in settings:
+        if setting not in Settings.model_fields:
+            raise Unsupported(f"there is no setting {setting}; docs/settings.md has them all")
+        if setting in OF_NAMED_MODELS and model is not None and named is None:
+            raise Unsupported(f"{setting} is for models that are named, and this one is an object of your own")
     given: dict[str, Any] = {"model": named, "store": store, **settings}
     chosen = Settings(**{setting: value for setting, value in given.items() if value is not None})
     if model is None or isinstance(model, str):
@@ -212,7 +229,7 @@ def router(
         clock = Offer(CLOCK, CLOCK, False, _ready(Clock()))
         models = Catalogue(_offer_of(model, cache_as), also=[clock])
     attach = attacher(chosen, models, on_finish)
-    return api(_parts(chosen, attach, principal or (lambda _: ANYONE)), _lifespan(attach))
+    return api(_parts(chosen, attach, principal or (lambda _: ANYONE)), _lifespan(attach, chosen))
 
 
 def _offer_of(model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Offer:
@@ -245,9 +262,16 @@ def _parts(settings: Settings, attach: Attacher, ask: Ask) -> Parts:
     return Parts(attach, principal, Pace(heartbeat=settings.heartbeat), settings.max_body)
 
 
-def _lifespan(attach: Attacher) -> Any:
+def _lifespan(attach: Attacher, settings: Settings) -> Any:
+    closed = False
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        nonlocal closed
+        if closed:
+            # The same app again, as in tests: a store that was closed stays so, while models open themselves anew.
+            attach.logs.store = open_store(settings)
+            closed = False
         # The model is made ready beside the start, so that neither it nor the first request waits for the other.
         warm = asyncio.create_task(_warm(attach), name="warm")
         try:
@@ -257,6 +281,7 @@ def _lifespan(attach: Attacher) -> Any:
             await asyncio.gather(warm, return_exceptions=True)
             await attach.aclose()
             await attach.logs.store.aclose()
+            closed = True
 
     return lifespan
 

@@ -13,6 +13,7 @@ from headwater.errors import (
     NoSuchLog,
     NotCached,
     RequestError,
+    ShuttingDown,
     StoreError,
     UnknownModel,
 )
@@ -105,6 +106,37 @@ async def test_what_is_no_headwater_server_is_called_so(said: bytes, words: str)
     async with canned(said) as peer, quick(peer.url) as client:
         with pytest.raises(NotHeadwater, match=words):
             await read(await client.chat(HI))
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+async def test_a_refusal_without_a_problem_says_what_to_send(status: str) -> None:
+    """An app's own guard, or a proxy's: the address is right, and what is missing is a token."""
+    async with canned(response(status, b'{"detail": "Not authenticated"}')) as peer, quick(peer.url) as client:
+        with pytest.raises(RequestError, match="not allowed; send your token in Authorization") as refused:
+            await client.chat(HI)
+    assert refused.value.status == int(status[:3])
+
+
+async def test_a_server_that_shuts_down_is_asked_again_when_it_said() -> None:
+    """Another one answers by then; the key makes the question the same one."""
+    wait = b'{"code":"shutdown","detail":"going","retryable":true,"retry_after":0.004}'
+    going = response("503 Service Unavailable", wait, Content_Type="application/problem+json")
+    async with canned(going, events(START, A, B, FINISH, Location=AT)) as peer, quick(peer.url) as client:
+        answer = await client.chat(HI)
+        await read(answer)
+    keys = [line for asked in peer.requests for line in asked.lower().splitlines() if line.startswith("idempotency")]
+    assert answer.text == "ab"
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+
+
+async def test_a_server_that_shuts_down_for_long_is_named() -> None:
+    """When it asks for more patience than there is."""
+    async with headwater(Scripted([Finish("stop")])) as server, quick(server.client.base_url) as client:
+        server.attacher.draining.begin()
+        with pytest.raises(ShuttingDown) as refused:
+            await client.chat(HI)
+    assert (refused.value.retryable, refused.value.retry_after) == (True, 2.0)
 
 
 async def test_an_address_that_is_none_is_refused_at_once() -> None:

@@ -1,5 +1,6 @@
 """What an operator who mistypes is told."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,9 @@ def headwater(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
         (["--store", "postgres://x"], "is no store"),
         (["--store", "memory:", "--workers", "2"], "memory:"),
         (["--host", "192.0.2.1"], "cannot listen"),
+        (["--host", "nosuchhost.invalid"], "cannot listen"),
+        (["--store", "sqlite://here.sqlite"], "names no file"),
+        (["--set", "origins=https://[x"], "is no origin"),
     ],
     ids=" ".join,
 )
@@ -33,6 +37,20 @@ def test_a_mistake_is_named_and_nothing_is_started(arguments: list[str], told: s
     assert ended.returncode in (1, 2)
     assert told in ended.stderr
     assert "Traceback" not in ended.stderr
+    assert "Try --port" not in ended.stderr  # a free port is no cure for any of these
+
+
+def test_a_port_that_is_taken_is_said_to_be_so_and_an_empty_option_is_none(tmp_path: Path) -> None:
+    """A script may pass on variables that are not set; `--model ""` here would fail before the port is looked at."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        given = ("--set", "model=echo", "--model", "", "--host", "", "--store", "memory:", "--port", port)
+        ended = headwater("serve", *given, folder=tmp_path)
+
+    assert ended.returncode == 1
+    assert "Try --port 8001" in ended.stderr
 
 
 def test_help_and_version_are_there(tmp_path: Path) -> None:

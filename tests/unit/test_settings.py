@@ -1,12 +1,15 @@
 """Settings: where they come from, what they select, and that the docs tell the truth about them."""
 
+import re
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from headwater.settings import Settings, table
 from headwater.wiring import Unsupported, choose, describe_store, open_store
 
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
@@ -24,6 +27,15 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_the_docs_have_every_setting_as_it_is() -> None:
     """Run scripts/settings.py after a change."""
     assert DOCS.read_text().endswith(table())
+
+
+def test_the_example_names_only_what_there_is() -> None:
+    """Each line of it, without the `#`, is a setting that can be read."""
+    lines = [line.removeprefix("# ") for line in EXAMPLE.read_text().splitlines() if line.startswith("# ")]
+    named = {line.partition("=")[0] for line in lines if line.partition("=")[0].isupper()}
+
+    assert len(named) > 10
+    assert named <= {line.split("`")[1] for line in table().splitlines() if "`" in line}
 
 
 def test_the_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -89,3 +101,51 @@ def test_a_store_of_another_version_is_refused_in_words() -> None:
     """A typo must not end in an empty store somewhere else."""
     with pytest.raises(Unsupported, match="memory:"):
         open_store(Settings.model_validate({"store": "postgres://x"}))
+
+
+@pytest.mark.parametrize("store", ["sqlite://rel.sqlite", "sqlite:rel.sqlite", "sqlite:///", "sqlite:", "sqlite:///x/"])
+def test_a_file_is_named_by_its_whole_path(store: str) -> None:
+    """A relative one would be another file from another folder, and a folder is none."""
+    with pytest.raises(Unsupported, match="sqlite:///"):
+        open_store(Settings.model_validate({"store": store}))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("origins", "https://[x"),
+        ("origins", "app.example"),
+        ("origins", "https://app.example/path"),
+        ("origins", "https://app.example:port"),
+        ("hosts", "[evil"),
+        ("hosts", "https://app.example"),
+        ("data_dir", "~nobody-of-that-name/hw"),
+    ],
+)
+def test_what_could_never_match_is_refused_at_the_start(setting: str, value: str) -> None:
+    """And not at every request."""
+    with pytest.raises(ValidationError, match=re.escape(value)):
+        Settings.model_validate({setting: value})
+
+
+def test_origins_are_compared_as_browsers_write_them() -> None:
+    """Small, without the scheme's own port and without a slash at the end."""
+    written = "https://App.Example/, https://b.example:443, http://c.example:8080, null, *, app://[::1]:80"
+
+    settings = Settings.model_validate({"origins": written, "hosts": "App.Example:80, ::1, [::1]:80, *"})
+
+    assert settings.origins == [
+        "https://app.example",
+        "https://b.example",
+        "http://c.example:8080",
+        "null",
+        "*",
+        "app://[::1]:80",
+    ]
+
+
+def test_the_data_directory_may_be_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In `.env` no shell writes the `~` out."""
+    monkeypatch.setenv("HOME", "/home/me")
+
+    assert Settings.model_validate({"data_dir": "~/hw"}).data_dir == Path("/home/me/hw")

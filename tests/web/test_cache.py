@@ -256,3 +256,24 @@ async def test_a_max_age_that_is_no_number_is_refused() -> None:
         response = await post_chat(server.client, **{"cache-control": "max-age=soon"})
 
     assert (response.status_code, response.json()["code"]) == (400, "bad_request")
+
+
+async def test_directives_may_come_in_several_lines() -> None:
+    """A proxy may write its own beside the client's; a list is one list however many lines it has."""
+    model = Scripted(ANSWER)
+    async with headwater(model) as server:
+        for _ in range(2):
+            lines = [("cache-control", "max-age=60"), ("cache-control", "no-store")]
+            await server.client.post("/api/stream/completion/chat", json=chat(), headers=lines)
+
+    assert len(model.prompts) == 2
+
+
+async def test_only_from_the_cache_and_not_from_the_cache_is_not_at_all() -> None:
+    """What is stored must not be used unasked, and nobody may be asked: 504 (RFC 9111 §5.2.1.7)."""
+    async with headwater(Scripted(ANSWER)) as server:
+        await post_chat(server.client)
+        stored = await post_chat(server.client, **{"cache-control": "only-if-cached"})
+        neither = await post_chat(server.client, **{"cache-control": "only-if-cached, no-cache"})
+
+    assert (stored.status_code, neither.status_code, neither.json()["code"]) == (200, 504, "not_cached")

@@ -248,6 +248,23 @@ async def test_a_caller_who_is_refused_is_told_so_as_any_route_would() -> None:
     assert response.headers["www-authenticate"] == "Bearer"
 
 
+async def test_a_client_that_leaves_while_it_asks_leaves_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    """It happens on every network, and nobody is there to be told."""
+    model = Scripted([TextDelta("a"), Finish("stop")])
+    async with headwater(model) as server:
+        _, writer = await asyncio.open_connection(server.client.base_url.host, server.client.base_url.port)
+        head = "POST /api/stream/completion/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
+        writer.write(head.encode())
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.close()
+        await writer.wait_closed()
+        assert (await server.client.get("/healthz")).status_code == 200
+
+    assert "Traceback" not in capfd.readouterr().err
+    assert model.prompts == []
+
+
 async def test_a_bug_in_a_route_is_a_500_and_stands_in_the_log(capfd: pytest.CaptureFixture[str]) -> None:
     """What nobody foresaw ends its own request, with a status, and the server goes on."""
 

@@ -4,13 +4,18 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+import pytest
+from fastapi import Depends, FastAPI, HTTPException
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 from serving import chat, parse, serving, text_of
+from starlette.requests import Request
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 import headwater
+from headwater.wiring import Unsupported
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "your_app.py"
 
@@ -73,3 +78,95 @@ async def test_a_chat_model_of_your_own_streams() -> None:
 
     assert text_of(told) == "one two"
     assert (told[-1]["type"], told[-1]["code"]) == ("error", "truncated")
+
+
+async def test_an_answer_is_where_the_router_is_that_gave_it() -> None:
+    """Of two in one app, and of one whose prefix has a part that varies, with signs that are not for a header."""
+    app = FastAPI()
+    outer = FastAPI()
+    app.include_router(headwater.router("echo", store="memory:"), prefix="/a")
+    app.include_router(headwater.router("echo", store="memory:"), prefix="/t/{tenant}")
+    sub = FastAPI()
+    sub.include_router(headwater.router("echo", store="memory:"))
+    outer.mount("/sub", sub)
+    outer.mount("/", app)
+    async with serving(outer) as client:
+        for prefix in ("/a", "/t/b", "/t/caf%C3%A9%20%0D", "/sub"):
+            asked = await client.post(f"{prefix}/api/stream/completion/chat", json=chat())
+            at = asked.headers["location"]
+            again = await client.get(at)
+            assert asked.status_code == 200
+            assert at.startswith(f"{prefix}/api/streams/")
+            assert text_of(parse(again.content)) == text_of(parse(asked.content)) != ""
+            assert again.headers["location"] == at
+
+
+async def test_an_app_behind_a_proxy_that_cuts_its_prefix_off_puts_it_back() -> None:
+    """`root_path` is what the proxy has cut off."""
+    app = FastAPI()
+    app.include_router(headwater.router("echo", store="memory:"), prefix="/llm")
+
+    async def behind(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "root_path": "/proxied"}, receive, send)
+
+    async with serving(behind) as client:
+        asked = await client.post("/llm/api/stream/completion/chat", json=chat())
+
+    assert asked.headers["location"].startswith("/proxied/llm/api/streams/")
+
+
+async def test_a_caller_whom_the_app_refuses_is_told_so_as_a_problem() -> None:
+    """Whoever tells who asks may raise what FastAPI's own dependencies raise; the app's other refusals stay its own."""
+
+    def nobody(_: Request) -> headwater.Principal:
+        raise HTTPException(401, "who are you?", {"WWW-Authenticate": "Bearer"})
+
+    def closed() -> None:
+        raise HTTPException(418, "closed")
+
+    app = FastAPI()
+    app.include_router(headwater.router("echo", store="memory:", principal=nobody))
+    shut = headwater.router("echo", store="memory:")
+    app.include_router(shut, prefix="/shut", dependencies=[Depends(closed)])
+    async with serving(app, lifespan=True) as client:
+        refused = await client.post("/api/stream/completion/chat", json=chat())
+        their_own = await client.post("/shut/api/stream/completion/chat", json=chat())
+
+    assert (refused.status_code, refused.json()["detail"]) == (401, "who are you?")
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.headers["www-authenticate"] == "Bearer"
+    assert (their_own.status_code, their_own.json()) == (418, {"detail": "closed"})
+
+
+@pytest.mark.parametrize("store", ["memory:", "sqlite"])
+def test_an_app_may_be_run_more_than_once(store: str, tmp_path: Path) -> None:
+    """As `with TestClient(app)` does in each test, each time in another event loop."""
+    app = FastAPI()
+    named = store if store == "memory:" else f"sqlite://{tmp_path}/logs.sqlite"
+    app.include_router(headwater.router("echo", store=named))
+    told: list[str] = []
+    for _ in range(3):
+        with TestClient(app) as client:
+            assert client.get("/api/stream").status_code == 200
+            answer = client.post("/api/stream/completion/chat", json=chat("ahoy"))
+            assert text_of(parse(answer.content)).endswith("You said: ahoy")
+            told.append(answer.headers["cache-status"].partition("; ttl")[0])
+
+    assert told == ["headwater; fwd=miss", *["headwater; hit" if store == "sqlite" else "headwater; fwd=miss"] * 2]
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "words"),
+    [
+        ("echo", {"cache_tll": 1}, "no setting cache_tll"),
+        (RunnableLambda(str), {"cache_tll": 1}, "no setting cache_tll"),
+        (RunnableLambda(str), {"allowed_models": ["*"]}, "allowed_models is for models that are named"),
+        (RunnableLambda(str), {"completion_model": "echo"}, "completion_model is for models that are named"),
+        (RunnableLambda(str), {"openai_api_key": "sk"}, "openai_api_key is for models that are named"),
+    ],
+    ids=str,
+)
+def test_a_setting_without_effect_is_refused(model: Any, given: dict[str, Any], words: str) -> None:
+    """A typo must not pass for a setting."""
+    with pytest.raises(Unsupported, match=words):
+        headwater.router(model, store="memory:", **given)

@@ -35,6 +35,44 @@ async def test_a_foreign_page_or_a_strange_host_is_refused(headers: dict[str, st
     assert len(model.prompts) == (status == 200)
 
 
+FOLLOWED = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+
+
+async def test_a_link_on_another_site_leads_to_the_page() -> None:
+    """As from a mail or a wiki; to the page alone, and only in a tab of its own."""
+    async with headwater(Scripted(ANSWER)) as server:
+        page = await server.client.get("/", headers=FOLLOWED)
+        framed = await server.client.get("/", headers={**FOLLOWED, "sec-fetch-dest": "iframe"})
+        stream = await server.client.get("/api/stream", headers=FOLLOWED)
+        elsewhere = await server.client.get("/", headers={**FOLLOWED, "host": "evil.example"})
+
+    assert page.status_code == 200
+    assert [refused.status_code for refused in (framed, stream, elsewhere)] == [403, 403, 403]
+    assert "open the address" in stream.json()["detail"]
+    assert "HEADWATER_ORIGINS" in stream.json()["detail"]
+
+
+@pytest.mark.parametrize("host", ["App.Example", "app.example", "app.example:8760", "APP.example:80"])
+@pytest.mark.parametrize("named", ["App.Example", "app.example:8760"])
+async def test_a_host_is_named_however_it_is_written(named: str, host: str) -> None:
+    """Names have no case, and whoever copies one from an address bar copies the port with it."""
+    async with headwater(Scripted(ANSWER), hosts=[named]) as server:
+        assert (await post_chat(server.client, host=host)).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["[evil", ""])
+async def test_a_host_that_is_none_is_not_served_where_any_origin_is(host: str) -> None:
+    """`*` among the origins names no host."""
+    async with headwater(Scripted(ANSWER), origins=["*"]) as server:
+        assert (await post_chat(server.client, host=host)).status_code in (400, 403)
+
+
+async def test_an_origin_that_is_none_is_answered_where_any_is() -> None:
+    """By a status, not by a traceback."""
+    async with headwater(Scripted(ANSWER), origins=["*"]) as server:
+        assert (await post_chat(server.client, origin="https://[x")).status_code == 200
+
+
 async def test_the_servers_own_page_is_not_foreign() -> None:
     """Browsers send `Origin` with every POST, also from the page itself."""
     async with headwater(Scripted(ANSWER)) as server:

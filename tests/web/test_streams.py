@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import pytest
 from serving import chat, frames, headwater, parse, post_chat, text_of
 
 from headwater.events import (
@@ -120,6 +121,30 @@ async def test_bare_text_is_the_tokens_and_nothing_else() -> None:
 
         assert response.headers["content-type"] == "text/plain; charset=utf-8"
         assert response.text == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("accept", "dialect"),
+    [
+        (["text/plain;q=0, */*"], "text/event-stream"),
+        (["Text/Plain"], "text/plain"),
+        (["text/plain;q=0.5, text/event-stream"], "text/event-stream"),
+        (["text/event-stream;q=0.5", "text/plain"], "text/plain"),
+        (["application/json, text/plain, */*"], "text/plain"),
+        (["text/*;q=0.8, */*;q=0.1"], "text/event-stream"),
+        (["image/png"], "text/event-stream"),
+        (["text/html, */*"], "text/event-stream"),
+    ],
+    ids=str,
+)
+async def test_the_dialect_is_the_one_that_is_wanted_most(accept: list[str], dialect: str) -> None:
+    """By RFC 9110's rules: weights count, case and the number of lines do not."""
+    async with headwater(HELLO) as server:
+        lines = [("accept", line) for line in accept]
+        del server.client.headers["accept"]
+        response = await server.client.post("/api/stream/completion/chat", json=chat(), headers=lines)
+
+    assert response.headers["content-type"] == f"{dialect}; charset=utf-8"
 
 
 async def test_a_token_leaves_before_the_next_one_is_made() -> None:

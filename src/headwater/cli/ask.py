@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from headwater.errors import HeadwaterError
+from headwater.errors import HeadwaterError, RequestError
 
 if TYPE_CHECKING:
     from headwater.client import About, Answer, Client
@@ -44,6 +44,8 @@ def ask(
 ) -> None:
     """Ask a running server and print the answer as it comes; Ctrl-C stops it on the server too.
 
+    A server that tells nobody apart, as `headwater serve`, then ends it for all who share it.
+
     Exits with 0 when the answer is finished, 1 when there is none or it broke, 3 when it was stopped or cut.
     """
     try:
@@ -68,7 +70,7 @@ async def _converse(asked: Asked, teller: "Teller") -> int:
 
     try:
         async with Client(asked.url, on_retry=teller.retrying) as client:
-            with suppress(NotHeadwater):  # somebody's own app with our routes in it says nothing of itself
+            with suppress(NotHeadwater, RequestError):  # an app with our routes in it says nothing of itself
                 teller.about = await client.about()
             return await _stream(client, asked, teller)
     except NothingListens as error:

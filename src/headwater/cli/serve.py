@@ -1,5 +1,6 @@
 """`headwater serve`: the page and the API on one address."""
 
+import errno
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,11 @@ def serve(
     given: dict[str, object] = {"model": model, "store": store, "host": host, "port": port, "workers": workers}
     console = Console(stderr=True)
     try:
-        _run(console, {name: value for name, value in given.items() if value is not None} | dict(map(_pair, setting)))
+        # What is empty counts as absent, as in the environment: a script may pass on a variable that is not set.
+        _run(
+            console,
+            {name: value for name, value in given.items() if value not in (None, "")} | dict(map(_pair, setting)),
+        )
     except HeadwaterError as error:
         console.print(f"[red]headwater cannot start:[/red] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
@@ -83,10 +88,9 @@ def _bind(console: Console, host: str, port: int) -> socket.socket:
         return listening
     except OSError as error:
         listening.close()
+        another = ". Try --port 8001." if error.errno in (errno.EADDRINUSE, errno.EACCES) else ""
         console.print(
-            f"[red]cannot listen on {host}:{port}:[/red] {error.strerror}. Try --port 8001.",
-            highlight=False,
-            soft_wrap=True,
+            f"[red]cannot listen on {host}:{port}:[/red] {error.strerror}{another}", highlight=False, soft_wrap=True
         )
         raise typer.Exit(1) from error
 

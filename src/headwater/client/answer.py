@@ -116,9 +116,9 @@ class Answer:
             await self._advance()
 
     async def stop(self) -> State:
-        """End the answer on the server, if nobody else wants it; returns the state reached, after 2 s at most.
+        """End the answer on the server, if no other subject wants it; returns the state reached, after 2 s at most.
 
-        `open` means that others still read it, or that the end takes longer. The events go on until the ending.
+        `open` means that others still want it, or that the end takes longer. The events go on until the ending.
         """
         patience, notice = self._persistence
         attempts = Attempts(patience, patience.requests, notice)

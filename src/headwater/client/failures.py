@@ -11,6 +11,7 @@ from headwater.errors import (
     NoSuchLog,
     NotCached,
     RequestError,
+    ShuttingDown,
     StoreError,
     UnknownModel,
 )
@@ -45,10 +46,8 @@ class _Problem(msgspec.Struct):
     retry_after: float | None = None
 
 
-_KINDS = {
-    kind.code: kind
-    for kind in (HeadwaterError, RequestError, InvalidPrompt, UnknownModel, NoSuchLog, Expired, NotCached, StoreError)
-}
+_NAMED = (HeadwaterError, RequestError, InvalidPrompt, UnknownModel, NoSuchLog, Expired, NotCached, ShuttingDown)
+_KINDS = {kind.code: kind for kind in (*_NAMED, StoreError)}
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -63,7 +62,7 @@ def refusal(response: httpx.Response) -> HeadwaterError:
     """The error that a response says which is not a success; its body must have been read.
 
     The class is that of the code where `headwater.errors` has one. Of the others, one that names a log is that log's
-    ending, so it is the model's failure. A proxy's own page is `Unreachable`, or `NotHeadwater`.
+    ending, so it is the model's failure. A proxy's own page is `Unreachable`, `RequestError` or `NotHeadwater`.
     """
     try:
         problem = msgspec.json.decode(response.content, type=_Problem)
@@ -100,6 +99,10 @@ def unexpected(request: httpx.Request, what: str, status: int = 502) -> NotHeadw
 def _foreign(response: httpx.Response) -> HeadwaterError:
     status = response.status_code
     what = f"answered {status} {response.reason_phrase}".rstrip()
+    if status in (401, 403):
+        refused = RequestError(f"{shown(response.request.url)} {what}: not allowed; send your token in Authorization")
+        refused.code, refused.status = "not_allowed", status
+        return refused
     if status not in _TRANSIENT:
         return unexpected(response.request, what, status)
     failure = Unreachable(f"{shown(response.request.url)} {what}")

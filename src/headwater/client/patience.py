@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
 from headwater.client.failures import Unreachable
-from headwater.errors import HeadwaterError
+from headwater.errors import HeadwaterError, ShuttingDown
 
 Result = TypeVar("Result")
 
@@ -60,9 +60,9 @@ class Attempts:
         await asyncio.sleep(pause)
 
     async def persist(self, call: Callable[[], Awaitable[Result]]) -> Result:
-        """Make a request that may be repeated, again while the server cannot be reached. Raises what it raises."""
+        """Make a request that may be repeated, again while no server takes it. Raises what it raises."""
         while True:
             try:
                 return await call()
-            except Unreachable as failure:
+            except (Unreachable, ShuttingDown) as failure:
                 await self.after(failure)

@@ -94,7 +94,8 @@ class Attacher:
         name = self._name(offer, prompt, principal)
         mine = log_id(name, self._tokens.new(12))
         if directives.only_if_cached:
-            found = await store.find(name, principal, newer_than=directives.max_age)
+            # Together with no-cache nothing will do: what is stored must not be used unasked, and nobody may be asked.
+            found = None if directives.no_cache else await store.find(name, principal, newer_than=directives.max_age)
             if found is None:
                 raise NotCached("only-if-cached was asked for, and no answer to this prompt is stored or running")
             return found, "miss"

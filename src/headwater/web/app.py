@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from headwater.web.origin import LOOPBACK, OriginGuard
 from headwater.web.parts import Parts
-from headwater.web.problems import DirectRoute, ProblemRoute, refused
+from headwater.web.problems import DirectRoute, ProblemRoute, closed, refused
 from headwater.web.routes.chat import add_chat_routes
 from headwater.web.routes.logs import add_log_routes
 from headwater.web.routes.server import About, page_routes, server_routes
@@ -45,7 +45,7 @@ def create_app(
     # Not included, as a router in somebody else's app is: FastAPI then looks for the route twice at every level.
     app.router.routes += streams
     app.include_router(server_routes(parts, about))
-    app.include_router(page_routes())
+    app.router.routes += page_routes()
     app.add_exception_handler(HTTPException, _told)
     return app
 
@@ -75,10 +75,9 @@ class StreamsFirst:
 
 
 def _streams(router: APIRouter, parts: Parts) -> APIRouter:
-    # The one that every answer's `Location` names comes first, since names are looked for in order.
     add_log_routes(router, parts)
     add_chat_routes(router, parts)
-    return router
+    return closed(router)
 
 
 async def _told(_: Request, error: Exception) -> Response:

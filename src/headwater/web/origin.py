@@ -15,6 +15,10 @@ from headwater.web.problems import problem
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 EXPOSED = "Location, Age, Cache-Status, Retry-After"
+FOREIGN = (
+    "another site's page asked for this without an Origin; open the address in a tab of its own, or add that site to "
+    "HEADWATER_ORIGINS and call it with fetch()"
+)
 ALLOWED_HEADERS = "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID"
 
 
@@ -34,7 +38,8 @@ class OriginGuard:
     def __init__(self, app: ASGIApp, origins: Iterable[str] = (), hosts: Iterable[str] = LOOPBACK) -> None:
         self._app = app
         self._origins = frozenset(origin.rstrip("/") for origin in origins)
-        self._hosts = frozenset(hosts) | {urlsplit(origin).hostname for origin in self._origins}
+        named = (*hosts, *(urlsplit(origin).netloc for origin in self._origins))
+        self._hosts = frozenset(name for host in named if (name := "*" if host == "*" else _name(host)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,7 +47,8 @@ class OriginGuard:
             return
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
-        refusal = self._refusal(host, origin, headers.get("sec-fetch-site"))
+        foreign_page = headers.get("sec-fetch-site") == "cross-site" and not _follows_link_to_page(scope, headers)
+        refusal = self._refusal(host, origin, foreign_page)
         if refusal is not None:
             await problem(Forbidden(refusal))(scope, receive, send)
             return
@@ -52,13 +58,12 @@ class OriginGuard:
             return
         await self._app(scope, receive, self._with_cors(origin or "", send) if foreign else send)
 
-    def _refusal(self, host: str, origin: str | None, site: str | None) -> str | None:
-        name = _name(host)
-        if "*" not in self._hosts and name not in self._hosts:
+    def _refusal(self, host: str, origin: str | None, foreign_page: bool) -> str | None:
+        if "*" not in self._hosts and _name(host) not in self._hosts:
             return f"Host {host[:100]!r} is not served here; add it to HEADWATER_HOSTS"
         if origin is None:
             # Old forms and images come without an Origin; a browser that says `cross-site` is believed.
-            return "a cross-site request without an Origin is not served" if site == "cross-site" else None
+            return FOREIGN if foreign_page else None
         if _same(origin, host) or "*" in self._origins or origin in self._origins:
             return None
         return f"Origin {origin[:100]!r} may not use this server; add it to HEADWATER_ORIGINS"
@@ -66,7 +71,7 @@ class OriginGuard:
     async def _preflight(self, origin: str, send: Send) -> None:
         headers = {
             "Access-Control-Allow-Origin": origin,
-            "Access-Control-Allow-Methods": "GET, POST, DELETE, PATCH, PUT",
+            "Access-Control-Allow-Methods": "GET, POST, DELETE",
             "Access-Control-Allow-Headers": ALLOWED_HEADERS,
             "Access-Control-Max-Age": "600",
             "Vary": "Origin",
@@ -87,13 +92,23 @@ class OriginGuard:
         return allowed
 
 
+def _follows_link_to_page(scope: Scope, headers: Headers) -> bool:
+    """Whether somebody follows a link to the chat page: it is shown in a tab, where its origin cannot look into it."""
+    link = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+    return link and scope["method"] == "GET" and scope["path"] == "/"
+
+
 def _name(host: str) -> str | None:
+    """The name in a `Host`, small and without its port; None for what is none."""
     try:
-        return urlsplit(f"//{host}").hostname
+        return urlsplit(f"//[{host}]" if host.count(":") > 1 and "[" not in host else f"//{host}").hostname
     except ValueError:
         return None
 
 
 def _same(origin: str, host: str) -> bool:
     # The scheme is not compared: behind a proxy that ends TLS the page is https and this server is not.
-    return urlsplit(origin).netloc.lower() == host.lower() if "//" in origin else False
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower() if "//" in origin else False
+    except ValueError:
+        return False

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
+from urllib.parse import quote
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from headwater.cache import policy
 from headwater.errors import NoSuchLog, RequestError
@@ -13,13 +15,15 @@ from headwater.log.store import Description
 from headwater.offsets import ORIGIN, Offset, parse
 from headwater.principal import Principal
 from headwater.prompt import Prompt
+from headwater.web.accept import preferred
 from headwater.web.response import LogResponse, Pace
 from headwater.wires.native.response import NativeWire
 from headwater.wires.text.response import TextWire
 from headwater.wires.wire import Wire
 
-LOCATION = "headwater_stream"
-"""The name of the route at which a log is read; it becomes the `Location` of every answer."""
+SSE, JSON, TEXT = "text/event-stream", "application/json", "text/plain"
+START = "/api/stream"
+"""How the path of every route that starts an answer goes on after the prefix that an app gives to these routes."""
 
 _ID = re.compile(r"([a-z0-9-]{8,80})(~[a-z0-9]{1,32})?", re.ASCII)
 
@@ -29,6 +33,12 @@ class BodyTooLarge(RequestError):
 
     code = "body_too_large"
     status = 413
+
+
+class Gone(RequestError):
+    """The client left before it had sent its whole request; there is nobody to tell."""
+
+    code = "client_gone"
 
 
 class Parts(NamedTuple):
@@ -41,22 +51,25 @@ class Parts(NamedTuple):
     """Bytes of a request's body that are read at most."""
 
     async def body(self, request: Request) -> bytes:
-        """The request's body, whatever its content type claims. Raises `BodyTooLarge` without reading on."""
+        """The request's body, whatever its content type claims. Raises `BodyTooLarge` without reading on, or `Gone`."""
         read = bytearray()
         declared = request.headers.get("content-length", "0")
         if declared.isdigit() and int(declared) <= self.max_body:
-            async for piece in request.stream():
-                read += piece
-                if len(read) > self.max_body:
-                    break
-            else:
-                return bytes(read)
+            try:
+                async for piece in request.stream():
+                    read += piece
+                    if len(read) > self.max_body:
+                        break
+                else:
+                    return bytes(read)
+            except ClientDisconnect as left:
+                raise Gone("the client left before it had sent its whole request") from left
         raise BodyTooLarge(f"the body is larger than the {self.max_body} bytes that this server reads")
 
     async def answer(self, request: Request, prompt: Prompt) -> LogResponse:
         """Attach to the log that answers the prompt, and stream it from its beginning."""
         principal = await self.principal(request)
-        directives = policy.parse(request.headers.get("cache-control"))
+        directives = policy.parse(_field(request, "cache-control"))
         key = request.headers.get("idempotency-key", "")[:256]
         attachment = await self.attacher.attach(prompt, principal, directives, key)
         return self.stream(request, attachment)
@@ -89,17 +102,38 @@ class Parts(NamedTuple):
         return described
 
 
-def _location(request: Request, message_id: str) -> str:
-    """Where the log is read: through the router, because an app may have put these routes under a prefix of its own."""
+def place(request: Request) -> str:
+    """The request's own path as its client sees it, whatever prefix, mount or proxy lies before these routes."""
     scope = request.scope
-    path = scope["router"].url_path_for(LOCATION, message_id=message_id)
-    return scope.get("app_root_path", scope.get("root_path", "")).rstrip("/") + path
+    root: str = scope.get("app_root_path", scope.get("root_path", "")).rstrip("/")
+    path: str = scope["path"]
+    # Servers differ in whether the path that they tell begins with the root.
+    return quote(path if path.startswith(f"{root}/") else root + path, safe="/~!$&'()*+,;=:@")
 
 
 def wire_for(request: Request, message_id: str) -> Wire:
-    """The dialect a native route answers in: bare text for those who accept nothing richer, SSE otherwise."""
-    accepted = request.headers.get("accept", "")
-    return TextWire() if "text/plain" in accepted and "text/event-stream" not in accepted else NativeWire(message_id)
+    """The dialect a native route answers in: bare text for those who want nothing richer, SSE otherwise."""
+    return TextWire() if wants(request, SSE, TEXT) == TEXT else NativeWire(message_id)
+
+
+def head(wire: Wire, headers: dict[str, str]) -> Response:
+    """What a stream in this dialect begins with, for who asks for no more than that: nothing is started or read."""
+    return Response(None, 200, {**headers, "Content-Type": wire.media_type, "Cache-Control": "no-cache, no-transform"})
+
+
+def wants(request: Request, *offers: str) -> str:
+    """Which of these media types the client would have."""
+    return preferred(_field(request, "accept"), *offers)
+
+
+def _location(request: Request, message_id: str) -> str:
+    """Where the log is read, beside the route that was asked: an app may have these routes more than once."""
+    return f"{place(request).rpartition(START)[0]}/api/streams/{message_id}"
+
+
+def _field(request: Request, name: str) -> str:
+    """A header that is a list, which may come in several lines (RFC 9110 §5.3)."""
+    return ", ".join(request.headers.getlist(name))
 
 
 def position(request: Request) -> Offset:

@@ -1,18 +1,22 @@
 """Failures before the first byte, as RFC 9457 problem JSON."""
 
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Iterable
+from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIRouter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from headwater.errors import HeadwaterError
 from headwater.events import Error
+
+Endpoint = Callable[..., Awaitable[Response]]
 
 
 def event_of(error: HeadwaterError) -> Error:
@@ -47,19 +51,20 @@ def refused(error: HTTPException) -> JSONResponse:
     return problem(Error("http", str(error.detail), status=error.status_code), dict(error.headers or {}))
 
 
+def not_allowed(method: str, allow: str) -> JSONResponse:
+    """The same for a method that a path has not."""
+    said = Error("method_not_allowed", f"{method[:20]} is not for this path; use {allow}", status=405)
+    return problem(said, {"Allow": allow})
+
+
 class ProblemRoute(APIRoute):
-    """A route that tells our errors as problem JSON, in whatever app it is included, without a handler there."""
+    """A route that tells our errors as problem JSON, in whatever app it is included, without a handler there.
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
+    So are refusals by whoever decides who may ask; those of the app's own dependencies are left to the app.
+    """
 
-        async def told(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except HeadwaterError as error:
-                return problem(error)
-
-        return told
+    def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
+        super().__init__(path, _told(endpoint), **options)
 
 
 class DirectRoute(ProblemRoute):
@@ -69,14 +74,43 @@ class DirectRoute(ProblemRoute):
     """
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] not in self.methods:
-            await super().handle(scope, receive, send)
-            return
         request = Request(scope, receive, send)
-        try:
-            response = await self.endpoint(request, **request.path_params)
-        except HeadwaterError as error:
-            response = problem(error)
-        except HTTPException as error:
-            response = refused(error)
+        response = await self.endpoint(request, **request.path_params)
         await response(scope, receive, send)
+
+
+class Others:
+    """Answers the methods that none of a path's routes has: 405, and which ones there are."""
+
+    def __init__(self, methods: Iterable[str]) -> None:
+        self._allow = ", ".join(sorted(methods))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await not_allowed(scope["method"], self._allow)(scope, receive, send)
+
+
+def closed(router: APIRouter) -> APIRouter:
+    """The router with an answer to every method on its paths.
+
+    Without, each route would name its own methods as the allowed ones, and a path's next best owner would be asked.
+    """
+    methods: dict[str, set[str]] = {}
+    for route in router.routes:
+        if isinstance(route, Route):
+            methods.setdefault(route.path, set()).update(route.methods or ())
+    for path, allowed in methods.items():
+        router.add_route(path, Others(allowed), include_in_schema=False)  # pyright: ignore[reportArgumentType]
+    return router
+
+
+def _told(endpoint: Endpoint) -> Endpoint:
+    @wraps(endpoint)
+    async def told(*args: Any, **kwargs: Any) -> Response:
+        try:
+            return await endpoint(*args, **kwargs)
+        except HeadwaterError as error:
+            return problem(error)
+        except HTTPException as error:
+            return refused(error)
+
+    return told

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from headwater.cache.policy import Directives
 from headwater.prompt import Message, Prompt
-from headwater.web.parts import Parts
+from headwater.web.parts import START, Parts, head, wire_for
 from headwater.wires.native import request as native
 
 CLOCK = "clock"
@@ -60,20 +60,24 @@ _COMPLETION = _body(
 def add_chat_routes(router: APIRouter, parts: Parts) -> None:
     """Add the routes that start an answer."""
 
-    @router.get("/api/stream", response_class=Response, responses=_STREAM)
-    @router.post("/api/stream", response_class=Response, responses=_STREAM)
+    @router.head(START, include_in_schema=False)
+    async def known(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        return head(wire_for(request, ""), {})
+
+    @router.get(START, response_class=Response, responses=_STREAM)
+    @router.post(START, response_class=Response, responses=_STREAM)
     async def minimal(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Five timed events over a second and no model: shows whether a proxy on the way buffers."""
         prompt = Prompt(model=CLOCK, messages=[Message("user", "tick")])
         attachment = await parts.attacher.attach(prompt, await parts.principal(request), Directives(no_store=True))
         return parts.stream(request, attachment)
 
-    @router.post("/api/stream/completion", response_class=Response, responses=_STREAM, openapi_extra=_COMPLETION)
+    @router.post(f"{START}/completion", response_class=Response, responses=_STREAM, openapi_extra=_COMPLETION)
     async def completion(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Complete a text: `{"message": …}` or `{"prompt": …}`."""
         return await parts.answer(request, native.completion(await parts.body(request)))
 
-    @router.post("/api/stream/completion/chat", response_class=Response, responses=_STREAM, openapi_extra=_CHAT)
+    @router.post(f"{START}/completion/chat", response_class=Response, responses=_STREAM, openapi_extra=_CHAT)
     async def chat(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Answer a chat: `{"messages": [{"role", "content"}], "model"?, "temperature"?, …}`."""
         return await parts.answer(request, native.chat(await parts.body(request)))

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from headwater.events import Entry
 from headwater.log.store import check_offset
-from headwater.web.parts import LOCATION, Parts, position, wire_for
+from headwater.web.parts import JSON, SSE, TEXT, Parts, head, place, position, wants, wire_for
 from headwater.wires.native.state import fold
 from headwater.wires.sse import plain
 
@@ -40,31 +40,31 @@ def add_log_routes(router: APIRouter, parts: Parts) -> None:
             return False
         return True
 
-    @router.get("/api/streams/{message_id}", name=LOCATION, response_class=Response, responses=_READ)
+    @router.head("/api/streams/{message_id}", include_in_schema=False)
+    @router.get("/api/streams/{message_id}", response_class=Response, responses=_READ)
     async def read(request: Request, message_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Read on after `Last-Event-ID` or `?after=`; or, with `Accept: application/json`, the state so far."""
         described = await parts.find(request, message_id)
-        accepted = request.headers.get("accept", "")
-        if "application/json" in accepted and "text/event-stream" not in accepted:
+        if wants(request, SSE, JSON, TEXT) == JSON:
             return await state(described.log, message_id)
         after = position(request)
         if described.state != "open":
             check_offset(after, described.state, described.last.epoch, described.last)
             if after == described.last:
                 return Response(status_code=204)
-        headers = {"Location": request.url.path}
-        return parts.read(described.log, after, wire_for(request, message_id), headers)
+        headers, wire = {"Location": place(request)}, wire_for(request, message_id)
+        return head(wire, headers) if request.method == "HEAD" else parts.read(described.log, after, wire, headers)
 
     @router.post("/api/streams/{message_id}/stop", responses=_STOP)
     async def end(request: Request, message_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """End the answer for everybody, if nobody else wants it; the part that was written is kept."""
+        """End the answer, if no other subject wants it; the part that was written is kept."""
         described = await parts.find(request, message_id)
         ended = described.state != "open" or await stop(request, message_id, described.log)
         return await state(described.log, message_id, 200 if ended else 202)
 
     @router.delete("/api/streams/{message_id}", status_code=204, response_class=Response)
     async def forget(request: Request, message_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """Forget the log and the name bound to it; a running one is stopped first, for everybody."""
+        """Forget the log and the name bound to it; a running one is stopped first, if no other subject wants it."""
         described = await parts.find(request, message_id)
         if described.state == "open":
             await stop(request, message_id, described.log)
@@ -81,7 +81,7 @@ _READ: dict[int | str, dict[str, Any]] = {
     204: {"description": "Nothing follows the offset: the reader has seen the ending"},
     400: {"description": "Not an offset", **_PROBLEM},
     404: {"description": "No such log", **_PROBLEM},
-    410: {"description": "The log has expired, or the offset is of another life of it", **_PROBLEM},
+    410: {"description": "The log has expired, or the offset is beyond its end or of a later epoch", **_PROBLEM},
     "5XX": {"description": "The log broke off, or the store failed", **_PROBLEM},
 }
 _STOP: dict[int | str, dict[str, Any]] = {

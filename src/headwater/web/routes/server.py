@@ -1,14 +1,17 @@
 """The server about itself: alive, ready, what it runs; and the page."""
 
+import asyncio
 from pathlib import Path
 from typing import NamedTuple
 
 from fastapi import APIRouter
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from headwater.errors import HeadwaterError, RequestError, ShuttingDown
 from headwater.web.parts import Parts
-from headwater.web.problems import ProblemRoute, problem
+from headwater.web.problems import ProblemRoute, closed, not_allowed, problem
 
 STATIC = Path(__file__).parents[2] / "static"
 
@@ -48,11 +51,13 @@ def server_routes(parts: Parts, about: About) -> APIRouter:
     """Liveness, readiness, and what the page needs to know."""
     router = APIRouter(route_class=ProblemRoute, tags=["server"])
 
+    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz")
     async def healthz() -> Response:  # pyright: ignore[reportUnusedFunction]
         """The process is alive; restart it when this does not answer."""
         return JSONResponse({"status": "alive"}, headers={"Cache-Control": "no-store"})
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", responses={503: {"description": "The store is down, or the server about to be"}})
     async def readyz() -> Response:  # pyright: ignore[reportUnusedFunction]
         """The store answers, so requests may be sent here; take the server out of rotation otherwise."""
@@ -64,32 +69,43 @@ def server_routes(parts: Parts, about: About) -> APIRouter:
             return problem(error)
         return JSONResponse({"status": "ready"}, headers={"Cache-Control": "no-store"})
 
+    @router.head("/api/about", include_in_schema=False)
     @router.get("/api/about")
     async def tell() -> Response:  # pyright: ignore[reportUnusedFunction]
         """Which server this is and which model answers."""
         return JSONResponse({"name": "Headwater", **about._asdict()}, headers={"Cache-Control": "no-store"})
 
-    return router
+    return closed(router)
 
 
-def page_routes(static: Path = STATIC) -> APIRouter:
-    """The built chat page: its index fresh at every visit, its assets, whose names are hashes, for ever."""
-    router = APIRouter(route_class=ProblemRoute, include_in_schema=False)
+def page_routes(static: Path = STATIC) -> list[BaseRoute]:
+    """The built chat page, at every path that is nobody else's."""
+    return [Route("/{path:path}", Page(static), include_in_schema=False)]
 
-    @router.get("/")
-    def index() -> Response:  # pyright: ignore[reportUnusedFunction]
-        headers = {**SAFE, "Cache-Control": "no-cache"}
-        if (static / "index.html").is_file():
-            return FileResponse(static / "index.html", headers=headers)
-        return HTMLResponse(UNBUILT, headers=headers)
 
-    @router.get("/{path:path}")
-    def asset(path: str) -> Response:  # pyright: ignore[reportUnusedFunction]
-        file = (static / path).resolve()
-        if not file.is_file() or not file.is_relative_to(static.resolve()):
+class Page:
+    """The files of the page: its index fresh at every visit, its assets, whose names are hashes, for ever."""
+
+    def __init__(self, static: Path) -> None:
+        self._static = static
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await asyncio.to_thread(self._answer, scope["path_params"]["path"], scope["method"])
+        await response(scope, receive, send)
+
+    def _answer(self, path: str, method: str) -> Response:
+        file = self._file(path or "index.html")
+        if file is None and path:
             return problem(NoSuchPage(f"there is nothing at /{path[:100]}"))
+        if method not in ("GET", "HEAD"):
+            return not_allowed(method, "GET, HEAD")
         for_ever = path.startswith("assets/")
-        caching = "public, max-age=31536000, immutable" if for_ever else "no-cache"
-        return FileResponse(file, headers={**SAFE, "Cache-Control": caching})
+        headers = {**SAFE, "Cache-Control": "public, max-age=31536000, immutable" if for_ever else "no-cache"}
+        return FileResponse(file, headers=headers) if file is not None else HTMLResponse(UNBUILT, headers=headers)
 
-    return router
+    def _file(self, path: str) -> Path | None:
+        try:
+            file = (self._static / path).resolve()
+            return file if file.is_file() and file.is_relative_to(self._static.resolve()) else None
+        except (OSError, ValueError):  # a name that no file can have: too long, or with a zero in it
+            return None

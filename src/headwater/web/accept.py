@@ -1,0 +1,27 @@
+"""Which of the dialects on offer a request's `Accept` asks for (RFC 9110 §12.5.1). Pure."""
+
+import re
+
+_WEIGHT = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
+
+
+def preferred(accept: str, *offers: str) -> str:
+    """The media type to answer in. Among equals one that is named wins over one that `*/*` covers, then the first.
+
+    One that is not wanted at all is still the answer where none is: a stream is more use than a 406.
+    """
+    if not accept or accept == "*/*" or accept == offers[0]:
+        return offers[0]
+    ranges: dict[str, float] = {}
+    for part in accept.lower().split(","):
+        media, *parameters = (piece.strip() for piece in part.split(";"))
+        weights = [float(match[1]) for each in parameters if (match := _WEIGHT.fullmatch(each))]
+        ranges[media] = weights[0] if weights else 1.0
+    return max(offers, key=lambda offer: _rank(ranges, offer))
+
+
+def _rank(ranges: dict[str, float], offer: str) -> tuple[float, bool]:
+    for media in (offer, f"{offer.partition('/')[0]}/*", "*/*"):
+        if media in ranges:
+            return ranges[media], media == offer
+    return 0.0, False
