@@ -235,8 +235,8 @@ def router(
 def _offer_of(model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Offer:
     """What is on offer when the model is an object of the caller's own; it stays the caller's to close."""
     if hasattr(model, "stream") and not hasattr(model, "astream"):
-        ours = cast("Model", model)
-        return Offer(ours.name, cache_as or "", cache_as is not None, _ready(ours))
+        theirs = _Theirs(cast("Model", model))
+        return Offer(theirs.name, cache_as or "", cache_as is not None, _ready(theirs))
     runnable = cast("Runnable[Any, Any]", model)
     name = runnable.get_name()
     through = LangChainModel(runnable, name)
@@ -245,6 +245,14 @@ def _offer_of(model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Offe
     answers: Model = (direct and direct(runnable, through)) or through
     digest = hashlib.sha256(f"{name}\n{cache_as}".encode()).hexdigest()
     return Offer(name, digest, cache_as is not None, _ready(answers))
+
+
+class _Theirs:
+    """A caller's own model without its `aclose`, for a catalogue closes what it can."""
+
+    def __init__(self, model: Model) -> None:
+        self.name = model.name
+        self.stream = model.stream
 
 
 def _ready(model: Model) -> Callable[[], Awaitable[Model]]:

@@ -15,6 +15,8 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 import headwater
+from headwater.events import Finish, TextDelta
+from headwater.models.scripted import Scripted
 from headwater.wiring import Unsupported
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "your_app.py"
@@ -78,6 +80,25 @@ async def test_a_chat_model_of_your_own_streams() -> None:
 
     assert text_of(told) == "one two"
     assert (told[-1]["type"], told[-1]["code"]) == ("error", "truncated")
+
+
+async def test_a_model_of_your_own_stays_yours_to_close() -> None:
+    """Whoever opened it closes it: it may serve another app, or this one's next life."""
+
+    class Mine(Scripted):
+        closed = False
+
+        async def aclose(self) -> None:
+            self.closed = True
+
+    mine = Mine([TextDelta("ahoy"), Finish("stop")])
+    app = FastAPI()
+    app.include_router(headwater.router(mine, store="memory:"))
+    async with serving(app, lifespan=True) as client:
+        answer = await client.post("/api/stream/completion/chat", json=chat("hello"))
+
+    assert text_of(parse(answer.content)) == "ahoy"
+    assert not mine.closed
 
 
 async def test_an_answer_is_where_the_router_is_that_gave_it() -> None:

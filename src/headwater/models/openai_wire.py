@@ -1,4 +1,4 @@
-"""Models behind OpenAI's chat and completion APIs, spoken directly, at an eighth of LangChain's cost or less.
+"""Models behind OpenAI's chat and completion APIs, spoken directly, at a fraction of what they cost through LangChain.
 
 OpenAI's client builds a validated object of every chunk, and LangChain a message of every object, which together cost
 more than everything else a token goes through here. What this wire does not speak, `covers` says, and a fallback
