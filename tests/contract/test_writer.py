@@ -289,17 +289,19 @@ async def test_a_heartbeat_that_meets_a_slow_flush(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(store, "append", slow)
     async with Logs(store).write(await store.open("log", ALICE, ttl=TTL)) as writer:
         writer.append(text("a"))
-        loop, timers = asyncio.get_running_loop(), 0
-        call_at = loop.call_at
+        loop, enough = asyncio.get_running_loop(), asyncio.Event()
+        call_at, looked = loop.call_at, list[float]()
 
-        def counted(*args: Any, **options: Any) -> asyncio.TimerHandle:
-            nonlocal timers
-            timers += 1
+        def noted(*args: Any, **options: Any) -> asyncio.TimerHandle:
+            looked.append(loop.time())
+            if len(looked) == 4:
+                enough.set()
             return call_at(*args, **options)
 
-        monkeypatch.setattr(loop, "call_at", counted)
-        await asyncio.sleep(0.25)
-        assert timers < 20
+        async with asyncio.timeout(PATIENCE):
+            monkeypatch.setattr(loop, "call_at", noted)
+            await enough.wait()
+        assert looked[3] - looked[1] > store.limits.heartbeat  # the first may be of the flush itself
         answers.set()
         await writer.seal(WHOLE)
 
