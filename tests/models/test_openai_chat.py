@@ -248,9 +248,15 @@ async def test_breaking_off_closes_the_providers_connection() -> None:
             pass
         await stream.aclose()
         await asyncio.wait_for(upstream.requests[1].closed.wait(), 1)
-        reading = asyncio.create_task(whole(model))
-        await upstream.received(3)
-        await asyncio.sleep(0.05)
+        heard = asyncio.Event()
+
+        async def listen() -> None:
+            async for chunk in model.astream("Hello"):
+                if chunk.text:
+                    heard.set()
+
+        reading = asyncio.create_task(listen())
+        await asyncio.wait_for(heard.wait(), 1)
         reading.cancel()
         await asyncio.wait({reading})
         await asyncio.wait_for(upstream.requests[2].closed.wait(), 1)

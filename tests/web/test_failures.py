@@ -252,11 +252,10 @@ async def test_a_client_that_leaves_while_it_asks_leaves_no_traceback(capfd: pyt
     """It happens on every network, and nobody is there to be told."""
     model = Scripted([TextDelta("a"), Finish("stop")])
     async with headwater(model) as server:
-        _, writer = await asyncio.open_connection(server.client.base_url.host, server.client.base_url.port)
-        head = "POST /api/stream/completion/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
-        writer.write(head.encode())
-        await writer.drain()
-        await asyncio.sleep(0.05)
+        reader, writer = await asyncio.open_connection(server.client.base_url.host, server.client.base_url.port)
+        head = "POST /api/stream/completion/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n"
+        writer.write(f"{head}Expect: 100-continue\r\n\r\n{{".encode())
+        assert b"100" in await asyncio.wait_for(reader.readline(), 5)  # it is sent when the body is being read
         writer.close()
         await writer.wait_closed()
         assert (await server.client.get("/healthz")).status_code == 200
