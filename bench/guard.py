@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 import headwater
 from headwater.events import Event
-from headwater.models.openai_stream import Stream
+from headwater.models.openai.stream import Stream
 from headwater.prompt import Prompt
 
 TOKENS, AT_ONCE, ROUNDS = 2000, 8, 20

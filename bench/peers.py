@@ -92,7 +92,7 @@ def bare() -> ASGIApp:
 def headwater() -> FastAPI:
     """Headwater under the environment's settings, without its own supervisor and its own shutdown."""
     from headwater.settings import Settings
-    from headwater.wiring import server
+    from headwater.wiring.server import server
 
     return server(Settings.model_validate({})).app
 

@@ -15,11 +15,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from headwater.log.redis import RedisStore
-from headwater.log.sqlite import SqliteStore
-from headwater.log.sqlite_rows import Rows
+from headwater.log.redis.store import RedisStore
+from headwater.log.sqlite.rows import Rows
+from headwater.log.sqlite.store import SqliteStore
 from headwater.log.store import Limits, Store
-from headwater.log.upstash import UpstashStore
+from headwater.log.upstash.store import UpstashStore
 
 # The tests start the same servers, and are no package.
 sys.path.append(str(Path(__file__).parents[1] / "tests"))

@@ -7,7 +7,7 @@ import hypothesis
 import platformdirs
 import pytest
 
-from headwater.models import weights
+from headwater.models.embedded import weights
 
 # How long an example takes says something of the machine, not of the code; each test has its own limit anyhow.
 hypothesis.settings.register_profile(

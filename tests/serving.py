@@ -12,8 +12,8 @@ import uvicorn
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from headwater.generation.attach import Attacher, Caching
-from headwater.generation.run import Timeouts
+from headwater.answers.answers import Attacher, Caching
+from headwater.answers.generation import Timeouts
 from headwater.log.logs import Logs
 from headwater.log.memory import MemoryStore
 from headwater.log.store import Store

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headwater.principal import Principal as Principal
-    from headwater.wiring import router as router
+    from headwater.wiring.router import router as router
 
 __all__ = ["Principal", "router"]
 
@@ -15,7 +15,7 @@ __all__ = ["Principal", "router"]
 def __getattr__(name: str) -> Any:
     # On first use, because everything below imports this package, and `import headwater` should cost nothing.
     if name == "router":
-        from headwater.wiring import router
+        from headwater.wiring.router import router
 
         return router
     if name == "Principal":

@@ -56,6 +56,12 @@ class NotCached(RequestError):
     status = 504
 
 
+class Unsupported(HeadwaterError):
+    """A setting names something this version does not have."""
+
+    code = "settings"
+
+
 class ModelError(HeadwaterError):
     """The provider failed; raised by a model, it becomes the `error` event that ends the log."""
 

@@ -16,7 +16,7 @@ from chaos.reader import PATIENCE
 from chaos.rivers import River
 from headwater.log.store import Limits
 from headwater.settings import Settings
-from headwater.wiring import server
+from headwater.wiring.server import server
 
 
 class Deployment(NamedTuple):

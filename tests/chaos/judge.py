@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from headwater.dialects.native.response import NativeWire
 from headwater.events import Ending, Entry, Error, Finish, Stop, TextDelta
 from headwater.log.store import Flush
 from headwater.offsets import ORIGIN, Offset
-from headwater.wires.native.response import NativeWire
 
 BROKEN = ("lost", "store")
 """How the answer may end for a reader who has seen more of it than was kept."""

@@ -9,8 +9,8 @@ from redis_servers import Proxy
 from chaos.flood import Crowd, flood, pair, script
 from chaos.judge import Outcome
 from chaos.rivers import River
-from headwater.log import redis_client
-from headwater.log.redis_script import key
+from headwater.log.lua.script import key
+from headwater.log.redis import client as redis_client
 
 
 def _somewhere() -> int:

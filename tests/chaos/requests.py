@@ -10,7 +10,7 @@ from upstash_double import Fault, UpstashDouble
 from chaos.flood import Crowd, flood, pair, script
 from chaos.judge import Outcome
 from chaos.rivers import River
-from headwater.log import upstash_rest
+from headwater.log.upstash import rest as upstash_rest
 
 
 async def lost(river: River) -> Outcome:

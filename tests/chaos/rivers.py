@@ -18,11 +18,11 @@ from upstash_double import UpstashDouble, upstash_before
 from chaos.judge import Outcome, missing
 from headwater.errors import Expired, NoSuchLog, StoreError
 from headwater.events import Entry
-from headwater.log.redis import RedisStore
-from headwater.log.redis_script import key
-from headwater.log.sqlite import SqliteStore
+from headwater.log.lua.script import key
+from headwater.log.redis.store import RedisStore
+from headwater.log.sqlite.store import SqliteStore
 from headwater.log.store import Flush, Limits, Store
-from headwater.log.upstash import UpstashStore
+from headwater.log.upstash.store import UpstashStore
 
 LIMITS = Limits(lease=4.0, heartbeat=1.0)
 """A lease that a case can wait for, and that lapses for nobody alive on a busy machine."""

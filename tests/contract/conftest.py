@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Generator
 import pytest
 from upstash_double import UpstashDouble, upstash_double
 
-from headwater.log.upstash import UpstashStore
+from headwater.log.upstash.store import UpstashStore
 
 pytest.register_assert_rewrite("headwater.testing")
 

@@ -9,7 +9,7 @@ import asyncio
 import sys
 
 from headwater.events import Finish, Stop, TextDelta
-from headwater.log.sqlite import SqliteStore
+from headwater.log.sqlite.store import SqliteStore
 from headwater.log.store import Lease
 from headwater.log.writer import Writer
 from headwater.principal import Principal

@@ -8,12 +8,12 @@ from upstash_double import UpstashDouble
 
 from headwater.errors import Expired, Fenced, NoSuchLog, OutOfSequence, StoreError
 from headwater.events import Error, TextDelta
-from headwater.log import upstash_writer
+from headwater.log.lua.script import key
 from headwater.log.packs import PACK, packed
-from headwater.log.redis import RedisStore
-from headwater.log.redis_script import key
+from headwater.log.redis.store import RedisStore
 from headwater.log.store import Lease
-from headwater.log.upstash import UpstashStore
+from headwater.log.upstash import writer as upstash_writer
+from headwater.log.upstash.store import UpstashStore
 from headwater.offsets import Offset
 from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, entries, entry, reading, run, seen, texts, until
 

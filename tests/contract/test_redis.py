@@ -13,9 +13,9 @@ from redis_servers import Engine, Server, clustered, engines, serving
 from headwater.cache.key import log_id
 from headwater.errors import StoreError
 from headwater.events import Entry
-from headwater.log import redis_tailer
-from headwater.log.redis import RedisStore
-from headwater.log.redis_script import key
+from headwater.log.lua.script import key
+from headwater.log.redis import tailer as redis_tailer
+from headwater.log.redis.store import RedisStore
 from headwater.log.store import Claim, Description, Lease, Limits, Receipt
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal

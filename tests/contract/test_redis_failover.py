@@ -12,7 +12,7 @@ from redis_servers import Engine, engines
 from headwater.errors import Expired, OutOfSequence, StoreError
 from headwater.events import Entry, Error, TextDelta
 from headwater.log.logs import Logs
-from headwater.log.redis import RedisStore
+from headwater.log.redis.store import RedisStore
 from headwater.log.store import Lease, Limits
 from headwater.offsets import Offset
 from headwater.testing.contract_harness import ALICE, BOB, PATIENCE, TTL, WHOLE, entries, entry, reading, run, until

@@ -10,12 +10,13 @@ from redis_servers import Engine, Proxy, Server, engines, serving
 
 from headwater.errors import Expired, NoSuchLog, OutOfSequence, StoreError
 from headwater.events import Entry, Stop, TextDelta
-from headwater.log import redis as redis_module
-from headwater.log import redis_client, redis_tailer
 from headwater.log.logs import Logs
-from headwater.log.redis import RedisStore
-from headwater.log.redis_script import key
-from headwater.log.redis_tailer import RedisTailer
+from headwater.log.lua.script import key
+from headwater.log.redis import client as redis_client
+from headwater.log.redis import store as redis_module
+from headwater.log.redis import tailer as redis_tailer
+from headwater.log.redis.store import RedisStore
+from headwater.log.redis.tailer import RedisTailer
 from headwater.log.store import Lease, Limits
 from headwater.log.writer import Writer
 from headwater.offsets import ORIGIN

@@ -9,7 +9,7 @@ from redis_servers import Engine, Server, engines, serving
 from headwater.errors import StoreError
 from headwater.events import TextDelta
 from headwater.log.logs import Logs
-from headwater.log.redis import RedisStore
+from headwater.log.redis.store import RedisStore
 from headwater.testing.contract import LIMITS
 from headwater.testing.contract_harness import ALICE, TTL, WHOLE, entry, reading, run, texts, until
 

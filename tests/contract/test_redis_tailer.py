@@ -9,9 +9,9 @@ import pytest
 from redis.asyncio.connection import AbstractConnection
 
 from headwater.errors import StoreError
-from headwater.log import redis_tailer
-from headwater.log.redis_steps import Sight
-from headwater.log.redis_tailer import RedisTailer
+from headwater.log.lua.steps import Sight
+from headwater.log.redis import tailer as redis_tailer
+from headwater.log.redis.tailer import RedisTailer
 from headwater.testing.contract_harness import PATIENCE
 
 

@@ -10,7 +10,7 @@ import pytest
 from redis_servers import Engine, Server, engines, free_port, serving
 
 from headwater.errors import StoreError
-from headwater.log.redis import RedisStore
+from headwater.log.redis.store import RedisStore
 from headwater.testing.contract import LIMITS
 from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, entry, reading, run, texts, until
 

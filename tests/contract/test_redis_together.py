@@ -11,10 +11,10 @@ from redis import Redis
 from redis_servers import Engine, Proxy, Server, engines, serving
 
 from headwater.errors import StoreError
-from headwater.log import redis_together
-from headwater.log.redis import RedisStore
-from headwater.log.redis_client import Unanswered
-from headwater.log.redis_script import key
+from headwater.log.lua.script import key
+from headwater.log.redis import together as redis_together
+from headwater.log.redis.client import Unanswered
+from headwater.log.redis.store import RedisStore
 from headwater.log.store import Lease
 from headwater.testing.contract import LIMITS
 from headwater.testing.contract_harness import ALICE, PATIENCE, TTL, WHOLE, entries, entry, run

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from headwater.errors import NoSuchLog, StoreError
-from headwater.log.sqlite import SqliteStore
-from headwater.log.sqlite_file import open_file
-from headwater.log.sqlite_rows import Rows
-from headwater.log.sqlite_thread import SqliteThread
+from headwater.log.sqlite.file import open_file
+from headwater.log.sqlite.rows import Rows
+from headwater.log.sqlite.store import SqliteStore
+from headwater.log.sqlite.thread import SqliteThread
 from headwater.log.store import Limits
 from headwater.testing.contract import LIMITS, Clock, Harness, StoreContract
 from headwater.testing.contract_harness import ALICE, TTL, WHOLE, entries, entry, reading, run, until

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from headwater.errors import Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import Entry, TextDelta
-from headwater.log import packs, sqlite_rows
+from headwater.log import packs
 from headwater.log.packs import PACK, packed
-from headwater.log.sqlite import SqliteStore
-from headwater.log.sqlite_file import open_file
-from headwater.log.sqlite_rows import Rows
-from headwater.log.sqlite_thread import SqliteThread
+from headwater.log.sqlite import rows as sqlite_rows
+from headwater.log.sqlite.file import open_file
+from headwater.log.sqlite.rows import Rows
+from headwater.log.sqlite.store import SqliteStore
+from headwater.log.sqlite.thread import SqliteThread
 from headwater.log.store import Lease, Limits, Receipt
 from headwater.offsets import ORIGIN, Offset
 from headwater.testing.contract import LIMITS, Clock

@@ -12,7 +12,7 @@ import pytest
 from sqlite_form_1 import LOGS, form_1
 
 from headwater.events import Error, Stop
-from headwater.log.sqlite import SqliteStore
+from headwater.log.sqlite.store import SqliteStore
 from headwater.offsets import Offset
 from headwater.principal import Principal
 from headwater.testing.contract import QUICK

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from headwater.errors import StoreError
-from headwater.log import sqlite_thread
-from headwater.log.sqlite import SqliteStore
-from headwater.log.sqlite_rows import Pulse, Rows
-from headwater.log.sqlite_thread import SqliteThread
+from headwater.log.sqlite import thread as sqlite_thread
+from headwater.log.sqlite.rows import Pulse, Rows
+from headwater.log.sqlite.store import SqliteStore
+from headwater.log.sqlite.thread import SqliteThread
 from headwater.log.store import Lease, Limits
 from headwater.testing.contract import LIMITS, Clock
 from headwater.testing.contract_harness import ALICE, PATIENCE, TTL, WHOLE, entry, until

@@ -11,10 +11,10 @@ from sqlite_form_1 import LOGS, form_1
 
 from headwater.errors import Expired, StoreError
 from headwater.events import Error, TextDelta
-from headwater.log import sqlite_upgrade
 from headwater.log.packs import PACK
-from headwater.log.sqlite import SqliteStore
-from headwater.log.sqlite_file import VERSION, open_file
+from headwater.log.sqlite import upgrade as sqlite_upgrade
+from headwater.log.sqlite.file import VERSION, open_file
+from headwater.log.sqlite.store import SqliteStore
 from headwater.log.store import Lease
 from headwater.offsets import Offset
 from headwater.testing.contract import LIMITS, QUICK

@@ -10,9 +10,9 @@ from upstash_double import UpstashDouble
 
 from headwater.errors import Expired
 from headwater.log.logs import Logs
-from headwater.log.redis import RedisStore
+from headwater.log.redis.store import RedisStore
 from headwater.log.store import Limits
-from headwater.log.upstash import UpstashStore
+from headwater.log.upstash.store import UpstashStore
 from headwater.testing.contract import Clock, Harness, StoreContract
 from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, entries, entry, reading, run, seen, texts, until
 

@@ -12,10 +12,11 @@ import pytest
 from upstash_double import UpstashDouble
 
 from headwater.events import Finish, Start, TextDelta
-from headwater.log import upstash_poller, upstash_writer
 from headwater.log.logs import Logs
 from headwater.log.store import Flush
-from headwater.log.upstash import UpstashStore
+from headwater.log.upstash import poller as upstash_poller
+from headwater.log.upstash import writer as upstash_writer
+from headwater.log.upstash.store import UpstashStore
 from headwater.testing.contract_harness import ALICE, TTL, WHOLE, entries, entry, reading, run, until
 
 TOKENS = 1000

@@ -9,7 +9,7 @@ from upstash_double import upstash_before
 
 from headwater.errors import Expired, NoSuchLog, OutOfSequence
 from headwater.log.store import Lease, Limits
-from headwater.log.upstash import UpstashStore
+from headwater.log.upstash.store import UpstashStore
 from headwater.offsets import Offset
 from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, entries, entry, reading, run, until
 

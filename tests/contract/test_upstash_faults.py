@@ -12,9 +12,9 @@ from upstash_double import Fault, UpstashDouble
 from headwater.errors import Expired, NoSuchLog, StoreError
 from headwater.events import Finish, TextDelta
 from headwater.log.logs import Logs
-from headwater.log.redis_script import key
-from headwater.log.upstash import UpstashStore
-from headwater.log.upstash_rest import UpstashRest
+from headwater.log.lua.script import key
+from headwater.log.upstash.rest import UpstashRest
+from headwater.log.upstash.store import UpstashStore
 from headwater.offsets import ORIGIN
 from headwater.testing.contract_harness import (
     ALICE,

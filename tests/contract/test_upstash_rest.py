@@ -12,7 +12,7 @@ from starlette.routing import Route
 from upstash_double import Fault, UpstashDouble
 
 from headwater.errors import StoreError
-from headwater.log.upstash_rest import ATTEMPTS, MAX_REQUEST, TooLarge, UpstashRest
+from headwater.log.upstash.rest import ATTEMPTS, MAX_REQUEST, TooLarge, UpstashRest
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from headwater.events import Entry, Error, Finish, Stop, TextDelta
 from headwater.log import writer as writer_module
 from headwater.log.logs import Logs
 from headwater.log.memory import MemoryStore
-from headwater.log.sqlite import SqliteStore
+from headwater.log.sqlite.store import SqliteStore
 from headwater.log.store import Flush, Lease, Limits, Receipt, Store
 from headwater.offsets import ORIGIN, Offset
 from headwater.testing.contract import LIMITS, QUICK

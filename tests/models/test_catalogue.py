@@ -12,10 +12,10 @@ from headwater.events import Event, Finish
 from headwater.models import catalogue as catalogues
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.model import Model
-from headwater.models.openai_wire import OpenAIWire
+from headwater.models.openai.model import OpenAIModel
 from headwater.prompt import Prompt
 from headwater.settings import Settings
-from headwater.wiring import catalogue
+from headwater.wiring.models import catalogue
 
 
 class Named:
@@ -76,10 +76,10 @@ async def test_all_names_of_one_account_share_its_connections() -> None:
     """Another name is no reason to shake hands again; they are closed with the catalogue, and not with a model."""
     async with Upstream() as upstream:
         models = anything(OPENAI_BASE_URL=upstream.url, OPENAI_API_KEY=KEY)
-        wires: list[OpenAIWire] = []
+        wires: list[OpenAIModel] = []
         for name in ("openai:m", "openai:other"):
             model = await models.get(models.find(name, "chat"))
-            assert isinstance(model, OpenAIWire)
+            assert isinstance(model, OpenAIModel)
             assert (await answer(model))[-1].__class__ is Finish  # which closes the model
             wires.append(model)
         sessions = {await wire._connections.session() for wire in wires}  # pyright: ignore[reportPrivateUsage]

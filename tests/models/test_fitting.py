@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.models.fitting import Fitted, TooLong, fit
+from headwater.models.embedded.fitting import Fitted, TooLong, fit
 from headwater.prompt import Message
 
 conversations = st.lists(

@@ -15,7 +15,7 @@ from headwater.events import (
     ToolCallStart,
     Usage,
 )
-from headwater.models.langchain import LangChainModel
+from headwater.models.langchain.model import LangChainModel
 
 
 def runnable(says: Any) -> LangChainModel:

@@ -11,7 +11,7 @@ import pytest
 from upstream import Upstream
 from ways import HELLO, answer, texts
 
-from headwater.models.langchain import LangChainModel
+from headwater.models.langchain.model import LangChainModel
 
 
 @pytest.fixture

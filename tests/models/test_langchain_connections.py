@@ -12,7 +12,7 @@ from ways import HELLO, answer, chat, texts
 
 from headwater.errors import ModelError
 from headwater.events import TextDelta
-from headwater.models.langchain import LangChainModel, Opened
+from headwater.models.langchain.model import LangChainModel, Opened
 
 
 async def test_cancelling_a_chain_or_a_graph_closes_the_providers_connection_too():
@@ -55,7 +55,7 @@ async def test_a_model_that_is_closed_while_it_speaks_ends_its_answer_first():
 
 
 def test_importing_the_model_imports_no_langchain():
-    code = "import sys, headwater.models.openai as o; o.openai_chat('x', api_key='k');"
+    code = "import sys; from headwater.models.by_name import *; through_langchain('gpt-4o', Account(None, 'k'));"
     code += "sys.exit(any(name.startswith(('langchain', 'openai', 'pydantic')) for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -10,7 +10,7 @@ from ways import HELLO, answer
 
 from headwater.errors import ModelError
 from headwater.events import Event, Finish, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, ToolResult, Usage
-from headwater.models.langchain import LangChainModel
+from headwater.models.langchain.model import LangChainModel
 from headwater.prompt import Parameters
 
 

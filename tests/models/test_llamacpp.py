@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from headwater.errors import ModelError
-from headwater.models import preflight
-from headwater.models.llamacpp import LlamaCppChat
+from headwater.models.embedded import preflight
+from headwater.models.embedded.llamacpp import LlamaCppChat
 
 pytestmark = pytest.mark.local_model
 

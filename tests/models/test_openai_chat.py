@@ -17,11 +17,11 @@ from upstream import Upstream
 from ways import HELLO, KEY, answer, texts
 
 from headwater.events import Finish
-from headwater.models.langchain import LangChainModel
-from headwater.models.openai_chat import ChatOpenAIWire, OpenAIWireLLM
-from headwater.models.openai_wire import OpenAIWire
+from headwater.langchain import ChatOpenAIWire, OpenAIWireLLM
+from headwater.models.langchain.model import LangChainModel
+from headwater.models.openai.model import OpenAIModel
 from headwater.models.scripted import Scripted
-from headwater.wiring import _offer_of  # pyright: ignore[reportPrivateUsage]
+from headwater.wiring.models import _offer_of  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_who_asks_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +268,7 @@ def test_nothing_is_left_open_in_one_event_loop_after_another() -> None:
 import asyncio, sys
 sys.path.insert(0, "tests")
 from upstream import Upstream
-from headwater.models.openai_chat import ChatOpenAIWire
+from headwater.langchain import ChatOpenAIWire
 models = []
 async def once():
     async with Upstream() as upstream:
@@ -296,7 +296,7 @@ async def test_the_server_takes_the_wire_beneath_the_model() -> None:
         options = {"temperature": 0.3, "max_tokens": 9, "organization": "org", "extra_body": {"top_k": 4}}
         model = build(ChatOpenAIWire, upstream, **options)
         direct = model.direct(Scripted([]))
-        assert isinstance(direct, OpenAIWire)
+        assert isinstance(direct, OpenAIModel)
         events = await answer(direct)
         await whole(model)
         ours, theirs = upstream.requests
@@ -333,7 +333,7 @@ async def test_a_router_takes_it_too_unless_something_is_bound_to_the_model() ->
     """What is bound is nowhere in the model within."""
     async with Upstream() as upstream:
         model = build(ChatOpenAIWire, upstream)
-        assert isinstance(await _offer_of(model, None).build(), OpenAIWire)
+        assert isinstance(await _offer_of(model, None).build(), OpenAIModel)
         assert isinstance(await _offer_of(model.bind(temperature=0), None).build(), LangChainModel)
         assert isinstance(await _offer_of(build(ChatOpenAI, upstream), None).build(), LangChainModel)
 

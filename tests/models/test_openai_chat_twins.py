@@ -9,7 +9,7 @@ from langchain_openai import OpenAI
 from twins import TOOL, both, build, whole
 from upstream import Upstream
 
-from headwater.models.openai_chat import OpenAIWireLLM
+from headwater.langchain import OpenAIWireLLM
 
 ANSWERS: list[dict[str, Any]] = [
     {"tokens": ["Hel", "lo", "", " wörld 🌍", "\n"], "usage": (7, 3)},

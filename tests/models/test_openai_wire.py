@@ -15,10 +15,12 @@ from ways import HELLO, KEY, answer, direct_chat
 
 from headwater.errors import ModelError
 from headwater.events import Event, Finish, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallStart, Usage
-from headwater.models.langchain import LangChainModel
-from headwater.models.openai_connection import Account
-from headwater.models.openai_stream import Stream
-from headwater.models.openai_wire import OpenAIWire, covers, from_name
+from headwater.models.by_name import from_name
+from headwater.models.langchain.model import LangChainModel
+from headwater.models.openai.connection import Account
+from headwater.models.openai.model import OpenAIModel
+from headwater.models.openai.names import covers, meaning
+from headwater.models.openai.stream import Stream
 from headwater.models.scripted import Scripted
 from headwater.prompt import Message, Parameters, Prompt
 
@@ -27,14 +29,14 @@ async def test_reasoning_models_are_told_by_a_developer() -> None:
     """OpenAI's reasoning models know no system role."""
     prompt = Prompt(model="m", messages=[Message("system", "Be brief"), Message("user", "Hi")])
     async with Upstream() as upstream:
-        await answer(OpenAIWire("o3-mini", "chat", Account(upstream.url, KEY)), prompt)
+        await answer(OpenAIModel("o3-mini", "chat", Account(upstream.url, KEY)), prompt)
         assert upstream.requests[0].body["messages"][0]["role"] == "developer"
 
 
 async def test_the_operators_cap_holds_where_the_request_says_nothing() -> None:
     """And yields where it does."""
     async with Upstream() as upstream:
-        model = OpenAIWire("gpt-test", "chat", Account(upstream.url, KEY), defaults={"max_tokens": 9})
+        model = OpenAIModel("gpt-test", "chat", Account(upstream.url, KEY), defaults={"max_tokens": 9})
         await answer(model)
         await answer(model, msgspec.structs.replace(HELLO, parameters=Parameters(max_tokens=5)))
         assert [request.body["max_completion_tokens"] for request in upstream.requests] == [9, 5]
@@ -51,7 +53,7 @@ async def test_the_operators_cap_holds_where_the_request_says_nothing() -> None:
 async def test_what_this_wire_has_no_words_for_is_the_fallbacks(prompt: Prompt) -> None:
     """Or the caller's fault, where there is none."""
     async with Upstream() as upstream:
-        mine = OpenAIWire("m", "chat", Account(upstream.url, KEY), fallback=Scripted([TextDelta("mine")]))
+        mine = OpenAIModel("m", "chat", Account(upstream.url, KEY), fallback=Scripted([TextDelta("mine")]))
         assert await answer(mine, prompt) == [TextDelta("mine")]
         with pytest.raises(ModelError) as failure:
             await answer(direct_chat(upstream), prompt)
@@ -79,15 +81,16 @@ async def test_what_this_wire_has_no_words_for_is_the_fallbacks(prompt: Prompt) 
 )
 def test_which_models_it_speaks_to(name: str, base_url: str | None, covered: bool) -> None:
     """The others are LangChain's: among them those that OpenAI serves through its Responses API only."""
-    assert covers(name, base_url) is covered
+    meant = meaning(name)
+    assert (meant is not None and covers(*meant, base_url)) is covered
 
 
 @pytest.mark.parametrize(
     ("name", "base_url", "kind", "called"),
     [
-        ("openai:ft:gpt-4o:me", "http://x/v1", OpenAIWire, "openai:ft:gpt-4o:me"),
-        ("gpt-4o-mini", None, OpenAIWire, "openai:gpt-4o-mini"),
-        ("openai-completion:babble", None, OpenAIWire, "openai-completion:babble"),
+        ("openai:ft:gpt-4o:me", "http://x/v1", OpenAIModel, "openai:ft:gpt-4o:me"),
+        ("gpt-4o-mini", None, OpenAIModel, "openai:gpt-4o-mini"),
+        ("openai-completion:babble", None, OpenAIModel, "openai-completion:babble"),
         ("openai:gpt-5-pro", None, LangChainModel, "openai:gpt-5-pro"),
         ("anthropic:claude", "http://x/v1", LangChainModel, "anthropic:claude"),
     ],
@@ -173,7 +176,7 @@ def test_token_counts_keep_their_details() -> None:
 
 def test_a_line_without_an_end_is_not_kept_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider gone wrong must not fill the memory."""
-    monkeypatch.setattr("headwater.models.openai_lines.LONGEST_LINE", 1000)
+    monkeypatch.setattr("headwater.models.openai.lines.LONGEST_LINE", 1000)
     stream = Stream()
     for _ in range(20):
         stream.feed(b"x" * 100)

@@ -12,20 +12,20 @@ from ways import HELLO, KEY, answer, direct_chat
 
 from headwater.errors import ModelError
 from headwater.events import Finish, TextDelta
-from headwater.models.openai_connection import Account
-from headwater.models.openai_wire import OpenAIWire
+from headwater.models.openai.connection import Account
+from headwater.models.openai.model import OpenAIModel
 
 
 async def test_without_a_key_openai_is_not_asked() -> None:
     """It would only say 401."""
     with pytest.raises(ModelError) as failure:
-        await OpenAIWire("gpt-4o-mini").prepare()
+        await OpenAIModel("gpt-4o-mini").prepare()
     assert (failure.value.code, failure.value.status) == ("model_unavailable", 503)
 
 
 def test_the_same_model_works_in_one_event_loop_after_another() -> None:
     """Connections belong to the loop that made them."""
-    used: list[OpenAIWire] = []
+    used: list[OpenAIModel] = []
 
     async def once() -> None:
         async with Upstream() as upstream:
@@ -60,7 +60,7 @@ async def test_answers_share_connections() -> None:
             writer.write(b"0\r\n\r\n")
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    model = OpenAIWire("m", "chat", Account(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", KEY))
+    model = OpenAIModel("m", "chat", Account(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", KEY))
     for _ in range(3):
         async with aclosing(model.stream(HELLO)) as batches:
             assert [event async for batch in batches for event in batch] == [TextDelta("x"), Finish("stop")]
@@ -76,7 +76,7 @@ async def test_the_environments_proxy_is_gone_through_where_it_is_meant(monkeypa
         monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         with pytest.raises(ModelError, match="no route"):
-            await answer(OpenAIWire("m", "chat", Account("http://provider.invalid/v1", KEY)))
+            await answer(OpenAIModel("m", "chat", Account("http://provider.invalid/v1", KEY)))
         assert proxy.requests[0].path == "http://provider.invalid/v1/chat/completions"
         assert (await answer(direct_chat(proxy)))[-1].__class__ is Finish
 
@@ -92,7 +92,7 @@ async def test_passwords_kept_for_other_programs_are_not_used(monkeypatch: pytes
 
 def test_it_imports_no_langchain() -> None:
     """Nor the HTTP client before the first use."""
-    code = "import sys, headwater.models.openai_wire as o; o.OpenAIWire('x');"
+    code = "import sys, headwater.models.openai.model as o; o.OpenAIModel('x');"
     code += "sys.exit(any(n.startswith(('langchain', 'openai', 'pydantic', 'aiohttp')) for n in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -102,7 +102,7 @@ def test_a_server_is_ready_without_langchain() -> None:
     code = """
 import asyncio, sys
 from headwater.settings import Settings
-from headwater.wiring import server
+from headwater.wiring.server import server
 async def main():
     app = server(Settings(model="openai:x", openai_api_key="k", store="memory:")).app
     async with app.router.lifespan_context(app):

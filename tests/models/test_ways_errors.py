@@ -106,7 +106,7 @@ async def test_an_http_error_that_comes_in_pieces_is_read_to_its_end(build: Buil
 
 async def test_an_http_error_whose_body_never_ends_is_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its status has been said, and nobody waits for more than a moment."""
-    monkeypatch.setattr("headwater.models.openai_connection.REFUSING", 0.05)
+    monkeypatch.setattr("headwater.models.openai.connection.REFUSING", 0.05)
     async with Raw(status=503, pieces=[b"Ov", b"erloaded"], gated=True) as upstream:
         failure = await failure_of(direct_chat, upstream)
     assert (failure.code, failure.status, failure.retryable) == ("provider_error", 502, True)

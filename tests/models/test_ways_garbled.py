@@ -94,7 +94,7 @@ async def test_a_byte_order_mark_costs_no_words(build: Build) -> None:
 @OVER_THE_WIRE
 async def test_lines_that_are_no_stream_do_not_fill_the_memory(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is kept of them is for an error's words only."""
-    monkeypatch.setattr("headwater.models.openai_lines.MOST_STRANGE", 10)
+    monkeypatch.setattr("headwater.models.openai.lines.MOST_STRANGE", 10)
     pieces: list[Any] = [b'{"error":\n', b'"too long to be kept"}\n', GOOD, ENDING]
     async with Raw(pieces=pieces) as upstream:
         assert await told(build(upstream)) == [TextDelta("good"), Finish("stop")]

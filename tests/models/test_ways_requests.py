@@ -24,9 +24,9 @@ from ways import (
 
 from headwater.errors import ModelError
 from headwater.events import Finish
-from headwater.models import openai, openai_wire
-from headwater.models.langchain import LangChainModel
-from headwater.models.openai_connection import Account
+from headwater.models.by_name import from_name, through_langchain
+from headwater.models.langchain.model import LangChainModel
+from headwater.models.openai.connection import Account
 from headwater.prompt import Message, Parameters, Prompt
 from headwater.settings import Settings
 
@@ -166,23 +166,23 @@ async def test_extra_fields_are_ignored_where_there_is_no_body_to_put_them() -> 
     assert texts(await answer(model, msgspec.structs.replace(HELLO, extra={"api_key": "x"}))) == ["H", "i"]
 
 
-@pytest.mark.parametrize("provider", [openai, openai_wire], ids=["through LangChain", "directly"])
+@pytest.mark.parametrize("provider", [through_langchain, from_name], ids=["through LangChain", "directly"])
 @pytest.mark.parametrize("name", ["openai:x", "openai-completion:x"])
 async def test_who_pays_is_told(provider: Any, name: str) -> None:
     """The organisation and the project that the operator has set."""
     async with Upstream() as upstream:
         settings = Settings(openai_org_id="org", openai_project_id="project")  # pyright: ignore[reportCallIssue]
-        await answer(provider.from_name(name, Account(upstream.url, KEY, settings.openai_headers())))
+        await answer(provider(name, Account(upstream.url, KEY, settings.openai_headers())))
         headers = upstream.requests[0].headers
     assert (headers["openai-organization"], headers["openai-project"]) == ("org", "project")
 
 
-@pytest.mark.parametrize("provider", [openai, openai_wire], ids=["through LangChain", "directly"])
+@pytest.mark.parametrize("provider", [through_langchain, from_name], ids=["through LangChain", "directly"])
 async def test_a_proxy_is_gone_through(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where LangChain would read the same variable, and refuse to be told twice."""
     async with Upstream() as proxy:
         address = proxy.url.removesuffix("/v1")
         monkeypatch.setenv("OPENAI_PROXY", address)
         with pytest.raises(ModelError, match="no route"):
-            await answer(provider.from_name("openai:x", Account("http://provider.invalid/v1", KEY, {}, address)))
+            await answer(provider("openai:x", Account("http://provider.invalid/v1", KEY, {}, address)))
         assert proxy.requests[0].path == "http://provider.invalid/v1/chat/completions"

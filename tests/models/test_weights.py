@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from headwater.models import weights
+from headwater.models.embedded import weights
 
 FETCH = """
 import sys
 from pathlib import Path
-from headwater.models import weights
+from headwater.models.embedded import weights
 
 calls = []
 def progress(done, total):

@@ -9,7 +9,7 @@ from langchain_openai import ChatOpenAI
 from upstream import Upstream
 from ways import KEY
 
-from headwater.models.openai_chat import ChatOpenAIWire
+from headwater.langchain import ChatOpenAIWire
 
 TOOL: dict[str, Any] = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 

@@ -12,10 +12,10 @@ from upstream import Upstream
 
 from headwater.errors import ModelError
 from headwater.events import Event, ReasoningDelta, TextDelta
-from headwater.models.langchain import LangChainModel
-from headwater.models.openai import openai_chat, openai_completion
-from headwater.models.openai_connection import Account
-from headwater.models.openai_wire import OpenAIWire
+from headwater.models.langchain import openai_models
+from headwater.models.langchain.model import LangChainModel
+from headwater.models.openai.connection import Account
+from headwater.models.openai.model import OpenAIModel
 from headwater.prompt import Message, Prompt
 
 KEY = "sk-the-operators-own-key"
@@ -26,30 +26,30 @@ Build = Callable[[Upstream], Any]
 
 
 def chat(upstream: Upstream) -> LangChainModel:
-    return openai_chat("gpt-test", api_key=KEY, base_url=upstream.url)
+    return openai_models.chat("gpt-test", Account(upstream.url, KEY))
 
 
 def completion(upstream: Upstream) -> LangChainModel:
-    return openai_completion("babble", api_key=KEY, base_url=upstream.url)
+    return openai_models.completion("babble", Account(upstream.url, KEY))
 
 
-def direct_chat(upstream: Upstream) -> OpenAIWire:
-    return OpenAIWire("gpt-test", "chat", Account(upstream.url, KEY))
+def direct_chat(upstream: Upstream) -> OpenAIModel:
+    return OpenAIModel("gpt-test", "chat", Account(upstream.url, KEY))
 
 
-def direct_completion(upstream: Upstream) -> OpenAIWire:
-    return OpenAIWire("babble", "completion", Account(upstream.url, KEY))
+def direct_completion(upstream: Upstream) -> OpenAIModel:
+    return OpenAIModel("babble", "completion", Account(upstream.url, KEY))
 
 
 def wired_chat(upstream: Upstream) -> LangChainModel:
-    from headwater.models.openai_chat import ChatOpenAIWire
+    from headwater.langchain import ChatOpenAIWire
 
     options: dict[str, Any] = {"base_url": upstream.url, "api_key": KEY, "max_retries": 0, "stream_usage": True}
     return LangChainModel(ChatOpenAIWire(model="gpt-test", **options), "wired", secrets=[KEY])
 
 
 def wired_completion(upstream: Upstream) -> LangChainModel:
-    from headwater.models.openai_chat import OpenAIWireLLM
+    from headwater.langchain import OpenAIWireLLM
 
     options: dict[str, Any] = {"base_url": upstream.url, "api_key": KEY, "max_retries": 0}
     return LangChainModel(OpenAIWireLLM(model="babble", **options), "wired", secrets=[KEY])

@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
+from headwater.answers import generation as run_module
+from headwater.answers.generation import Generation, Timeouts
+from headwater.answers.nursery import Nursery
 from headwater.events import Entry, Error, Event, Finish, Start, TextDelta
-from headwater.generation import run as run_module
-from headwater.generation.nursery import Nursery
-from headwater.generation.run import Generation, Timeouts
 from headwater.log.logs import Logs
 from headwater.log.memory import MemoryStore
 from headwater.log.store import Lease

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.cache.key import fingerprint
+from headwater.dialects.native import request as native
 from headwater.errors import RequestError
 from headwater.prompt import Message, Parameters, Prompt
-from headwater.wires.native import request as native
 
 values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from headwater.errors import Unsupported
 from headwater.settings import Settings, table
-from headwater.wiring import Unsupported, choose, describe_store, open_store
+from headwater.wiring.models import choose
+from headwater.wiring.stores import describe_store, open_store
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"

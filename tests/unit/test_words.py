@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from headwater import offsets
 from headwater.cache.key import Tokens, fingerprint, log_id
 from headwater.cache.policy import parse
+from headwater.dialects import sse
 from headwater.errors import RequestError, StoreError
 from headwater.events import (
     MAX_EVENT,
@@ -28,7 +29,6 @@ from headwater.events import (
 )
 from headwater.offsets import ORIGIN, Offset
 from headwater.prompt import Message, Parameters, Prompt
-from headwater.wires import sse
 
 numbers = st.integers(0, 999_999_999)
 

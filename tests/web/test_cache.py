@@ -6,9 +6,9 @@ import pytest
 from serving import chat, frames, headwater, parse, post_chat, text_of
 from starlette.requests import Request
 
+from headwater.answers.answers import Caching
 from headwater.errors import ModelError
 from headwater.events import Event, Finish, TextDelta, Usage
-from headwater.generation.attach import Caching
 from headwater.log.memory import MemoryStore
 from headwater.models.scripted import Scripted
 from headwater.principal import Principal

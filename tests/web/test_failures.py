@@ -11,11 +11,12 @@ from serving import Headwater, chat, frames, headwater, parse, post_chat, text_o
 from starlette.requests import Request
 from upstream import Upstream
 
+from headwater.answers.generation import Timeouts
 from headwater.errors import ModelError
 from headwater.events import Finish, TextDelta
-from headwater.generation.run import Timeouts
-from headwater.models.langchain import LangChainModel
-from headwater.models.openai import openai_chat, openai_completion
+from headwater.models.langchain import openai_models
+from headwater.models.langchain.model import LangChainModel
+from headwater.models.openai.connection import Account
 from headwater.models.scripted import SILENCE, Scripted, Step
 from headwater.principal import ANYONE, Principal
 from headwater.web.response import Pace
@@ -24,18 +25,18 @@ from headwater.web.response import Pace
 @asynccontextmanager
 async def openai(upstream: Upstream, timeouts: Timeouts | None = None) -> AsyncGenerator[Headwater, None]:
     """Headwater in front of an OpenAI-compatible provider, through LangChain."""
-    model = openai_chat("gpt-4o-mini", api_key="sk-test-0123456789abcdef", base_url=upstream.url)
+    model = openai_models.chat("gpt-4o-mini", Account(upstream.url, "sk-test-0123456789abcdef"))
     await model.prepare()
     async with headwater(model, timeouts=timeouts) as server:
         yield server
 
 
-@pytest.mark.parametrize("build", [openai_chat, openai_completion], ids=["chat", "completion"])
+@pytest.mark.parametrize("build", [openai_models.chat, openai_models.completion], ids=["chat", "completion"])
 async def test_a_providers_token_leaves_before_it_makes_the_next_one(build: Callable[..., LangChainModel]) -> None:
     """Through LangChain, the log and the response: the provider holds each token until the one before was read here."""
     tokens = ["a", "b", "c"]
     async with Upstream(tokens=tokens, gated=True) as upstream:
-        model = build("some-model", api_key="sk-x", base_url=upstream.url)
+        model = build("some-model", Account(upstream.url, "sk-x"))
         async with headwater(model, pace=Pace(hold=0.01)) as server:
             async with server.client.stream("POST", "/api/stream/completion", json={"message": "Hi"}) as response:
                 read = frames(response)
@@ -71,7 +72,7 @@ async def test_a_provider_that_is_down_is_a_problem_json() -> None:
     """And not a request that hangs."""
     async with Upstream() as upstream:
         address = upstream.url
-    model = openai_chat("gpt-4o-mini", api_key="sk-x", base_url=address)
+    model = openai_models.chat("gpt-4o-mini", Account(address, "sk-x"))
     await model.prepare()
     async with headwater(model) as server:
         response = await post_chat(server.client)

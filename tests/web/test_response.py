@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, Sequence
 
 from starlette.types import Message
 
+from headwater.dialects.native.response import NativeWire
 from headwater.events import Entry, Event, Finish, Start, TextDelta, record
 from headwater.offsets import Offset
 from headwater.web.response import LogResponse, Pace
-from headwater.wires.native.response import NativeWire
 
 
 def entry(sequence: int, event: Event) -> Entry:

@@ -15,9 +15,9 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 import headwater
+from headwater.errors import Unsupported
 from headwater.events import Finish, TextDelta
 from headwater.models.scripted import Scripted
-from headwater.wiring import Unsupported
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "your_app.py"
 

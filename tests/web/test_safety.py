@@ -5,7 +5,8 @@ from serving import chat, headwater, parse, post_chat, text_of
 from upstream import Upstream
 
 from headwater.events import Finish, TextDelta
-from headwater.models.openai import openai_chat
+from headwater.models.langchain import openai_models
+from headwater.models.openai.connection import Account
 from headwater.models.scripted import Scripted
 
 ANSWER = [TextDelta("x"), Finish("stop")]
@@ -106,7 +107,7 @@ async def test_cors_is_for_the_origins_that_the_operator_named() -> None:
 async def test_request_fields_never_reach_the_models_constructor_or_its_client() -> None:
     """Unknown fields travel in the provider's JSON body, and there alone."""
     async with Upstream(tokens=["safe"]) as upstream, Upstream(tokens=["stolen"]) as other:
-        model = openai_chat("gpt-4o-mini", api_key="sk-operators-own-key", base_url=upstream.url)
+        model = openai_models.chat("gpt-4o-mini", Account(upstream.url, "sk-operators-own-key"))
         async with headwater(model) as server:
             body = chat(
                 base_url=other.url,
@@ -132,7 +133,7 @@ async def test_what_a_provider_says_is_scrubbed_of_secrets() -> None:
     key = "sk-operators-own-key-0123456789"
     error = {"message": f"Incorrect API key provided: {key}", "code": "invalid_api_key"}
     async with Upstream(status=401, error=error) as upstream:
-        async with headwater(openai_chat("gpt-4o-mini", api_key=key, base_url=upstream.url)) as server:
+        async with headwater(openai_models.chat("gpt-4o-mini", Account(upstream.url, key))) as server:
             response = await post_chat(server.client)
             kept = await server.client.get(response.headers["location"], headers={"accept": "application/json"})
 

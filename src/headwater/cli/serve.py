@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headwater.settings import Settings
-    from headwater.wiring import Choice
+    from headwater.wiring.models import Choice
 
 
 def serve(
@@ -55,7 +55,8 @@ def _run(console: Console, given: dict[str, Any]) -> None:
     from headwater.cli.supervisor import Supervisor
     from headwater.cli.worker import Factory, Worker
     from headwater.settings import Settings
-    from headwater.wiring import choose, describe_store, open_store
+    from headwater.wiring.models import choose
+    from headwater.wiring.stores import describe_store, open_store
 
     if unknown := sorted(set(given) - set(Settings.model_fields)):
         raise typer.BadParameter(f"there is no setting {unknown[0]}; docs/settings.md has them all")
@@ -100,7 +101,7 @@ def _with_weights(console: Console, settings: "Settings") -> "Settings":
 
     Only who asked for the embedded model by name gets an error instead of the echo.
     """
-    from headwater.models import weights
+    from headwater.models.embedded import weights
 
     try:
         _fetch(console, settings.data_dir)
@@ -114,7 +115,7 @@ def _with_weights(console: Console, settings: "Settings") -> "Settings":
 
 def _fetch(console: Console, data_dir: "Path") -> None:
     """Bring the demo model's weights here, with a bar to watch. Raises `WeightsUnavailable`."""
-    from headwater.models import weights
+    from headwater.models.embedded import weights
 
     if weights.locate(data_dir) is not None:
         return

@@ -11,9 +11,9 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from headwater.generation.attach import Attacher
+from headwater.answers.answers import Attacher
 from headwater.settings import Settings
-from headwater.wiring import server
+from headwater.wiring.server import server
 
 PATIENCE = 10
 """Seconds in which open responses may end once their logs have."""

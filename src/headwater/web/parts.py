@@ -8,18 +8,18 @@ from urllib.parse import quote
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from headwater.answers.answers import Attacher, Attachment
 from headwater.cache import policy
+from headwater.dialects.dialect import Wire
+from headwater.dialects.native.response import NativeWire
+from headwater.dialects.text.response import TextWire
 from headwater.errors import NoSuchLog, RequestError
-from headwater.generation.attach import Attacher, Attachment
 from headwater.log.store import Description
 from headwater.offsets import ORIGIN, Offset, parse
 from headwater.principal import Principal
 from headwater.prompt import Prompt
 from headwater.web.accept import preferred
 from headwater.web.response import LogResponse, Pace
-from headwater.wires.native.response import NativeWire
-from headwater.wires.text.response import TextWire
-from headwater.wires.wire import Wire
 
 SSE, JSON, TEXT = "text/event-stream", "application/json", "text/plain"
 START = "/api/stream"

@@ -11,11 +11,11 @@ from typing import NamedTuple
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from headwater.answers.drain import Drain
+from headwater.dialects.dialect import Unspeakable, Wire
 from headwater.errors import HeadwaterError, ShuttingDown
 from headwater.events import Entry, Error, Metadata, Page, Start
-from headwater.generation.drain import Drain
 from headwater.web.problems import event_of, problem
-from headwater.wires.wire import Unspeakable, Wire
 
 logger = logging.getLogger(__name__)
 

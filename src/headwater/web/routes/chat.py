@@ -7,9 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater.cache.policy import Directives
+from headwater.dialects.native import request as native
 from headwater.prompt import Message, Prompt
 from headwater.web.parts import START, Parts, head, wire_for
-from headwater.wires.native import request as native
 
 CLOCK = "clock"
 """The name under which the catalogue keeps the model of the minimal stream."""

@@ -7,11 +7,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from headwater.dialects.native.state import fold
+from headwater.dialects.sse import plain
 from headwater.events import Entry
 from headwater.log.store import check_offset
 from headwater.web.parts import JSON, SSE, TEXT, Parts, head, place, position, wants, wire_for
-from headwater.wires.native.state import fold
-from headwater.wires.sse import plain
 
 STOP_WAIT = 2.0
 """Seconds for which a stop waits until the log has ended, to answer with the state that was really reached."""

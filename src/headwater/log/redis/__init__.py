@@ -1,0 +1,1 @@
+"""The Redis store: one server, or a cluster, of Redis or Valkey."""

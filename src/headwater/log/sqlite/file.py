@@ -1,0 +1,158 @@
+"""The file that a `SqliteStore` keeps its logs in: its shape, how it is opened, what its failures mean.
+
+The file and its folder are made for their owner alone: they hold people's conversations. It must lie on a local disk,
+because WAL shares memory between the processes that have it open, which no network file system provides.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from headwater.errors import StoreError
+from headwater.log.sqlite.packs import PACKS
+from headwater.log.sqlite.upgrade import from_form_1
+
+VERSION = 2
+"""The shape below. A file of an earlier one is brought to it, and one of a later one refused, never guessed at."""
+
+BUSY = 2.0
+"""Seconds to wait for another process's transaction; below the writers' patience, so that they can try twice."""
+
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS logs (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    tenant TEXT NOT NULL,
+    name TEXT,                          -- bound to this log when it is sealed admissibly
+    ttl REAL NOT NULL,
+    state TEXT NOT NULL DEFAULT 'open',
+    epoch INTEGER NOT NULL DEFAULT 1,
+    last INTEGER NOT NULL DEFAULT 0,    -- sequence of the last entry
+    size INTEGER NOT NULL DEFAULT 0,    -- bytes of all entries
+    beat INTEGER NOT NULL DEFAULT 0,    -- rises with every append: a lease lapses when it stands still
+    stop TEXT,                          -- the subject who asked for the end
+    opened REAL NOT NULL,
+    sealed REAL NOT NULL DEFAULT 0,
+    expires REAL                        -- null while open
+);
+CREATE INDEX IF NOT EXISTS logs_open ON logs (id) WHERE state = 'open';
+CREATE INDEX IF NOT EXISTS logs_expires ON logs (expires) WHERE expires IS NOT NULL;
+CREATE TABLE IF NOT EXISTS subjects (log INTEGER, subject TEXT, PRIMARY KEY (log, subject)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY, log INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS names_log ON names (log);
+{PACKS};
+CREATE TABLE IF NOT EXISTS tombstones (log TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS constants (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = {VERSION};
+"""
+
+_PLAIN = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_READONLY: "it is read-only",
+    sqlite3.SQLITE_BUSY: f"another process has kept it locked for {BUSY:g} s",
+    sqlite3.SQLITE_LOCKED: f"another process has kept it locked for {BUSY:g} s",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
+    sqlite3.SQLITE_IOERR: "the disk failed",
+    sqlite3.SQLITE_CORRUPT: "it is damaged",
+    sqlite3.SQLITE_NOTADB: "it is not a store of Headwater's",
+}
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """What kind of failure this is, without SQLite's finer distinctions."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def explain(path: Path, error: sqlite3.Error) -> StoreError:
+    """The error to show to people for one of SQLite's."""
+    return StoreError(f"the store {path} failed: {_PLAIN.get(primary_code(error), 'SQLite refused')} ({error})")
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """Open the store's file, making it when it is not there. Raises `StoreError`. Blocks: call it in a thread."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Made here, not by SQLite, which would let everyone read it; its companions -wal and -shm take after it. Only
+        # when it is missing: closing a second descriptor of the file would drop every POSIX lock that SQLite holds on
+        # it in this process, and another process could then take the WAL away from under us.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
+    try:
+        db = sqlite3.connect(path, timeout=BUSY, isolation_level=None)
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+    try:
+        _prepare(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Generator[None]:
+    """Do what is inside wholly or not at all, with the right to write from the beginning."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    give_up = time.monotonic() + BUSY
+    while True:
+        try:
+            if _version(db, path) == 0:
+                db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before anything is in it, or never
+            mode: str = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            if mode != "wal":
+                raise StoreError(f"the store {path} must lie on a local disk: SQLite's WAL does not work there")
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute("PRAGMA journal_size_limit = 16777216")
+            version = _version(db, path)
+            if version < VERSION:
+                with transaction(db):
+                    _shape(db, _version(db, path))
+            if 0 < version < VERSION:
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # which holds all that was converted, and would keep it
+            return
+        except sqlite3.Error as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            # Processes that start together collide over the change to WAL, for which SQLite's own waiting does nothing.
+            if primary_code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or time.monotonic() > give_up:
+                raise explain(path, error) from error
+            time.sleep(0.01)
+
+
+def _shape(db: sqlite3.Connection, version: int) -> None:
+    if version == VERSION:
+        return  # another process was faster
+    for statement in _SCHEMA.split(";\n"):
+        db.execute(statement)
+    if version == 1:
+        from_form_1(db)
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    # Both in one statement, which sees one moment: another process may be making the tables.
+    found: tuple[int, int] = db.execute(
+        "SELECT user_version, EXISTS (SELECT 1 FROM sqlite_schema) FROM pragma_user_version"
+    ).fetchone()
+    version, used = found
+    if version > VERSION:
+        raise StoreError(
+            f"the store {path} was written by a newer Headwater (its form is {version}, this one knows {VERSION}):"
+            " update this one, or name another file"
+        )
+    if version == 0 and used:
+        raise StoreError(f"the store {path} is some other program's database; name another file")
+    return version

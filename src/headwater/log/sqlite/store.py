@@ -1,0 +1,122 @@
+"""The default store: one SQLite file, shared by all the server's processes on a machine, and still there after a crash.
+
+Three threads per process, each with its own connection: one writes (`sqlite_thread.py`), one reads, one watches what
+the other processes do (`sqlite_tailer.py`). The contract itself is in `sqlite_rows.py`. A commit survives the death
+of the process at once, and a power cut within moments (`synchronous = NORMAL`).
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from headwater.events import Ending, Entry
+from headwater.log.sqlite.file import open_file
+from headwater.log.sqlite.rows import Rows
+from headwater.log.sqlite.tailer import SqliteTailer
+from headwater.log.sqlite.thread import SqliteThread
+from headwater.log.store import Claim, Description, Flush, Lease, Limits, Receipt
+from headwater.offsets import ORIGIN, Offset
+from headwater.principal import Principal
+
+
+class SqliteStore:
+    """Keeps logs in a SQLite file on a local disk. Use it from one event loop.
+
+    Nothing happens before the first call, which makes the file and its folder if need be, starts the threads and
+    begins to watch for logs whose writers died: make one at start-up, so that these are not in the way for longer
+    than a lease. `clock` gives wall time in seconds, for ages and TTLs; leases run on this process's own watching.
+    """
+
+    def __init__(self, path: str | Path, limits: Limits | None = None, clock: Callable[[], float] = time.time) -> None:
+        self.path = Path(path)
+        self.limits = limits or Limits()
+        self.flush = Flush()
+        self._clock = clock
+        self._writes = SqliteThread("BEGIN IMMEDIATE", self.path, self._connect)
+        self._reads = SqliteThread("BEGIN", self.path, self._connect)
+        self._tailer = SqliteTailer(self._connect, self.limits.lease)
+
+    async def claim(
+        self,
+        name: str,
+        log: str,
+        principal: Principal,
+        *,
+        ttl: float,
+        newer_than: float | None = None,
+        binds: str | None = None,
+    ) -> Claim:
+        self._tailer.start()
+        return await self._writes.do(Rows.claim, name, log, principal, ttl=ttl, newer_than=newer_than, binds=binds)
+
+    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
+        self._tailer.start()
+        return await self._writes.do(Rows.find, name, principal, newer_than=newer_than)
+
+    async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
+        self._tailer.start()
+        return await self._writes.do(Rows.open, log, principal, ttl=ttl, name=name)
+
+    async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
+        receipt = await self._writes.do(Rows.append, entries, lease)
+        if entries:
+            self._tailer.announce([lease.log])
+        return receipt
+
+    async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
+        await self._writes.do(Rows.seal, entries, lease)
+        self._tailer.announce([lease.log])
+
+    async def read(
+        self, log: str, after: Offset = ORIGIN, *, follow: bool = True
+    ) -> AsyncGenerator[Sequence[Entry], None]:
+        self._tailer.start()
+        with self._tailer.follow(log) as changed:
+            while True:
+                changed.clear()
+                entries, sealed = await self._reads.do(Rows.page, log, after)
+                if entries:
+                    yield entries
+                    after = entries[-1].offset
+                    if isinstance(entries[-1].event, Ending):
+                        return
+                elif sealed or not follow:
+                    return
+                else:
+                    self._tailer.hurry()
+                    # Looks again after a lease without news, so that a store that failed is found to have failed.
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(self.limits.lease):
+                            await changed.wait()
+
+    async def stop(self, log: str, subject: str) -> bool:
+        ending = await self._writes.do(Rows.stop, log, subject)
+        if ending:
+            self._tailer.wake(log, "stop")
+        return ending
+
+    def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
+        return self._tailer.listen(lease.log, wake)
+
+    async def describe(self, log: str) -> Description:
+        self._tailer.start()
+        return await self._reads.do(Rows.describe, log)
+
+    async def forget(self, log: str) -> None:
+        await self._writes.do(Rows.forget, log)
+        self._tailer.announce([log])
+        self._tailer.wake(log, "gone")
+
+    async def constant(self, name: str, value: bytes) -> bytes:
+        self._tailer.start()
+        return await self._writes.do(Rows.constant, name, value)
+
+    async def aclose(self) -> None:
+        await self._writes.aclose()
+        await self._reads.aclose()
+        await self._tailer.aclose()  # last, for it wakes the readers, who are to find the store closed
+
+    def _connect(self) -> Rows:
+        return Rows(open_file(self.path), self.limits, self._clock)

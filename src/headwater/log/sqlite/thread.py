@@ -1,0 +1,218 @@
+"""A thread with a SQLite connection of its own, to which the event loop hands steps and which does many at a time.
+
+All that waits when the thread comes round goes into one transaction (a group commit): with fifty logs being written,
+fifty appends cost one commit, and nearly always two statements (`sqlite_many.py`). One step's refusal undoes nobody
+else's: a step that is refused has nearly always changed nothing, and where one has, all are undone and done again with
+a savepoint each.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+
+from headwater.errors import StoreError
+from headwater.log.sqlite.file import explain, primary_code
+from headwater.log.sqlite.rows import Rows
+from headwater.log.store import Receipt
+
+QUEUE = 1024
+"""Steps that may wait, those of callers who have left included; whoever comes later waits for a place."""
+BATCH = 256
+"""Steps in one transaction, which bounds how long another process has to wait for its own."""
+MANY = 4 if sqlite3.sqlite_version_info >= (3, 33) else QUEUE
+"""Appends that are worth two statements of their own; fewer are done one by one, and all where SQLite is too old."""
+PATIENCE = 10.0
+"""Seconds after which a caller hears that the disk does not answer."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Job(NamedTuple):
+    step: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    answer: asyncio.Future[Any]
+
+    def do(self, rows: Rows) -> Any:
+        return self.step(rows, *self.args, **self.kwargs)
+
+
+class _Outcome(NamedTuple):
+    value: Any = None
+    error: Exception | None = None
+
+
+class SqliteThread:
+    """Runs steps in order of arrival, in transactions that start with `begin`. Belongs to one event loop.
+
+    The thread starts with the first step. It opens its connection when there is something to do and again after a
+    failure, so a disk that comes back is used again. Steps raise what the contract says, or `StoreError`.
+    """
+
+    def __init__(self, begin: str, path: Path, connect: Callable[[], Rows]) -> None:
+        self._begin = begin
+        self._path = path
+        self._connect = connect
+        self._rows: Rows | None = None
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._places = asyncio.Semaphore(QUEUE)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    async def do(self, step: Callable[Concatenate[Rows, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run one step and answer with what it returned, once that is committed."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._places.acquire()  # given back with the answer, whether anybody still waits for it or not
+                if self._closed:
+                    self._places.release()
+                    raise StoreError(f"the store {self._path} is closed")
+                loop = self._start()
+                answer: asyncio.Future[T] = loop.create_future()
+                self._jobs.put(_Job(step, args, kwargs, answer))
+                return await answer
+        except TimeoutError as late:
+            raise StoreError(f"the store {self._path} has not answered for {PATIENCE:g} s") from late
+
+    async def aclose(self) -> None:
+        """Finish what was accepted, close the connection and end the thread. May be called again."""
+        self._closed = True
+        if self._thread is not None:
+            thread, self._thread = self._thread, None
+            self._jobs.put(None)
+            await asyncio.to_thread(thread.join, PATIENCE)
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            # A daemon: a program that forgot to close its store must still be able to exit.
+            self._thread = threading.Thread(target=self._run, name=f"sqlite {self._begin.lower()}", daemon=True)
+            self._thread.start()
+        return self._loop
+
+    def _run(self) -> None:
+        more = True
+        while more:
+            batch, more = self._next_batch()
+            if batch:
+                self._deliver(batch, self._do_all(batch))
+            del batch  # not to be kept until the next comes
+        self._disconnect()
+
+    def _next_batch(self) -> tuple[list[_Job], bool]:
+        batch: list[_Job] = []
+        job = self._jobs.get()
+        try:
+            while job is not None:
+                batch.append(job)
+                if len(batch) == BATCH:
+                    return batch, True
+                job = self._jobs.get_nowait()
+        except Empty:
+            return batch, True
+        return batch, False
+
+    def _do_all(self, batch: list[_Job]) -> list[_Outcome]:
+        try:
+            if self._rows is None:
+                self._rows = self._connect()
+            rows = self._rows
+            rows.db.execute(self._begin)
+            outcomes = self._do_quickly(rows, batch)
+            if outcomes is None:
+                rows.db.execute("ROLLBACK")
+                rows.db.execute(self._begin)
+                outcomes = [self._do_carefully(rows, job) for job in batch]
+            rows.db.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - whatever it is: if this thread died, nobody would get an answer
+            # After anything but a lock, a new connection finds out what the file is like now.
+            waited = isinstance(error, sqlite3.Error) and primary_code(error) == sqlite3.SQLITE_BUSY
+            if self._rows is not None and (self._rows.db.in_transaction or not waited):
+                self._disconnect()
+            return [_Outcome(error=self._failure(error)) for _ in batch]
+        return outcomes
+
+    def _failure(self, error: Exception) -> StoreError:
+        """An exception for each caller, since each will hang its own traceback on it."""
+        match error:
+            case sqlite3.Error():
+                plain = explain(self._path, error)
+            case StoreError():
+                plain = StoreError(str(error))
+            case _:
+                plain = StoreError(f"the store {self._path} failed: {error!r}")
+        plain.__cause__ = error
+        return plain
+
+    def _do_quickly(self, rows: Rows, batch: list[_Job]) -> list[_Outcome] | None:
+        """Do all without a savepoint; None when something half done is to be undone."""
+        before = rows.db.total_changes
+        appends = [job for job in batch if job.step is Rows.append and job.args[0] and not job.answer.cancelled()]
+        done: set[int] = set()
+        if self._append_many(rows, appends):
+            done = {id(job) for job in appends}
+        elif rows.db.total_changes != before:
+            return None
+        outcomes: list[_Outcome] = []
+        for job in batch:
+            before = rows.db.total_changes
+            outcome = _Outcome(Receipt()) if id(job) in done else self._do_one(rows, job)
+            if outcome.error is not None and rows.db.total_changes != before:
+                return None
+            outcomes.append(outcome)
+        return outcomes
+
+    def _append_many(self, rows: Rows, appends: list[_Job]) -> bool:
+        try:
+            return len(appends) >= MANY and rows.append_many([job.args for job in appends])
+        except sqlite3.Error:
+            raise
+        except Exception:  # noqa: BLE001 - something is wrong with one of them; which it is, is found one by one
+            return False
+
+    def _do_carefully(self, rows: Rows, job: _Job) -> _Outcome:
+        rows.db.execute("SAVEPOINT step")
+        outcome = self._do_one(rows, job)
+        if outcome.error is not None:
+            rows.db.execute("ROLLBACK TO step")
+        rows.db.execute("RELEASE step")
+        return outcome
+
+    def _do_one(self, rows: Rows, job: _Job) -> _Outcome:
+        if job.answer.cancelled():  # nobody would learn of it: a claim, say, that opened a log for a caller who left
+            return _Outcome()
+        try:
+            return _Outcome(job.do(rows))
+        except sqlite3.IntegrityError as error:  # a row that this step should not have met, and no other has
+            return _Outcome(error=self._failure(error))
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's, and nobody else's in the batch
+            return _Outcome(error=error)
+
+    def _deliver(self, batch: list[_Job], outcomes: list[_Outcome]) -> None:
+        assert self._loop is not None
+        with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._answer, batch, outcomes)
+
+    def _answer(self, batch: list[_Job], outcomes: list[_Outcome]) -> None:
+        for job, outcome in zip(batch, outcomes, strict=True):
+            self._places.release()
+            if job.answer.done():
+                continue
+            if outcome.error is None:
+                job.answer.set_result(outcome.value)
+            else:
+                job.answer.set_exception(outcome.error)
+
+    def _disconnect(self) -> None:
+        if self._rows is not None:
+            self._rows.db.close()
+            self._rows = None

@@ -1,0 +1,214 @@
+"""The Upstash store: the keys and the steps of the Redis store, over Upstash's REST API.
+
+For a host that lets no process hold a connection; where one may, `rediss://` to the same database tells readers at once
+what this one has to ask for. Every command is billed, and those inside a script like any others. So writers gather
+entries for a second and append by one plain command (`upstash_writer.py`), a log is followed by one poll per process,
+by plain commands too (`upstash_poller.py`), and nothing at all is sent while nothing is written or followed here.
+"""
+
+import asyncio
+import base64
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from headwater.errors import StoreError
+from headwater.events import Ending, Entry
+from headwater.log.lua.script import Argument, Script, key
+from headwater.log.lua.steps import Page, Steps, keys_of
+from headwater.log.packs import packed
+from headwater.log.shared import Shared
+from headwater.log.store import Claim, Description, Flush, Lease, Limits, Receipt, check_offset
+from headwater.log.upstash.poller import UpstashPoller
+from headwater.log.upstash.rest import CONNECTIONS, Reply, UpstashRest
+from headwater.log.upstash.rest import Argument as Word
+from headwater.log.upstash.writer import EMPTY, UpstashWriter
+from headwater.offsets import ORIGIN, Offset
+from headwater.principal import Principal
+
+HEARTBEAT = 1.0
+"""Seconds after which a silent writer asks whether to stop: the longest that a stop takes, but for the way."""
+ASKING = CONNECTIONS // 2
+"""Steps of readers and askers on their way at once; the other connections are for writers and the poll."""
+PATIENCE = 10.0
+"""Seconds for which such a step waits for its turn."""
+
+_LOCKING = "#!lua flags=allow-key-locking\n"
+
+_log = logging.getLogger(__name__)
+
+
+class UpstashStore:
+    """Keeps logs in an Upstash database, reached by its REST URL and token. Use it from one event loop.
+
+    Nothing is sent before the first call. Leases run on the database's clock, and so do ages and TTLs, unless a test
+    gives a `clock`: its difference from this machine's is then added. Entries are JSON and travel as the text they are;
+    constants, which may be any bytes, as base64. `limits.heartbeat` is at most a second here. An append or a seal of
+    more than a pack goes in several steps, each of which happens whole or not at all.
+    """
+
+    def __init__(
+        self, url: str, token: str, limits: Limits | None = None, clock: Callable[[], float] | None = None
+    ) -> None:
+        limits = limits or Limits()
+        self.limits = msgspec.structs.replace(limits, heartbeat=min(limits.heartbeat, HEARTBEAT))
+        self.flush = Flush(interval=1.0, events=4096, bytes=16 * 1024)
+        self.rest = UpstashRest(url, token)
+        self._skew = lambda: 0.0 if clock is None else clock() - time.time()
+        self._asking = asyncio.Semaphore(ASKING)
+        self._pages: Shared[Page] = Shared()
+        self._steps = Steps(self._ask, self.limits, self._skew)
+        self._written: dict[str, UpstashWriter] = {}  # by the logs opened here, until they end or their writers leave
+        self._listening: dict[str, list[Callable[[], None]]] = {}
+        self._locking = _LOCKING
+        self._poller = UpstashPoller(self._pipeline, self._steps, self.limits.lease)
+
+    async def claim(
+        self,
+        name: str,
+        log: str,
+        principal: Principal,
+        *,
+        ttl: float,
+        newer_than: float | None = None,
+        binds: str | None = None,
+    ) -> Claim:
+        claim = await self._steps.claim(name, log, principal, ttl, newer_than, binds)
+        if claim.won:
+            self._written[log] = self._new_writer(log, name, binds)
+        return claim
+
+    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
+        return await self._steps.find(name, principal, newer_than)
+
+    async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
+        await self._steps.open(log, principal, ttl, name)
+        self._written[log] = self._new_writer(log, name)
+        return Lease(log)
+
+    async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
+        receipt = await self._writer(lease).append(packed(entries), lease)
+        if entries:
+            self._poller.hurry(lease.log)
+        return receipt
+
+    async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
+        ending = entries[-1].event
+        assert isinstance(ending, Ending)
+        await self._writer(lease).seal(packed(entries), ending, lease)
+        self._written.pop(lease.log, None)
+        self._poller.hurry(lease.log)
+
+    async def read(
+        self, log: str, after: Offset = ORIGIN, *, follow: bool = True
+    ) -> AsyncGenerator[Sequence[Entry], None]:
+        page = await self._page(log, after)
+        while True:
+            check_offset(after, page.state, page.epoch, page.end)
+            for part in page.parts():
+                yield part
+                after = part[-1].offset
+                if isinstance(part[-1].event, Ending):
+                    return
+            if after < page.end:
+                page = await self._page(log, after)
+            elif page.state != "open" or not follow:
+                return
+            else:
+                page = await self._poller.follow(log, after, page)
+
+    async def _page(self, log: str, after: Offset) -> Page:
+        return await self._pages.ask((log, after), lambda: self._steps.read(log, after))
+
+    async def stop(self, log: str, subject: str) -> bool:
+        ending = await self._steps.stop(log, subject)
+        if ending:
+            self._wake(log)
+        return ending
+
+    def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake` when a stop is asked for through this process; of any other the writer's heartbeat tells."""
+        listening = self._listening.setdefault(lease.log, [])
+        listening.append(wake)
+
+        def leave() -> None:
+            with suppress(ValueError):
+                listening.remove(wake)
+            if not listening and self._listening.get(lease.log) is listening:
+                del self._listening[lease.log]
+            self._written.pop(lease.log, None)
+
+        return leave
+
+    async def describe(self, log: str) -> Description:
+        return await self._steps.describe(log)
+
+    async def forget(self, log: str) -> None:
+        await self._steps.forget(log)
+        self._poller.hurry(log, doubt=True)
+        self._wake(log)
+
+    async def constant(self, name: str, value: bytes) -> bytes:
+        return base64.b64decode(await self._steps.constant(name, base64.b64encode(value)))
+
+    async def aclose(self) -> None:
+        await self._poller.aclose()
+        await self.rest.aclose()
+
+    async def _ask(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
+        """Run a step of nobody who writes, in its turn: a crowd that comes back must not cost a writer its lease."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._asking.acquire()
+        except TimeoutError as late:
+            raise StoreError(f"the store at Upstash is busy: no turn within {PATIENCE:g} s") from late
+        try:
+            return await self._run(script, keys, arguments)
+        finally:
+            self._asking.release()
+
+    async def _run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
+        return await self.rest.eval(script.text, [_text(each) for each in keys], [_text(each) for each in arguments])
+
+    async def _pipeline(self, commands: Sequence[Sequence[Word]]) -> "list[Reply | StoreError]":
+        return await self.rest.pipeline(commands)
+
+    def _wake(self, log: str) -> None:
+        for wake in list(self._listening.get(log, ())):
+            wake()
+
+    def _writer(self, lease: Lease) -> UpstashWriter:
+        """What appends for a lease: what was made when the log was opened here, else one that knows nothing of it."""
+        made = self._written.get(lease.log)
+        return made or UpstashWriter(self._pipeline, self._steps, self.limits, known=None)
+
+    def _new_writer(self, log: str, *names: str | None) -> UpstashWriter:
+        """The writer of a log of which all keys are known: its scripts lock these alone, not the whole database.
+
+        Other steps may come upon a lapsed log and its names, which nobody here knows beforehand.
+        """
+        known = [*keys_of(log), *(key("name", name) for name in names if name)]
+
+        async def run(script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
+            if not self._locking:
+                return await self._run(script, keys, arguments)
+            locking = script._replace(text=self._locking + script.text)
+            try:
+                return await self._run(locking, known, arguments)
+            except StoreError as refusal:
+                if "allow-key-locking" not in str(refusal):
+                    raise
+                _log.warning("Upstash will lock the whole database for every seal: %s", refusal)
+                self._locking = ""
+                return await self._run(script, keys, arguments)
+
+        return UpstashWriter(self._pipeline, Steps(run, self.limits, self._skew), self.limits, known=EMPTY)
+
+
+def _text(argument: Argument) -> str:
+    # Half of a surrogate pair, from a stranger's URL, is part of no id that exists, and cannot be sent.
+    return argument.decode("utf-8", "replace") if isinstance(argument, bytes) else str(argument)

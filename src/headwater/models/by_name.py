@@ -1,0 +1,54 @@
+"""Models by their LangChain names: spoken to directly where that is possible, through LangChain where not."""
+
+from typing import Any
+
+from headwater.models.langchain import openai_models
+from headwater.models.langchain.model import LangChainModel, Opened
+from headwater.models.model import Model
+from headwater.models.openai.connection import Account, Connections
+from headwater.models.openai.model import OpenAIModel
+from headwater.models.openai.names import covers, meaning
+
+
+def from_name(
+    name: str, account: Account, *, max_tokens: int | None = None, connections: Connections | None = None
+) -> Model:
+    """The model of a LangChain name, by the cheapest way that says everything.
+
+    `connections` are the account's, where it has some already. `max_tokens` is the limit of an answer where the
+    request says nothing.
+    """
+    through = through_langchain(name, account, max_tokens=max_tokens)
+    meant = meaning(name)
+    if meant is None or not covers(*meant, account.base_url):
+        return through
+    kind, model = meant
+    defaults = {} if max_tokens is None else {"max_tokens": max_tokens}
+    return OpenAIModel(model, kind, account, defaults=defaults, fallback=through, connections=connections)
+
+
+def through_langchain(name: str, account: Account, *, max_tokens: int | None = None) -> LangChainModel:
+    """The model of a LangChain name, answered by LangChain's own class for it.
+
+    `openai:gpt-4o-mini` and bare names of OpenAI's models become chat models, `openai-completion:…` completion models,
+    both of `account`; every other name is given to `init_chat_model`, and its provider's package reads its own key
+    from the environment. Nothing is imported or built before the model is first used.
+    """
+    meant = meaning(name)
+    if meant is not None:
+        kind, model = meant
+        build = openai_models.completion if kind == "completion" else openai_models.chat
+        return build(model, account, max_tokens)
+
+    def opener() -> Opened:
+        from langchain.chat_models import init_chat_model
+
+        options: dict[str, Any] = {"cache": False} | ({} if max_tokens is None else {"max_tokens": max_tokens})
+        try:
+            return Opened(init_chat_model(name, max_retries=0, **options), None)
+        except ValueError as refused:
+            if "max_retries" not in str(refused):
+                raise
+            return Opened(init_chat_model(name, **options), None)  # one without retries, that says so
+
+    return LangChainModel(opener, name, secrets=account.secrets)

@@ -1,0 +1,1 @@
+"""Any LangChain model, chain or graph, and LangChain's own OpenAI classes over our connections."""

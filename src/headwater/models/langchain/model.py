@@ -1,0 +1,215 @@
+"""Any LangChain model, chain or LangGraph graph as a Headwater model.
+
+LangChain is imported when the first answer is asked for, in a worker thread: the import costs about a second of CPU,
+which neither start-up nor the event loop has to spare. `prepare()` takes it ahead of the first request.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+
+import msgspec
+
+from headwater.errors import ModelError
+from headwater.events import Event
+from headwater.models.openai.request import extra
+from headwater.models.reading import Reading, Watch, watch_class
+from headwater.models.scrub import as_model_error, unavailable
+from headwater.prompt import Prompt, text_of
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable
+
+
+class Opened(NamedTuple):
+    """A LangChain object that somebody opened for us, and how to close what it holds."""
+
+    runnable: "Runnable[Any, Any]"
+    close: Callable[[], Awaitable[None]] | None
+
+
+class _Ready(NamedTuple):
+    """The LangChain object in use, and what is known of it."""
+
+    runnable: "Runnable[Any, Any]"
+    inner: Any
+    """The same without what was bound to it: the chat model within `model.bind_tools(…)`."""
+    kind: Literal["chat", "completion", "graph", "runnable"]
+    extra_body: Mapping[str, Any] | None
+    """What the operator has the model send along; None for a provider without a place for it."""
+    close: Callable[[], Awaitable[None]] | None
+
+
+class LangChainModel:
+    """Answers with a LangChain chat model, a completion LLM, or any other Runnable.
+
+    - A chat model gets the messages; a completion LLM the text; a LangGraph graph `{"messages": […]}`; any other
+      Runnable the messages as a list (begin yours with a function if it wants something else), and the bare text for a
+      completion.
+    - Sampling parameters and tools become arguments of the call, for chat models and LLMs only: a chain has its own.
+    - `prompt.extra` travels in the JSON body of OpenAI-compatible providers (`extra_body`) and is ignored with all
+      others, which have no such place. Nothing in a request reaches a constructor or the client's options.
+    - The end: an answer is finished when the provider told a reason, else it is truncated. A Runnable is judged by
+      the last model that ran in it, also where its output is bare text. One in which no model ran is finished when it
+      ends, unless it yielded message chunks, which are a model's and ought to tell a reason.
+    - A graph streams what every model in it says, and the results of its tools.
+
+    What it was handed it leaves open; what it had opened it closes in `aclose()`. One event loop at a time: in another
+    one it opens anew, because connections belong to the loop that made them.
+    """
+
+    def __init__(
+        self, source: "Runnable[Any, Any] | Callable[[], Opened]", name: str, *, secrets: Sequence[str] = ()
+    ) -> None:
+        """Use an object that is there already, or a function that opens one at the first use, in a worker thread.
+
+        `secrets` are hidden wherever they appear in a provider's messages.
+        """
+        self._source = source
+        self._name = name
+        self._secrets = tuple(secrets)
+        self._ready: asyncio.Task[_Ready] | None = None
+        self._answering = 0
+        self._leaving: list[Callable[[], Awaitable[None]]] = []
+
+    @property
+    def name(self) -> str:
+        """The name by which requests, keys and metrics know it."""
+        return self._name
+
+    async def prepare(self) -> None:
+        """Import and build everything now, so that the first request does not wait for it. Raises `ModelError`."""
+        await self._prepared()
+
+    async def aclose(self) -> None:
+        """Close the connections to the provider that were opened here; a later use opens them anew.
+
+        Answers that are running end first, and the last of them closes: a model may be let go of while it speaks.
+        """
+        task, self._ready = self._ready, None
+        if task is None or task.get_loop() is not asyncio.get_running_loop():
+            return  # the connections of a loop that is gone cannot be closed from here
+        (ready,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(ready, _Ready) and ready.close is not None:
+            self._leaving.append(ready.close)
+            await self._leave()
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
+        """The events of one answer; see `headwater.models.model.Model.stream`."""
+        ready = await self._prepared()
+        watch = watch_class()()
+        reading = Reading()
+        try:
+            # Closing the iterator, not merely leaving the loop, is what closes the provider's connection: one that is
+            # broken off and still referenced somewhere goes on, and goes on being paid for.
+            async with self._in_use(), aclosing(_chunks(ready, prompt, watch)) as chunks:
+                async for chunk in chunks:
+                    if batch := list(reading.events(chunk)):
+                        yield batch
+        except ModelError:
+            raise
+        except Exception as failure:  # the one boundary to foreign code: a provider's package may raise anything
+            raise as_model_error(failure, secrets=self._secrets, answering=reading.begun) from failure
+        if ending := reading.end(ready.kind, watch):
+            yield ending
+
+    @asynccontextmanager
+    async def _in_use(self) -> AsyncGenerator[None, None]:
+        self._answering += 1
+        try:
+            yield
+        finally:
+            self._answering -= 1
+            await self._leave()
+
+    async def _leave(self) -> None:
+        while self._leaving and not self._answering:
+            await self._leaving.pop()()
+
+    async def _prepared(self) -> _Ready:
+        task = self._ready
+        if task is None or task.get_loop() is not asyncio.get_running_loop() or _failed(task):
+            # A failed one is tried anew by the next request: a missing key may have been put in place meanwhile.
+            task = self._ready = asyncio.create_task(asyncio.to_thread(_look_at, self._source))
+            task.add_done_callback(_failed)  # looks at the exception, also where everybody who waited has left
+        try:
+            # Shielded, because others may wait for the same build, and a thread cannot be cancelled anyway.
+            return await asyncio.shield(task)
+        except Exception as failure:  # as above: any package's constructors
+            raise unavailable(failure, self._name, self._secrets) from failure
+
+
+def _failed(task: "asyncio.Task[_Ready]") -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+def _look_at(source: "Runnable[Any, Any] | Callable[[], Opened]") -> _Ready:
+    """Open what is to be opened and find out what it is. Imports what the first answer will need."""
+    from langchain_core.language_models import BaseChatModel, BaseLLM
+    from langchain_core.runnables import Runnable
+
+    runnable, close = Opened(cast("Any", source), None) if isinstance(source, Runnable) else source()
+    watch_class()
+    inner: Any = runnable
+    extra_body: dict[str, Any] = {}
+    while hasattr(inner, "bound") and hasattr(inner, "kwargs"):
+        extra_body = {**(inner.kwargs.get("extra_body") or {}), **extra_body}
+        inner = inner.bound
+    # By name, so that nobody who uses another provider pays for importing this one. Compatible providers derive
+    # from the same classes.
+    is_openai = any(base.__name__ in ("BaseChatOpenAI", "BaseOpenAI") for base in type(inner).__mro__)
+    if is_openai:
+        extra_body = {**(inner.extra_body or {}), **extra_body}
+    kind = "graph" if hasattr(inner, "stream_mode") and hasattr(inner, "channels") else "runnable"
+    if isinstance(inner, BaseChatModel | BaseLLM):
+        kind = "chat" if isinstance(inner, BaseChatModel) else "completion"
+    return _Ready(runnable, inner, kind, extra_body if is_openai else None, close)
+
+
+async def _chunks(ready: _Ready, prompt: Prompt, watch: Watch) -> AsyncGenerator[Any, None]:
+    """What the LangChain object yields for a prompt."""
+    given: Any = _input(prompt)
+    if isinstance(given, str) and ready.kind in ("chat", "graph"):
+        given = [("user", given)]
+    if ready.kind == "graph":
+        given, arguments = {"messages": given}, {"stream_mode": "messages"}
+    else:
+        arguments = {} if ready.kind == "runnable" else _arguments(ready, prompt)
+    # A chat model tells everything in its chunks; an LLM yields bare strings and tells its end to callbacks only, and
+    # of a model within something else nothing may be left in what comes out.
+    config: Any = None if ready.kind == "chat" else {"callbacks": [watch]}
+    stream = cast("AsyncGenerator[Any, None]", ready.runnable.astream(given, config, **arguments))
+    async with aclosing(stream):
+        async for chunk in stream:
+            yield chunk
+
+
+def _input(prompt: Prompt) -> Any:
+    """The bare text of a completion, or LangChain's messages."""
+    from langchain_core.messages import convert_to_messages
+
+    if prompt.kind == "completion":
+        return "\n".join(text_of(message) for message in prompt.messages)
+    try:
+        return convert_to_messages(
+            [msgspec.to_builtins(message) | {"content": message.content} for message in prompt.messages]
+        )
+    except (ValueError, KeyError) as wrong:
+        # Such as a tool's message that does not say which call it answers, or arguments that are not JSON.
+        reason = f"the messages cannot be read: {type(wrong).__name__}: {wrong}"
+        raise ModelError(reason, code="invalid_prompt", status=422) from wrong
+
+
+def _arguments(ready: _Ready, prompt: Prompt) -> dict[str, Any]:
+    """The arguments of the call: known ones only, whatever the request holds."""
+    arguments = {name: value for name, value in msgspec.structs.asdict(prompt.parameters).items() if value is not None}
+    if prompt.tools and ready.kind == "chat":
+        arguments["tools"] = prompt.tools
+        if ready.extra_body is None:
+            # Providers other than OpenAI translate its form of a tool into their own here, and nowhere else.
+            with suppress(NotImplementedError, AttributeError):
+                arguments |= ready.inner.bind_tools(prompt.tools).kwargs
+    if ready.extra_body is not None and (body := {**extra(prompt), **ready.extra_body}):
+        arguments["extra_body"] = body
+    return arguments

@@ -1,0 +1,1 @@
+"""OpenAI's chat and completion APIs, spoken directly over HTTP."""

@@ -1,0 +1,151 @@
+"""Models behind OpenAI's chat and completion APIs, spoken directly, at a fraction of what they cost through LangChain.
+
+OpenAI's client builds a validated object of every chunk, and LangChain a message of every object, which together cost
+more than everything else a token goes through here. `names.covers` and `request.is_plain` say what is not spoken here:
+OpenAI's Responses API, and prompts that LangChain would rewrite. A fallback answers those. The same reading as a
+LangChain chat model and a LangChain LLM is in `models/langchain/openai_classes.py`.
+"""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from headwater.errors import ModelError
+from headwater.events import Event
+from headwater.models.model import Model
+from headwater.models.openai.connection import OPENAI, Account, Connections, let_go, read, read_refusal
+from headwater.models.openai.names import Kind
+from headwater.models.openai.pacing import MANY, turns
+from headwater.models.openai.request import body, is_plain
+from headwater.models.openai.stream import CompletionStream, Stream
+from headwater.models.scrub import as_model_error
+from headwater.prompt import Prompt
+
+if TYPE_CHECKING:
+    import aiohttp
+
+MAX_REFUSAL = 64 * 1024
+"""Bytes of an error's body after which no more of it is read."""
+
+PATHS: dict[Kind, str] = {"chat": "/chat/completions", "completion": "/completions"}
+"""Where each API lies at a provider's address."""
+
+
+class _Answer(NamedTuple):
+    """The provider's status and headers, as `scrub` looks for them."""
+
+    status_code: int
+    headers: Mapping[str, str]
+
+
+class _Refused(Exception):
+    """The provider answered with an HTTP error."""
+
+    def __init__(self, response: _Answer, body: object, text: str) -> None:
+        super().__init__(text or f"HTTP {response.status_code}")
+        self.response = response
+        self.body = body
+
+
+class OpenAIModel:
+    """A model at an OpenAI-compatible address, by its own connections; chat or completion.
+
+    `defaults` are fields of the request's body where the prompt says nothing. `fallback` answers the prompts that are
+    not plain (`request.is_plain`); without one they are refused. Nothing here retries or limits how long the
+    provider may think: the generation does. In every event loop it has connections of its own, unless it is handed
+    `connections`, which other models of the account may use too: those it leaves open.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        kind: Kind = "chat",
+        account: Account = Account(),  # noqa: B008 - immutable
+        *,
+        defaults: Mapping[str, Any] | None = None,
+        fallback: Model | None = None,
+        connections: Connections | None = None,
+    ) -> None:
+        self.name = f"openai:{model}" if kind == "chat" else f"openai-completion:{model}"
+        self._model = model
+        self._kind: Kind = kind
+        self._account = account
+        self._defaults = defaults or {}
+        self._fallback = fallback
+        self._shared = connections is not None
+        self._connections = connections or Connections(account)
+
+    async def prepare(self) -> None:
+        """Import what the first request needs, so that it does not wait for it. Raises `ModelError`."""
+        if self._account.api_key is None and self._account.address.startswith(OPENAI):
+            raise ModelError(
+                f"the model {self.name} cannot be used: OPENAI_API_KEY is not set", code="model_unavailable", status=503
+            )
+        await self._connections.session()
+
+    async def aclose(self) -> None:
+        """Close the connections to the provider that are this model's own; a later use opens new ones."""
+        if not self._shared:
+            await self._connections.aclose()
+        close = getattr(self._fallback, "aclose", None)
+        if close is not None:
+            await close()
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
+        """The events of one answer; see `headwater.models.model.Model.stream`."""
+        if not is_plain(prompt, self._kind):
+            if self._fallback is None:
+                raise ModelError("the messages cannot be read by this API", code="invalid_prompt", status=422)
+            async with aclosing(self._fallback.stream(prompt)) as batches:
+                async for batch in batches:
+                    yield batch
+            return
+        reading = Stream() if self._kind == "chat" else CompletionStream()
+        response: aiohttp.ClientResponse | None = None
+        pace = turns()
+        try:
+            response = await self._ask(prompt)
+            content = response.content
+            while not reading.done and (data := await read(content)):
+                if batch := reading.feed(data):
+                    yield batch
+                    if len(batch) < MANY:
+                        pace.rest(response)
+                if reading.failure is not None:
+                    raise reading.failure
+            if ending := reading.finish():
+                yield ending
+            if reading.failure is not None:
+                raise reading.failure
+        except ModelError:
+            raise
+        except Exception as failure:  # the one boundary to foreign code: a client's library may raise anything
+            answering = response is not None or _was_connected(failure)
+            raise as_model_error(failure, secrets=self._account.secrets, answering=answering) from failure
+        finally:
+            if response is not None:
+                pace.wake(response)
+                let_go(response, reading.done)
+
+    async def _ask(self, prompt: Prompt) -> "aiohttp.ClientResponse":
+        await self.prepare()
+        asked = msgspec.json.encode(body(prompt, self._kind, self._model, self._defaults))
+        response = await self._connections.post(PATHS[self._kind], asked)
+        if response.status == 200:
+            return response
+        async with response:
+            said = await read_refusal(response.content, MAX_REFUSAL)
+        text = said.decode(errors="replace")
+        try:
+            told = msgspec.json.decode(said, type=dict[str, Any])
+        except msgspec.MsgspecError:
+            told = None
+        raise _Refused(_Answer(response.status, response.headers), told and told.get("error", told), text)
+
+
+def _was_connected(failure: Exception) -> bool:
+    """Whether the provider had been reached when this happened."""
+    names = {base.__name__ for base in type(failure).__mro__}
+    return "ClientConnectorError" not in names and "ClientOSError" in names

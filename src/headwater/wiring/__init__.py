@@ -1,0 +1,1 @@
+"""Settings → parts: the only files that name every store, every model and every route."""

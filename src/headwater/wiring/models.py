@@ -1,0 +1,114 @@
+"""The models that the settings select: which one answers, and which ones a request may name."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from headwater.models.by_name import from_name, through_langchain
+from headwater.models.catalogue import Catalogue, Offer
+from headwater.models.embedded import offer as embedded
+from headwater.models.embedded.preflight import preflight
+from headwater.models.langchain.model import LangChainModel
+from headwater.models.model import Model
+from headwater.models.openai.connection import Account, Connections
+from headwater.models.scripted import Clock, Echo
+from headwater.settings import Settings
+from headwater.web.routes.chat import CLOCK
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable
+
+DEFAULT_MODEL = "openai:gpt-4o-mini"
+"""What an OpenAI key alone selects: cheap, quick, and served by most compatible servers under some alias."""
+
+
+class Choice(NamedTuple):
+    """Which model answers, and what people must know about it."""
+
+    model: str
+    demo: bool = False
+    notice: str | None = None
+
+
+def choose(settings: Settings) -> Choice:
+    """The model that the settings select: the one named, else OpenAI when there is a key, else the embedded one."""
+    name = settings.model
+    if name is None and (settings.openai_api_key is not None or settings.openai_base_url is not None):
+        name = DEFAULT_MODEL
+    if name == "echo":
+        return Choice("echo", True, "The echo model only repeats what it is told.")
+    if name not in (None, "local"):
+        return Choice(name)
+    unable = preflight()
+    if unable is None:
+        return Choice("local", True, embedded.NOTICE)
+    return Choice("echo", True, f"The embedded model cannot run here ({unable}), so the echo model answers.")
+
+
+def catalogue(settings: Settings, chosen: str) -> Catalogue:
+    """The models that may be asked for by name under these settings."""
+    account = Account(
+        settings.openai_base_url,
+        settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
+        settings.openai_headers(),
+        settings.openai_proxy.get_secret_value() if settings.openai_proxy else None,
+    )
+    connections = Connections(account)  # one pool for all names, since callers may think of many
+
+    def offer(name: str) -> Offer:
+        if name == "echo":
+            return Offer("echo", "echo", True, _ready(Echo()))
+        if name == "local":
+            return Offer("local", embedded.UPSTREAM, True, lambda: embedded.build(settings.data_dir))
+
+        async def build() -> Model:
+            if settings.openai_wire:
+                return from_name(name, account, connections=connections)
+            return through_langchain(name, account)
+
+        return Offer(name, settings.openai_base_url or "default", True, build)
+
+    def more(name: str) -> Offer | None:
+        provider = chosen.partition(":")[0]
+        known = name in settings.allowed_models or ("*" in settings.allowed_models and name.startswith(f"{provider}:"))
+        return offer(name) if known else None
+
+    completion = offer(settings.completion_model) if settings.completion_model else None
+    clock = Offer(CLOCK, CLOCK, False, _ready(Clock()))
+    return Catalogue(offer(chosen), completion, also=[clock], more=more, close=connections.aclose)
+
+
+def catalogue_of(model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Catalogue:
+    """The catalogue of one model that is an object of the caller's own."""
+    clock = Offer(CLOCK, CLOCK, False, _ready(Clock()))
+    return Catalogue(_offer_of(model, cache_as), also=[clock])
+
+
+def _offer_of(model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Offer:
+    """What is on offer when the model is an object of the caller's own; it stays the caller's to close."""
+    if hasattr(model, "stream") and not hasattr(model, "astream"):
+        theirs = _Theirs(cast("Model", model))
+        return Offer(theirs.name, cache_as or "", cache_as is not None, _ready(theirs))
+    runnable = cast("Runnable[Any, Any]", model)
+    name = runnable.get_name()
+    through = LangChainModel(runnable, name)
+    # Of the class, not of the object: a model that something is bound to passes on what its inner model has.
+    direct = getattr(type(runnable), "direct", None)
+    answers: Model = (direct and direct(runnable, through)) or through
+    digest = hashlib.sha256(f"{name}\n{cache_as}".encode()).hexdigest()
+    return Offer(name, digest, cache_as is not None, _ready(answers))
+
+
+class _Theirs:
+    """Hides `aclose`, so that the catalogue does not close the caller's model."""
+
+    def __init__(self, model: Model) -> None:
+        self.name = model.name
+        self.stream = model.stream
+
+
+def _ready(model: Model) -> Callable[[], Awaitable[Model]]:
+    async def build() -> Model:
+        return model
+
+    return build

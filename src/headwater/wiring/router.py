@@ -1,0 +1,60 @@
+"""Headwater's routes for somebody else's FastAPI app."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter
+
+from headwater.errors import Unsupported
+from headwater.principal import ANYONE
+from headwater.settings import Settings
+from headwater.web.app import api
+from headwater.wiring.models import catalogue, catalogue_of, choose
+from headwater.wiring.server import Ask, attacher, lifespan_of, parts_of
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable
+
+    from headwater.models.model import Model
+
+OF_NAMED_MODELS = frozenset(
+    {"completion_model", "allowed_models"} | {name for name in Settings.model_fields if name.startswith("openai_")}
+)
+"""Settings that say which models there are and how to reach them."""
+
+
+def router(
+    model: "str | Runnable[Any, Any] | Model | None" = None,
+    *,
+    cache_as: str | None = None,
+    store: str | None = None,
+    principal: Ask | None = None,
+    on_finish: Callable[[str], Awaitable[None]] | None = None,
+    **settings: Any,
+) -> APIRouter:
+    """Headwater's routes for your own FastAPI app: `app.include_router(headwater.router(model=…))`.
+
+    `model` is a LangChain name, `local`, `echo`, or any LangChain Runnable or LangGraph graph. A Runnable may have side
+    effects, so its answers are replayed only when you name it, `cache_as="v3"`; change the name when you change it.
+    `principal` tells who asks (default: everybody is one); tenants never share answers. `on_finish` is awaited with
+    the log's id when an answer has ended. Any other setting can be given by its name, e.g. `cache_ttl=60`; the rest is
+    read from the environment. Your app decides who may call the routes from where (`Origin`, `Host`, CORS).
+
+    What is running ends with your app's lifespan, and its log says so. An app under `app.mount()` is not run with one:
+    include the router in the outer app, or run the inner app's lifespan in the outer one's. Raises `Unsupported` for an
+    unknown setting, or one that has no effect with a model object.
+    """
+    named = model if isinstance(model, str) else None
+    for setting in settings:
+        if setting not in Settings.model_fields:
+            raise Unsupported(f"there is no setting {setting}; docs/settings.md has them all")
+        if setting in OF_NAMED_MODELS and model is not None and named is None:
+            raise Unsupported(f"{setting} is for models that are named, and this one is an object of your own")
+    given: dict[str, Any] = {"model": named, "store": store, **settings}
+    chosen = Settings(**{setting: value for setting, value in given.items() if value is not None})
+    if model is None or isinstance(model, str):
+        models = catalogue(chosen, choose(chosen).model)
+    else:
+        models = catalogue_of(model, cache_as)
+    attach = attacher(chosen, models, on_finish)
+    return api(parts_of(chosen, attach, principal or (lambda _: ANYONE)), lifespan_of(attach, chosen))

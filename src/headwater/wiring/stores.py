@@ -1,0 +1,57 @@
+"""The store that the settings select, by one URL."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from headwater.errors import Unsupported
+from headwater.log.memory import MemoryStore
+from headwater.log.sqlite.store import SqliteStore
+from headwater.log.store import Limits, Store
+from headwater.settings import Settings
+
+REDIS = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that a URL names; nothing is connected before its first use. Raises `Unsupported`."""
+    limits = Limits(lease=settings.lease, heartbeat=min(5.0, settings.lease / 3))
+    url = settings.store or _store_of_the_environment(settings)
+    parsed = urlsplit(url)
+    if url == "memory:":
+        if settings.workers > 1:
+            raise Unsupported("the store memory: is one process's own; name one that workers can share, or --workers 1")
+        return MemoryStore(limits)
+    if not url:
+        return SqliteStore(settings.data_dir / "logs.sqlite", limits)
+    if parsed.scheme == "sqlite":
+        if not url.startswith("sqlite:///") or parsed.path.endswith("/"):
+            raise Unsupported(f"{url!r} names no file; write the whole path, as in sqlite:///var/lib/headwater.sqlite")
+        return SqliteStore(Path(unquote(parsed.path)), limits)
+    if parsed.scheme in REDIS:
+        from headwater.log.redis.store import RedisStore
+
+        return RedisStore(url, limits)
+    if url == "upstash:":
+        from headwater.log.upstash.store import UpstashStore
+
+        address, token = settings.upstash_redis_rest_url, settings.upstash_redis_rest_token
+        if not address or token is None:
+            raise Unsupported("the store upstash: needs UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN")
+        return UpstashStore(address, token.get_secret_value(), limits)
+    raise Unsupported(f"{parsed.scheme or url!r} is no store; use sqlite:///path, redis://…, upstash: or memory:")
+
+
+def describe_store(settings: Settings) -> str:
+    """The store in a few words for people, without the password that its URL may hold."""
+    url = settings.store or _store_of_the_environment(settings)
+    if not url:
+        return str(settings.data_dir / "logs.sqlite")
+    parsed = urlsplit(url)
+    return url if "@" not in parsed.netloc else f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}{parsed.path}"
+
+
+def _store_of_the_environment(settings: Settings) -> str:
+    """The store when none is named: what the environment of a host that provides one says, as in the original."""
+    if settings.upstash_redis_rest_url and settings.upstash_redis_rest_token:
+        return "upstash:"
+    return settings.redis_url.get_secret_value() if settings.redis_url else ""
