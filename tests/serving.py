@@ -12,20 +12,20 @@ import uvicorn
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from headwater.answers.answers import Attacher, Caching
+from headwater.answers.answers import Answers, Policy
+from headwater.answers.claim import Caching
 from headwater.answers.generation import Timeouts
-from headwater.log.logs import Logs
 from headwater.log.memory import MemoryStore
 from headwater.log.store import Store
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.model import Model
-from headwater.models.scripted import Clock
+from headwater.observe import Observer, Observers
 from headwater.principal import ANYONE, Principal
 from headwater.web.app import create_app
 from headwater.web.origin import LOOPBACK
-from headwater.web.parts import Parts
 from headwater.web.response import Pace
 from headwater.web.routes.server import About
+from headwater.web.surface import Surface
 
 
 @asynccontextmanager
@@ -121,7 +121,7 @@ class Headwater(NamedTuple):
     """A running server: its client, and the parts that a test may look at."""
 
     client: httpx.AsyncClient
-    attacher: Attacher
+    answers: Answers
     store: Store
 
 
@@ -136,6 +136,7 @@ async def headwater(
     who: Callable[[Request], Principal] = lambda _: ANYONE,
     origins: Sequence[str] = (),
     hosts: Sequence[str] = LOOPBACK,
+    observers: Sequence[Observer] = (),
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended."""
     store = store or MemoryStore()
@@ -143,20 +144,18 @@ async def headwater(
     async def build() -> Model:
         return model
 
-    async def clock() -> Model:
-        return Clock(0.01)
-
     async def principal(request: Request) -> Principal:
         return who(request)
 
-    models = Catalogue(Offer(model.name, "test", True, build), also=[Offer("clock", "clock", False, clock)])
-    caching = caching or Caching(secret=b"secret")
-    attacher = Attacher(Logs(store), models, caching=caching, timeouts=timeouts or Timeouts(retries=0))
-    app = create_app(Parts(attacher, principal, pace or Pace()), About("0", model.name), origins=origins, hosts=hosts)
+    models = Catalogue(Offer(model.name, "test", True, build))
+    policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0))
+    answers = Answers(lambda: store, models, policy, Observers(observers))
+    surface = Surface(answers, principal, pace or Pace(), tick=0.01)
+    app = create_app(surface, About("0", model.name), origins=origins, hosts=hosts)
     async with serving(app) as client:
-        yield Headwater(client, attacher, store)
-        await attacher.aclose()
-    assert len(attacher.nursery) == 0, "a producer outlived the server"
+        yield Headwater(client, answers, store)
+        await answers.aclose()
+    assert answers.running == 0, "a producer outlived the server"
     await store.aclose()
 
 

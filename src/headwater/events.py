@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from headwater.errors import StoreError
+from headwater.errors import HeadwaterError, StoreError
 from headwater.offsets import Offset
 
 SCHEMA = 1
@@ -229,6 +229,11 @@ def state_after(ending: Ending) -> State:
             return "lost"
         case Error():
             return "failed"
+
+
+def error_event(error: HeadwaterError) -> Error:
+    """The event that says the same as an error of ours."""
+    return Error(error.code, str(error), error.retryable, error.retry_after, error.status)
 
 
 def parts(event: Event) -> Sequence[Event]:

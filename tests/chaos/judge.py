@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from headwater.dialects.native.response import NativeWire
+from headwater.dialects.native.reader import NativeReader
 from headwater.events import Ending, Entry, Error, Finish, Stop, TextDelta
 from headwater.log.store import Flush
 from headwater.offsets import ORIGIN, Offset
@@ -67,7 +67,7 @@ class Record:
 
 def written(entry: Entry, log: str) -> tuple[Offset, bytes]:
     """An entry as the native wire tells it to whoever reads the log under its own id."""
-    return entry.offset, NativeWire(log).feed(entry)
+    return entry.offset, NativeReader(log).feed([entry])
 
 
 def end_of(entry: Entry) -> str:

@@ -19,6 +19,7 @@ from serving import headwater, until
 from headwater.errors import ModelError
 from headwater.events import Event, Finish, ReasoningDelta, TextDelta, ToolCallStart, Usage
 from headwater.models.scripted import SILENCE, Scripted
+from headwater.observe import Observer, Request
 from headwater.web.response import Pace
 
 ASK = (sys.executable, "-m", "headwater", "ask")
@@ -126,11 +127,17 @@ async def test_the_exit_code_tells_how_it_ended() -> None:
 
 async def test_an_answer_that_somebody_else_stopped_is_partial() -> None:
     """It exits with 3, and says so."""
-    async with headwater(Scripted([TextDelta("a"), SILENCE])) as server:
+    logs: list[str] = []
+
+    class Claims(Observer):
+        def claimed(self, request: Request) -> None:
+            logs.append(request.log)
+
+    async with headwater(Scripted([TextDelta("a"), SILENCE]), observers=[Claims()]) as server:
         async with asking("Hi", url=server.client.base_url) as process:
             assert process.stdout is not None
             assert await process.stdout.read(100) == b"a"
-            (log,) = server.attacher.logs._writers  # pyright: ignore[reportPrivateUsage]
+            (log,) = logs
             await server.client.post(f"/api/streams/{log}/stop")
             _, err = await process.communicate()
     assert process.returncode == 3

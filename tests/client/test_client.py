@@ -92,7 +92,7 @@ async def test_a_client_that_leaves_does_not_end_the_answer() -> None:
             async with await client.chat(HI) as answer:
                 await anext(answer)
         gate.set()
-        await until(lambda: not len(server.attacher.nursery), "the generation has ended")
+        await until(lambda: not server.answers.running, "the generation has ended")
         async with quick(server.client.base_url) as client:
             assert (await read(await client.attach(answer.location)))[-1] == Finish("stop")
     assert len(model.prompts) == 1

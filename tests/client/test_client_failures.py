@@ -133,7 +133,7 @@ async def test_a_server_that_shuts_down_is_asked_again_when_it_said() -> None:
 async def test_a_server_that_shuts_down_for_long_is_named() -> None:
     """When it asks for more patience than there is."""
     async with headwater(Scripted([Finish("stop")])) as server, quick(server.client.base_url) as client:
-        server.attacher.draining.begin()
+        server.answers.drain()
         with pytest.raises(ShuttingDown) as refused:
             await client.chat(HI)
     assert (refused.value.retryable, refused.value.retry_after) == (True, 2.0)

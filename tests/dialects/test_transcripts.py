@@ -2,15 +2,16 @@
 
 import json
 
+import msgspec
 import pytest
 from corpus import MESSAGE_ID, TRANSCRIPTS, Transcript
 from serving import parse, text_of
 
+from headwater.answer import fold
 from headwater.dialects.dialect import Unspeakable
-from headwater.dialects.native.response import NativeWire
-from headwater.dialects.native.state import fold
-from headwater.dialects.sse import plain
-from headwater.dialects.text.response import TextWire
+from headwater.dialects.native.reader import NativeReader
+from headwater.dialects.native.state import whole
+from headwater.dialects.text.dialect import TextReader
 from headwater.events import Error, Stop, TextDelta
 
 each_transcript = pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda transcript: transcript.name)
@@ -19,8 +20,8 @@ each_transcript = pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda 
 @each_transcript
 def test_the_native_bytes_are_those_of_the_corpus(transcript: Transcript, request: pytest.FixtureRequest) -> None:
     """A changed byte on the wire is a decision, not an accident."""
-    wire = NativeWire(MESSAGE_ID)
-    said = wire.open() + b"".join(wire.feed(entry) for entry in transcript.entries)
+    wire = NativeReader(MESSAGE_ID)
+    said = wire.open() + b"".join(wire.feed([entry]) for entry in transcript.entries)
     if request.config.getoption("--write-transcripts"):
         transcript.sse.write_bytes(said)
 
@@ -30,7 +31,7 @@ def test_the_native_bytes_are_those_of_the_corpus(transcript: Transcript, reques
 @each_transcript
 def test_the_state_is_that_of_the_corpus(transcript: Transcript, request: pytest.FixtureRequest) -> None:
     """The same log as one object."""
-    state = plain(fold(transcript.entries, MESSAGE_ID))
+    state = msgspec.to_builtins(whole(msgspec.structs.replace(fold(transcript.entries), id=MESSAGE_ID)))
     if request.config.getoption("--write-transcripts"):
         transcript.state.write_text(json.dumps(state, indent=2) + "\n")
 
@@ -46,10 +47,10 @@ def test_the_text_in_the_stream_is_the_text_of_the_state(transcript: Transcript)
 @each_transcript
 def test_a_wire_that_starts_in_the_middle_says_the_rest_unchanged(transcript: Transcript) -> None:
     """Resuming is reading on: no frame depends on those before it."""
-    whole = [NativeWire(MESSAGE_ID).feed(entry) for entry in transcript.entries]
+    whole = [NativeReader(MESSAGE_ID).feed([entry]) for entry in transcript.entries]
     for begin in range(len(whole) + 1):
-        wire = NativeWire(MESSAGE_ID)
-        assert [wire.feed(entry) for entry in transcript.entries[begin:]] == whole[begin:]
+        wire = NativeReader(MESSAGE_ID)
+        assert [wire.feed([entry]) for entry in transcript.entries[begin:]] == whole[begin:]
 
 
 @each_transcript
@@ -65,12 +66,12 @@ def test_every_frame_is_one_line_of_ascii(transcript: Transcript) -> None:
 @each_transcript
 def test_bare_text_says_the_text_or_breaks_off(transcript: Transcript) -> None:
     """It has no word for a failure, and does not make one up."""
-    wire = TextWire()
+    wire = TextReader()
     said = b""
     broke = False
     for entry in transcript.entries:
         try:
-            said += wire.feed(entry)
+            said += wire.feed([entry])
         except Unspeakable:
             broke = True
 

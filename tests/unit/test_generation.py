@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
-from headwater.answers import generation as run_module
 from headwater.answers.generation import Generation, Timeouts
 from headwater.answers.nursery import Nursery
 from headwater.events import Entry, Error, Event, Finish, Start, TextDelta
@@ -15,6 +14,7 @@ from headwater.log.store import Lease
 from headwater.log.writer import Writer
 from headwater.models.model import Model
 from headwater.models.scripted import Scripted
+from headwater.observe import Request
 from headwater.prompt import Message, Prompt
 from headwater.testing.contract_harness import ALICE, TTL, WHOLE, entries
 
@@ -25,7 +25,7 @@ def generation(model: Model, writer: Writer, **limits: float) -> Generation:
     async def build() -> Model:
         return model
 
-    return Generation(build, PROMPT, writer, Timeouts(**limits, retries=0))
+    return Generation(build, Request(writer.log, ALICE, PROMPT, "miss"), writer, Timeouts(**limits, retries=0))
 
 
 async def test_a_whole_answer_outlives_a_cancellation_while_it_is_stored() -> None:
@@ -48,9 +48,8 @@ async def test_a_whole_answer_outlives_a_cancellation_while_it_is_stored() -> No
     assert (await store.describe("log")).state == "finished"
 
 
-async def test_a_model_that_was_left_behind_cannot_speak_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_model_that_was_left_behind_cannot_speak_any_more() -> None:
     """What a model says that did not let go when told to comes too late, also while its log's ending is stored."""
-    monkeypatch.setattr(run_module, "CLOSING", 0.05)
     ended, spoken = asyncio.Event(), asyncio.Event()
 
     class Stubborn:
@@ -76,7 +75,7 @@ async def test_a_model_that_was_left_behind_cannot_speak_any_more(monkeypatch: p
     store = Slow()
     logs = Logs(store)
     async with logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
-        await generation(Stubborn(), writer, silence=0.05).run()
+        await generation(Stubborn(), writer, silence=0.05, closing=0.05).run()
         shown = [each for page in [page async for page in logs.read("log")] for each in page]
         assert [type(each.event) for each in shown] == [Start, TextDelta, Error]
         assert shown == await entries(store, "log")

@@ -6,7 +6,7 @@ import pytest
 from serving import chat, frames, headwater, parse, post_chat, text_of
 from starlette.requests import Request
 
-from headwater.answers.answers import Caching
+from headwater.answers.claim import Caching
 from headwater.errors import ModelError
 from headwater.events import Event, Finish, TextDelta, Usage
 from headwater.log.memory import MemoryStore

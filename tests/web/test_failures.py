@@ -289,7 +289,7 @@ async def test_a_server_that_shuts_down_says_so_to_its_readers() -> None:
             read = frames(response)
             await anext(read)
             await anext(read)
-            await server.attacher.aclose()
+            await server.answers.aclose()
             last = await anext(read)
 
     assert (last["code"], last["retryable"]) == ("shutdown", True)

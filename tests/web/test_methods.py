@@ -22,7 +22,7 @@ async def test_where_there_is_a_get_there_is_a_head(path: str) -> None:
     model = Scripted(ANSWER)
     async with headwater(model) as server:
         response = await server.client.head(path)
-        begun = len(server.attacher.nursery)
+        begun = server.answers.running
 
     assert (response.status_code, response.content, begun) == (200, b"", 0)
 

@@ -6,10 +6,11 @@ from collections.abc import AsyncGenerator, Sequence
 
 from starlette.types import Message
 
-from headwater.dialects.native.response import NativeWire
+from headwater.dialects.native import request as native
+from headwater.dialects.native.dialect import Native
 from headwater.events import Entry, Event, Finish, Start, TextDelta, record
 from headwater.offsets import Offset
-from headwater.web.response import LogResponse, Pace
+from headwater.web.response import Delivery, LogResponse, Pace
 
 
 def entry(sequence: int, event: Event) -> Entry:
@@ -34,7 +35,8 @@ async def test_a_first_token_in_the_moment_that_the_wait_for_it_ends() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    response = LogResponse(pages(), NativeWire("m"), {}, fresh=True, pace=Pace(hold=0.02))
+    dialect = Native(native.chat)
+    response = LogResponse(pages(), dialect.reader("m"), Delivery(dialect, "m", {}), Pace(hold=0.02))
     answering = asyncio.create_task(response({"type": "http", "http_version": "1.1"}, receive, send))
     loop.call_later(0.019, came.set_result, None)
     await asyncio.sleep(0)

@@ -1,27 +1,43 @@
-"""The one way in: whoever wants an answer is attached to the log that holds it, running, finished or just begun."""
+"""The one way in: whoever wants an answer is attached to its log, and reads, stops or deletes it through here.
 
-import secrets
-from collections.abc import Awaitable, Callable
+Tenancy is checked here and nowhere else. Every call takes a principal, and another tenant's log looks like no log at
+all, whatever its id. `ready` and `drain` are about the server and not about anybody's answer, so they take none.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 
 import msgspec
 
+from headwater.answer import Answer, Fold
+from headwater.answers.claim import Caching, Claims, Wanted
 from headwater.answers.drain import Drain
 from headwater.answers.generation import Generation, Timeouts
 from headwater.answers.nursery import Nursery
-from headwater.cache.key import Tokens, fingerprint, log_id
 from headwater.cache.policy import Directives, cache_status
-from headwater.errors import NotCached, ShuttingDown
+from headwater.errors import NoSuchLog, ShuttingDown
+from headwater.events import Entry
 from headwater.log.logs import Logs
-from headwater.log.store import Claim, Lease
+from headwater.log.store import Claim, Description, Lease, Store, lost_ending
+from headwater.log.writer import Writer
 from headwater.models.catalogue import Catalogue, Offer
+from headwater.observe import Observers, Outcome, Request
+from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 from headwater.prompt import Prompt
+
+_MESSAGE_ID = re.compile(r"([a-z0-9-]{8,80})(~[a-z0-9]{1,32})?", re.ASCII)
+
+Pages = AsyncGenerator[Sequence[Entry], None]
 
 
 class Attachment(msgspec.Struct, frozen=True):
     """Where to read an answer, and how it came about."""
 
     log: str
+    tenant: str
     message_id: str
     """The log's id, or `<log>~<random>` for a replay, so that two messages in one chat never share an id."""
     status: str
@@ -30,99 +46,220 @@ class Attachment(msgspec.Struct, frozen=True):
     """Seconds since the answer was finished; None unless it comes from the cache."""
 
 
-class Caching(msgspec.Struct, frozen=True):
-    """What the operator decides about the cache."""
+class Policy(msgspec.Struct, frozen=True):
+    """What the operator decides about answers; times in seconds."""
 
-    ttl: float = 3600.0
-    """Seconds an answer may be replayed; 0 turns the cache off, and every request gets a log of its own."""
-    secret: bytes = b""
-    """Keys the fingerprints; empty: made once, and kept in the store for all servers on it."""
+    caching: Caching = Caching()
+    timeouts: Timeouts = Timeouts()
+    stop_wait: float = 2.0
+    """How long a stop waits until the log has ended, so that the caller learns the state that was reached."""
 
 
-class Attacher:
-    """Attaches requests to logs, and starts the producer of a log that nobody has started."""
+class Answers:
+    """Attaches requests to logs, starts their producers, and hands out what is in a log to its tenant.
+
+    `open_store` is called at the first use; `aclose` closes that store, and a later use opens a new one, as an app
+    that is started twice needs it.
+    """
 
     def __init__(
         self,
-        logs: Logs,
+        open_store: Callable[[], Store],
         catalogue: Catalogue,
-        *,
-        caching: Caching,
-        timeouts: Timeouts | None = None,
-        on_finish: Callable[[str], Awaitable[None]] | None = None,
+        policy: Policy | None = None,
+        observers: Observers | None = None,
     ) -> None:
-        self.logs = logs
-        self.catalogue = catalogue
-        self.nursery = Nursery()
-        self.draining = Drain()
-        """Set once this server takes no new work."""
-        self._caching = caching
-        self._secret = caching.secret
-        self._tokens = Tokens()
-        self._timeouts = timeouts or Timeouts()
-        self._on_finish = on_finish
+        self._open_store = open_store
+        self._catalogue = catalogue
+        self._policy = policy or Policy()
+        self._observers = observers or Observers()
+        self._claims = Claims(self._policy.caching)
+        self._opened: Logs | None = None
+        self._nursery = Nursery()
+        self._draining = Drain()
 
-    async def attach(
-        self, prompt: Prompt, principal: Principal, directives: Directives, idempotency_key: str = ""
+    @property
+    def running(self) -> int:
+        """How many answers are being generated in this process."""
+        return len(self._nursery)
+
+    @property
+    def _logs(self) -> Logs:
+        if self._opened is None:
+            self._opened = Logs(self._open_store())
+        return self._opened
+
+    async def ask(
+        self,
+        prompt: Prompt,
+        principal: Principal,
+        directives: Directives = Directives(),  # noqa: B008 - immutable
+        *,
+        idempotency_key: str = "",
+        offer: Offer | None = None,
     ) -> Attachment:
         """The log that answers this prompt, started if nobody has started it.
 
-        Raises `UnknownModel`, `NotCached` for `only-if-cached` without a stored answer, `ShuttingDown` or `StoreError`.
+        `offer` is the model where the route has one of its own; otherwise the prompt names it. Raises `UnknownModel`,
+        `NotCached` for `only-if-cached` without a stored answer, `ShuttingDown` or `StoreError`.
         """
-        if self.draining.begun:
+        if self._draining.begun:
             raise ShuttingDown("this server is shutting down and takes no new work; ask again in a moment")
-        offer = self.catalogue.find(prompt.model or None, prompt.kind)
+        offer = offer or self._catalogue.find(prompt.model or None, prompt.kind)
         prompt = msgspec.structs.replace(prompt, model=offer.name)
-        claim, fwd = await self._claim(offer, prompt, principal, directives, idempotency_key)
+        wanted = Wanted(offer, prompt, principal, directives, idempotency_key)
+        claim, fwd = await self._claims.claim(self._logs.store, wanted)
+        request = Request(claim.log, principal, prompt, _outcome(claim, fwd))
+        if self._observers:
+            self._observers.notify(lambda observer: observer.claimed(request))
         if claim.lease is not None:
-            self.nursery.start(f"generation {claim.log}", self._generate(offer, prompt, claim.lease))
+            self._nursery.start(claim.log, self._generate(offer, request, claim.lease))
         live = claim.state == "open"
         return Attachment(
             log=claim.log,
-            message_id=claim.log if claim.won else f"{claim.log}~{self._tokens.new(6)}",
+            tenant=principal.tenant,
+            message_id=claim.log if claim.won else self._claims.replay_id(claim.log),
             status=cache_status(won=claim.won, live=live, ttl=claim.ttl, fwd=fwd),
             age=None if live else claim.age,
         )
 
-    async def _claim(
-        self, offer: Offer, prompt: Prompt, principal: Principal, directives: Directives, idempotency_key: str
-    ) -> tuple[Claim, str]:
-        """Bind or open a log as the request's words and the operator's settings ask; and why, in RFC 9211's words."""
-        store, ttl = self.logs.store, self._caching.ttl
-        if not self._secret:
-            self._secret = await store.constant("secret", secrets.token_bytes(32))
-        name = self._name(offer, prompt, principal)
-        mine = log_id(name, self._tokens.new(12))
-        if directives.only_if_cached:
-            # Together with no-cache nothing will do: what is stored must not be used unasked, and nobody may be asked.
-            found = None if directives.no_cache else await store.find(name, principal, newer_than=directives.max_age)
-            if found is None:
-                raise NotCached("only-if-cached was asked for, and no answer to this prompt is stored or running")
-            return found, "miss"
-        cached = ttl > 0 and offer.cacheable
-        if cached and not (directives.no_cache or directives.no_store):
-            return await store.claim(name, mine, principal, ttl=ttl, newer_than=directives.max_age), "miss"
-        fwd = "request" if cached else "bypass"
-        bound = name if cached and not directives.no_store else None
-        if idempotency_key:
-            # A retried POST joins its first run where the cache may not be used: the name is this request's own. It
-            # begins as the prompt's does, so that whatever keeps a name and its log together keeps these too.
-            salt = self._name(offer, prompt, principal, salt=f"{principal.subject}\n{idempotency_key}")
-            kept = ttl if bound else store.limits.grace
-            return await store.claim(f"{name}.{salt}", mine, principal, ttl=kept, binds=bound), fwd
-        lease = await store.open(mine, principal, ttl=ttl if bound else 0, name=bound)
-        return Claim(mine, won=True, lease=lease), fwd
+    async def find(self, message_id: str, principal: Principal) -> Description:
+        """The log behind a message id. Raises `NoSuchLog`, also for another tenant's log, `Expired` or `StoreError`."""
+        match = _MESSAGE_ID.fullmatch(message_id)
+        if match is None:
+            raise NoSuchLog(f"{message_id[:100]!r} is not the id of a log")
+        described = await self._logs.state(match[1])
+        _check(described, principal)
+        return described
 
-    def _name(self, offer: Offer, prompt: Prompt, principal: Principal, salt: str = "") -> str:
-        return fingerprint(prompt, tenant=principal.tenant, upstream=offer.upstream, secret=self._secret, salt=salt)
+    def read(
+        self,
+        found: Attachment | Description,
+        principal: Principal,
+        after: Offset = ORIGIN,
+        *,
+        follow: bool = True,
+        dialect: str = "",
+    ) -> Pages:
+        """Every entry after `after`, in pages, until the ending; without `follow`, until what there is now.
 
-    async def _generate(self, offer: Offer, prompt: Prompt, lease: Lease) -> None:
-        async with self.logs.write(lease) as writer:
-            await Generation(lambda: self.catalogue.get(offer), prompt, writer, self._timeouts).run()
-        if self._on_finish is not None:
-            await self._on_finish(lease.log)
+        `dialect` is what observers are told of the reader. Raises `NoSuchLog`, `Expired` or `StoreError`.
+        """
+        _check(found, principal)
+        pages = self._logs.read(found.log, after, follow=follow)
+        # A generator around a generator costs something for every page, so it is there for observers only.
+        return self._observed(pages, found.log, dialect) if self._observers and dialect else pages
+
+    async def answer(self, found: Attachment | Description, principal: Principal) -> Answer:
+        """The answer as far as it has come. Raises as `read` does."""
+        fold = Fold()
+        async with aclosing(self.read(found, principal, follow=False)) as pages:
+            async for page in pages:
+                for entry in page:
+                    fold.feed(entry)
+        return fold.answer()
+
+    async def stop(self, found: Attachment | Description, principal: Principal) -> bool:
+        """Ask for the end of an answer, and wait for it within bounds.
+
+        False when other subjects still want the answer, or when its end has not been reached yet.
+        """
+        _check(found, principal)
+        if not await self._logs.store.stop(found.log, principal.subject):
+            return False
+        try:
+            async with asyncio.timeout(self._policy.stop_wait), aclosing(self._logs.read(found.log)) as pages:
+                async for _ in pages:
+                    pass
+        except TimeoutError:
+            return False
+        return True
+
+    async def forget(self, found: Attachment | Description, principal: Principal) -> None:
+        """Delete a log and the name bound to it. Raises `NoSuchLog`, `Expired` or `StoreError`."""
+        _check(found, principal)
+        await self._logs.forget(found.log)
+
+    def departure(self, log: str) -> Drain | None:
+        """What begins when a reader of this log should go on elsewhere; None for a log that is written here."""
+        return None if self._nursery.has(log) else self._draining
+
+    async def prepare(self) -> None:
+        """Open the store and build the model, so that the first request waits for neither. Raises `HeadwaterError`.
+
+        The store's first call makes it look for logs whose writers died with the last server.
+        """
+        await self._logs.store.constant("ready", b"1")
+        await self._catalogue.prepare()
+
+    async def ready(self) -> None:
+        """Return if requests may be sent here. Raises `ShuttingDown` or `StoreError`."""
+        if self._draining.begun:
+            raise ShuttingDown("this server is shutting down")
+        await self._logs.store.constant("ready", b"1")
+
+    def drain(self) -> None:
+        """Take no new work from now on; readers of logs that are written elsewhere are let go."""
+        self._draining.begin()
+
+    async def drained(self, within: float) -> bool:
+        """Wait, `within` seconds at most, until every answer has ended by itself; whether they all have."""
+        return await self._nursery.finished(within)
 
     async def aclose(self) -> None:
-        """End every producer, its log with it, then the models."""
-        await self.nursery.aclose()
-        await self.catalogue.aclose()
+        """End every producer, and its log with it; then close the models, and the store that was opened here."""
+        await self._nursery.aclose()
+        await self._catalogue.aclose()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.store.aclose()
+
+    async def _generate(self, offer: Offer, request: Request, lease: Lease) -> None:
+        answer: Answer | None = None
+        try:
+            async with self._logs.write(lease) as writer:
+                generation = Generation(
+                    lambda: self._catalogue.get(offer), request, writer, self._policy.timeouts, self._observers
+                )
+                try:
+                    await generation.run()
+                finally:
+                    if self._observers:
+                        answer = await _written(writer, lease)
+        finally:  # also when the server shuts down: that is an ending like any other
+            if answer is not None:
+                await self._observers.ended(request, answer)
+
+    async def _observed(self, pages: Pages, log: str, dialect: str) -> Pages:
+        self._observers.notify(lambda observer: observer.reader_came(log, dialect))
+        try:
+            async with aclosing(pages):
+                async for page in pages:
+                    yield page
+        finally:
+            self._observers.notify(lambda observer: observer.reader_left(log, dialect))
+
+
+def _outcome(claim: Claim, fwd: str) -> Outcome:
+    if not claim.won:
+        return "joined" if claim.state == "open" else "hit"
+    return "miss" if fwd == "miss" else "bypass"
+
+
+async def _written(writer: Writer, lease: Lease) -> Answer:
+    """The answer as readers in this process saw it, its ending included, whoever wrote that."""
+    fold = Fold()
+    async with aclosing(writer.read(ORIGIN, follow=False)) as pages:
+        async for page in pages:
+            for entry in page:
+                fold.feed(entry)
+    answer = fold.answer()
+    if answer.ending is None:
+        fold.feed(writer.unkept or lost_ending(lease.epoch, answer.offset.sequence, answer.timing.duration or 0.0))
+        answer = fold.answer()
+    return answer
+
+
+def _check(found: Attachment | Description, principal: Principal) -> None:
+    if found.tenant != principal.tenant:
+        raise NoSuchLog(f"there is no log {found.log}")

@@ -8,15 +8,12 @@ from contextlib import aclosing
 import msgspec
 
 from headwater.errors import HeadwaterError, ModelError
-from headwater.events import Ending, Error, Finish, Metadata, Start, Stop
+from headwater.events import Ending, Error, Finish, Metadata, Start, Stop, error_event
 from headwater.log.writer import Writer
 from headwater.models.model import Model
-from headwater.prompt import Prompt
+from headwater.observe import Observers, Request
 
 logger = logging.getLogger(__name__)
-
-CLOSING = 5.0
-"""Seconds a model may take to let go of its provider before it is left behind, and reported."""
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -28,7 +25,9 @@ class Timeouts(msgspec.Struct, frozen=True):
     total: float = 3600.0
     retries: int = 2
     longest_wait: float = 5.0
-    """A provider that wants more patience than this before a retry is not waited for; the caller is told instead."""
+    """A provider that wants more patience than this before a retry is not waited for; the caller gets the error."""
+    closing: float = 5.0
+    """How long a model may take to close its provider's connection before it is abandoned, and reported."""
 
 
 class Generation:
@@ -39,17 +38,24 @@ class Generation:
     """
 
     def __init__(
-        self, build: Callable[[], Awaitable[Model]], prompt: Prompt, writer: Writer, timeouts: Timeouts
+        self,
+        build: Callable[[], Awaitable[Model]],
+        request: Request,
+        writer: Writer,
+        timeouts: Timeouts,
+        observers: Observers | None = None,
     ) -> None:
         self._build = build
-        self._prompt = prompt
+        self._request = request
+        self._prompt = request.prompt
         self._writer = writer
         self._timeouts = timeouts
+        self._observers = observers or Observers()
         self._now = asyncio.get_running_loop().time
         self._interrupted = False
         self._awake: asyncio.Future[None] | None = None
-        self._end = self._now() + timeouts.total
-        self._heard = self._now()
+        self._begun = self._heard = self._now()
+        self._end = self._begun + timeouts.total
         self._spoke = False
 
     async def run(self) -> None:
@@ -85,8 +91,9 @@ class Generation:
             except HeadwaterError as error:
                 wait = self._wait_before_retry(error, attempt)
                 if wait is None:
-                    return Error(str(error.code), str(error), error.retryable, error.retry_after, error.status)
+                    return error_event(error)
                 logger.info("asking again for %s in %.1f s: %s", self._writer.log, wait, error)
+                self._notify_retry(error, wait)
             await self._nap(min(wait, self._end - self._now()))
             if self._interrupted:
                 break
@@ -118,21 +125,34 @@ class Generation:
                 if isinstance(last, Finish):
                     self._writer.append(batch[:-1])
                     return last
-                self._spoke = self._spoke or not all(isinstance(event, Metadata) for event in batch)
+                if not self._spoke and not all(isinstance(event, Metadata) for event in batch):
+                    self._spoke = True
+                    self._notify_first_token()
                 self._writer.append(batch)
                 await self._writer.room()
         message = "The provider's stream ended without saying why; the answer is probably incomplete."
         return Error("truncated", message, retryable=True)
 
     async def _let_go(self, pump: asyncio.Task[Ending]) -> None:
-        """End the model's task and with it the provider's connection; never wait for it longer than `CLOSING`."""
+        """End the model's task and with it the provider's connection; never wait for it longer than `closing`."""
         if not pump.done():
             pump.cancel()
-            await asyncio.wait({pump}, timeout=CLOSING)
+            await asyncio.wait({pump}, timeout=self._timeouts.closing)
         if not pump.done():
-            logger.error("model %s held on to its provider for more than %g s", self._prompt.model, CLOSING)
+            model, limit = self._prompt.model, self._timeouts.closing
+            logger.error("model %s kept its provider's connection open for more than %g s", model, limit)
         elif not pump.cancelled() and (error := pump.exception()) is not None and not isinstance(error, HeadwaterError):
             logger.error("model %s broke while it was ended", self._prompt.model, exc_info=error)
+
+    def _notify_first_token(self) -> None:
+        if self._observers:
+            request, seconds = self._request, self._now() - self._begun
+            self._observers.notify(lambda observer: observer.first_token(request, seconds))
+
+    def _notify_retry(self, error: HeadwaterError, wait: float) -> None:
+        if self._observers:
+            request = self._request
+            self._observers.notify(lambda observer: observer.retried(request, error, wait))
 
     def _interrupt(self) -> None:
         self._interrupted = True

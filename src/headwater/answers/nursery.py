@@ -4,20 +4,23 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Nursery:
     """Keeps a reference to every producer, reports those that break, and ends them all when the server goes down."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def start(self, name: str, producer: Coroutine[None, None, None]) -> None:
-        """Run a producer as a task of its own, which no client's disconnect and no request's cancellation reaches."""
-        task = asyncio.create_task(producer, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
+    def start(self, log: str, producer: Coroutine[None, None, None]) -> None:
+        """Run a log's producer as a task of its own, out of reach of any client's disconnect or cancellation."""
+        task = self._tasks[log] = asyncio.create_task(producer, name=f"generation {log}")
+        task.add_done_callback(lambda done: self._done(log, done))
+
+    def has(self, log: str) -> bool:
+        """Whether this log's producer runs here."""
+        return log in self._tasks
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -25,20 +28,22 @@ class Nursery:
     async def finished(self, within: float) -> bool:
         """Wait, `within` seconds at most, for every producer to end by itself; whether they all have."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=within)
+            await asyncio.wait(self._tasks.values(), timeout=within)
         return not self._tasks
 
     async def aclose(self, patience: float = 10.0) -> None:
         """Cancel every producer and wait, `patience` seconds at most, until each has ended its log."""
         await asyncio.sleep(0)  # one that is cancelled before its first step would never come to end its log
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=patience)
+            _, late = await asyncio.wait(self._tasks.values(), timeout=patience)
             for task in late:
-                log.error("producer %s did not end within %g s; its log will be found lost", task.get_name(), patience)
+                logger.error(
+                    "producer %s did not end within %g s; its log will be found lost", task.get_name(), patience
+                )
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+    def _done(self, log: str, task: asyncio.Task[None]) -> None:
+        del self._tasks[log]
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("producer %s broke", task.get_name(), exc_info=error)
+            logger.error("%s broke", task.get_name(), exc_info=error)

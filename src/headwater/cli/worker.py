@@ -11,7 +11,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from headwater.answers.answers import Attacher
+from headwater.answers.answers import Answers
 from headwater.settings import Settings
 from headwater.wiring.server import server
 
@@ -24,14 +24,14 @@ class Factory:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.attacher: Attacher | None = None
+        self.answers: Answers | None = None
 
     def __call__(self) -> FastAPI:
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
         for chatty in ("httpx", "httpx2", "openai"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         built = server(self.settings)
-        self.attacher = built.attacher
+        self.answers = built.answers
         return built.app
 
 
@@ -73,13 +73,13 @@ class Worker(uvicorn.Server):
         sys.setswitchinterval(0.0005)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        attacher = self._factory.attacher
-        if attacher is not None:
-            attacher.draining.begin()
+        answers = self._factory.answers
+        if answers is not None:
+            answers.drain()
             give_up = time.monotonic() + self._factory.settings.drain
             while not self._hurry and time.monotonic() < give_up:
                 # In short naps, so that a second signal is heard.
-                if await attacher.nursery.finished(within=min(0.2, max(give_up - time.monotonic(), 0))):
+                if await answers.drained(within=min(0.2, max(give_up - time.monotonic(), 0))):
                     break
-            await attacher.aclose()
+            await answers.aclose()
         await super().shutdown(sockets)

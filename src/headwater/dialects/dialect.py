@@ -1,20 +1,91 @@
-"""What a dialect is: a fold over a log's entries that turns each into the bytes some client understands."""
+"""The dialect contract: everything web/ needs to serve one kind of client. Pure: no dialect does I/O.
 
-from typing import Protocol
+A request goes from bytes to a `Prompt`, and a log goes from entries to bytes. In between stands the client's cursor:
+where it has got to, in whatever measure its protocol counts.
+"""
 
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from headwater.answer import Answer
 from headwater.events import Entry, Error
+from headwater.offsets import ORIGIN, Offset
+from headwater.prompt import Prompt
 
 
 class Unspeakable(Exception):
-    """The dialect has no word for this ending; the connection must break off, so that no part looks whole."""
+    """The dialect has no word for an ending, so the connection must break off and no part can look whole.
+
+    `before` holds the bytes of the entries that came before it in the same page.
+    """
+
+    def __init__(self, before: bytes = b"") -> None:
+        super().__init__("this dialect has no word for that ending")
+        self.before = before
 
 
-class Wire(Protocol):
-    """One reader's view of one log, fed entry by entry in order. Never awaits."""
+class Ask(NamedTuple):
+    """What a request's body asks for."""
+
+    prompt: Prompt
+    whole: bool = False
+    """Whether the client wants one JSON object at the end instead of a stream."""
+
+
+class Cursor(NamedTuple):
+    """Where a client has got to in a log."""
+
+    after: Offset = ORIGIN
+    """The last entry it has seen whole."""
+    frames: int = 0
+    """The number of frames it has seen, in dialects that count frames instead."""
+
+
+BEGINNING = Cursor()
+
+
+class Refusal(NamedTuple):
+    """A failure before the first byte, as a response of its own."""
+
+    status: int
+    body: bytes
+    media_type: str
+    headers: Mapping[str, str] = {}
+
+
+class Reader(Protocol):
+    """One client's view of one log: a fold that turns pages of entries, in order, into bytes. Never awaits."""
+
+    @property
+    def begin(self) -> Offset:
+        """The offset after which the log is to be read: the cursor, or the origin for a fold that needs all of it."""
+        ...
+
+    def open(self) -> bytes:
+        """The bytes before the first entry."""
+        ...
+
+    def feed(self, page: Sequence[Entry]) -> bytes:
+        """The bytes of consecutive entries, possibly none. Raises `Unspeakable`."""
+        ...
+
+    def broken(self, error: Error) -> bytes:
+        """The bytes that say the log could not be read on: no entry, so they carry no id. Raises `Unspeakable`."""
+        ...
+
+
+class Dialect(Protocol):
+    """How one kind of client speaks. One object serves all requests; a `Reader` is made for each response."""
+
+    @property
+    def name(self) -> str:
+        """The dialect's name in metrics and logs."""
+        ...
 
     @property
     def media_type(self) -> str:
-        """The response's `Content-Type`."""
+        """The `Content-Type` of a stream."""
         ...
 
     @property
@@ -22,14 +93,54 @@ class Wire(Protocol):
         """What to send into a long silence; empty when the dialect has nothing that clients skip."""
         ...
 
-    def open(self) -> bytes:
-        """The bytes before the first entry."""
+    @property
+    def delimited(self) -> bool:
+        """Whether a stream that stops without an ending is seen to be incomplete; if not, the connection is cut."""
         ...
 
-    def feed(self, entry: Entry) -> bytes:
-        """The bytes of one entry, possibly none. Raises `Unspeakable`."""
+    def ask(self, body: bytes) -> Ask:
+        """Read a request's body. Raises `RequestError`, or `InvalidPrompt` naming the field."""
         ...
+
+    def cursor(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
+        """Where a returning client has got to, from its request; header names are lower case. Raises `RequestError`."""
+        ...
+
+    def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> Reader:
+        """A reader that tells the log as `message_id`, and only what comes after the cursor."""
+        ...
+
+    def whole(self, answer: Answer) -> bytes:
+        """An answer as one JSON object, whole or as far as it has come."""
+        ...
+
+    def refusal(self, error: Error) -> Refusal:
+        """A failure before the first byte, in the form that this dialect's clients can read."""
+        ...
+
+    def headers(self, message_id: str) -> Mapping[str, str]:
+        """Response headers of this dialect's own, beside those that web/ gives every answer."""
+        ...
+
+
+class Muted:
+    """Replays a log silently up to a cursor: for a reader whose frames depend on the entries before them."""
+
+    begin = ORIGIN
+
+    def __init__(self, reader: Reader, after: Offset) -> None:
+        self._reader = reader
+        self._after = after
+
+    def open(self) -> bytes:
+        return self._reader.open()
+
+    def feed(self, page: Sequence[Entry]) -> bytes:
+        if page[0].offset > self._after:
+            return self._reader.feed(page)
+        heard = bisect_right(page, self._after, key=lambda entry: entry.offset)
+        self._reader.feed(page[:heard])
+        return self._reader.feed(page[heard:]) if heard < len(page) else b""
 
     def broken(self, error: Error) -> bytes:
-        """The bytes that say the log could not be read on: no entry, so they carry no id. Raises `Unspeakable`."""
-        ...
+        return self._reader.broken(error)

@@ -5,12 +5,14 @@ U+2028 and U+0085 too. The id stands on the last frame of an entry, so that no r
 """
 
 import re
+from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
 import msgspec
 
-from headwater.offsets import Offset
+from headwater.dialects.dialect import BEGINNING, Cursor
+from headwater.offsets import Offset, parse
 
 MEDIA_TYPE = "text/event-stream; charset=utf-8"
 
@@ -25,9 +27,10 @@ _FOREIGN = re.compile("[^ -~]+")
 """What a line must not hold as it is: JSON has it inside strings only, where it can be escaped on its own."""
 
 
-def plain(data: Any) -> Any:
-    """The same as plain JSON values, for a response that is not a stream."""
-    return msgspec.to_builtins(data)
+def cursor(headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
+    """Where a client goes on: its `Last-Event-ID` header, else `?after=`, else the beginning. Raises `RequestError`."""
+    written = headers.get("last-event-id") or query.get("after") or ""
+    return Cursor(parse(written)) if written else BEGINNING
 
 
 def frame(data: Any, offset: Offset | None = None) -> bytes:

@@ -69,6 +69,13 @@ class Catalogue:
                 del self._built[offer.name]  # the next request tries again
             raise
 
+    async def prepare(self) -> None:
+        """Build the chat model now, and have it import and connect what its first answer needs. Raises `ModelError`."""
+        model = await self.get(self.chat)
+        prepare = getattr(model, "prepare", None)
+        if prepare is not None:
+            await prepare()
+
     def _forget(self) -> None:
         """Let go of the model whose last use is the longest ago, of those without an offer of their own."""
         oldest = next((name for name, made in self._built.items() if name not in self._offers and made.done()), None)

@@ -2,13 +2,15 @@
 
 import re
 
+from starlette.requests import Request
+
 _WEIGHT = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
 
 
 def preferred(accept: str, *offers: str) -> str:
-    """The media type to answer in. Among equals one that is named wins over one that `*/*` covers, then the first.
+    """The media type to answer in: of equal weight, a named type wins over one that `*/*` covers, then the first.
 
-    One that is not wanted at all is still the answer where none is: a stream is more use than a 406.
+    Where no offer is acceptable the first is the answer all the same: a stream is more use than a 406.
     """
     if not accept or accept == "*/*" or accept == offers[0]:
         return offers[0]
@@ -18,6 +20,16 @@ def preferred(accept: str, *offers: str) -> str:
         weights = [float(match[1]) for each in parameters if (match := _WEIGHT.fullmatch(each))]
         ranges[media] = weights[0] if weights else 1.0
     return max(offers, key=lambda offer: _rank(ranges, offer))
+
+
+def wants(request: Request, *offers: str) -> str:
+    """Which of these media types the client prefers."""
+    return preferred(field(request, "accept"), *offers)
+
+
+def field(request: Request, name: str) -> str:
+    """A header that is a list, which may come in several lines (RFC 9110 §5.3)."""
+    return ", ".join(request.headers.getlist(name))
 
 
 def _rank(ranges: dict[str, float], offer: str) -> tuple[float, bool]:

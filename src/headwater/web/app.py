@@ -1,4 +1,4 @@
-"""The parts as a FastAPI app of our own, or as a router in somebody else's."""
+"""The surface as a FastAPI app of our own, or as a router in somebody else's."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -11,22 +11,22 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from headwater.web.origin import LOOPBACK, OriginGuard
-from headwater.web.parts import Parts
 from headwater.web.problems import DirectRoute, ProblemRoute, closed, refused
-from headwater.web.routes.chat import add_chat_routes
 from headwater.web.routes.logs import add_log_routes
+from headwater.web.routes.native import add_native_routes
 from headwater.web.routes.server import About, page_routes, server_routes
+from headwater.web.surface import Surface
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def api(parts: Parts, lifespan: Lifespan | None = None) -> APIRouter:
+def api(surface: Surface, lifespan: Lifespan | None = None) -> APIRouter:
     """The routes that any app can include: they start answers and read them. `lifespan` runs with that app's own."""
-    return _streams(APIRouter(route_class=ProblemRoute, lifespan=lifespan, tags=["stream"]), parts)
+    return _streams(APIRouter(route_class=ProblemRoute, lifespan=lifespan, tags=["stream"]), surface)
 
 
 def create_app(
-    parts: Parts,
+    surface: Surface,
     about: About,
     *,
     lifespan: Lifespan | None = None,
@@ -34,7 +34,7 @@ def create_app(
     hosts: Iterable[str] = LOOPBACK,
 ) -> FastAPI:
     """The whole server: routes, page, and the guard in front of them."""
-    streams = _streams(APIRouter(route_class=DirectRoute, tags=["stream"]), parts).routes
+    streams = _streams(APIRouter(route_class=DirectRoute, tags=["stream"]), surface).routes
 
     class App(FastAPI):
         def build_middleware_stack(self) -> ASGIApp:
@@ -44,7 +44,7 @@ def create_app(
     app = App(title="Headwater", version=about.version, lifespan=lifespan, docs_url=None, redoc_url=None)
     # Not included, as a router in somebody else's app is: FastAPI then looks for the route twice at every level.
     app.router.routes += streams
-    app.include_router(server_routes(parts, about))
+    app.include_router(server_routes(surface.answers, about))
     app.router.routes += page_routes()
     app.add_exception_handler(HTTPException, _told)
     return app
@@ -74,9 +74,9 @@ class StreamsFirst:
         await self._app(scope, receive, send)
 
 
-def _streams(router: APIRouter, parts: Parts) -> APIRouter:
-    add_log_routes(router, parts)
-    add_chat_routes(router, parts)
+def _streams(router: APIRouter, surface: Surface) -> APIRouter:
+    add_log_routes(router, surface)
+    add_native_routes(router, surface)
     return closed(router)
 
 

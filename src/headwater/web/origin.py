@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headwater.errors import RequestError
-from headwater.web.problems import problem
+from headwater.web.problems import refused
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 EXPOSED = "Location, Age, Cache-Status, Retry-After"
@@ -50,7 +50,7 @@ class OriginGuard:
         foreign_page = headers.get("sec-fetch-site") == "cross-site" and not _follows_link_to_page(scope, headers)
         refusal = self._refusal(host, origin, foreign_page)
         if refusal is not None:
-            await problem(Forbidden(refusal))(scope, receive, send)
+            await refused(Forbidden(refusal))(scope, receive, send)
             return
         foreign = origin is not None and not _same(origin, host)
         if foreign and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:

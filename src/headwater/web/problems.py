@@ -1,70 +1,54 @@
-"""Failures before the first byte, as RFC 9457 problem JSON."""
+"""Failures before the first byte, as responses."""
 
-import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import wraps
-from http import HTTPStatus
 from typing import Any
 
 from fastapi.routing import APIRoute, APIRouter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from headwater.dialects.dialect import Refusal
+from headwater.dialects.problem import problem
 from headwater.errors import HeadwaterError
-from headwater.events import Error
+from headwater.events import Error, error_event
 
 Endpoint = Callable[..., Awaitable[Response]]
+Refuse = Callable[[Error], Refusal]
+"""How a dialect words a failure before the first byte."""
 
 
-def event_of(error: HeadwaterError) -> Error:
-    """The `error` event that says the same, for a response that has begun."""
-    return Error(error.code, str(error), error.retryable, error.retry_after, error.status)
+def respond(refusal: Refusal, headers: Mapping[str, str] | None = None) -> Response:
+    """A dialect's refusal as a response, with further headers."""
+    return Response(refusal.body, refusal.status, {**(headers or {}), **refusal.headers}, refusal.media_type)
 
 
-def problem(error: HeadwaterError | Error, headers: dict[str, str] | None = None) -> JSONResponse:
-    """A failure as a response of its own: status, `Retry-After` when known, and why in words."""
-    said = event_of(error) if isinstance(error, HeadwaterError) else error
-    try:
-        title = HTTPStatus(said.status).phrase
-    except ValueError:
-        title = "Error"
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": title,
-        "status": said.status,
-        "detail": said.message,
-        "code": said.code,
-        "retryable": said.retryable,
-    }
-    headers = {**(headers or {}), "Cache-Control": "no-store"}
-    if said.retry_after is not None:
-        body["retry_after"] = said.retry_after
-        headers["Retry-After"] = str(math.ceil(said.retry_after))
-    return JSONResponse(body, said.status, headers, media_type="application/problem+json")
+def refused(error: HeadwaterError | HTTPException, refuse: Refuse = problem) -> Response:
+    """An error as a response. An `HTTPException`, as the caller's own `principal` may raise it, keeps its headers."""
+    if isinstance(error, HTTPException):
+        event = Error("http", str(error.detail), status=error.status_code)
+        return respond(refuse(event), error.headers)
+    return respond(refuse(error_event(error)))
 
 
-def refused(error: HTTPException) -> JSONResponse:
-    """The same for a refusal in the words of the framework, such as that of whoever decides who may ask."""
-    return problem(Error("http", str(error.detail), status=error.status_code), dict(error.headers or {}))
-
-
-def not_allowed(method: str, allow: str) -> JSONResponse:
-    """The same for a method that a path has not."""
-    said = Error("method_not_allowed", f"{method[:20]} is not for this path; use {allow}", status=405)
-    return problem(said, {"Allow": allow})
+def not_allowed(method: str, allow: str) -> Response:
+    """405 Method Not Allowed, with the methods that the path has."""
+    event = Error("method_not_allowed", f"{method[:20]} is not for this path; use {allow}", status=405)
+    return respond(problem(event), {"Allow": allow})
 
 
 class ProblemRoute(APIRoute):
-    """A route that tells our errors as problem JSON, in whatever app it is included, without a handler there.
+    """A route that turns our errors into problem JSON, in whatever app it is included, without a handler there.
 
-    So are refusals by whoever decides who may ask; those of the app's own dependencies are left to the app.
+    Also converts `HTTPException`s raised by the `principal` callback; exceptions from the app's own dependencies are
+    left to the app.
     """
 
     def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
-        super().__init__(path, _told(endpoint), **options)
+        super().__init__(path, _refusing(endpoint), **options)
 
 
 class DirectRoute(ProblemRoute):
@@ -80,7 +64,7 @@ class DirectRoute(ProblemRoute):
 
 
 class Others:
-    """Answers the methods that none of a path's routes has: 405, and which ones there are."""
+    """Answers 405 to the methods that none of a path's routes has."""
 
     def __init__(self, methods: Iterable[str]) -> None:
         self._allow = ", ".join(sorted(methods))
@@ -92,7 +76,8 @@ class Others:
 def closed(router: APIRouter) -> APIRouter:
     """The router with an answer to every method on its paths.
 
-    Without, each route would name its own methods as the allowed ones, and a path's next best owner would be asked.
+    Without it each route would name its own methods as the allowed ones, and the next route that matches the path
+    would be tried.
     """
     methods: dict[str, set[str]] = {}
     for route in router.routes:
@@ -103,14 +88,12 @@ def closed(router: APIRouter) -> APIRouter:
     return router
 
 
-def _told(endpoint: Endpoint) -> Endpoint:
+def _refusing(endpoint: Endpoint) -> Endpoint:
     @wraps(endpoint)
-    async def told(*args: Any, **kwargs: Any) -> Response:
+    async def refusing(*args: Any, **kwargs: Any) -> Response:
         try:
             return await endpoint(*args, **kwargs)
-        except HeadwaterError as error:
-            return problem(error)
-        except HTTPException as error:
+        except (HeadwaterError, HTTPException) as error:
             return refused(error)
 
-    return told
+    return refusing

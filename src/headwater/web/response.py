@@ -1,10 +1,28 @@
-"""A log as a raw ASGI response: one reader, at its own pace, with nothing between the log and the socket."""
+"""A log as a raw ASGI response: one reader, at its own pace, with nothing between the log and the socket.
+
+Theory of operation. Three parties share one `LogResponse`, all on one event loop:
+
+- the *delivery task* (`_deliver`) reads pages from the log and sends their bytes; it alone sends the end of the body;
+- the *server's own task* (`__call__`) waits for the client to disconnect, and cleans up;
+- one *timer* (`_look`) sends what is due while the log is silent: the status line after `hold`, a heartbeat after
+  `heartbeat`. It also ends a client that takes no bytes for `stalled`, and one that must go when the server drains.
+
+States: *waiting* (nothing sent), *started* (status line sent), *ended*. A failure while waiting becomes the dialect's
+refusal, with its status; a failure after the start is worded in the stream, or breaks the connection where the dialect
+has no word for it. The timer starts the stream at `hold` even if nothing was said yet.
+
+Races. The timer sends from a task of its own (`_aside`), since a callback cannot await; the delivery task awaits that
+task before it sends anything else, so bytes never interleave. `_started` is set before the first await of `_open`, so
+there is one status line although two parties may open. `_end` may be called by the delivery task's completion, by the
+timer or by a drain: it reschedules the one timeout that `__call__` waits under, and only its first call counts.
+
+A task for each open response would cost more memory than the connection; everything timed is therefore a callback.
+"""
 
 import asyncio
 import logging
-import math
 import random
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
@@ -12,14 +30,25 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from headwater.answers.drain import Drain
-from headwater.dialects.dialect import Unspeakable, Wire
+from headwater.dialects.dialect import BEGINNING, Cursor, Dialect, Reader, Unspeakable
 from headwater.errors import HeadwaterError, ShuttingDown
-from headwater.events import Entry, Error, Metadata, Page, Start
-from headwater.web.problems import event_of, problem
+from headwater.events import Entry, Error, Metadata, Start, error_event
+from headwater.web.problems import respond
 
 logger = logging.getLogger(__name__)
 
 Pages = AsyncGenerator[Sequence[Entry], None]
+
+
+class Delivery(NamedTuple):
+    """How an answer is delivered to one client."""
+
+    dialect: Dialect
+    message_id: str
+    headers: Mapping[str, str]
+    """Response headers beside those that every stream has."""
+    cursor: Cursor = BEGINNING
+    """Where the client has got to. A client at the beginning has seen nothing: a failure first is a failed request."""
 
 
 class Pace(NamedTuple):
@@ -38,21 +67,15 @@ class Pace(NamedTuple):
 class LogResponse(Response):
     """Streams a log to one client in one dialect.
 
-    Until the first byte is out a failure becomes a problem JSON with the right status; afterwards it is said in the
-    dialect, or, where that has no word for it, by breaking the connection off. A client that goes away ends only its
-    own reading.
-
-    One task tells the log, the server's own waits for the client to go, and everything timed is a callback: an open
-    response is to be little more than its connection.
+    A client that disconnects ends only its own reading. `leave` begins when the client should go on elsewhere: the log
+    lives, but not here.
     """
 
     def __init__(
         self,
         pages: Pages,
-        wire: Wire,
-        headers: dict[str, str],
-        *,
-        fresh: bool,
+        reader: Reader,
+        delivery: Delivery,
         pace: Pace,
         leave: Drain | None = None,
     ) -> None:
@@ -60,22 +83,19 @@ class LogResponse(Response):
         self.background = None
         self.status_code = 200
         self._pages = pages
-        self._wire = wire
-        self._feed_all = getattr(wire, "feed_all", None)
-        """How the wire tells a page whose bytes its readers share, if it can."""
-        self._extra = headers
-        self._fresh = fresh
-        """Whether the client has seen nothing of this log yet: then a failure first is a failed request."""
+        self._reader = reader
+        self._dialect = delivery.dialect
+        self._extra = delivery.headers
+        self._fresh = delivery.cursor == BEGINNING
         self._pace = pace
         self._leave = leave
-        """Begins when the client should go on elsewhere: the log lives, but not here."""
-        self._departure = math.inf
+        self._departure = float("inf")  # when to let the client go, by the loop's clock
         self._head: Sequence[Entry] = ()
         self._started = False
         self._sent = 0.0
         self._sending_since: float | None = None
         self._aside: asyncio.Task[None] | None = None
-        """What a timer has begun to send; whatever comes next waits for it."""
+        """What the timer has begun to send."""
         self._ended = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,9 +109,9 @@ class LogResponse(Response):
         try:
             async with asyncio.timeout(None) as self._watch:
                 deliver.add_done_callback(self._end)
-                await _until_disconnected(receive)
+                await until_disconnected(receive)
         except TimeoutError:
-            pass  # somebody called `_end`; who it was is seen below
+            pass  # `_end` was called; below is seen by which party
         finally:
             self._ended = True
             if cease is not None:
@@ -113,12 +133,12 @@ class LogResponse(Response):
                             await self._settled()
                         await self._write(b"", page)
                         continue
-                    # Until something is said, a failure that may still come decides about the status.
+                    # Until the first output, a failure that may still come decides the status.
                     head = self._head = (*self._head, *page) if self._head else page
                     if _says_nothing(head):
                         continue
                     if self._fresh and isinstance(head[-1].event, Error) and _says_nothing(head[:-1]):
-                        await problem(head[-1].event, self._extra)(self._scope, receive, self._send)
+                        await self._refuse(head[-1].event, receive)
                         return
                     await self._open()
                 if not self._started:
@@ -128,32 +148,28 @@ class LogResponse(Response):
                 await self._break_off(error, receive)
                 return
             except Unspeakable:
-                return  # without the closing empty chunk: the server then cuts the connection, and the client sees it
+                return  # without the last chunk: the server then cuts the connection, and the client notices
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _open(self) -> None:
         """Send the status line and what there is; from now on a failure is one of the stream."""
         self._started = True
-        headers = {"Content-Type": self._wire.media_type, "Cache-Control": "no-cache, no-transform"}
+        headers = {"Content-Type": self._dialect.media_type, "Cache-Control": "no-cache, no-transform"}
         if self._scope.get("http_version") == "1.1":
             headers["Connection"] = "keep-alive"  # forbidden in HTTP/2
         headers = {**headers, "X-Accel-Buffering": "no", **self._extra}
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": 200, "headers": raw})
         head, self._head = self._head, ()
-        await self._write(self._wire.open(), head)
+        await self._write(self._reader.open(), head)
 
     async def _write(self, before: bytes, page: Sequence[Entry]) -> None:
-        """Send a page of entries in one write; what comes before an unspeakable ending goes out before it breaks."""
-        if self._feed_all is not None and isinstance(page, Page):
-            await self._send_bytes(before + self._feed_all(page))
-            return
-        frames = [before]
+        """Send a page in one write; the bytes before an unspeakable ending go out before the connection breaks."""
         try:
-            for entry in page:
-                frames.append(self._wire.feed(entry))  # noqa: PERF401 - what was encoded must survive the exception
-        finally:
-            await self._send_bytes(b"".join(frames))
+            await self._send_bytes(before + self._reader.feed(page) if page else before)
+        except Unspeakable as cut:
+            await self._send_bytes(before + cut.before)
+            raise
 
     async def _send_bytes(self, body: bytes) -> None:
         if not body:
@@ -164,19 +180,19 @@ class LogResponse(Response):
         self._sent = self._loop.time()
 
     async def _settled(self) -> None:
-        """Wait for what a timer has begun to send."""
+        """Wait for what the timer has begun to send."""
         aside, self._aside = self._aside, None
         if aside is not None:
             await aside
 
     async def _break_off(self, error: HeadwaterError, receive: Receive) -> None:
-        """The log could not be read on; that is a failure to tell, never a silent end."""
+        """Report that the log could not be read on: never a silent end."""
         if not self._started:
-            await problem(error, self._extra)(self._scope, receive, self._send)
+            await self._refuse(error_event(error), receive)
             return
         try:
             await self._settled()
-            last = self._wire.broken(event_of(error))
+            last = self._reader.broken(error_event(error))
         except Unspeakable:
             return
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
@@ -185,13 +201,17 @@ class LogResponse(Response):
         """End this response so that the client comes back for the rest, to whoever takes new connections."""
         if not self._started:
             error = ShuttingDown("this server is shutting down; go on in a moment")
-            await problem(error, self._extra)(self._scope, receive, self._send)
-        elif self._wire.heartbeat:
-            # A stream of events that ends without an ending is one to resume; bare text has to be cut instead.
+            await self._refuse(error_event(error), receive)
+        elif self._dialect.delimited:
+            # A stream that stops without an ending is one to resume; any other has to be cut instead.
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def _refuse(self, error: Error, receive: Receive) -> None:
+        """Answer with the failure and its status; nothing has been sent yet."""
+        await respond(self._dialect.refusal(error), self._extra)(self._scope, receive, self._send)
+
     def _look(self) -> None:
-        """See what is due: the status line, a heartbeat, or the end of a client that takes nothing or is to go."""
+        """Do what is due: the status line, a heartbeat, the end of a stalled client, or a departure."""
         now = self._loop.time()
         pace, since = self._pace, self._sending_since
         if now >= self._departure:
@@ -212,8 +232,8 @@ class LogResponse(Response):
         else:
             due = self._sent + pace.heartbeat
             if now >= due:
-                if self._wire.heartbeat and (self._aside is None or self._aside.done()):
-                    self._aside = asyncio.create_task(self._send_bytes(self._wire.heartbeat), name="heartbeat")
+                if self._dialect.heartbeat and (self._aside is None or self._aside.done()):
+                    self._aside = asyncio.create_task(self._send_bytes(self._dialect.heartbeat), name="heartbeat")
                 due = now + pace.heartbeat
         self._timer = self._timer_at(min(due, now + pace.heartbeat, self._departure))
 
@@ -221,7 +241,7 @@ class LogResponse(Response):
         return self._loop.call_at(due, self._look)
 
     def _depart(self) -> None:
-        """The server drains: go, at some moment of the next seconds."""
+        """The server drains: let the client go at a random moment of the next seconds."""
         now = self._loop.time()
         self._departure = now + random.uniform(0, self._pace.spread)  # noqa: S311 - no secret
         self._timer.cancel()
@@ -239,7 +259,8 @@ def _says_nothing(entries: Sequence[Entry]) -> bool:
     return all(isinstance(entry.event, Start | Metadata) for entry in entries)
 
 
-async def _until_disconnected(receive: Receive) -> None:
+async def until_disconnected(receive: Receive) -> None:
+    """Wait until the client has gone; the request's body, if some is left, is thrown away."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

@@ -11,9 +11,8 @@ from headwater.models.embedded.preflight import preflight
 from headwater.models.langchain.model import LangChainModel
 from headwater.models.model import Model
 from headwater.models.openai.connection import Account, Connections
-from headwater.models.scripted import Clock, Echo
+from headwater.models.scripted import Echo
 from headwater.settings import Settings
-from headwater.web.routes.chat import CLOCK
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
@@ -74,14 +73,12 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
         return offer(name) if known else None
 
     completion = offer(settings.completion_model) if settings.completion_model else None
-    clock = Offer(CLOCK, CLOCK, False, _ready(Clock()))
-    return Catalogue(offer(chosen), completion, also=[clock], more=more, close=connections.aclose)
+    return Catalogue(offer(chosen), completion, more=more, close=connections.aclose)
 
 
 def catalogue_of(model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Catalogue:
     """The catalogue of one model that is an object of the caller's own."""
-    clock = Offer(CLOCK, CLOCK, False, _ready(Clock()))
-    return Catalogue(_offer_of(model, cache_as), also=[clock])
+    return Catalogue(_offer_of(model, cache_as))
 
 
 def _offer_of(model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Offer:

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 
+from headwater.answer import Answer
 from headwater.errors import Unsupported
+from headwater.observe import OnFinish
 from headwater.principal import ANYONE
 from headwater.settings import Settings
 from headwater.web.app import api
 from headwater.wiring.models import catalogue, catalogue_of, choose
-from headwater.wiring.server import Ask, attacher, lifespan_of, parts_of
+from headwater.wiring.server import Ask, answers_of, lifespan_of, surface_of
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
@@ -29,7 +31,7 @@ def router(
     cache_as: str | None = None,
     store: str | None = None,
     principal: Ask | None = None,
-    on_finish: Callable[[str], Awaitable[None]] | None = None,
+    on_finish: Callable[[Answer], Awaitable[None]] | None = None,
     **settings: Any,
 ) -> APIRouter:
     """Headwater's routes for your own FastAPI app: `app.include_router(headwater.router(model=…))`.
@@ -37,8 +39,8 @@ def router(
     `model` is a LangChain name, `local`, `echo`, or any LangChain Runnable or LangGraph graph. A Runnable may have side
     effects, so its answers are replayed only when you name it, `cache_as="v3"`; change the name when you change it.
     `principal` tells who asks (default: everybody is one); tenants never share answers. `on_finish` is awaited with
-    the log's id when an answer has ended. Any other setting can be given by its name, e.g. `cache_ttl=60`; the rest is
-    read from the environment. Your app decides who may call the routes from where (`Origin`, `Host`, CORS).
+    each `Answer` that has ended, whole or broken. Any other setting can be given by its name, e.g. `cache_ttl=60`; the
+    rest is read from the environment. Your app decides who may call the routes from where (`Origin`, `Host`, CORS).
 
     What is running ends with your app's lifespan, and its log says so. An app under `app.mount()` is not run with one:
     include the router in the outer app, or run the inner app's lifespan in the outer one's. Raises `Unsupported` for an
@@ -56,5 +58,6 @@ def router(
         models = catalogue(chosen, choose(chosen).model)
     else:
         models = catalogue_of(model, cache_as)
-    attach = attacher(chosen, models, on_finish)
-    return api(parts_of(chosen, attach, principal or (lambda _: ANYONE)), lifespan_of(attach, chosen))
+    observers = [] if on_finish is None else [OnFinish(on_finish)]
+    answers = answers_of(chosen, models, observers)
+    return api(surface_of(chosen, answers, principal or (lambda _: ANYONE)), lifespan_of(answers))

@@ -2,26 +2,27 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 from starlette.requests import Request
 
-from headwater.answers.answers import Attacher, Caching
+from headwater.answers.answers import Answers, Policy
+from headwater.answers.claim import Caching
 from headwater.answers.generation import Timeouts
 from headwater.errors import HeadwaterError
-from headwater.log.logs import Logs
 from headwater.models.catalogue import Catalogue
+from headwater.observe import Observer, Observers
 from headwater.principal import ANYONE, Principal
 from headwater.settings import Settings
 from headwater.version import VERSION
 from headwater.web.app import create_app
 from headwater.web.origin import LOOPBACK
-from headwater.web.parts import Parts
 from headwater.web.response import Pace
 from headwater.web.routes.server import About
+from headwater.web.surface import Surface
 from headwater.wiring.models import Choice, catalogue, choose
 from headwater.wiring.stores import open_store
 
@@ -31,24 +32,11 @@ Ask = Callable[[Request], "Awaitable[Principal] | Principal"]
 """Tells who asks, from the request."""
 
 
-def attacher(settings: Settings, models: Catalogue, on_finish: Callable[[str], Awaitable[None]] | None) -> Attacher:
-    """The one way in, under these settings."""
-    secret = settings.secret.get_secret_value().encode() if settings.secret else b""
-    timeouts = Timeouts(
-        first_token=settings.first_token_timeout,
-        silence=settings.model_timeout,
-        total=settings.total_timeout,
-        retries=settings.retries,
-    )
-    caching = Caching(ttl=settings.cache_ttl, secret=secret)
-    return Attacher(Logs(open_store(settings)), models, caching=caching, timeouts=timeouts, on_finish=on_finish)
-
-
 class Server(NamedTuple):
     """A whole server, ready to be run by an ASGI server."""
 
     app: FastAPI
-    attacher: Attacher
+    answers: Answers
     choice: Choice
     settings: Settings
 
@@ -56,57 +44,57 @@ class Server(NamedTuple):
 def server(settings: Settings) -> Server:
     """Everything that `headwater serve` runs."""
     choice = choose(settings)
-    attach = attacher(settings, catalogue(settings, choice.model), None)
-    parts = parts_of(settings, attach, lambda _: ANYONE)
+    answers = answers_of(settings, catalogue(settings, choice.model))
+    surface = surface_of(settings, answers, lambda _: ANYONE)
     about = About(VERSION, choice.model, choice.demo, choice.notice)
     hosts = [*LOOPBACK, settings.host, *settings.hosts]
-    app = create_app(parts, about, lifespan=lifespan_of(attach, settings), origins=settings.origins, hosts=hosts)
-    return Server(app, attach, choice, settings)
+    app = create_app(surface, about, lifespan=lifespan_of(answers), origins=settings.origins, hosts=hosts)
+    return Server(app, answers, choice, settings)
 
 
-def parts_of(settings: Settings, attach: Attacher, ask: Ask) -> Parts:
-    """What the routes are made of."""
+def answers_of(settings: Settings, models: Catalogue, observers: Sequence[Observer] = ()) -> Answers:
+    """The one way in, under these settings. Raises `Unsupported` for a store that does not exist."""
+    open_store(settings)  # connects nothing, and names a mistake in the settings now
+    timeouts = Timeouts(
+        first_token=settings.first_token_timeout,
+        silence=settings.model_timeout,
+        total=settings.total_timeout,
+        retries=settings.retries,
+    )
+    secret = settings.secret.get_secret_value().encode() if settings.secret else b""
+    policy = Policy(Caching(ttl=settings.cache_ttl, secret=secret), timeouts)
+    return Answers(lambda: open_store(settings), models, policy, Observers(observers))
+
+
+def surface_of(settings: Settings, answers: Answers, ask: Ask) -> Surface:
+    """What the routes are made of, under these settings."""
 
     async def principal(request: Request) -> Principal:
-        told = ask(request)
-        return await told if not isinstance(told, Principal) else told
+        found = ask(request)
+        return found if isinstance(found, Principal) else await found
 
-    return Parts(attach, principal, Pace(heartbeat=settings.heartbeat), settings.max_body)
+    return Surface(answers, principal, Pace(heartbeat=settings.heartbeat), settings.max_body)
 
 
-def lifespan_of(attach: Attacher, settings: Settings) -> Any:
-    """What runs with the app: models warm up at its start, and everything is closed at its end."""
-    closed = False
+def lifespan_of(answers: Answers) -> Any:
+    """What runs with the app: its start opens the store and builds the model, its end closes all that was opened."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        nonlocal closed
-        if closed:
-            # The same app again, as in tests: a store that was closed stays so, while models open themselves anew.
-            attach.logs.store = open_store(settings)
-            closed = False
-        # The model is made ready beside the start, so that neither it nor the first request waits for the other.
-        warm = asyncio.create_task(_warm(attach), name="warm")
+        # Beside the start, so that neither the start nor the first request waits for a slow model.
+        preparing = asyncio.create_task(_prepare(answers), name="prepare")
         try:
             yield
         finally:
-            warm.cancel()
-            await asyncio.gather(warm, return_exceptions=True)
-            await attach.aclose()
-            await attach.logs.store.aclose()
-            closed = True
+            preparing.cancel()
+            await asyncio.gather(preparing, return_exceptions=True)
+            await answers.aclose()
 
     return lifespan
 
 
-async def _warm(attach: Attacher) -> None:
+async def _prepare(answers: Answers) -> None:
     try:
-        # The first call makes the store look for logs whose writers died with the last server, so that the first to
-        # ask does not have to wait for their leases.
-        await attach.logs.store.constant("ready", b"1")
-        model = await attach.catalogue.get(attach.catalogue.chat)
-        prepare = getattr(model, "prepare", None)
-        if prepare is not None:
-            await prepare()
+        await answers.prepare()
     except HeadwaterError as error:
         logger.warning("not ready yet: %s", error)

@@ -1,74 +1,57 @@
 """Logs by their id: read on from an offset, look at the state, stop, delete."""
 
-import asyncio
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from headwater.dialects.native.state import fold
-from headwater.dialects.sse import plain
-from headwater.events import Entry
-from headwater.log.store import check_offset
-from headwater.web.parts import JSON, SSE, TEXT, Parts, head, place, position, wants, wire_for
+from headwater.dialects.native import request as native
+from headwater.log.store import Description
+from headwater.principal import Principal
+from headwater.web.accept import wants
+from headwater.web.place import LOGS
+from headwater.web.routes.native import JSON, SSE, TEXT, Dialects
+from headwater.web.surface import Surface
 
-STOP_WAIT = 2.0
-"""Seconds for which a stop waits until the log has ended, to answer with the state that was really reached."""
+LOG = f"{LOGS}/{{message_id}}"
 
 
-def add_log_routes(router: APIRouter, parts: Parts) -> None:
+def add_log_routes(router: APIRouter, surface: Surface) -> None:
     """Add the routes of a log that has been started."""
-    logs = parts.attacher.logs
+    answers = surface.answers
+    dialects = Dialects(native.chat)
 
-    async def state(log: str, message_id: str, status: int = 200) -> JSONResponse:
-        entries: list[Entry] = []
-        async for page in logs.read(log, follow=False):
-            entries.extend(page)
-        return JSONResponse(plain(fold(entries, message_id)), status, {"Cache-Control": "no-store"})
+    async def state(found: Description, principal: Principal, message_id: str, status: int = 200) -> Response:
+        answer = msgspec.structs.replace(await answers.answer(found, principal), id=message_id)
+        return Response(dialects.json.whole(answer), status, {"Cache-Control": "no-store"}, JSON)
 
-    async def stop(request: Request, message_id: str, log: str) -> bool:
-        """Ask for the end and wait for it, within bounds; False when others still want the answer."""
-        principal = await parts.principal(request)
-        if not await logs.store.stop(log, principal.subject):
-            return False
-        try:
-            async with asyncio.timeout(STOP_WAIT):
-                async for _ in logs.read(log):
-                    pass
-        except TimeoutError:
-            return False
-        return True
-
-    @router.head("/api/streams/{message_id}", include_in_schema=False)
-    @router.get("/api/streams/{message_id}", response_class=Response, responses=_READ)
+    @router.head(LOG, include_in_schema=False)
+    @router.get(LOG, response_class=Response, responses=_READ)
     async def read(request: Request, message_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Read on after `Last-Event-ID` or `?after=`; or, with `Accept: application/json`, the state so far."""
-        described = await parts.find(request, message_id)
-        if wants(request, SSE, JSON, TEXT) == JSON:
-            return await state(described.log, message_id)
-        after = position(request)
-        if described.state != "open":
-            check_offset(after, described.state, described.last.epoch, described.last)
-            if after == described.last:
-                return Response(status_code=204)
-        headers, wire = {"Location": place(request)}, wire_for(request, message_id)
-        return head(wire, headers) if request.method == "HEAD" else parts.read(described.log, after, wire, headers)
+        if wants(request, SSE, JSON, TEXT) != JSON:
+            return await surface.resume(request, dialects.of(request), LOG, message_id)
+        principal = await surface.principal(request)
+        return await state(await answers.find(message_id, principal), principal, message_id)
 
-    @router.post("/api/streams/{message_id}/stop", responses=_STOP)
+    @router.post(f"{LOG}/stop", responses=_STOP)
     async def end(request: Request, message_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         """End the answer, if no other subject wants it; the part that was written is kept."""
-        described = await parts.find(request, message_id)
-        ended = described.state != "open" or await stop(request, message_id, described.log)
-        return await state(described.log, message_id, 200 if ended else 202)
+        principal = await surface.principal(request)
+        found = await answers.find(message_id, principal)
+        ended = found.state != "open" or await answers.stop(found, principal)
+        return await state(found, principal, message_id, 200 if ended else 202)
 
-    @router.delete("/api/streams/{message_id}", status_code=204, response_class=Response)
+    @router.delete(LOG, status_code=204, response_class=Response)
     async def forget(request: Request, message_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Forget the log and the name bound to it; a running one is stopped first, if no other subject wants it."""
-        described = await parts.find(request, message_id)
-        if described.state == "open":
-            await stop(request, message_id, described.log)
-        await logs.forget(described.log)
+        principal = await surface.principal(request)
+        found = await answers.find(message_id, principal)
+        if found.state == "open":
+            await answers.stop(found, principal)
+        await answers.forget(found, principal)
         return Response(status_code=204)
 
 

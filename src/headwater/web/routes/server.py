@@ -9,9 +9,9 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from headwater.errors import HeadwaterError, RequestError, ShuttingDown
-from headwater.web.parts import Parts
-from headwater.web.problems import ProblemRoute, closed, not_allowed, problem
+from headwater.answers.answers import Answers
+from headwater.errors import RequestError
+from headwater.web.problems import ProblemRoute, closed, not_allowed, refused
 
 STATIC = Path(__file__).parents[2] / "static"
 
@@ -47,7 +47,7 @@ class About(NamedTuple):
     """A sentence that people must read, such as that the model is a demo."""
 
 
-def server_routes(parts: Parts, about: About) -> APIRouter:
+def server_routes(answers: Answers, about: About) -> APIRouter:
     """Liveness, readiness, and what the page needs to know."""
     router = APIRouter(route_class=ProblemRoute, tags=["server"])
 
@@ -61,12 +61,7 @@ def server_routes(parts: Parts, about: About) -> APIRouter:
     @router.get("/readyz", responses={503: {"description": "The store is down, or the server about to be"}})
     async def readyz() -> Response:  # pyright: ignore[reportUnusedFunction]
         """The store answers, so requests may be sent here; take the server out of rotation otherwise."""
-        try:
-            if parts.attacher.draining.begun:
-                raise ShuttingDown("this server is shutting down")
-            await parts.attacher.logs.store.constant("ready", b"1")
-        except HeadwaterError as error:
-            return problem(error)
+        await answers.ready()
         return JSONResponse({"status": "ready"}, headers={"Cache-Control": "no-store"})
 
     @router.head("/api/about", include_in_schema=False)
@@ -96,7 +91,7 @@ class Page:
     def _answer(self, path: str, method: str) -> Response:
         file = self._file(path or "index.html")
         if file is None and path:
-            return problem(NoSuchPage(f"there is nothing at /{path[:100]}"))
+            return refused(NoSuchPage(f"there is nothing at /{path[:100]}"))
         if method not in ("GET", "HEAD"):
             return not_allowed(method, "GET, HEAD")
         for_ever = path.startswith("assets/")

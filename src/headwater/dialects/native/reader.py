@@ -1,43 +1,45 @@
 """Entries as native SSE frames."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from headwater.dialects import sse
 from headwater.events import Entry, Error, Event, Page, Start, TextDelta, json_of
+from headwater.offsets import ORIGIN, Offset
 
 
-class NativeWire:
-    """Tells a log as Server-Sent Events that carry Headwater's own events."""
+class NativeReader:
+    """Tells a log as Server-Sent Events that carry Headwater's own events, one frame for each entry."""
 
-    media_type = sse.MEDIA_TYPE
-    heartbeat = sse.HEARTBEAT
-
-    def __init__(self, message_id: str) -> None:
+    def __init__(self, message_id: str, begin: Offset = ORIGIN) -> None:
+        self.begin = begin
         self._message_id = message_id
 
     def open(self) -> bytes:
         return sse.RETRY
 
-    def feed(self, entry: Entry) -> bytes:
-        event = entry.event
-        if isinstance(event, TextDelta):  # what nearly all entries are, told by comparing one pointer
-            return sse.frame_of(json_of(entry), entry.offset)
-        said = spoken(event, self._message_id)
-        return sse.frame_of(json_of(entry), entry.offset) if said is event else sse.frame(said, entry.offset)
-
-    def feed_all(self, page: Page) -> bytes:
-        """The bytes of a page, which are made once for all its readers: only `start` tells one reader from another."""
+    def feed(self, page: Sequence[Entry]) -> bytes:
+        if not isinstance(page, Page):
+            return b"".join([self._frame(entry) for entry in page])
+        # A page's bytes are made once for all its readers: only `start` tells one reader from another.
         frames = page.frames
         if frames is None:
             frames = page.frames = {}
         begin = 1 if isinstance(page[0].event, Start) else 0
         rest = frames.get("native")
         if rest is None:
-            rest = frames["native"] = b"".join([self.feed(entry) for entry in page[begin:]])
-        return self.feed(page[0]) + rest if begin else rest
+            rest = frames["native"] = b"".join([self._frame(entry) for entry in page[begin:]])
+        return self._frame(page[0]) + rest if begin else rest
 
     def broken(self, error: Error) -> bytes:
         return sse.frame(spoken(error, self._message_id))
+
+    def _frame(self, entry: Entry) -> bytes:
+        event = entry.event
+        if isinstance(event, TextDelta):  # nearly every entry, and recognised by comparing one pointer
+            return sse.frame_of(json_of(entry), entry.offset)
+        said = spoken(event, self._message_id)
+        return sse.frame_of(json_of(entry), entry.offset) if said is event else sse.frame(said, entry.offset)
 
 
 def spoken(event: Event, message_id: str) -> Event | dict[str, Any]:

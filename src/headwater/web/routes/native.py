@@ -1,5 +1,6 @@
-"""The three original routes: the minimal stream, a completion, a chat."""
+"""The native routes that start an answer: the minimal stream, a completion, a chat."""
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter
@@ -7,12 +8,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater.cache.policy import Directives
+from headwater.dialects.dialect import Dialect
 from headwater.dialects.native import request as native
+from headwater.dialects.native.dialect import Native
+from headwater.dialects.text.dialect import Text
+from headwater.models.catalogue import Offer
+from headwater.models.model import Model
+from headwater.models.scripted import Clock
 from headwater.prompt import Message, Prompt
-from headwater.web.parts import START, Parts, head, wire_for
+from headwater.web.accept import wants
+from headwater.web.surface import Surface, head
 
-CLOCK = "clock"
-"""The name under which the catalogue keeps the model of the minimal stream."""
+SSE, JSON, TEXT = "text/event-stream", "application/json", "text/plain"
+
+START = "/api/stream"
+COMPLETION = "/api/stream/completion"
+CHAT = "/api/stream/completion/chat"
 
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
@@ -57,27 +68,47 @@ _COMPLETION = _body(
 )
 
 
-def add_chat_routes(router: APIRouter, parts: Parts) -> None:
+class Dialects:
+    """The forms in which the native routes answer, chosen by `Accept`."""
+
+    def __init__(self, body: Callable[[bytes], Prompt]) -> None:
+        self.json = Native(body, whole=True)
+        self._forms: dict[str, Dialect] = {SSE: Native(body), TEXT: Text(body), JSON: self.json}
+
+    def of(self, request: Request) -> Dialect:
+        """SSE unless the client prefers bare text, or one JSON object."""
+        return self._forms[wants(request, *self._forms)]
+
+
+def add_native_routes(router: APIRouter, surface: Surface) -> None:
     """Add the routes that start an answer."""
+    minimal_stream, completions, chats = Dialects(native.chat), Dialects(native.completion), Dialects(native.chat)
+
+    async def build() -> Model:
+        return Clock(surface.tick)
+
+    clock = Offer("clock", "clock", False, build)  # in no catalogue: a request cannot name it
 
     @router.head(START, include_in_schema=False)
     async def known(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        return head(wire_for(request, ""), {})
+        return head(minimal_stream.of(request))
 
     @router.get(START, response_class=Response, responses=_STREAM)
     @router.post(START, response_class=Response, responses=_STREAM)
     async def minimal(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Five timed events over a second and no model: shows whether a proxy on the way buffers."""
-        prompt = Prompt(model=CLOCK, messages=[Message("user", "tick")])
-        attachment = await parts.attacher.attach(prompt, await parts.principal(request), Directives(no_store=True))
-        return parts.stream(request, attachment)
+        principal = await surface.principal(request)
+        prompt = Prompt(model=clock.name, messages=[Message("user", "tick")])
+        attachment = await surface.answers.ask(prompt, principal, Directives(no_store=True), offer=clock)
+        delivery = surface.delivery(request, START, minimal_stream.of(request), attachment)
+        return surface.read(attachment, principal, delivery)
 
-    @router.post(f"{START}/completion", response_class=Response, responses=_STREAM, openapi_extra=_COMPLETION)
+    @router.post(COMPLETION, response_class=Response, responses=_STREAM, openapi_extra=_COMPLETION)
     async def completion(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Complete a text: `{"message": …}` or `{"prompt": …}`."""
-        return await parts.answer(request, native.completion(await parts.body(request)))
+        return await surface.ask(request, completions.of(request), COMPLETION)
 
-    @router.post(f"{START}/completion/chat", response_class=Response, responses=_STREAM, openapi_extra=_CHAT)
+    @router.post(CHAT, response_class=Response, responses=_STREAM, openapi_extra=_CHAT)
     async def chat(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Answer a chat: `{"messages": [{"role", "content"}], "model"?, "temperature"?, …}`."""
-        return await parts.answer(request, native.chat(await parts.body(request)))
+        return await surface.ask(request, chats.of(request), CHAT)

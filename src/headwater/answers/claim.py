@@ -1,0 +1,81 @@
+"""The claim of a request: which log answers a prompt, by the request's words and the operator's settings."""
+
+import secrets
+
+import msgspec
+
+from headwater.cache.key import Tokens, fingerprint, log_id
+from headwater.cache.policy import Directives
+from headwater.errors import NotCached
+from headwater.log.store import Claim, Store
+from headwater.models.catalogue import Offer
+from headwater.principal import Principal
+from headwater.prompt import Prompt
+
+
+class Caching(msgspec.Struct, frozen=True):
+    """What the operator decides about the cache."""
+
+    ttl: float = 3600.0
+    """Seconds an answer may be replayed; 0 turns the cache off, and every request gets a log of its own."""
+    secret: bytes = b""
+    """Keys the fingerprints; empty: made once, and kept in the store for all servers on it."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """A request as the cache sees it."""
+
+    offer: Offer
+    prompt: Prompt
+    principal: Principal
+    directives: Directives = Directives()
+    idempotency_key: str = ""
+
+
+class Claims:
+    """Binds requests to logs in one store."""
+
+    def __init__(self, caching: Caching) -> None:
+        self._caching = caching
+        self._secret = caching.secret
+        self._tokens = Tokens()
+
+    def replay_id(self, log: str) -> str:
+        """A new message id for a replay of a log: two messages in one chat must not share an id."""
+        return f"{log}~{self._tokens.new(6)}"
+
+    async def claim(self, store: Store, wanted: Wanted) -> tuple[Claim, str]:
+        """Bind or open a log, and say why it was opened, in the words of RFC 9211: `miss`, `request` or `bypass`.
+
+        Raises `NotCached` for `only-if-cached` without an answer, or `StoreError`.
+        """
+        principal, directives, ttl = wanted.principal, wanted.directives, self._caching.ttl
+        if not self._secret:
+            self._secret = await store.constant("secret", secrets.token_bytes(32))
+        name = self._name(wanted)
+        log = log_id(name, self._tokens.new(12))
+        if directives.only_if_cached:
+            # Together with no-cache nothing is admissible: a stored answer must not be used unasked.
+            found = None if directives.no_cache else await store.find(name, principal, newer_than=directives.max_age)
+            if found is None:
+                raise NotCached("only-if-cached was asked for, and no answer to this prompt is stored or running")
+            return found, "miss"
+        cached = ttl > 0 and wanted.offer.cacheable
+        if cached and not (directives.no_cache or directives.no_store):
+            return await store.claim(name, log, principal, ttl=ttl, newer_than=directives.max_age), "miss"
+        fwd = "request" if cached else "bypass"
+        bound = name if cached and not directives.no_store else None
+        if wanted.idempotency_key:
+            # A retried POST joins its first run where the cache may not be used: the name is this request's own. Its
+            # prefix is the prompt's, so that a store that keeps a name and its log on one shard keeps this one there.
+            salt = self._name(wanted, salt=f"{principal.subject}\n{wanted.idempotency_key}")
+            kept = ttl if bound else store.limits.grace
+            return await store.claim(f"{name}.{salt}", log, principal, ttl=kept, binds=bound), fwd
+        lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound)
+        return Claim(log, won=True, lease=lease), fwd
+
+    def _name(self, wanted: Wanted, salt: str = "") -> str:
+        upstream = wanted.offer.upstream
+        return fingerprint(
+            wanted.prompt, tenant=wanted.principal.tenant, upstream=upstream, secret=self._secret, salt=salt
+        )

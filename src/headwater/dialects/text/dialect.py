@@ -1,0 +1,66 @@
+"""The text dialect: the tokens and nothing else, for `curl` and for clients that append what they receive."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from headwater.answer import Answer
+from headwater.dialects import sse
+from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal, Unspeakable
+from headwater.dialects.problem import problem
+from headwater.events import Entry, Error, Stop, TextDelta
+from headwater.offsets import ORIGIN, Offset
+from headwater.prompt import Prompt
+
+
+class Text:
+    """Bare text. `body` reads a request, which is in the form of another dialect."""
+
+    name = "text"
+    media_type = "text/plain; charset=utf-8"
+    heartbeat = b""
+    delimited = False
+
+    def __init__(self, body: Callable[[bytes], Prompt]) -> None:
+        self._body = body
+
+    def ask(self, body: bytes) -> Ask:
+        return Ask(self._body(body))
+
+    def cursor(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
+        return sse.cursor(headers, query)
+
+    def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> "TextReader":
+        return TextReader(cursor.after)
+
+    def whole(self, answer: Answer) -> bytes:
+        return answer.text.encode()
+
+    def refusal(self, error: Error) -> Refusal:
+        return problem(error)
+
+    def headers(self, message_id: str) -> Mapping[str, str]:
+        return {}
+
+
+class TextReader:
+    """Tells a log as its text alone. Only an answer that finished ends cleanly; the dialect has no other word."""
+
+    def __init__(self, begin: Offset = ORIGIN) -> None:
+        self.begin = begin
+
+    def open(self) -> bytes:
+        return b""
+
+    def feed(self, page: Sequence[Entry]) -> bytes:
+        pieces: list[str] = []
+        for entry in page:
+            match entry.event:
+                case TextDelta(text):
+                    pieces.append(text)
+                case Stop() | Error():
+                    raise Unspeakable("".join(pieces).encode())
+                case _:
+                    pass
+        return "".join(pieces).encode()
+
+    def broken(self, error: Error) -> bytes:
+        raise Unspeakable

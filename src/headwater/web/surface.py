@@ -1,0 +1,122 @@
+"""What every route needs: the answers, who asks, and a request's body within bounds."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from headwater.answers.answers import Answers, Attachment
+from headwater.cache import policy
+from headwater.dialects.dialect import Dialect
+from headwater.errors import HeadwaterError, RequestError
+from headwater.log.store import Description, check_offset
+from headwater.principal import Principal
+from headwater.web.accept import field
+from headwater.web.place import location
+from headwater.web.problems import refused
+from headwater.web.response import Delivery, LogResponse, Pace
+from headwater.web.whole import WholeResponse
+
+
+class BodyTooLarge(RequestError):
+    """The request's body is larger than this server reads."""
+
+    code = "body_too_large"
+    status = 413
+
+
+class Gone(RequestError):
+    """The client left before it had sent its whole request; there is nobody to tell."""
+
+    code = "client_gone"
+
+
+class Surface(NamedTuple):
+    """What the routes are made of."""
+
+    answers: Answers
+    principal: Callable[[Request], Awaitable[Principal]]
+    pace: Pace = Pace()
+    max_body: int = 4 * 1024 * 1024
+    """Bytes of a request's body that are read at most."""
+    tick: float = 0.2
+    """Seconds between the events of the minimal stream."""
+
+    async def body(self, request: Request) -> bytes:
+        """The request's body, whatever its content type claims. Raises `BodyTooLarge` without reading on, or `Gone`."""
+        read = bytearray()
+        declared = request.headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) <= self.max_body:
+            try:
+                async for piece in request.stream():
+                    read += piece
+                    if len(read) > self.max_body:
+                        break
+                else:
+                    return bytes(read)
+            except ClientDisconnect as left:
+                raise Gone("the client left before it had sent its whole request") from left
+        raise BodyTooLarge(f"the body is larger than the {self.max_body} bytes that this server reads")
+
+    async def ask(self, request: Request, dialect: Dialect, route: str) -> Response:
+        """Attach to the log that answers a request in this dialect, and tell it from its beginning.
+
+        `route` is the path under which the route was added, before any prefix. A failure is the dialect's refusal.
+        """
+        try:
+            ask = dialect.ask(await self.body(request))
+            principal = await self.principal(request)
+            directives = policy.parse(field(request, "cache-control"))
+            key = request.headers.get("idempotency-key", "")[:256]
+            attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key)
+        except (HeadwaterError, HTTPException) as error:
+            return refused(error, dialect.refusal)
+        delivery = self.delivery(request, route, dialect, attachment)
+        return (self.whole if ask.whole else self.read)(attachment, principal, delivery)
+
+    async def resume(self, request: Request, dialect: Dialect, route: str, message_id: str) -> Response:
+        """Tell a log from the client's cursor on; 204 when the client has seen the ending already.
+
+        `route` is the path under which the route was added, before any prefix. A failure is the dialect's refusal.
+        """
+        try:
+            principal = await self.principal(request)
+            found = await self.answers.find(message_id, principal)
+            cursor = dialect.cursor(request.headers, request.query_params)
+            if found.state != "open":
+                check_offset(cursor.after, found.state, found.last.epoch, found.last)
+        except (HeadwaterError, HTTPException) as error:
+            return refused(error, dialect.refusal)
+        if found.state != "open" and cursor.after == found.last:
+            return Response(status_code=204)
+        headers = {"Location": location(request, route, message_id), **dialect.headers(message_id)}
+        if request.method == "HEAD":
+            return head(dialect, headers)
+        return self.read(found, principal, Delivery(dialect, message_id, headers, cursor))
+
+    def delivery(self, request: Request, route: str, dialect: Dialect, attachment: Attachment) -> Delivery:
+        """How to deliver an answer, from its beginning, to the request that was attached to it."""
+        id = attachment.message_id
+        headers = {"Location": location(request, route, id), "Cache-Status": attachment.status, **dialect.headers(id)}
+        if attachment.age is not None:
+            headers["Age"] = str(int(attachment.age))
+        return Delivery(dialect, id, headers)
+
+    def read(self, found: Attachment | Description, principal: Principal, delivery: Delivery) -> Response:
+        """A stream of a log, which lets go when this server drains and the log is written elsewhere."""
+        reader = delivery.dialect.reader(delivery.message_id, delivery.cursor)
+        pages = self.answers.read(found, principal, reader.begin, dialect=delivery.dialect.name)
+        return LogResponse(pages, reader, delivery, self.pace, self.answers.departure(found.log))
+
+    def whole(self, found: Attachment | Description, principal: Principal, delivery: Delivery) -> Response:
+        """The answer as one JSON object, once it has ended."""
+        pages = self.answers.read(found, principal, dialect=delivery.dialect.name)
+        return WholeResponse(pages, delivery, self.answers.departure(found.log))
+
+
+def head(dialect: Dialect, headers: Mapping[str, str] | None = None) -> Response:
+    """The headers of a stream in this dialect, for HEAD requests: nothing is started or read."""
+    fixed = {"Content-Type": dialect.media_type, "Cache-Control": "no-cache, no-transform"}
+    return Response(None, 200, {**(headers or {}), **fixed})

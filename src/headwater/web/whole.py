@@ -1,0 +1,71 @@
+"""An answer as one JSON response, for clients that do not stream: the log is read to its ending first."""
+
+import asyncio
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from headwater.answer import Answer, Fold
+from headwater.answers.drain import Drain
+from headwater.errors import HeadwaterError, ShuttingDown
+from headwater.events import Error, error_event
+from headwater.web.problems import respond
+from headwater.web.response import Delivery, Pages, until_disconnected
+
+
+class WholeResponse(Response):
+    """Reads a log to its ending and sends the answer; a broken answer becomes the dialect's refusal.
+
+    A client that disconnects ends only its own reading. `leave` begins when the client should ask elsewhere.
+    """
+
+    def __init__(self, pages: Pages, delivery: Delivery, leave: Drain | None = None) -> None:
+        self.background = None
+        self.status_code = 200
+        self._pages = pages
+        self._delivery = delivery
+        self._leave = leave
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reading = asyncio.create_task(self._read(), name="read whole")
+        leaving = asyncio.create_task(until_disconnected(receive), name="client leaves")
+        departed = asyncio.Event()
+        cease = self._leave.then(departed.set) if self._leave is not None else lambda: None
+        departing = asyncio.create_task(departed.wait(), name="server drains")
+        tasks: set[asyncio.Task[Any]] = {reading, leaving, departing}
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if leaving in done and reading not in done:
+                return
+            shutting_down = ShuttingDown("this server is shutting down; ask again in a moment")
+            response = reading.result() if reading in done else self._refusal(shutting_down)
+        finally:
+            cease()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        await response(scope, receive, send)
+
+    async def _read(self) -> Response:
+        fold = Fold()
+        try:
+            async with aclosing(self._pages) as pages:
+                async for page in pages:
+                    for entry in page:
+                        fold.feed(entry)
+        except HeadwaterError as error:
+            return self._refusal(error)
+        return self._response(fold.answer())
+
+    def _response(self, answer: Answer) -> Response:
+        dialect, headers = self._delivery.dialect, self._delivery.headers
+        if isinstance(answer.ending, Error):
+            return respond(dialect.refusal(answer.ending), headers)
+        answer = msgspec.structs.replace(answer, id=self._delivery.message_id)
+        return Response(dialect.whole(answer), 200, {**headers, "Cache-Control": "no-cache"}, "application/json")
+
+    def _refusal(self, error: HeadwaterError) -> Response:
+        return respond(self._delivery.dialect.refusal(error_event(error)), self._delivery.headers)
