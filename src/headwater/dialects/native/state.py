@@ -1,31 +1,33 @@
-"""A log as one JSON object: what is known of the answer so far."""
+"""An answer as one JSON object: what `GET /api/streams/{id}` returns for `Accept: application/json`."""
 
-from collections.abc import Sequence
 from typing import Any
 
+from headwater.answer import Answer
 from headwater.dialects.native.response import spoken
-from headwater.events import Ending, Entry, Finish, Start, TextDelta, state_after
-from headwater.offsets import ORIGIN
 
 
-def fold(entries: Sequence[Entry], message_id: str) -> dict[str, Any]:
-    """The answer so far: its text, its ending, the offset to continue from, and the timing of the original run.
+def whole(answer: Answer) -> dict[str, Any]:
+    """The fields of the answer so far. Times are in seconds, rounded to a tenth of a millisecond.
 
-    `timing` is in seconds by the clock of the server that wrote the log, so it is true of replays too.
+    `ending` has the form of the last event in the stream, so a client reads both in the same way.
     """
-    last = entries[-1] if entries else None
-    ending = last.event if last is not None and isinstance(last.event, Ending) else None
-    deltas = [entry for entry in entries if isinstance(entry.event, TextDelta)]
     return {
-        "id": message_id,
-        "state": "open" if ending is None else state_after(ending),
-        "text": "".join(entry.event.text for entry in deltas if isinstance(entry.event, TextDelta)),
-        "ending": None if ending is None else spoken(ending, message_id),
-        "offset": str(last.offset if last is not None else ORIGIN),
-        "model": next((entry.event.model for entry in entries if isinstance(entry.event, Start)), None),
-        "usage": ending.usage if isinstance(ending, Finish) else None,
+        "id": answer.id,
+        "state": answer.state,
+        "text": answer.text,
+        "ending": None if answer.ending is None else spoken(answer.ending, answer.id or ""),
+        "offset": str(answer.offset),
+        "model": answer.model,
+        "usage": answer.usage,
         "timing": {
-            "first_token": round(deltas[0].at, 4) if deltas else None,
-            "duration": round(last.at, 4) if last is not None else None,
+            "first_token": _rounded(answer.timing.first_token),
+            "duration": _rounded(answer.timing.duration),
         },
+        "reasoning": answer.reasoning,
+        "tools": list(answer.tools),
+        "metadata": answer.metadata,
     }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)

@@ -3,13 +3,14 @@
 import asyncio
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from headwater.dialects.native.state import fold
+from headwater.answer import Fold
+from headwater.dialects.native.state import whole
 from headwater.dialects.sse import plain
-from headwater.events import Entry
 from headwater.log.store import check_offset
 from headwater.web.parts import JSON, SSE, TEXT, Parts, head, place, position, wants, wire_for
 
@@ -22,10 +23,12 @@ def add_log_routes(router: APIRouter, parts: Parts) -> None:
     logs = parts.attacher.logs
 
     async def state(log: str, message_id: str, status: int = 200) -> JSONResponse:
-        entries: list[Entry] = []
+        folding = Fold()
         async for page in logs.read(log, follow=False):
-            entries.extend(page)
-        return JSONResponse(plain(fold(entries, message_id)), status, {"Cache-Control": "no-store"})
+            for entry in page:
+                folding.feed(entry)
+        answer = msgspec.structs.replace(folding.answer(), id=message_id)
+        return JSONResponse(plain(whole(answer)), status, {"Cache-Control": "no-store"})
 
     async def stop(request: Request, message_id: str, log: str) -> bool:
         """Ask for the end and wait for it, within bounds; False when others still want the answer."""
