@@ -56,9 +56,38 @@ test('a replay from the start takes the place of what was there', () => {
   expect(foldAll([...once, ...once])).toEqual(foldAll(once))
 })
 
+const LOST = { model: 'scripted', state: 'lost', ending: { type: 'error', code: 'lost', message: 'gone' }, usage: null } as const
+
 test('a summary never takes back text that was already shown', () => {
   const shown = foldAll([START, { type: 'text-delta', text: 'Hello world' }])
-  const lost = { text: 'Hello', model: 'scripted', state: 'lost', ending: { type: 'error', code: 'lost', message: 'gone' }, usage: null } as const
-  expect(settle(shown, lost)).toMatchObject({ text: 'Hello world', state: 'lost' })
-  expect(settle(shown, { ...lost, text: 'Hello world!' }).text).toBe('Hello world!')
+  expect(settle(shown, { ...LOST, text: 'Hello' })).toMatchObject({ text: 'Hello world', state: 'lost' })
+  expect(settle(shown, { ...LOST, text: 'Hello world!' }).text).toBe('Hello world!')
+})
+
+test('a summary brings reasoning, tools and metadata too, and takes none of them back', () => {
+  const events: LogEvent[] = [
+    START,
+    { type: 'metadata', data: { fitted: 2 } },
+    { type: 'reasoning-delta', text: 'hm' },
+    { type: 'tool-call-start', id: 'a', name: 'look' },
+    { type: 'tool-call-delta', id: 'a', arguments: '{' },
+    { type: 'tool-call-delta', id: 'a', arguments: '}' },
+    { type: 'tool-call-end', id: 'a' },
+    { type: 'tool-call-start', id: 'b', name: 'leap' },
+    { type: 'tool-result', id: 'a', output: 'one ' },
+    { type: 'tool-result', id: 'a', output: 'two' },
+    { type: 'metadata', data: { sources: 1 } },
+  ]
+  // Whoever is ahead, the reader or the store, the longer of the two is the answer.
+  for (let seen = 1; seen <= events.length; seen++) {
+    for (let stored = 1; stored <= events.length; stored++) {
+      const settled = settle(foldAll(events.slice(0, seen)), { ...foldAll(events.slice(0, stored)), ...LOST })
+      expect(settled).toEqual({ ...foldAll(events.slice(0, Math.max(seen, stored))), ...LOST })
+    }
+  }
+})
+
+test('a summary of an older server, which has text only, leaves the rest as it was shown', () => {
+  const shown = foldAll([START, { type: 'reasoning-delta', text: 'hm' }, { type: 'tool-call-start', id: 'a', name: 'look' }])
+  expect(settle(shown, { ...LOST, text: 'Hello' })).toEqual({ ...shown, ...LOST, text: 'Hello' })
 })

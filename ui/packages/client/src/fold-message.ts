@@ -12,7 +12,7 @@ export interface ToolCall {
   readonly output: string | null
 }
 
-/** An answer so far: what the events of a log add up to. */
+/** An answer so far: what the events of a log add up to. The server folds the same in `src/headwater/answer.py`. */
 export interface Message {
   readonly id: string | null
   readonly model: string | null
@@ -75,14 +75,42 @@ export function seal(message: Message, ending: Ending): Message {
 
 /** Closes an answer with the server's summary, for a reader that can no longer get the entries themselves. */
 export function settle(message: Message, log: LogSummary): Message {
-  // A reader may have seen more than a dead producer stored; what was shown is never taken back.
-  const text = log.text.length >= message.text.length ? log.text : message.text
-  const model = log.model ?? message.model
-  return { ...message, text, model, state: log.state, ending: log.ending, usage: log.usage ?? message.usage }
+  return {
+    ...message,
+    // A reader may have seen more than a dead producer stored; what was shown is never taken back.
+    text: longer(message.text, log.text),
+    reasoning: longer(message.reasoning, log.reasoning ?? ''),
+    tools: settleTools(message.tools, log.tools ?? []),
+    metadata: { ...message.metadata, ...log.metadata },
+    model: log.model ?? message.model,
+    state: log.state,
+    ending: log.ending,
+    usage: log.usage ?? message.usage,
+  }
 }
 
-/** The part of a log's description that an answer is settled from. */
-export type LogSummary = Pick<Message, 'text' | 'model' | 'state' | 'ending' | 'usage'>
+/** The part of a log's description that an answer is settled from; an older server leaves out the optional fields. */
+export type LogSummary = Pick<Message, 'text' | 'model' | 'state' | 'ending' | 'usage'> &
+  Partial<Pick<Message, 'reasoning' | 'tools' | 'metadata'>>
+
+// Both lists grew from the same events, so one holds each call at the same place and only one of them has more of it.
+function settleTools(seen: readonly ToolCall[], stored: readonly ToolCall[]): readonly ToolCall[] {
+  const settled = seen.map((tool, index): ToolCall => {
+    const other = stored[index]
+    if (!other) return tool
+    return {
+      ...tool,
+      arguments: longer(tool.arguments, other.arguments),
+      complete: tool.complete || other.complete,
+      output: tool.output === null || other.output === null ? (tool.output ?? other.output) : longer(tool.output, other.output),
+    }
+  })
+  return [...settled, ...stored.slice(seen.length)]
+}
+
+function longer(seen: string, stored: string): string {
+  return stored.length >= seen.length ? stored : seen
+}
 
 function stateOf(ending: Ending): LogState {
   switch (ending.type) {

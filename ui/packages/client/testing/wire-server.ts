@@ -40,9 +40,9 @@ export class ScriptedLog {
   }
 
   describe(): Record<string, unknown> {
-    const { state, text, ending, model, usage } = this.entries.reduce((message, { event }) => fold(message, event), EMPTY_MESSAGE)
+    const message = this.entries.reduce((message, { event }) => fold(message, event), EMPTY_MESSAGE)
     const timing = { first_token: 0.25, duration: 1.25 }
-    return { id: this.id, state, text, ending, offset: this.entries.at(-1)?.id ?? '1-0', model, usage, timing }
+    return { ...message, id: this.id, offset: this.entries.at(-1)?.id ?? '1-0', timing }
   }
 
   /** Writes to a response until the ending; `cut` breaks the connection after that many bytes. */
