@@ -1,1 +1,1 @@
-"""Getting answers: the one way in (`attach`), a model running into a log (`run`), and who owns it (`nursery`)."""
+"""Getting answers: the one way in (`answers`), a model running into a log (`generation`), and its owner (`nursery`)."""

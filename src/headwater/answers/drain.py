@@ -1,24 +1,24 @@
-"""The end of a server's readiness: said once, heard by everybody who asked."""
+"""The drain of a server: one signal that it takes no new work, and the callbacks that wait for it."""
 
 from collections.abc import Callable
 
 
 class Drain:
-    """Tells that this server takes no new work. Callbacks, not an event: an open response should not cost a task."""
+    """A one-time signal with callbacks. Not an `asyncio.Event`: an open response should not cost a task."""
 
     def __init__(self) -> None:
         self.begun = False
         self._calls: set[Callable[[], None]] = set()
 
     def begin(self) -> None:
-        """Say it; a second time says nothing new."""
+        """Give the signal; only the first call has an effect."""
         self.begun = True
         calls, self._calls = self._calls, set()
         for call in calls:
             call()
 
     def then(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Have `call` called when it begins, at once if it has; returns how to cease."""
+        """Have `call` called when the drain begins, at once if it has begun; returns how to unregister."""
         if self.begun:
             call()
         else:

@@ -1,4 +1,19 @@
-"""A model running into a log: retries before the first token, a limit on every silence, one ending whatever happens."""
+"""A model running into a log: retries before the first token, a limit on every silence, one ending whatever happens.
+
+Theory of operation. Two tasks make one answer:
+
+- the *pump* (`_pump`) iterates the model and appends what comes; it is one attempt, and a retry gets a new pump;
+- the *generation* (`run`, in the producer's own task) watches the pump against the limits, and alone seals the log.
+
+The generation sleeps in `_nap` until the pump ends, the writer interrupts (a stop, a full log, a failed store, another
+writer), or a limit passes. Tokens do not wake it: the pump only notes the time in `_heard`, so a token costs neither a
+timer nor a task. When the generation wakes it asks, in this order: was it interrupted, has the pump ended, is a limit
+reached; `_reason` turns the first that holds into the ending.
+
+Races. A model may ignore its cancellation: `_let_go` waits `closing` seconds and abandons it, and the writer ignores
+what it still appends once the seal has begun. A server that shuts down cancels the generation at any point: the log is
+sealed all the same (`_seal` shields it), first with what the model said last, else with `error{code: "shutdown"}`.
+"""
 
 import asyncio
 import logging
@@ -70,13 +85,13 @@ class Generation:
             )
             await self._seal(ending)
             raise
-        except Exception as error:  # the unforeseen must become an ending too, or readers would wait
+        except Exception as error:  # an unforeseen error must become an ending too, or readers would wait
             logger.exception("generation of %s broke", self._writer.log)
             ending = Error("internal", f"The server failed: {type(error).__name__}", status=500)
         await self._seal(ending)
 
     async def _seal(self, ending: Ending) -> None:
-        """Close the log; a cancellation waits for that, or a server that ends would lose an answer that is whole."""
+        """Seal the log; a cancellation waits for the seal, or a shutdown would lose an answer that is whole."""
         sealing = asyncio.create_task(self._writer.seal(ending), name=f"seal {self._writer.log}")
         try:
             await asyncio.shield(sealing)
@@ -100,15 +115,15 @@ class Generation:
         return self._reason()
 
     async def _attempt(self) -> Ending:
-        """Ask the model once, until it ends, is interrupted or has been silent for too long."""
+        """One attempt: ask the model until it ends, is interrupted or has been silent for too long."""
         self._heard = self._now()
         pump = asyncio.create_task(self._pump(), name=f"model {self._writer.log}")
         pump.add_done_callback(self._wake)
         try:
             while self._time_left() > 0 and not self._interrupted:
-                # The first token shortens what is left from its own limit to that on silence, and wakes nobody here.
+                # The first token shortens the time left from its own limit to the limit on silence, and wakes nobody.
                 await self._nap(min(self._time_left(), self._timeouts.silence))
-                if pump.cancelled():  # not by us: its result would look like our own cancellation
+                if pump.cancelled():  # not by us, and its result would look like our own cancellation
                     raise ModelError(f"model {self._prompt.model} cancelled itself", code="internal", status=500)
                 if pump.done():
                     return pump.result()
@@ -121,20 +136,20 @@ class Generation:
         async with aclosing(model.stream(self._prompt)) as batches:
             async for batch in batches:
                 self._heard = self._now()
+                if not self._spoke and not all(isinstance(event, Metadata | Finish) for event in batch):
+                    self._spoke = True
+                    self._notify_first_token()
                 last = batch[-1] if batch else None
                 if isinstance(last, Finish):
                     self._writer.append(batch[:-1])
                     return last
-                if not self._spoke and not all(isinstance(event, Metadata) for event in batch):
-                    self._spoke = True
-                    self._notify_first_token()
                 self._writer.append(batch)
                 await self._writer.room()
-        message = "The provider's stream ended without saying why; the answer is probably incomplete."
+        message = "The provider's stream ended without a finish reason; the answer is probably incomplete."
         return Error("truncated", message, retryable=True)
 
     async def _let_go(self, pump: asyncio.Task[Ending]) -> None:
-        """End the model's task and with it the provider's connection; never wait for it longer than `closing`."""
+        """Cancel the pump, and with it the provider's connection; wait for that at most `closing` seconds."""
         if not pump.done():
             pump.cancel()
             await asyncio.wait({pump}, timeout=self._timeouts.closing)
@@ -159,7 +174,7 @@ class Generation:
         self._wake()
 
     async def _nap(self, seconds: float) -> None:
-        """Wait until something happens, so long at most; `asyncio.wait` would hold 2 kB while a model thinks."""
+        """Sleep until `_wake` or the time is over; `asyncio.wait` would hold 2 kB while a model thinks."""
         if self._interrupted:
             return
         loop = asyncio.get_running_loop()
@@ -186,7 +201,7 @@ class Generation:
         return wait if wait <= self._timeouts.longest_wait else None
 
     def _reason(self) -> Ending:
-        """Why the model was ended by us."""
+        """The ending of an answer that was ended by us and not by the model."""
         writer = self._writer
         if writer.stop is not None:
             return Stop(writer.stop)

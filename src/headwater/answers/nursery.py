@@ -1,4 +1,4 @@
-"""Owns the producers: they outlive the requests that started them, and end with the server, not before."""
+"""The owner of all producer tasks: they outlive the requests that started them, and end with the server."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ logger = logging.getLogger(__name__)
 
 
 class Nursery:
-    """Keeps a reference to every producer, reports those that break, and ends them all when the server goes down."""
+    """Keeps a reference to every producer task, logs those that fail, and cancels them all at the shutdown."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -33,7 +33,7 @@ class Nursery:
 
     async def aclose(self, patience: float = 10.0) -> None:
         """Cancel every producer and wait, `patience` seconds at most, until each has ended its log."""
-        await asyncio.sleep(0)  # one that is cancelled before its first step would never come to end its log
+        await asyncio.sleep(0)  # a task that is cancelled before its first step could not end its log
         for task in self._tasks.values():
             task.cancel()
         if self._tasks:

@@ -1,4 +1,4 @@
-"""The words of HTTP caching, as requests say them and responses answer: RFC 9111 and RFC 9211. Pure."""
+"""HTTP caching: `Cache-Control` in requests (RFC 9111), `Cache-Status` in responses (RFC 9211). Pure."""
 
 import re
 
@@ -11,16 +11,16 @@ _FAR = 10**9
 
 
 class Directives(msgspec.Struct, frozen=True):
-    """What a request allows: the `Cache-Control` directives that mean something here."""
+    """The `Cache-Control` directives of a request that have an effect here."""
 
     no_cache: bool = False
-    """Answer afresh; the new answer is kept."""
+    """Generate a new answer, and store it."""
     no_store: bool = False
-    """Answer afresh and bind the answer to nothing: no later request finds it."""
+    """Generate a new answer, and bind it to no name: no later request finds it."""
     max_age: float | None = None
-    """Seconds since it was finished beyond which an answer will not do."""
+    """The greatest age of a stored answer that is accepted, in seconds since it was finished."""
     only_if_cached: bool = False
-    """Answer from what is stored or running, or not at all."""
+    """Answer from a stored or running log, or not at all."""
 
 
 def parse(header: str | None) -> Directives:
@@ -29,13 +29,13 @@ def parse(header: str | None) -> Directives:
     `max-age=0` is `no-cache`, which is what browsers mean by it. Raises `RequestError` for a `max-age` that is not a
     number of seconds.
     """
-    said: dict[str, str | None] = {m[1].lower(): m[2] for m in _TOKEN.finditer(header or "")}
-    max_age = _seconds(said["max-age"]) if "max-age" in said else None
+    found: dict[str, str | None] = {m[1].lower(): m[2] for m in _TOKEN.finditer(header or "")}
+    max_age = _seconds(found["max-age"]) if "max-age" in found else None
     return Directives(
-        no_cache="no-cache" in said or max_age == 0,
-        no_store="no-store" in said,
+        no_cache="no-cache" in found or max_age == 0,
+        no_store="no-store" in found,
         max_age=max_age,
-        only_if_cached="only-if-cached" in said,
+        only_if_cached="only-if-cached" in found,
     )
 
 

@@ -21,7 +21,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def api(surface: Surface, lifespan: Lifespan | None = None) -> APIRouter:
-    """The routes that any app can include: they start answers and read them. `lifespan` runs with that app's own."""
+    """The routes that any app can include: they start and read answers. `lifespan` runs with that app's own."""
     return _streams(APIRouter(route_class=ProblemRoute, lifespan=lifespan, tags=["stream"]), surface)
 
 
@@ -42,20 +42,20 @@ def create_app(
             return OriginGuard(inner, tuple(origins), tuple(hosts))
 
     app = App(title="Headwater", version=about.version, lifespan=lifespan, docs_url=None, redoc_url=None)
-    # Not included, as a router in somebody else's app is: FastAPI then looks for the route twice at every level.
+    # Added without `include_router`, with which FastAPI would look for the route twice at every level.
     app.router.routes += streams
     app.include_router(server_routes(surface.answers, about))
     app.router.routes += page_routes()
-    app.add_exception_handler(HTTPException, _told)
+    app.add_exception_handler(HTTPException, _refused)
     return app
 
 
 class StreamsFirst:
-    """ASGI middleware that calls the routes of streams itself, and leaves all others to the app they belong to.
+    """ASGI middleware that calls the streaming routes directly, and leaves all other requests to the app.
 
-    A stream goes through every layer that lies around its route: for each token, and for as long as it is open. Those
-    of FastAPI's are eight, for exceptions and dependencies that these routes have not; they took a sixth of a stored
-    answer's time and 4 kB of each open one.
+    A stream passes every layer around its route, for each token. FastAPI has eight such layers, for exceptions and
+    dependencies that these routes do not have. They took a sixth of a stored answer's time, and 4 kB of memory for each
+    open stream.
     """
 
     def __init__(self, app: ASGIApp, owner: FastAPI, streams: Sequence[BaseRoute]) -> None:
@@ -80,6 +80,6 @@ def _streams(router: APIRouter, surface: Surface) -> APIRouter:
     return closed(router)
 
 
-async def _told(_: Request, error: Exception) -> Response:
+async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return refused(error)

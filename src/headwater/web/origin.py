@@ -1,7 +1,7 @@
-"""Who may speak to this server from a browser: checks `Host` and `Origin`, and answers CORS for the origins allowed.
+"""The `Host` and `Origin` checks of requests from browsers, and CORS for the origins that are allowed.
 
-A server on loopback is reachable by every page its user visits. An unknown `Host` is DNS rebinding, an unknown
-`Origin` a foreign page; both are refused before anything is read or spent.
+A server on loopback is reachable by every page its user visits. An unknown `Host` is DNS rebinding; an unknown
+`Origin` is a foreign page. Both are refused before anything is read or spent.
 """
 
 from collections.abc import Iterable
@@ -23,14 +23,14 @@ ALLOWED_HEADERS = "Accept, Authorization, Cache-Control, Content-Type, Idempoten
 
 
 class Forbidden(RequestError):
-    """The request comes from a page or by a name that the operator has not allowed."""
+    """The request's `Origin` or `Host` is not one that the operator has allowed."""
 
     code = "forbidden_origin"
     status = 403
 
 
 class OriginGuard:
-    """ASGI middleware that lets through the operator's own pages, programs without a browser, and nobody else's pages.
+    """ASGI middleware that passes the operator's own pages and programs without a browser, and refuses other pages.
 
     `origins` are exact (`https://app.example`), or `*` for any; `hosts` are names without a port, or `*`.
     """
@@ -62,7 +62,7 @@ class OriginGuard:
         if "*" not in self._hosts and _name(host) not in self._hosts:
             return f"Host {host[:100]!r} is not served here; add it to HEADWATER_HOSTS"
         if origin is None:
-            # Old forms and images come without an Origin; a browser that says `cross-site` is believed.
+            # Old forms and images come without an Origin; `Sec-Fetch-Site: cross-site` is then believed.
             return FOREIGN if foreign_page else None
         if _same(origin, host) or "*" in self._origins or origin in self._origins:
             return None
@@ -93,13 +93,13 @@ class OriginGuard:
 
 
 def _follows_link_to_page(scope: Scope, headers: Headers) -> bool:
-    """Whether somebody follows a link to the chat page: it is shown in a tab, where its origin cannot look into it."""
+    """Whether this is a navigation to the chat page: the page opens in a tab, where the other origin cannot read it."""
     link = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
     return link and scope["method"] == "GET" and scope["path"] == "/"
 
 
 def _name(host: str) -> str | None:
-    """The name in a `Host`, small and without its port; None for what is none."""
+    """The host name in a `Host` header, in lower case and without its port; None if the header is malformed."""
     try:
         return urlsplit(f"//[{host}]" if host.count(":") > 1 and "[" not in host else f"//{host}").hostname
     except ValueError:

@@ -20,9 +20,18 @@ if TYPE_CHECKING:
     from headwater.models.model import Model
 
 OF_NAMED_MODELS = frozenset(
-    {"completion_model", "allowed_models"} | {name for name in Settings.model_fields if name.startswith("openai_")}
+    {
+        "completion_model",
+        "allowed_models",
+        "openai_wire",
+        "openai_api_key",
+        "openai_base_url",
+        "openai_org_id",
+        "openai_project_id",
+        "openai_proxy",
+    }
 )
-"""Settings that say which models there are and how to reach them."""
+"""Settings about models that are named, which have no effect where the model is an object."""
 
 
 def router(

@@ -1,0 +1,190 @@
+"""A dialect of thirty lines, served by web/ as it is: streaming, JSON, refusals and silent replay are all its own."""
+
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from fastapi import APIRouter, FastAPI
+from serving import serving
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headwater.answer import Answer
+from headwater.answers.answers import Answers, Policy
+from headwater.answers.claim import Caching
+from headwater.answers.generation import Timeouts
+from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Muted, Reader, Refusal
+from headwater.errors import InvalidPrompt, ModelError
+from headwater.events import Entry, Error, Finish, Stop, TextDelta
+from headwater.log.memory import MemoryStore
+from headwater.models.catalogue import Catalogue, Offer
+from headwater.models.model import Model
+from headwater.models.scripted import Scripted
+from headwater.offsets import ORIGIN, parse
+from headwater.principal import ANYONE
+from headwater.prompt import Message, Prompt
+from headwater.web.surface import Surface
+
+
+class Lines:
+    """Numbered lines: the number of a line depends on the lines before it, so no reader can start in the middle."""
+
+    name, media_type, heartbeat, delimited = "lines", "text/x-lines", b"0 -\n", True
+
+    def ask(self, body: bytes) -> Ask:
+        fields = json.loads(body)
+        if "say" not in fields:
+            raise InvalidPrompt("say is missing")
+        return Ask(Prompt(model="", messages=[Message("user", fields["say"])]), whole=fields.get("whole", False))
+
+    def cursor(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
+        return Cursor(parse(query.get("after", "0-0")), int(query.get("lines", "0")))
+
+    def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> Reader:
+        lines = LinesReader(cursor.frames)
+        return lines if cursor.after == ORIGIN else Muted(lines, cursor.after)
+
+    def whole(self, answer: Answer) -> bytes:
+        return json.dumps({"line": answer.text, "as": answer.id}).encode()
+
+    def refusal(self, error: Error) -> Refusal:
+        return Refusal(error.status, f"no: {error.message}\n".encode(), "text/x-lines", {"X-Code": error.code})
+
+    def headers(self, message_id: str) -> Mapping[str, str]:
+        return {"X-Lines": message_id}
+
+
+class LinesReader:
+    begin = ORIGIN
+
+    def __init__(self, silent: int) -> None:
+        self._silent, self._count = silent, 0
+
+    def open(self) -> bytes:
+        return b""
+
+    def feed(self, page: Sequence[Entry]) -> bytes:
+        return b"".join(self._line(entry) for entry in page)
+
+    def broken(self, error: Error) -> bytes:
+        return f"! {error.code}\n".encode()
+
+    def _line(self, entry: Entry) -> bytes:
+        match entry.event:
+            case TextDelta(text):
+                self._count += 1
+                return f"{self._count} {text}\n".encode() if self._count > self._silent else b""
+            case Finish() | Stop():
+                return b".\n"
+            case Error() as error:
+                return self.broken(error)
+            case _:
+                return b""
+
+
+LINES = Lines()
+ONE_TWO = Scripted([TextDelta("one"), TextDelta("two"), Finish("stop")])
+
+
+@asynccontextmanager
+async def lines(model: Model, who: Callable[[Request], str] = lambda _: "default") -> AsyncGenerator[httpx.AsyncClient]:
+    """The dialect on two routes of an app, under a prefix."""
+
+    async def build() -> Model:
+        return model
+
+    async def principal(request: Request):
+        return ANYONE._replace(tenant=who(request))
+
+    store = MemoryStore()
+    policy = Policy(Caching(secret=b"secret"), Timeouts(retries=0))
+    answers = Answers(lambda: store, Catalogue(Offer(model.name, "test", True, build)), policy)
+    surface, router = Surface(answers, principal), APIRouter()
+
+    @router.post("/lines/{room}/say")
+    async def say(request: Request, room: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+        return await surface.ask(request, LINES, "/lines/{room}/say")
+
+    @router.get("/lines/{message_id}")
+    async def more(request: Request, message_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+        return await surface.resume(request, LINES, "/lines/{message_id}", message_id)
+
+    app = FastAPI()
+    app.include_router(router, prefix="/some/where")
+    async with serving(app) as client:
+        yield client
+        await answers.aclose()
+
+
+SAY = "/some/where/lines/room/say"
+
+
+async def test_it_streams_under_its_own_headers_and_tells_where_the_log_is() -> None:
+    """`Location` is right under any prefix, for any route, also one with parameters."""
+    async with lines(ONE_TWO) as client:
+        response = await client.post(SAY, json={"say": "hi"})
+
+    assert (response.status_code, response.text) == (200, "1 one\n2 two\n.\n")
+    assert response.headers["content-type"] == "text/x-lines"
+    assert response.headers["location"] == f"/some/where/api/streams/{response.headers['x-lines']}"
+
+
+async def test_one_entry_serves_it_as_a_stream_and_as_json() -> None:
+    """The second request is a hit of the first one's log, in the other form and under a message id of its own."""
+    async with lines(ONE_TWO) as client:
+        streamed = await client.post(SAY, json={"say": "hi"})
+        whole = await client.post(SAY, json={"say": "hi", "whole": True})
+
+    assert whole.headers["cache-status"].startswith("headwater; hit")
+    assert whole.json()["line"] == "onetwo"
+    assert whole.json()["as"] == whole.headers["x-lines"] != streamed.headers["x-lines"]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_failure_before_the_first_byte_is_its_own_refusal(whole: bool) -> None:
+    """Whether the request, its sender or the provider is at fault; with the right status."""
+    async with lines(Scripted([ModelError("overloaded", code="busy", status=503)])) as client:
+        bad = await client.post(SAY, json={"whole": whole})
+        failed = await client.post(SAY, json={"say": "hi", "whole": whole})
+        nothing = await client.get("/some/where/lines/0123456789ab-0123456789")
+
+    assert [(r.status_code, r.headers["x-code"]) for r in (bad, failed, nothing)] == [
+        (422, "invalid_prompt"),
+        (503, "busy"),
+        (404, "no_such_log"),
+    ]
+    assert failed.text == "no: overloaded\n"
+
+
+async def test_a_failure_in_the_middle_is_in_its_words_and_refuses_json() -> None:
+    """A part never looks whole: not in the stream, and not as JSON."""
+    broken = Scripted([TextDelta("one"), ModelError("gone", code="cut", status=502)])
+    async with lines(broken) as client:
+        streamed = await client.post(SAY, json={"say": "hi"})
+        whole = await client.post(SAY, json={"say": "hi", "whole": True})
+
+    assert streamed.text == "1 one\n! cut\n"
+    assert (whole.status_code, whole.text) == (502, "no: gone\n")
+
+
+async def test_it_is_resumed_at_either_measure_by_silent_replay() -> None:
+    """After an offset or after a count: the reader folds the log from its beginning, and speaks from the cursor on."""
+    async with lines(ONE_TWO) as client:
+        log = (await client.post(SAY, json={"say": "hi"})).headers["x-lines"]
+        by_offset = [await client.get(f"/some/where/lines/{log}?after=1-{seen}") for seen in (1, 2, 3)]
+        by_count = [await client.get(f"/some/where/lines/{log}?lines={seen}") for seen in (0, 1, 2)]
+        ended = await client.get(f"/some/where/lines/{log}?after=1-4")
+
+    assert [r.text for r in by_offset] == [r.text for r in by_count] == ["1 one\n2 two\n.\n", "2 two\n.\n", ".\n"]
+    assert ended.status_code == 204
+
+
+async def test_another_tenants_log_is_no_log() -> None:
+    """In this dialect's words too."""
+    async with lines(ONE_TWO, lambda request: request.headers.get("x-tenant", "a")) as client:
+        log = (await client.post(SAY, json={"say": "hi"})).headers["x-lines"]
+        other = await client.get(f"/some/where/lines/{log}", headers={"x-tenant": "b"})
+
+    assert (other.status_code, other.headers["x-code"]) == (404, "no_such_log")
