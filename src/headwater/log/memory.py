@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed
+from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import Ending, Entry, State, is_admissible, state_after
 from headwater.log.store import Claim, Description, Flush, Lease, Limits, Receipt, check_offset, lost_ending
 from headwater.offsets import ORIGIN, Offset
@@ -60,6 +60,7 @@ class MemoryStore:
         self._tombstones: dict[str, float] = {}
         self._constants: dict[str, bytes] = {}
         self._sweep_due = 0.0
+        self._closed = False
 
     async def claim(
         self,
@@ -181,7 +182,12 @@ class MemoryStore:
     async def constant(self, name: str, value: bytes) -> bytes:
         return self._constants.setdefault(name, value)
 
+    async def check(self) -> None:
+        if self._closed:
+            raise StoreError("the store was closed")
+
     async def aclose(self) -> None:
+        self._closed = True
         self._logs.clear()
         self._names.clear()
 

@@ -103,7 +103,7 @@ async def _warm(attach: Attacher) -> None:
     try:
         # The first call makes the store look for logs whose writers died with the last server, so that the first to
         # ask does not have to wait for their leases.
-        await attach.logs.store.constant("ready", b"1")
+        await attach.logs.store.check()
         model = await attach.catalogue.get(attach.catalogue.chat)
         prepare = getattr(model, "prepare", None)
         if prepare is not None:

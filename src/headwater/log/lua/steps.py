@@ -37,6 +37,7 @@ _STOP = script("stop", "log")
 _DESCRIBE = script("describe", "log")
 _FORGET = script("forget", "log")
 _CONSTANT = script("constant")
+_CHECK = script("check")
 
 # The `lost` ending, cut where its time stands, which is known only to whoever finds the log lapsed.
 _LOST = lost_ending(0, 0, 0.0).data.split(b"0.0", 1)
@@ -159,6 +160,10 @@ class Steps:
         answer = await self._run(_CONSTANT, [key("constant", name)], [value, _ms(CONSTANT)])
         kept: bytes = answer[1]
         return kept
+
+    async def check(self) -> None:
+        """Ask whether the server takes writes; in a cluster, one of its servers."""
+        await self._run(_CHECK, [key("constant", "check")], [])
 
     def _times(self) -> list[int]:
         limits = self._limits

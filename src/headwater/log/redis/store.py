@@ -113,6 +113,9 @@ class RedisStore:
     async def constant(self, name: str, value: bytes) -> bytes:
         return await self._steps.constant(name, value)
 
+    async def check(self) -> None:
+        await self._steps.check()
+
     async def aclose(self) -> None:
         self._client.refuse()  # first, for the tailer wakes the readers, who are to find the store closed
         await self._tailer.aclose()

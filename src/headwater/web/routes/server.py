@@ -64,7 +64,7 @@ def server_routes(parts: Parts, about: About) -> APIRouter:
         try:
             if parts.attacher.draining.begun:
                 raise ShuttingDown("this server is shutting down")
-            await parts.attacher.logs.store.constant("ready", b"1")
+            await parts.attacher.logs.store.check()
         except HeadwaterError as error:
             return problem(error)
         return JSONResponse({"status": "ready"}, headers={"Cache-Control": "no-store"})
