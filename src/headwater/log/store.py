@@ -207,7 +207,7 @@ def check_offset(after: Offset, state: State, epoch: int, last: Offset) -> None:
     writer's memory and is ahead of the store.
     """
     if after.epoch > epoch or (state != "open" and after > last):
-        raise Expired(f"offset {after} is not of this log, which ends at {last}; read it again from the beginning")
+        raise Expired.beyond(after, last)
 
 
 LOST = "The server that was writing this answer is gone; what arrived is only a part. Ask again."

@@ -181,19 +181,19 @@ class Steps:
     def _refuse(self, log: str, why: str, detail: Any = None) -> NoReturn:
         match why:
             case "none":
-                raise NoSuchLog(f"there is no log {log}")
+                raise NoSuchLog.of(log)
             case "gone":
-                raise Expired(f"log {log} has expired or was deleted; ask again")
+                raise Expired.of(log)
             case "torn":
-                raise Expired(f"log {log} has lost entries that the store had taken; ask again")
+                raise Expired.torn(log)
             case "fenced":
-                raise Fenced(f"log {log} was taken over at epoch {detail}")
+                raise Fenced.of(log, detail)
             case "sealed":
-                raise Sealed(f"log {log} is {detail.decode()}")
+                raise Sealed.of(log, detail.decode())
             case "gap":
-                raise OutOfSequence(f"log {log} holds {detail} entries; these do not follow them")
+                raise OutOfSequence.gap(log, detail)
             case "full":
-                raise LogFull(f"log {log} may hold {self._limits.entries} entries and {self._limits.bytes} bytes")
+                raise LogFull.of(log, self._limits.entries, self._limits.bytes)
             case _:
                 raise StoreError(f"Redis gave an answer that is not known here: {why}")
 

@@ -132,7 +132,7 @@ class RedisStore:
                 about = (log, after, self._tailer.turn)
                 return await self._pages.ask(about, lambda: self._steps.read(log, after, self._mark))
             except NoSuchLog as error:
-                raise Expired(f"log {log} has vanished from Redis while it was read") from error
+                raise Expired.torn(log) from error
             except Unanswered:
                 if time.monotonic() > give_up:
                     raise
