@@ -1,7 +1,10 @@
 """One tree of errors; each carries a hint of the HTTP status it deserves, so that one table can answer for all.
 
-A `RequestError` is the caller's fault, a `ModelError` the provider's, a `StoreError` our storage's.
+A `RequestError` is the caller's fault, a `ModelError` the provider's, a `StoreError` our storage's. Sentences that
+several stores need are written once, in class methods that take plain values.
 """
+
+from typing import Self
 
 
 class HeadwaterError(Exception):
@@ -41,12 +44,32 @@ class NoSuchLog(RequestError):
     code = "no_such_log"
     status = 404
 
+    @classmethod
+    def of(cls, log: str) -> Self:
+        """No log has this id."""
+        return cls(f"there is no log {log}")
+
 
 class Expired(RequestError):
     """The log existed and is gone, or the offset is of another life of it: nothing can be continued from there."""
 
     code = "expired"
     status = 410
+
+    @classmethod
+    def of(cls, log: str) -> Self:
+        """The log has expired or was deleted; its tombstone remains."""
+        return cls(f"log {log} has expired or was deleted; ask again")
+
+    @classmethod
+    def torn(cls, log: str) -> Self:
+        """The store lost a part of the log, or all of it, after it had acknowledged it."""
+        return cls(f"log {log} has lost entries that the store had taken; ask again")
+
+    @classmethod
+    def beyond(cls, offset: object, last: object) -> Self:
+        """The log cannot have handed out this offset."""
+        return cls(f"offset {offset} is not of this log, which is at {last}; read it again from the beginning")
 
 
 class NotCached(RequestError):
@@ -100,11 +123,21 @@ class StoreError(HeadwaterError):
     status = 503
     retryable = True
 
+    @classmethod
+    def closed(cls) -> Self:
+        """The store was closed by this process."""
+        return cls("the store was closed")
+
 
 class Sealed(StoreError):
     """The log has its ending; nothing can be appended to it."""
 
     code = "sealed"
+
+    @classmethod
+    def of(cls, log: str, state: str) -> Self:
+        """The log has ended in this state."""
+        return cls(f"log {log} is {state}")
 
 
 class Fenced(StoreError):
@@ -112,14 +145,34 @@ class Fenced(StoreError):
 
     code = "fenced"
 
+    @classmethod
+    def of(cls, log: str, epoch: int) -> Self:
+        """The log is at another epoch than the lease."""
+        return cls(f"log {log} was taken over at epoch {epoch}")
+
 
 class OutOfSequence(StoreError):
     """An append would leave a gap in the log; a dense sequence is what lets a reader trust its offset."""
 
     code = "out_of_sequence"
 
+    @classmethod
+    def gap(cls, log: str, last: int) -> Self:
+        """The entries sent do not follow the last one stored."""
+        return cls(f"log {log} holds {last} entries; those sent do not follow them")
+
+    @classmethod
+    def taken(cls, log: str, sequence: int) -> Self:
+        """The log holds another entry in the place of one sent."""
+        return cls(f"log {log} holds another entry at {sequence}")
+
 
 class LogFull(StoreError):
     """The log has reached its bound of entries or bytes; it can take its ending and nothing else."""
 
     code = "log_limit"
+
+    @classmethod
+    def of(cls, log: str, entries: int, size: int) -> Self:
+        """The log cannot take more than so many entries, or bytes."""
+        return cls(f"log {log} may hold {entries} entries and {size} bytes")

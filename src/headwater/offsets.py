@@ -26,6 +26,10 @@ class Offset(NamedTuple):
 ORIGIN = Offset(0, 0)
 """Before the first entry of any log."""
 
+TAG = 12
+"""Bytes of a name with which the ids of its logs begin. A store that is spread over several servers keeps everything
+with the same tag on one of them, because a claim changes the name and the log in one step."""
+
 
 def parse(written: str) -> Offset:
     """Read an offset as a client sends it back; anything but the exact form is refused.

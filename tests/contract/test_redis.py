@@ -17,7 +17,7 @@ from headwater.log.lua.script import key
 from headwater.log.redis import tailer as redis_tailer
 from headwater.log.redis.store import RedisStore
 from headwater.log.store import Claim, Description, Lease, Limits, Receipt
-from headwater.offsets import ORIGIN, Offset
+from headwater.offsets import ORIGIN, TAG, Offset
 from headwater.principal import Principal
 from headwater.testing.contract import LIMITS, Clock, Harness, StoreContract
 from headwater.testing.contract_harness import (
@@ -252,9 +252,9 @@ async def test_questions_all_over_a_cluster(cluster: list[Server]) -> None:
 async def test_names_that_a_cluster_keeps_apart(cluster: list[Server]) -> None:
     """In a cluster a log whose name may lie on another server is refused before anything is done."""
     store = RedisStore(url(cluster), LIMITS)
-    with pytest.raises(StoreError, match="same 12 bytes"):
+    with pytest.raises(StoreError, match=f"same {TAG} bytes"):
         await store.claim("name", "log", ALICE, ttl=TTL)
-    with pytest.raises(StoreError, match="same 12 bytes"):
+    with pytest.raises(StoreError, match=f"same {TAG} bytes"):
         await store.open("log", ALICE, ttl=TTL, name="name")
     await store.aclose()
 

@@ -174,6 +174,7 @@ async def test_a_url_that_leads_to_a_replica(servers: Pair) -> None:
             store.seal([entry(2, WHOLE)], lease),
             store.stop("log", ALICE.subject),
             store.constant("a", b"b"),
+            store.check(),
         ):
             with pytest.raises(StoreError, match="a replica that takes no writes"):
                 await step

@@ -75,6 +75,7 @@ async def test_a_load_that_lasts(engine: Engine) -> None:
                 store.seal([entry(1, WHOLE)], lease),
                 store.describe("log"),
                 store.claim("name", "log", ALICE, ttl=TTL),
+                store.check(),
             ):
                 with pytest.raises(StoreError, match="is loading its data"):
                     await step

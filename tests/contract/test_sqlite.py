@@ -15,7 +15,7 @@ from headwater.log.sqlite.rows import Rows
 from headwater.log.sqlite.store import SqliteStore
 from headwater.log.sqlite.thread import SqliteThread
 from headwater.log.store import Limits
-from headwater.testing.contract import LIMITS, Clock, Harness, StoreContract
+from headwater.testing.contract import LIMITS, QUICK, Clock, Harness, StoreContract
 from headwater.testing.contract_harness import ALICE, TTL, WHOLE, entries, entry, reading, run, until
 
 
@@ -119,6 +119,8 @@ async def test_no_database_at_all(store: SqliteStore, path: Path) -> None:
     path.parent.mkdir()
     write(path, "Dear diary, " * 1000)
     with pytest.raises(StoreError, match="not a store of Headwater's"):
+        await store.check()
+    with pytest.raises(StoreError, match="not a store of Headwater's"):
         await store.claim("name", "log", ALICE, ttl=TTL)
     with pytest.raises(StoreError, match="not a store of Headwater's"):
         await entries(store, "log")
@@ -192,6 +194,26 @@ async def test_a_lock_that_stays(store: SqliteStore, path: Path) -> None:
             await refused
     await store.append(run("b", begin=2), lease)
     assert len(await entries(store, "log", follow=False)) == 2
+
+
+async def test_a_check_of_a_locked_file(store: SqliteStore, path: Path) -> None:
+    """A check fails while another process keeps the file locked, since nothing could be written, and passes after."""
+    await store.check()
+    with locked(path):
+        with pytest.raises(StoreError, match="locked"):
+            await store.check()
+    await store.check()
+
+
+async def test_a_check_begins_to_watch(path: Path) -> None:
+    """A store that was only checked ends the open logs of a server that died."""
+    dead, store = SqliteStore(path, QUICK), SqliteStore(path, QUICK)
+    await dead.open("log", ALICE, ttl=TTL)
+    await dead.aclose()
+    await store.check()
+    with closing(sqlite3.connect(path)) as db:
+        await until(lambda: db.execute("SELECT state FROM logs").fetchone() == ("lost",))
+    await store.aclose()
 
 
 async def test_a_claim_whose_caller_left(store: SqliteStore, path: Path) -> None:

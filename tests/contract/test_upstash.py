@@ -10,6 +10,7 @@ from upstash_double import UpstashDouble
 
 from headwater.errors import Expired
 from headwater.log.logs import Logs
+from headwater.log.lua.script import key
 from headwater.log.redis.store import RedisStore
 from headwater.log.store import Limits
 from headwater.log.upstash.store import UpstashStore
@@ -24,7 +25,7 @@ live = pytest.mark.skipif(
 
 
 def lasting(upstash: UpstashDouble) -> list[bytes]:
-    return [key for key in upstash.engine.scan_iter() if upstash.engine.ttl(key) == -1]
+    return [each for each in upstash.engine.scan_iter() if upstash.engine.ttl(each) == -1]
 
 
 class TestUpstashStore(StoreContract):
@@ -154,6 +155,6 @@ async def test_the_real_service() -> None:
     await peer.forget(claim.log)
     with pytest.raises(Expired):
         await store.describe(claim.log)
-    await store.rest.execute("DEL", f"headwater:{{{tag[:12]}}}:constant:{tag}:constant")
+    await store.rest.execute("DEL", key("constant", f"{tag}:constant").decode())
     await peer.aclose()
     await store.aclose()

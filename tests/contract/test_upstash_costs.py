@@ -51,6 +51,12 @@ async def answer(store: UpstashStore, *, seconds: float) -> float:
     return (time.monotonic() - begin) * FASTER
 
 
+async def test_a_check(here: UpstashStore, upstash: UpstashDouble) -> None:
+    """A check, which a load balancer may ask for every few seconds, costs one command."""
+    await here.check()
+    assert upstash.carried_out() == here.rest.commands == 1
+
+
 async def test_an_answer_in_one_breath(here: UpstashStore, there: UpstashStore, upstash: UpstashDouble) -> None:
     """An answer of 1,000 tokens that comes at once costs a command for every 16 KB, and little besides."""
     await answer(here, seconds=0)

@@ -133,6 +133,7 @@ async def test_a_store_that_stays_away(here: UpstashStore, there: UpstashStore, 
         here.describe("log"),
         there.stop("log", ALICE.subject),
         there.constant("secret", b"a"),
+        there.check(),
         entries(there, "log", follow=False),
     )
     assert {type(each) for each in await asyncio.gather(*calls, return_exceptions=True)} == {StoreError}

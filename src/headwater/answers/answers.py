@@ -189,14 +189,14 @@ class Answers:
 
         The store's first call makes it look for logs whose writers died with the last server.
         """
-        await self._logs.store.constant("ready", b"1")
+        await self._logs.store.check()
         await self._catalogue.prepare()
 
     async def ready(self) -> None:
         """Return if requests may be sent here. Raises `ShuttingDown` or `StoreError`."""
         if self._draining.begun:
             raise ShuttingDown("this server is shutting down")
-        await self._logs.store.constant("ready", b"1")
+        await self._logs.store.check()
 
     def drain(self) -> None:
         """Take no new work from now on; readers of logs that are written elsewhere are let go."""

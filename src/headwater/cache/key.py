@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from headwater.offsets import TAG
 from headwater.prompt import Prompt
 
 VERSION = 1
@@ -35,7 +36,7 @@ def fingerprint(prompt: Prompt, *, tenant: str, upstream: str, secret: bytes, sa
 
 def log_id(name: str, random: str) -> str:
     """An id for a log that will be bound to `name`; it begins with a tag of it, so that both can share a shard."""
-    return f"{name[:12]}-{_SAFE.sub('', random.lower())}"
+    return f"{name[:TAG]}-{_SAFE.sub('', random.lower())}"
 
 
 class Tokens:

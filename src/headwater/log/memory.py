@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed
+from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import Ending, Entry, State, is_admissible, state_after
 from headwater.log.store import Claim, Description, Flush, Lease, Limits, Receipt, check_offset, lost_ending
 from headwater.offsets import ORIGIN, Offset
@@ -60,6 +60,7 @@ class MemoryStore:
         self._tombstones: dict[str, float] = {}
         self._constants: dict[str, bytes] = {}
         self._sweep_due = 0.0
+        self._closed = False
 
     async def claim(
         self,
@@ -105,7 +106,7 @@ class MemoryStore:
             self._logs[log] = _Log(log, principal.tenant, ttl, name, {principal.subject}, time.monotonic(), now)
         else:
             if held.state != "open":
-                raise Sealed(f"log {log} is {held.state}")
+                raise Sealed.of(log, held.state)
         return Lease(log)
 
     async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
@@ -113,7 +114,7 @@ class MemoryStore:
         fresh = self._fresh(held, entries)
         size = sum(len(entry.data) for entry in fresh)
         if len(held.entries) + len(fresh) > self.limits.entries or held.size + size > self.limits.bytes:
-            raise LogFull(f"log {held.id} may hold {self.limits.entries} entries and {self.limits.bytes} bytes")
+            raise LogFull.of(held.id, self.limits.entries, self.limits.bytes)
         held.renewed = time.monotonic()
         if fresh:
             held.entries.extend(fresh)
@@ -128,8 +129,7 @@ class MemoryStore:
         held = self._writable(lease)
         fresh = self._fresh(held, entries)
         if not fresh:
-            have = len(held.entries)
-            raise OutOfSequence(f"log {held.id} holds {have} entries; its ending cannot be {entries[-1].offset}")
+            raise OutOfSequence.gap(held.id, len(held.entries))
         held.entries.extend(fresh)
         self._close(held)
 
@@ -181,7 +181,12 @@ class MemoryStore:
     async def constant(self, name: str, value: bytes) -> bytes:
         return self._constants.setdefault(name, value)
 
+    async def check(self) -> None:
+        if self._closed:
+            raise StoreError.closed()
+
     async def aclose(self) -> None:
+        self._closed = True
         self._logs.clear()
         self._names.clear()
 
@@ -191,8 +196,8 @@ class MemoryStore:
         if held is not None:
             return held
         if log in self._tombstones:
-            raise Expired(f"log {log} has expired or was deleted; ask again")
-        raise NoSuchLog(f"there is no log {log}")
+            raise Expired.of(log)
+        raise NoSuchLog.of(log)
 
     def _age(self, held: _Log) -> float:
         return 0.0 if held.state == "open" else max(self._clock() - held.sealed, 0.0)
@@ -200,9 +205,9 @@ class MemoryStore:
     def _writable(self, lease: Lease) -> _Log:
         held = self._get(lease.log)
         if held.epoch != lease.epoch:
-            raise Fenced(f"log {held.id} was taken over at epoch {held.epoch}")
+            raise Fenced.of(held.id, held.epoch)
         if held.state != "open":
-            raise Sealed(f"log {held.id} is {held.state}")
+            raise Sealed.of(held.id, held.state)
         return held
 
     def _fresh(self, held: _Log, entries: Sequence[Entry]) -> list[Entry]:
@@ -210,10 +215,10 @@ class MemoryStore:
         have = len(held.entries)
         fresh = [entry for entry in entries if entry.offset.sequence > have]
         if [entry.offset.sequence for entry in fresh] != list(range(have + 1, have + 1 + len(fresh))):
-            raise OutOfSequence(f"log {held.id} holds {have} entries; {fresh[0].offset} would leave a gap")
+            raise OutOfSequence.gap(held.id, have)
         for entry in entries[: len(entries) - len(fresh)]:
             if held.entries[entry.offset.sequence - 1].data != entry.data:
-                raise OutOfSequence(f"log {held.id} holds another entry at {entry.offset}")
+                raise OutOfSequence.taken(held.id, entry.offset.sequence)
         return fresh
 
     def _close(self, held: _Log) -> None:

@@ -12,7 +12,7 @@ below over every store:
 5.  `read` is a pull with a position: no join of history to live, no gap, no duplicate.
 6.  An offset of another life of the log is `Expired`, never a silent partial.
 7.  Everything expires: a name its TTL after the seal, the log `Limits.grace` later, its tombstone a day after that.
-8.  A store that cannot be reached raises `StoreError`; it never looks empty.
+8.  A store that cannot be reached raises `StoreError`; it never looks empty. `check` finds out and changes nothing.
 9.  A log is bounded in entries and bytes; beyond the bound it takes its ending and nothing else.
 10. `stop` ends the log when no other subject remains on it, and wakes the writer wherever it runs.
 """
@@ -187,8 +187,16 @@ class Store(Protocol):
         """Keep `value` under `name` unless something is kept there; return what is kept."""
         ...
 
+    async def check(self) -> None:
+        """Return if the store can be reached and takes writes now. Raises `StoreError`, also when it was closed.
+
+        Changes nothing that is stored. Starts what the store does in the background, such as watching for lapsed logs:
+        a server calls it at start-up, so that logs which a dead server left open end within one lease.
+        """
+        ...
+
     async def aclose(self) -> None:
-        """Let go of everything this store opened."""
+        """Close everything this store opened. May be called again."""
         ...
 
 
@@ -199,7 +207,7 @@ def check_offset(after: Offset, state: State, epoch: int, last: Offset) -> None:
     writer's memory and is ahead of the store.
     """
     if after.epoch > epoch or (state != "open" and after > last):
-        raise Expired(f"offset {after} is not of this log, which ends at {last}; read it again from the beginning")
+        raise Expired.beyond(after, last)
 
 
 LOST = "The server that was writing this answer is gone; what arrived is only a part. Ask again."

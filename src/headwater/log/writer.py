@@ -142,9 +142,7 @@ class Writer:
         Raises `Expired` for an offset beyond all that was ever shown.
         """
         if after.epoch > self._lease.epoch or after.sequence > len(self._entries):
-            raise Expired(
-                f"offset {after} is not of this log, which is at {len(self._entries)}; read it from the start"
-            )
+            raise Expired.beyond(after, len(self._entries))
         position = after.sequence if after.epoch == self._lease.epoch else 0
         self._changed.join()
         try:

@@ -19,6 +19,7 @@ import pytest
 
 from headwater.log.store import Limits
 from headwater.testing.contract_appends import Appends
+from headwater.testing.contract_checks import Checks
 from headwater.testing.contract_expiry import Expiry
 from headwater.testing.contract_harness import LIMITS, QUICK, Clock, Harness
 from headwater.testing.contract_leases import Leases
@@ -29,7 +30,7 @@ from headwater.testing.contract_stops import Stops
 __all__ = ["LIMITS", "QUICK", "Clock", "Harness", "StoreContract"]
 
 
-class StoreContract(Appends, Reads, Leases, Names, Expiry, Stops):
+class StoreContract(Appends, Reads, Leases, Names, Expiry, Stops, Checks):
     """Every clause of the store contract; a subclass gives the fixture `harness`."""
 
     @pytest.fixture

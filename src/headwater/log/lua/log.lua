@@ -26,8 +26,9 @@ local clock = redis.call('TIME')
 local time = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local now = time + tonumber(ARGV[1])
 
+-- `script.py` replaces TAG_SIZE with the number of bytes that names and logs of one shard share.
 local function key(kind, id)
-  return 'headwater:{' .. string.sub(id, 1, 12) .. '}:' .. kind .. ':' .. id
+  return 'headwater:{' .. string.sub(id, 1, TAG_SIZE) .. '}:' .. kind .. ':' .. id
 end
 
 local function whole(number)

@@ -32,6 +32,6 @@ def opened(log: str, stored: Sequence[Stored], begin: int) -> Opened:
         follows = first <= begin + 1 if last is None else first == last + 1
         last = pack.last
         if not follows or not pack.whole or last <= begin:
-            raise Expired(f"log {log} has lost entries that the store had taken; ask again")
+            raise Expired.torn(log)
         found += pack.entries(int(values[b"e"]), begin)
     return Opened(found, turn, begin if last is None else last)

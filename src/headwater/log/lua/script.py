@@ -1,40 +1,46 @@
-"""The steps of the store contract as Lua, which Redis runs each in one piece: a file a step, behind what they share."""
+"""The steps of the store contract as Lua scripts: one file for each step, joined with the files it shares with others.
+
+Redis runs a script as one atomic step.
+"""
 
 import hashlib
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+from headwater.offsets import TAG
+
 Argument = bytes | str | int
 
 
 class Script(NamedTuple):
-    """A step as Redis runs it: its text, and the digest under which Redis remembers it."""
+    """A step as Redis runs it: its text, and the SHA-1 digest under which Redis caches it."""
 
     text: str
     digest: str
     large: bool = False
-    """Whether its answer may be: a part of a log, and not a few words."""
+    """Whether its reply may be large: a part of a log rather than a few words."""
 
 
 @cache
 def script(name: str, *before: str, large: bool = False) -> Script:
-    """The step in `lua/<name>.lua`, with the files that go before it."""
+    """The step in `lua/<name>.lua`, preceded by the files it needs."""
     folder = files("headwater.log.lua")
     text = "\n".join((folder / f"{each}.lua").read_text("utf-8") for each in (*before, name))
+    text = text.replace("TAG_SIZE", str(TAG))
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), large)
 
 
 def tag(name: str) -> bytes:
-    """What decides where a name's or a log's keys lie: its first 12 bytes, as `lua/log.lua` says it too."""
-    return _bytes(name)[:12]
+    """The hash tag of a name or a log id, which decides on which server of a cluster its keys lie."""
+    return _bytes(name)[:TAG]
 
 
 def key(kind: str, name: str) -> bytes:
-    """The key of a log or a name, or a log's channel; see `lua/log.lua`."""
+    """The Redis key of a log or a name, or the channel of a log; `lua/log.lua` lists the kinds."""
     return b"headwater:{%b}:%b:%b" % (tag(name), kind.encode(), _bytes(name))
 
 
 def _bytes(name: str) -> bytes:
-    # A name may come out of a stranger's URL, with half a surrogate pair in it; it must be unknown, not a crash.
+    # A name may come from a client's URL with half of a surrogate pair in it: an unknown name, not a crash.
     return name.encode("utf-8", "surrogatepass")

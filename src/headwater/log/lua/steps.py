@@ -37,6 +37,7 @@ _STOP = script("stop", "log")
 _DESCRIBE = script("describe", "log")
 _FORGET = script("forget", "log")
 _CONSTANT = script("constant")
+_CHECK = script("check")
 
 # The `lost` ending, cut where its time stands, which is known only to whoever finds the log lapsed.
 _LOST = lost_ending(0, 0, 0.0).data.split(b"0.0", 1)
@@ -160,6 +161,10 @@ class Steps:
         kept: bytes = answer[1]
         return kept
 
+    async def check(self) -> None:
+        """Ask whether the server takes writes; in a cluster, one of its servers."""
+        await self._run(_CHECK, [key("constant", "check")], [])
+
     def _times(self) -> list[int]:
         limits = self._limits
         return [_ms(self._skew()), _ms(limits.lease), _ms(limits.grace), _ms(limits.tombstone)]
@@ -176,19 +181,19 @@ class Steps:
     def _refuse(self, log: str, why: str, detail: Any = None) -> NoReturn:
         match why:
             case "none":
-                raise NoSuchLog(f"there is no log {log}")
+                raise NoSuchLog.of(log)
             case "gone":
-                raise Expired(f"log {log} has expired or was deleted; ask again")
+                raise Expired.of(log)
             case "torn":
-                raise Expired(f"log {log} has lost entries that the store had taken; ask again")
+                raise Expired.torn(log)
             case "fenced":
-                raise Fenced(f"log {log} was taken over at epoch {detail}")
+                raise Fenced.of(log, detail)
             case "sealed":
-                raise Sealed(f"log {log} is {detail.decode()}")
+                raise Sealed.of(log, detail.decode())
             case "gap":
-                raise OutOfSequence(f"log {log} holds {detail} entries; these do not follow them")
+                raise OutOfSequence.gap(log, detail)
             case "full":
-                raise LogFull(f"log {log} may hold {self._limits.entries} entries and {self._limits.bytes} bytes")
+                raise LogFull.of(log, self._limits.entries, self._limits.bytes)
             case _:
                 raise StoreError(f"Redis gave an answer that is not known here: {why}")
 

@@ -78,7 +78,7 @@ class RedisClient:
     async def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
         """Run a script on the server that has these keys. Raises `StoreError`, or `Unanswered` if it may pass."""
         if self._closed:
-            raise StoreError("the store was closed")
+            raise StoreError.closed()
         if self._together is not None:
             return await self._together.run(script, keys, arguments)
         return await self._run_in_cluster(script, keys, arguments)

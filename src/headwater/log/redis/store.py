@@ -20,7 +20,7 @@ from headwater.log.redis.client import RedisClient, Unanswered
 from headwater.log.redis.tailer import PATIENCE, RedisTailer, Waiter
 from headwater.log.shared import Shared
 from headwater.log.store import Claim, Description, Flush, Lease, Limits, Receipt, check_offset
-from headwater.offsets import ORIGIN, Offset
+from headwater.offsets import ORIGIN, TAG, Offset
 from headwater.principal import Principal
 
 TOGETHER = 100
@@ -33,8 +33,8 @@ class RedisStore:
     Nothing is connected before the first call. Use it from one event loop. Leases run on the clock of Redis, and so do
     ages and TTLs, unless a test gives a `clock`: its difference from this machine's is then added to the time of Redis.
 
-    In a cluster a name and the logs that are bound to it must begin with the same 12 bytes, as those made by `log_id`
-    do; any others are refused, because no one server could change both in one step.
+    In a cluster a name and the logs bound to it must begin with the same `TAG` bytes, as `log_id` arranges. Others are
+    refused, because no server could change both in one step.
     """
 
     def __init__(self, url: str, limits: Limits | None = None, clock: Callable[[], float] | None = None) -> None:
@@ -113,6 +113,9 @@ class RedisStore:
     async def constant(self, name: str, value: bytes) -> bytes:
         return await self._steps.constant(name, value)
 
+    async def check(self) -> None:
+        await self._steps.check()
+
     async def aclose(self) -> None:
         self._client.refuse()  # first, for the tailer wakes the readers, who are to find the store closed
         await self._tailer.aclose()
@@ -129,7 +132,7 @@ class RedisStore:
                 about = (log, after, self._tailer.turn)
                 return await self._pages.ask(about, lambda: self._steps.read(log, after, self._mark))
             except NoSuchLog as error:
-                raise Expired(f"log {log} has vanished from Redis while it was read") from error
+                raise Expired.torn(log) from error
             except Unanswered:
                 if time.monotonic() > give_up:
                     raise
@@ -153,4 +156,4 @@ class RedisStore:
 
     def _together(self, log: str, *names: str | None) -> None:
         if self._client.clustered and any(name is not None and tag(name) != tag(log) for name in names):
-            raise StoreError(f"in a Redis cluster log {log} and its names must begin with the same 12 bytes")
+            raise StoreError(f"in a Redis cluster log {log} and its names must begin with the same {TAG} bytes")

@@ -108,7 +108,7 @@ class RedisTailer:
     def join(self, log: str, waiter: Waiter) -> None:
         """Have the waiter woken from now on, and once at once: for what came while it was not."""
         if self._closed:
-            waiter.fail(StoreError("the store was closed"))
+            waiter.fail(StoreError.closed())
             return
         waiting = self._waiters.setdefault(log, [])
         if waiter in waiting:
@@ -144,7 +144,7 @@ class RedisTailer:
         self._closed = True
         tasks, self._tasks = self._tasks, []
         await _end(*tasks)
-        self._fail(StoreError("the store was closed"))
+        self._fail(StoreError.closed())
 
     def _want(self, kind: str, log: str) -> bytes:
         channel = key(kind, log)

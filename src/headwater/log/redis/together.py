@@ -157,7 +157,7 @@ class Together:
     def _delivered(self, batch: _Batch, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._close(batch)
-        failure = StoreError("the store was closed") if task.cancelled() else task.exception()
+        failure = StoreError.closed() if task.cancelled() else task.exception()
         for each in batch.asked:
             reason = each.refusal or failure
             if reason is not None and not each.answer.done():

@@ -123,7 +123,7 @@ class Rows:
             self.db.execute("INSERT INTO subjects VALUES (?, ?)", (made.lastrowid, principal.subject))
         else:
             if held.state != "open":
-                raise Sealed(f"log {log} is {held.state}")
+                raise Sealed.of(log, held.state)
         return Lease(log)
 
     def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
@@ -133,7 +133,7 @@ class Rows:
         last = fresh[-1].last if fresh else held.last
         size = held.size + sum(pack.size for pack in fresh)
         if last > self._limits.entries or size > self._limits.bytes:
-            raise LogFull(f"log {held.id} may hold {self._limits.entries} entries and {self._limits.bytes} bytes")
+            raise LogFull.of(held.id, self._limits.entries, self._limits.bytes)
         insert(self.db, held.key, lease.epoch, fresh)
         self.db.execute("UPDATE logs SET beat = beat + 1, last = ?, size = ? WHERE key = ?", (last, size, held.key))
         return Receipt(stop=held.stop)
@@ -150,7 +150,7 @@ class Rows:
         held = self._writable(lease)
         fresh = self._fresh(held, entries)
         if not fresh:
-            raise OutOfSequence(f"log {held.id} holds {held.last} entries; its ending cannot be {entries[-1].offset}")
+            raise OutOfSequence.gap(held.id, held.last)
         insert(self.db, held.key, lease.epoch, fresh)
         self._close(held, entries[-1])
 
@@ -203,6 +203,10 @@ class Rows:
         kept: tuple[bytes] = self.db.execute("SELECT value FROM constants WHERE name = ?", (name,)).fetchone()
         return kept[0]
 
+    def check(self) -> None:
+        """Read a table; the transaction around this step has taken the right to write already."""
+        self.db.execute("SELECT 1 FROM constants LIMIT 1").fetchone()
+
     def pulses(self) -> dict[str, Pulse]:
         """Every open log's pulse, by its id."""
         found = self.db.execute("SELECT id, epoch, beat, last, stop FROM logs WHERE state = 'open'")
@@ -229,8 +233,8 @@ class Rows:
             query = "SELECT 1 FROM tombstones WHERE log = ? AND until > ?"
             remembered = self.db.execute(query, (log, now)).fetchone() is not None
         if remembered:
-            raise Expired(f"log {log} has expired or was deleted; ask again")
-        raise NoSuchLog(f"there is no log {log}")
+            raise Expired.of(log)
+        raise NoSuchLog.of(log)
 
     def _row(self, table: str, condition: str, value: str) -> Row | None:
         query = f"SELECT {_COLUMNS} FROM {table} WHERE {condition}"  # noqa: S608 - both are written in this file
@@ -243,9 +247,9 @@ class Rows:
     def _writable(self, lease: Lease) -> Row:
         held = self._get(lease.log)
         if held.epoch != lease.epoch:
-            raise Fenced(f"log {held.id} was taken over at epoch {held.epoch}")
+            raise Fenced.of(held.id, held.epoch)
         if held.state != "open":
-            raise Sealed(f"log {held.id} is {held.state}")
+            raise Sealed.of(held.id, held.state)
         return held
 
     def _fresh(self, held: Row, entries: Sequence[Entry]) -> list[Pack]:
@@ -253,13 +257,13 @@ class Rows:
         known = max(held.last + 1 - entries[0].offset.sequence, 0) if entries else 0
         fresh = packed(entries[known:])
         if fresh and fresh[0].first != held.last + 1:
-            raise OutOfSequence(f"log {held.id} holds {held.last} entries; {entries[known].offset} would leave a gap")
+            raise OutOfSequence.gap(held.id, held.last)
         if known:
             again = packed(entries[:known])
             first, last = again[0].first, again[-1].last
             stored = [line for _, pack in between(self.db, held.key, first, last) for line in pack.lines(first - 1)]
             if stored[: last + 1 - first] != [line for pack in again for line in pack.lines()]:
-                raise OutOfSequence(f"log {held.id} holds other entries at {first} to {last}")
+                raise OutOfSequence.taken(held.id, first)
         return fresh
 
     def _last(self, held: Row) -> bytes:

@@ -25,8 +25,8 @@ class SqliteStore:
     """Keeps logs in a SQLite file on a local disk. Use it from one event loop.
 
     Nothing happens before the first call, which makes the file and its folder if need be, starts the threads and
-    begins to watch for logs whose writers died: make one at start-up, so that these are not in the way for longer
-    than a lease. `clock` gives wall time in seconds, for ages and TTLs; leases run on this process's own watching.
+    begins to watch for logs whose writers died. Call `check` at start-up, so that logs left by a dead server expire
+    within one lease. `clock` gives wall time in seconds, for ages and TTLs; leases run on this process's own watching.
     """
 
     def __init__(self, path: str | Path, limits: Limits | None = None, clock: Callable[[], float] = time.time) -> None:
@@ -112,6 +112,10 @@ class SqliteStore:
     async def constant(self, name: str, value: bytes) -> bytes:
         self._tailer.start()
         return await self._writes.do(Rows.constant, name, value)
+
+    async def check(self) -> None:
+        self._tailer.start()
+        await self._writes.do(Rows.check)
 
     async def aclose(self) -> None:
         await self._writes.aclose()

@@ -73,7 +73,7 @@ class SqliteThread:
                 await self._places.acquire()  # given back with the answer, whether anybody still waits for it or not
                 if self._closed:
                     self._places.release()
-                    raise StoreError(f"the store {self._path} is closed")
+                    raise StoreError.closed()
                 loop = self._start()
                 answer: asyncio.Future[T] = loop.create_future()
                 self._jobs.put(_Job(step, args, kwargs, answer))

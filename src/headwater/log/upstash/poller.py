@@ -87,7 +87,7 @@ class UpstashPoller:
         Raises `Expired`, and `StoreError` when the store has failed for the length of a lease.
         """
         if self._closed:
-            raise StoreError("the store was closed")
+            raise StoreError.closed()
         follower = _Follower(after, seen.turn, seen.last, asyncio.get_running_loop().create_future())
         followed = self._followed.setdefault(log, _Followed(self._quick, self._beat(self._quick)))
         followed.followers.append(follower)
@@ -114,7 +114,7 @@ class UpstashPoller:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        self._refuse(list(self._followed), StoreError("the store was closed"))
+        self._refuse(list(self._followed), StoreError.closed())
 
     async def _run(self) -> None:
         while self._followed:
@@ -194,9 +194,11 @@ class UpstashPoller:
         after = min(each.after for each in followed.followers)
         try:
             page = await self._steps.read(log, after)
-        except (NoSuchLog, Expired) as gone:
-            # Whoever follows a log has read of it before: one that is not there has vanished since.
-            self._refuse([log], Expired(str(gone)))
+        except NoSuchLog:
+            self._refuse([log], Expired.torn(log))  # its readers have read of it, so it was there
+            return
+        except Expired as gone:
+            self._refuse([log], gone)
             return
         except StoreError as failure:
             self._failed(failure, [log])

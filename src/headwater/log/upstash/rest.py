@@ -113,7 +113,7 @@ class UpstashRest:
 
     async def _attempt(self, path: str, body: bytes, commands: int) -> Any:
         if self._closed:
-            raise StoreError("the store at Upstash is closed")
+            raise StoreError.closed()
         if self._client is None:
             self._client = self._connect()
         self.commands += commands

@@ -155,6 +155,10 @@ class UpstashStore:
     async def constant(self, name: str, value: bytes) -> bytes:
         return base64.b64decode(await self._steps.constant(name, base64.b64encode(value)))
 
+    async def check(self) -> None:
+        """Send one PING, which is billed as one command: a token that may only read is found by the first write."""
+        await self.rest.execute("PING")
+
     async def aclose(self) -> None:
         await self._poller.aclose()
         await self.rest.aclose()
