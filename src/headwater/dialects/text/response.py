@@ -1,7 +1,22 @@
 """Entries as bare text, for `curl` and for clients that append what they receive."""
 
+from typing import assert_never
+
 from headwater.dialects.dialect import Unspeakable
-from headwater.events import Entry, Error, Stop, TextDelta
+from headwater.events import (
+    Entry,
+    Error,
+    Finish,
+    Metadata,
+    ReasoningDelta,
+    Start,
+    Stop,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    ToolResult,
+)
 
 
 class TextWire:
@@ -14,13 +29,18 @@ class TextWire:
         return b""
 
     def feed(self, entry: Entry) -> bytes:
-        match entry.event:
+        event = entry.event
+        match event:
             case TextDelta(text):
                 return text.encode()
             case Stop() | Error():
                 raise Unspeakable
-            case _:
+            case Start() | ReasoningDelta() | Metadata() | Finish():
                 return b""
+            case ToolCallStart() | ToolCallDelta() | ToolCallEnd() | ToolResult():
+                return b""
+            case _:
+                assert_never(event)
 
     def broken(self, error: Error) -> bytes:
         raise Unspeakable
