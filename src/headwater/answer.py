@@ -95,7 +95,7 @@ class Fold:
         event = entry.event
         self.add(event)
         self._offset, self._duration = entry.offset, entry.at
-        if self._first_token is None and isinstance(event, _TOKENS):
+        if self._first_token is None and is_token(event):
             self._first_token = entry.at
 
     def add(self, event: Event) -> None:
@@ -190,8 +190,15 @@ def fold(entries: Iterable[Entry]) -> Answer:
     return folding.answer()
 
 
-_TOKENS = (TextDelta, ReasoningDelta, ToolCallStart, ToolCallDelta, ToolCallEnd, ToolResult)
-"""The events that count as a first token: all that the model itself produces."""
+def is_token(event: Event) -> bool:
+    """Whether the event is the model's own output; the first such event is the first token."""
+    match event:
+        case TextDelta() | ReasoningDelta() | ToolCallStart() | ToolCallDelta() | ToolCallEnd() | ToolResult():
+            return True
+        case Start() | Metadata() | Finish() | Stop() | Error():
+            return False
+        case _:
+            assert_never(event)
 
 
 class _Call:

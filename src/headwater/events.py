@@ -5,7 +5,7 @@ An ending is an event: `Finish`, `Stop` or `Error`, exactly one, and nothing fol
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import msgspec
 
@@ -215,7 +215,13 @@ def is_admissible(ending: Ending) -> bool:
     `length` is a truncated answer; a stopped, failed or lost one is a part. None of them is ever replayed to somebody
     who did not ask for that log by its id.
     """
-    return isinstance(ending, Finish) and ending.reason in ("stop", "tool_calls")
+    match ending:
+        case Finish(reason):
+            return reason in ("stop", "tool_calls")
+        case Stop() | Error():
+            return False
+        case _:
+            assert_never(ending)
 
 
 def state_after(ending: Ending) -> State:
@@ -229,6 +235,8 @@ def state_after(ending: Ending) -> State:
             return "lost"
         case Error():
             return "failed"
+        case _:
+            assert_never(ending)
 
 
 def error_event(error: HeadwaterError) -> Error:
@@ -247,8 +255,10 @@ def parts(event: Event) -> Sequence[Event]:
             return [ToolCallDelta(id, piece) for piece in _pieces(text)]
         case ToolResult(id, text):
             return [ToolResult(id, piece) for piece in _pieces(text)]
-        case _:
+        case Start() | ToolCallStart() | ToolCallEnd() | Metadata() | Finish() | Stop() | Error():
             return (event,)
+        case _:
+            assert_never(event)
 
 
 # A character takes at most 6 bytes in a JSON line that is pure ASCII (\uXXXX; two of them, 12, beyond the BMP, which

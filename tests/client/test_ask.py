@@ -17,7 +17,7 @@ from proxy import breakable
 from serving import headwater, until
 
 from headwater.errors import ModelError
-from headwater.events import Event, Finish, ReasoningDelta, TextDelta, ToolCallStart, Usage
+from headwater.events import Event, Finish, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, Usage
 from headwater.models.scripted import SILENCE, Scripted
 from headwater.observe import Observer, Request
 from headwater.web.response import Pace
@@ -123,6 +123,15 @@ async def test_the_exit_code_tells_how_it_ended() -> None:
         assert words in err
 
     await asyncio.gather(*(check(*ending) for ending in endings))
+
+
+async def test_a_tool_call_is_a_first_token_too() -> None:
+    """An answer that only calls a tool was as fast as any other."""
+    script = [ToolCallStart("1", "weather"), ToolCallDelta("1", "{}"), ToolCallEnd("1"), Finish("tool_calls")]
+    async with headwater(Scripted([script])) as server:
+        code, out, err = await ask("Hi", url=server.client.base_url)
+    assert (code, out) == (0, "")
+    assert err.startswith("[calls weather]\n[first token after 0.")
 
 
 async def test_an_answer_that_somebody_else_stopped_is_partial() -> None:

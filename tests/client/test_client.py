@@ -5,9 +5,22 @@ import asyncio
 from reading import HI, quick, read
 from serving import headwater, until
 
+from headwater.answer import ToolCall
 from headwater.client import Client
-from headwater.events import Finish, Start, Stop, TextDelta, Usage
-from headwater.models.scripted import SILENCE, Scripted
+from headwater.events import (
+    Finish,
+    Metadata,
+    ReasoningDelta,
+    Start,
+    Stop,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    ToolResult,
+    Usage,
+)
+from headwater.models.scripted import SILENCE, Scripted, Step
 from headwater.prompt import Message
 
 
@@ -23,6 +36,28 @@ async def test_a_chat_is_answered_event_by_event() -> None:
             assert (answer.text, answer.ending, str(answer.offset)) == ("Hello", told[-1], "1-4")
             assert answer.location == f"/api/streams/{answer.id}"
             assert (answer.cache_status, answer.age, answer.model) == ("headwater; fwd=miss", None, "scripted")
+
+
+async def test_an_answer_adds_up_its_events_of_every_kind() -> None:
+    """Reasoning, tool calls, metadata and usage beside the text; nothing counts before it was iterated."""
+    script: list[Step] = [
+        Metadata({"left_out": 2}),
+        ReasoningDelta("Hm"),
+        ReasoningDelta("."),
+        [ToolCallStart("c1", "look"), ToolCallDelta("c1", '{"x"'), ToolCallDelta("c1", ":1}"), ToolCallEnd("c1")],
+        [ToolResult("c1", "one "), ToolResult("c1", "two")],
+        TextDelta("Two."),
+        Finish("stop", Usage(3, 2)),
+    ]
+    async with headwater(Scripted(script)) as server, quick(server.client.base_url) as client:
+        answer = await client.chat(HI)
+        assert (answer.reasoning, answer.tools, answer.metadata, answer.usage) == ("", (), {}, None)
+
+        await read(answer)
+
+        assert (answer.text, answer.reasoning, answer.metadata) == ("Two.", "Hm.", {"left_out": 2})
+        assert answer.tools == (ToolCall("c1", "look", '{"x":1}', True, "one two"),)
+        assert answer.usage == Usage(3, 2)
 
 
 async def test_events_arrive_while_the_model_still_thinks() -> None:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 
 import httpx
 import pytest
+from canned import canned, response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from proxy import Proxy, breakable, spread
@@ -152,17 +153,29 @@ async def test_leaving_the_loop_loses_nothing() -> None:
         assert [*uncut[1:3], *await read(answer)] == [*seen[1:], *uncut[3:]]
 
 
-async def test_who_has_seen_the_ending_is_told_it_from_the_state() -> None:
-    """The server answers 204: nothing is left; the state still knows how it ended and what it said."""
-    async with headwater(Scripted([TextDelta("ab"), Finish("length")])) as server:
+async def test_a_client_at_the_end_of_a_log_gets_the_whole_answer_from_its_state() -> None:
+    """The server has nothing more to stream (204), and the JSON state knows the answer and its ending."""
+    async with headwater(Scripted([*RICH[:-1], Finish("length", Usage(3, 2))])) as server:
         async with quick(server.client.base_url) as client:
             answer = await client.chat(HI)
             await read(answer)
 
             again = await client.attach(answer.location, after=str(answer.offset))
 
-            assert await read(again) == [Finish("length")]
-            assert (again.text, again.offset) == ("ab", answer.offset)
+            assert await read(again) == [Finish("length", Usage(3, 2))]
+            for name in ("text", "reasoning", "tools", "metadata", "usage", "model", "ending", "offset"):
+                assert getattr(again, name) == getattr(answer, name)
+            assert (again.reasoning, again.metadata, len(again.tools)) == ("Hm.", {"left_out": 2}, 1)
+
+
+async def test_the_state_of_an_older_server_has_text_only() -> None:
+    """During a rolling upgrade either may be the newer one."""
+    body = b"""{"id":"abcdefgh-1","state":"finished","text":"ab","ending":{"type":"finish","reason":"stop"},
+        "offset":"1-3","model":"m","usage":null,"timing":{"first_token":0.1,"duration":0.2}}"""
+    async with canned(response("204 No Content", b""), response("200 OK", body)) as peer, quick(peer.url) as client:
+        answer = await client.attach("/api/streams/abcdefgh-1", after="1-3")
+        assert await read(answer) == [Finish("stop")]
+        assert (answer.text, answer.reasoning, answer.tools, answer.metadata) == ("ab", "", (), {})
 
 
 async def test_a_log_that_failed_at_once_can_be_attached_to() -> None:

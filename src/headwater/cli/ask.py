@@ -1,11 +1,11 @@
-"""`headwater ask`: one question, the answer in the terminal as it comes."""
+"""`headwater ask`: asks one question and prints the answer as it arrives."""
 
 import asyncio
 import json
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 import typer
 
@@ -13,20 +13,20 @@ from headwater.errors import HeadwaterError, RequestError
 
 if TYPE_CHECKING:
     from headwater.client import About, Answer, Client
-    from headwater.events import Ending, Event, Usage
+    from headwater.events import Ending, Event
 
 FAILED, PARTIAL, INTERRUPTED = 1, 3, 130
-"""Exit codes: no answer or a broken one; one that was stopped or cut; Ctrl-C, as shells have it."""
+"""Exit codes: no answer, or one that failed; an answer that was stopped or truncated; Ctrl-C, as in shells."""
 
-PARTING = 5.0
-"""Seconds that Ctrl-C waits for the server to say that it has stopped; it knows within 2 + 2."""
+STOPPING = 5.0
+"""Seconds for which Ctrl-C waits for the server to confirm the stop; a server takes 4 at most."""
 
 _UNSAFE = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
-"""Control characters: a model must not move the cursor or retitle the terminal."""
+"""Control characters, which are removed: a model must not move the cursor or set the terminal's title."""
 
 
-class Asked(NamedTuple):
-    """What the command line says."""
+class Options(NamedTuple):
+    """The arguments of the command line."""
 
     question: str
     url: str
@@ -36,21 +36,21 @@ class Asked(NamedTuple):
 
 
 def ask(
-    question: str = typer.Argument(None, help="What to ask; - or nothing reads it from standard input."),
+    question: str = typer.Argument(None, help="The question; with - or without one it is read from standard input."),
     url: str = typer.Option("http://127.0.0.1:8000", help="Address of the server."),
-    model: str = typer.Option(None, help="Another of the models that the server offers."),
-    no_cache: bool = typer.Option(False, "--no-cache", help="Have it answered afresh."),
+    model: str = typer.Option(None, help="A model other than the server's default."),
+    no_cache: bool = typer.Option(False, "--no-cache", help="Bypass the cache."),
     as_json: bool = typer.Option(False, "--json", help="Print the events, one JSON object a line."),
 ) -> None:
-    """Ask a running server and print the answer as it comes; Ctrl-C stops it on the server too.
+    """Ask a running server and print the answer as it arrives. Ctrl-C also stops the answer on the server.
 
-    A server that tells nobody apart, as `headwater serve`, then ends it for all who share it.
+    `headwater serve` treats every caller as the same user, so Ctrl-C stops the answer for everyone reading it.
 
-    Exits with 0 when the answer is finished, 1 when there is none or it broke, 3 when it was stopped or cut.
+    Exit codes: 0 finished, 1 no answer or failed, 3 stopped or truncated.
     """
     try:
-        asked = Asked(_question(question), url, model, no_cache, as_json)
-        code = asyncio.run(_converse(asked, Teller(as_json)))
+        options = Options(_question(question), url, model, no_cache, as_json)
+        code = asyncio.run(_run(options, Printer(as_json)))
     except KeyboardInterrupt:
         code = INTERRUPTED
     raise typer.Exit(code)
@@ -64,62 +64,62 @@ def _question(given: str | None) -> str:
     return sys.stdin.buffer.read().decode("utf-8", "replace").strip()
 
 
-async def _converse(asked: Asked, teller: "Teller") -> int:
-    # Here and not at the top, so that `headwater --help` does not wait for an HTTP client.
+async def _run(options: Options, printer: "Printer") -> int:
+    # Imported here, so that `headwater --help` does not wait for an HTTP client.
     from headwater.client import Client, NotHeadwater, NothingListens
 
     try:
-        async with Client(asked.url, on_retry=teller.retrying) as client:
-            with suppress(NotHeadwater, RequestError):  # an app with our routes in it says nothing of itself
-                teller.about = await client.about()
-            return await _stream(client, asked, teller)
+        async with Client(options.url, on_retry=printer.retrying) as client:
+            with suppress(NotHeadwater, RequestError):  # an app that includes our routes has no /api/about
+                printer.about = await client.about()
+            return await _stream(client, options, printer)
     except NothingListens as error:
-        teller.fail(f"{error}; start it with: headwater serve")
+        printer.fail(f"{error}; start it with: headwater serve")
     except HeadwaterError as error:
         wait = "" if error.retry_after is None else f" (try again in {error.retry_after:g} s)"
-        teller.fail(f"{error}{wait}")
+        printer.fail(f"{error}{wait}")
     return FAILED
 
 
-async def _stream(client: "Client", asked: Asked, teller: "Teller") -> int:
-    # A task of its own, so that Ctrl-C does not cut the connection over which the rest of the answer comes.
-    reading = asyncio.create_task(_read(client, asked, teller))
+async def _stream(client: "Client", options: Options, printer: "Printer") -> int:
+    # A separate task: Ctrl-C cancels this one, and the connection must stay open for the rest of the answer.
+    reading = asyncio.create_task(_read(client, options, printer))
     try:
         return await asyncio.shield(reading)
     except asyncio.CancelledError:
-        await _stop(reading, teller)
+        await _stop(reading, printer)
         return INTERRUPTED
     finally:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
 
 
-async def _read(client: "Client", asked: Asked, teller: "Teller") -> int:
-    messages = [{"role": "user", "content": asked.question}]
-    teller.begin()
-    answer = await client.chat(messages, model=asked.model, no_cache=asked.no_cache)
-    teller.attached(answer)
+async def _read(client: "Client", options: Options, printer: "Printer") -> int:
+    messages = [{"role": "user", "content": options.question}]
+    printer.begin()
+    answer = await client.chat(messages, model=options.model, no_cache=options.no_cache)
+    printer.attached(answer)
     async for event in answer:
-        teller.tell(event)
-    teller.end(answer)
+        printer.show(event)
+    printer.end(answer)
     return _exit_code(answer.ending)
 
 
-async def _stop(reading: "asyncio.Task[int]", teller: "Teller") -> None:
-    """Stop the answer on the server, and print what still comes of it."""
+async def _stop(reading: "asyncio.Task[int]", printer: "Printer") -> None:
+    """Stop the answer on the server, and print what arrives until then."""
     try:
-        async with asyncio.timeout(PARTING):
-            arrived = asyncio.create_task(teller.arrived.wait())
+        async with asyncio.timeout(STOPPING):
+            arrived = asyncio.create_task(printer.arrived.wait())
             await asyncio.wait({reading, arrived}, return_when=asyncio.FIRST_COMPLETED)
             arrived.cancel()
-            if teller.answer is None or reading.done():
+            if printer.answer is None or reading.done():
                 return
-            if await teller.answer.stop() == "open":
-                teller.note("others still read this answer; it goes on")
+            if await printer.answer.stop() == "open":
+                printer.note("others still read this answer; it goes on")
                 return
             await asyncio.wait({reading})
     except (HeadwaterError, TimeoutError) as error:
-        teller.fail(f"the server did not confirm that it has stopped: {error or 'no answer'}")
+        printer.fail(f"the server did not confirm the stop: {error or 'no answer'}")
 
 
 def _exit_code(ending: "Ending | None") -> int:
@@ -130,73 +130,89 @@ def _exit_code(ending: "Ending | None") -> int:
             return 0
         case Stop() | Error(code="truncated"):
             return PARTIAL
-        case _:
+        case Error() | None:
             return FAILED
+        case _:
+            assert_never(ending)
 
 
-class Teller:
-    """Writes the answer to standard output as it comes, and everything about it to standard error."""
+class Printer:
+    """Writes the answer to standard output as it arrives, and everything about it to standard error."""
 
     def __init__(self, as_json: bool) -> None:
         self.about: About | None = None
         self.answer: Answer | None = None
         self.arrived = asyncio.Event()
-        """Set when the server has said where the answer can be read, and stopped."""
+        """Set when the location of the answer is known, so that the answer can be stopped."""
         self._as_json = as_json
         self._terminal = sys.stdout.isatty()
         self._asked = self._last = time.monotonic()
         self._first: float | None = None
-        self._pieces = 0
+        self._deltas = 0
         self._mid_line = False
         for stream in (sys.stdout, sys.stderr):
             reconfigure: Any = getattr(stream, "reconfigure", None)
             if reconfigure is not None:
-                reconfigure(errors="replace")  # a terminal that cannot show a sign gets `?`, not a traceback
+                reconfigure(errors="replace")  # a character that the terminal cannot show becomes `?`
 
     def begin(self) -> None:
-        """The question goes out now."""
+        """Note when the question is sent."""
         self._asked = time.monotonic()
 
     def attached(self, answer: "Answer") -> None:
-        """The answer is coming; say so when it is not made for this question alone."""
+        """Note the answer, and print whether it comes from the cache or from a generation that others started."""
         self.answer = answer
         self.arrived.set()
         if "; hit" in answer.cache_status:
             self.note(f"cached, {_age(answer.age or 0)} old")
         elif "; collapsed" in answer.cache_status:
-            self.note("joined the same question, which is being answered")
+            self.note("joined an answer to the same question that is being generated")
 
     def retrying(self, reason: str, pause: float) -> None:
-        """A connection failed and will be tried again."""
+        """Print that a connection failed and will be tried again."""
         self.note(f"{reason}; reconnecting in {pause:.1f} s …")
 
-    def tell(self, event: "Event") -> None:
+    def show(self, event: "Event") -> None:
         """Print one event."""
         from headwater import events
+        from headwater.answer import is_token
 
-        if isinstance(event, events.TextDelta | events.ReasoningDelta):
+        if is_token(event):
             self._last = time.monotonic()
             self._first = self._first or self._last
-            self._pieces += 1
+        if isinstance(event, events.TextDelta | events.ReasoningDelta | events.ToolCallDelta):
+            self._deltas += 1
         if isinstance(event, events.Start):
             self._introduce(event.model)
         if self._as_json:
             import msgspec
 
             self._print(json.dumps(msgspec.to_builtins(event)) + "\n")
-            return
+        else:
+            self._show_text(event)
+
+    def _show_text(self, event: "Event") -> None:
+        from headwater import events
+
         match event:
             case events.TextDelta(text):
                 self._print(text)
+            case events.ReasoningDelta():
+                if self._deltas == 1:
+                    self.note("thinking …")
             case events.ToolCallStart(_, name):
                 self.note(f"calls {name}")
-            case events.ReasoningDelta() if self._pieces == 1:
-                self.note("thinking …")
-            case _:
+            case events.Start() | events.Metadata():
                 pass
+            case events.ToolCallDelta() | events.ToolCallEnd() | events.ToolResult():
+                pass
+            case events.Finish() | events.Stop() | events.Error():
+                pass  # `end` prints it
+            case _:
+                assert_never(event)
 
     def end(self, answer: "Answer") -> None:
-        """Say how it ended, and how fast it was."""
+        """Print how the answer ended, and how fast it was."""
         from headwater import events
 
         if self._mid_line:
@@ -210,21 +226,23 @@ class Teller:
                 self.note("stopped")
             case events.Error(_, message):
                 self.fail(message)
-            case _:
+            case events.Finish() | None:
                 pass
+            case _:
+                assert_never(answer.ending)
         if self._first is not None:
-            self.note(self._speed(answer.ending.usage if isinstance(answer.ending, events.Finish) else None))
+            self.note(self._speed(answer))
 
     def note(self, text: str) -> None:
-        """Say something in passing."""
+        """Print a remark, in brackets."""
         self._aside(f"[{text}]")
 
     def fail(self, text: str) -> None:
-        """Say why there is no answer, or not all of it."""
+        """Print why there is no answer, or only a part of it."""
         self._aside(f"headwater: {text}")
 
     def _aside(self, text: str) -> None:
-        # On a line of its own, also where both streams share a terminal.
+        # On a line of its own, even if standard output is in mid-line on the same terminal.
         begin = "\n" if self._mid_line and self._terminal and sys.stderr.isatty() else ""
         self._mid_line = self._mid_line and not begin
         print(f"{begin}{text.translate(_UNSAFE)}", file=sys.stderr, flush=True)
@@ -234,14 +252,15 @@ class Teller:
         if about is not None and about.demo and about.model == model and sys.stderr.isatty():
             self.note(f"demo model: {about.notice}" if about.notice else f"{model} is a demo model")
 
-    def _speed(self, usage: "Usage | None") -> str:
+    def _speed(self, answer: "Answer") -> str:
         first = (self._first or self._asked) - self._asked
-        said = f"first token after {first:.2f} s"
-        if self.answer is not None and "; hit" in self.answer.cache_status:
-            return said  # how fast a recording plays says nothing about the model
-        tokens, about = (usage.output_tokens, "") if usage and usage.output_tokens else (self._pieces, "about ")
+        words = f"first token after {first:.2f} s"
+        if "; hit" in answer.cache_status:
+            return words  # the speed of a replay is not that of the model
+        counted = answer.usage.output_tokens if answer.usage is not None else 0
+        tokens, about = (counted, "") if counted else (self._deltas, "about ")
         taken = self._last - self._asked - first
-        return f"{said}, {about}{(tokens - 1) / taken:.1f} tokens/s" if tokens > 1 and taken > 0 else said
+        return f"{words}, {about}{(tokens - 1) / taken:.1f} tokens/s" if tokens > 1 and taken > 0 else words
 
     def _print(self, text: str) -> None:
         if self._terminal:

@@ -17,7 +17,7 @@ app.command()(serve)
 app.command()(ask)
 
 
-def _version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"headwater {VERSION}")
         raise typer.Exit
@@ -25,6 +25,8 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def main(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Say it and exit."),
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+    ),
 ) -> None:
     """Streams LLM answers from any LangChain model, caches them, and never loses one."""

@@ -1,31 +1,33 @@
-"""One answer being read: a position in its log, and whatever it takes to go on from there."""
+"""One answer being read: its position in the log, and reconnecting until the ending has arrived."""
 
 from collections import deque
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import httpx
 import msgspec
 
+from headwater.answer import Answer as Folded
+from headwater.answer import Fold, ToolCall
 from headwater.client.connection import Connection, Server
-from headwater.client.failures import NotHeadwater, Unreachable, is_transient, said
+from headwater.client.failures import NotHeadwater, Unreachable, failure_of, is_transient
 from headwater.client.frames import Frame
 from headwater.client.patience import Attempts, Notice, Patience
 from headwater.errors import Expired, HeadwaterError, NoSuchLog, RequestError
-from headwater.events import Ending, Error, Event, Start, State, TextDelta
+from headwater.events import Ending, Error, Event, Start, State, Usage
 from headwater.offsets import ORIGIN, Offset, parse
 
 
 class Persistence(NamedTuple):
-    """How an answer holds on to its log."""
+    """How an answer reconnects."""
 
     patience: Patience
     notice: Notice | None = None
 
 
 class LogState(msgspec.Struct):
-    """A log as one JSON object, in as far as it matters here."""
+    """The JSON state of a log, as far as the client needs it. An older server leaves out the last three fields."""
 
     id: str
     state: State
@@ -33,6 +35,9 @@ class LogState(msgspec.Struct):
     offset: str
     ending: Ending | None = None
     model: str | None = None
+    reasoning: str = ""
+    tools: tuple[ToolCall, ...] = ()
+    metadata: dict[str, Any] = {}
 
 
 _decode = msgspec.json.Decoder(Event).decode
@@ -41,9 +46,12 @@ _decode = msgspec.json.Decoder(Event).decode
 class Answer:
     """The events of one answer, from `Start` to its ending; iterate over it.
 
-    A connection that breaks or closes without an ending is resumed where it stood. Iterating raises `Expired` or
-    `NoSuchLog` when the log is gone, `Unreachable` when the server stays away: `offset` and `location` then say where
-    `Client.attach` can go on. Breaking out of the loop loses nothing, a second loop continues; one at a time.
+    A connection that breaks or closes without an ending is resumed after the last event received. Iterating raises
+    `Expired` or `NoSuchLog` when the log is gone, and `Unreachable` when all attempts have failed; `Client.attach` can
+    then go on later from `location` and `offset`. Breaking out of the loop loses nothing: a second loop continues. Only
+    one loop may run at a time.
+
+    `text`, `reasoning`, `tools`, `metadata` and `usage` are what the events iterated so far add up to.
     """
 
     def __init__(
@@ -58,14 +66,12 @@ class Answer:
         self.id = urlsplit(location).path.rpartition("/")[2]
         self.location = location if "/" in location else f"/api/streams/{self.id}"
         self.cache_status = ""
-        """The `Cache-Status` of the request that asked (RFC 9211): `hit`, `collapsed`, or forwarded to the model."""
+        """The `Cache-Status` header of the response to the question (RFC 9211): a hit, collapsed, or a miss."""
         self.age: int | None = None
         """Seconds since the answer was finished; None unless it comes from the cache."""
         self.offset = after
-        """Where the last event that was given out stands."""
-        self.ending: Ending | None = None
-        self.model: str | None = None
-        # Only the id is taken from the location: behind a proxy that maps paths, the base URL is what is right.
+        """The offset of the last event that was iterated."""
+        # Only the id is taken from the location: a proxy may map paths, and then the base URL is the right one.
         self._path = f"/api/streams/{quote(self.id, safe='~')}"
         self._server = server
         self._persistence = persistence
@@ -74,7 +80,7 @@ class Answer:
         self._received = after
         self._complete = False
         self._ready: deque[tuple[Offset | None, Event]] = deque()
-        self._texts: list[str] = []
+        self._fold = Fold()
         if opened is not None:
             response, self._connection = opened
             age = response.headers.get("age", "")
@@ -83,8 +89,38 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The text of all events given out so far."""
-        return "".join(self._texts)
+        """The text so far."""
+        return self._fold.text
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning so far, of models that show it."""
+        return self._fold.reasoning
+
+    @property
+    def tools(self) -> tuple[ToolCall, ...]:
+        """The tool calls so far, in the order in which they began."""
+        return self._fold.tools
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The fields of all `metadata` events so far."""
+        return self._fold.metadata
+
+    @property
+    def model(self) -> str | None:
+        """The name of the model that answers; None before the first event."""
+        return self._fold.model
+
+    @property
+    def ending(self) -> Ending | None:
+        """The ending; None while the answer has not ended."""
+        return self._fold.ending
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens that the provider counted; None before the ending, or if it did not count them."""
+        return self._fold.usage
 
     def __aiter__(self) -> "Answer":
         return self
@@ -96,19 +132,11 @@ class Answer:
             await self._advance()
         offset, event = self._ready.popleft()
         self.offset = offset or self.offset
-        match event:
-            case Start(_, model):
-                self.model = model
-            case TextDelta(text):
-                self._texts.append(text)
-            case _ if isinstance(event, Ending):
-                self.ending = event
-            case _:
-                pass
+        self._fold.add(event)
         return event
 
     async def connect(self) -> None:
-        """Connect now and not at the first read, so that a log that is not there is told at once.
+        """Connect now rather than at the first read, so that a missing log raises here.
 
         Raises `NoSuchLog`, `Expired`, `Unreachable` or another refusal of the server.
         """
@@ -116,9 +144,9 @@ class Answer:
             await self._advance()
 
     async def stop(self) -> State:
-        """End the answer on the server, if no other subject wants it; returns the state reached, after 2 s at most.
+        """Stop the answer on the server unless other subjects read it; returns the state reached, after 2 s at most.
 
-        `open` means that others still want it, or that the end takes longer. The events go on until the ending.
+        `open` means that others still read it, or that stopping takes longer. Events go on arriving until the ending.
         """
         patience, notice = self._persistence
         attempts = Attempts(patience, patience.requests, notice)
@@ -126,7 +154,7 @@ class Answer:
         return reached.state
 
     async def aclose(self) -> None:
-        """Cease reading, for now or for good; the answer goes on being written on the server."""
+        """Close the connection. The server goes on writing the answer, and a later read connects again."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.aclose()
@@ -138,7 +166,7 @@ class Answer:
         await self.aclose()
 
     async def _advance(self) -> None:
-        """Read once, or connect again; after a failure that may pass, wait."""
+        """Read once, or connect again; wait after a transient failure and raise any other."""
         try:
             if self._connection is None:
                 await self._resume()
@@ -155,7 +183,7 @@ class Answer:
             await self.aclose()
 
     async def _resume(self) -> None:
-        # With no event yet there is no id to send: the whole log comes, and what was seen of it is passed over.
+        # Before the first event there is no id to send.
         seen = {} if self._received == ORIGIN else {"Last-Event-ID": str(self._received)}
         try:
             _, connection = await self._server.stream("GET", self._path, seen)
@@ -165,7 +193,7 @@ class Answer:
         except (NoSuchLog, Expired, Unreachable):
             raise
         except HeadwaterError:
-            # To a reader who has seen nothing, the server tells a log that failed before its first token as a problem.
+            # A log that failed before its first token is problem JSON to a reader from the beginning.
             if seen or not await self._end_from_state():
                 raise
         else:
@@ -174,16 +202,17 @@ class Answer:
                 raise Unreachable("the server has nothing more of an answer that has not ended")
 
     async def _end_from_state(self) -> bool:
-        """Take the ending from the log's state; False when there is none, or events before it that were not seen."""
+        """Take the ending from the log's JSON state. False if it has none, or if earlier events must be read first."""
         state = await self._server.get("GET", self._path, LogState)
         if state.ending is None:
             return False
         if self._received == ORIGIN:
             if state.text or not isinstance(state.ending, Error):
-                return False  # there is more to read than a state tells
+                return False
             self._ready.append((None, Start(state.id, state.model or "")))
         else:
-            self._texts = [state.text]
+            content = state.text, state.reasoning, state.tools, state.metadata
+            self._fold = Fold(Folded(state.id, state.model, "open", *content))
         self._received = _place(state.offset)
         self._ready.append((self._received, state.ending))
         self._complete = True
@@ -195,12 +224,12 @@ class Answer:
             offset = _place(frame.id) if frame.id else None
             if offset is not None:
                 if offset <= self._received:
-                    continue  # a full replay, told again
+                    continue  # received before: this is a replay from the beginning
                 self._received = offset
                 self._attempts.progress()
             elif isinstance(event, Error) and event.retryable:
-                # No entry: the log could not be read on, which says nothing about the answer itself.
-                raise said(event)
+                # Without an id it is no entry of the log: the server could not read on, and the answer may be whole.
+                raise failure_of(event)
             if event is not None:
                 self._ready.append((offset, event))
             if isinstance(event, Ending):
@@ -215,11 +244,11 @@ def _event(data: str) -> Event | None:
     except msgspec.ValidationError:
         return None
     except msgspec.DecodeError as error:
-        raise NotHeadwater(f"the stream holds something else than events: {data[:100]!r}") from error
+        raise NotHeadwater(f"a frame of the stream is not JSON: {data[:100]!r}") from error
 
 
 def _place(written: str) -> Offset:
     try:
         return parse(written)
     except RequestError as error:
-        raise NotHeadwater(f"the stream has an id that is not an offset: {written[:40]!r}") from error
+        raise NotHeadwater(f"a frame of the stream has an id that is not an offset: {written[:40]!r}") from error

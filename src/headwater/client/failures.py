@@ -76,8 +76,8 @@ def refusal(response: httpx.Response) -> HeadwaterError:
     return failure
 
 
-def said(error: Error) -> HeadwaterError:
-    """The failure that an `error` event tells which is no entry of its log."""
+def failure_of(error: Error) -> HeadwaterError:
+    """The exception for an `error` event that is no entry of its log: the server could not read on."""
     failure = _KINDS.get(error.code, ModelError)(error.message)
     failure.code, failure.status = error.code, error.status
     failure.retryable, failure.retry_after = error.retryable, error.retry_after

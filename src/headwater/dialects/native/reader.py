@@ -1,10 +1,26 @@
 """Entries as native SSE frames."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, assert_never
 
 from headwater.dialects import sse
-from headwater.events import Entry, Error, Event, Page, Start, TextDelta, json_of
+from headwater.events import (
+    Entry,
+    Error,
+    Event,
+    Finish,
+    Metadata,
+    Page,
+    ReasoningDelta,
+    Start,
+    Stop,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    ToolResult,
+    json_of,
+)
 from headwater.offsets import ORIGIN, Offset
 
 
@@ -45,10 +61,14 @@ class NativeReader:
 def spoken(event: Event, message_id: str) -> Event | dict[str, Any]:
     """The event as this dialect says it: a replay under its own message id, an error without our HTTP status."""
     match event:
-        case Start(own, model) if own != message_id:
-            return Start(message_id, model)
+        case Start(own, model):
+            return event if own == message_id else Start(message_id, model)
         case Error(code, message, retryable, retry_after):
             said = {"type": "error", "code": code, "message": message, "retryable": retryable}
             return said if retry_after is None else {**said, "retry_after": retry_after}
-        case _:
+        case TextDelta() | ReasoningDelta() | Metadata() | Finish() | Stop():
             return event
+        case ToolCallStart() | ToolCallDelta() | ToolCallEnd() | ToolResult():
+            return event
+        case _:
+            assert_never(event)

@@ -1,12 +1,26 @@
 """The text dialect: the tokens and nothing else, for `curl` and for clients that append what they receive."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import assert_never
 
 from headwater.answer import Answer
 from headwater.dialects import sse
 from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal, Unspeakable
 from headwater.dialects.problem import problem
-from headwater.events import Entry, Error, Stop, TextDelta
+from headwater.events import (
+    Entry,
+    Error,
+    Finish,
+    Metadata,
+    ReasoningDelta,
+    Start,
+    Stop,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    ToolResult,
+)
 from headwater.offsets import ORIGIN, Offset
 from headwater.prompt import Prompt
 
@@ -53,13 +67,18 @@ class TextReader:
     def feed(self, page: Sequence[Entry]) -> bytes:
         pieces: list[str] = []
         for entry in page:
-            match entry.event:
+            event = entry.event
+            match event:
                 case TextDelta(text):
                     pieces.append(text)
                 case Stop() | Error():
                     raise Unspeakable("".join(pieces).encode())
-                case _:
+                case Start() | ReasoningDelta() | Metadata() | Finish():
                     pass
+                case ToolCallStart() | ToolCallDelta() | ToolCallEnd() | ToolResult():
+                    pass
+                case _:
+                    assert_never(event)
         return "".join(pieces).encode()
 
     def broken(self, error: Error) -> bytes:
