@@ -16,7 +16,7 @@ from headwater.models.scripted import Scripted
 ROOT = Path(__file__).parents[2]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "ui" / "README.md"]
-NUMBERED = [document for document in DOCUMENTS if "## Tests\n" in document.read_text()]
+NUMBERED = [document for document in DOCUMENTS if "| requirement | test |" in document.read_text()]
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -34,7 +34,7 @@ def test_every_test_that_a_document_names_is_there(document: Path) -> None:
 @pytest.mark.parametrize("document", NUMBERED, ids=lambda path: path.name)
 def test_every_requirement_has_a_test(document: Path) -> None:
     """And stands in the table of tests once for each, in order."""
-    text, _, table = document.read_text().partition("## Tests\n")
+    text, _, table = document.read_text().partition("| requirement | test |")
     numbers = re.findall(r"^(?:- )?\*\*([A-Z]\d+)\*\*", text, re.MULTILINE)
     cells = re.findall(r"^\| ([A-Z]\d[^|]*) \|", table, re.MULTILINE)
     tested = [number for cell in cells for number in cell.split(", ")]
