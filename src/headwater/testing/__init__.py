@@ -5,6 +5,7 @@ given events, so that a test needs no provider.
 """
 
 import pkgutil
+import sys
 from typing import TYPE_CHECKING, Any
 
 from headwater.models.scripted import SILENCE, Scripted
@@ -24,7 +25,8 @@ def __getattr__(name: str) -> Any:
     import pytest
 
     # Before the import, so that a clause that fails shows the values it compared.
-    pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__)))
+    clauses = (f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__))
+    pytest.register_assert_rewrite(*(clause for clause in clauses if clause not in sys.modules))
     from headwater.testing import contract
 
     return getattr(contract, name)
