@@ -1,4 +1,4 @@
-"""`headwater ask`: one question, the answer in the terminal as it comes."""
+"""`headwater ask`: ask one question and print the answer as it arrives."""
 
 import asyncio
 import json
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from headwater.events import Ending, Event, Usage
 
 FAILED, PARTIAL, INTERRUPTED = 1, 3, 130
-"""Exit codes: no answer or a broken one; one that was stopped or cut; Ctrl-C, as shells have it."""
+"""Exit codes: failed; stopped or truncated; interrupted by Ctrl-C, as in shells."""
 
 PARTING = 5.0
-"""Seconds that Ctrl-C waits for the server to say that it has stopped; it knows within 2 + 2."""
+"""Seconds that Ctrl-C waits for the server to confirm the stop: 2 s for the status line and 2 s for the stop."""
 
 _UNSAFE = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 """Control characters: a model must not move the cursor or retitle the terminal."""
 
 
 class Asked(NamedTuple):
-    """What the command line says."""
+    """The parsed command line."""
 
     question: str
     url: str
@@ -36,17 +36,17 @@ class Asked(NamedTuple):
 
 
 def ask(
-    question: str = typer.Argument(None, help="What to ask; - or nothing reads it from standard input."),
+    question: str = typer.Argument(None, help="The question; - or nothing: read it from standard input."),
     url: str = typer.Option("http://127.0.0.1:8000", help="Address of the server."),
-    model: str = typer.Option(None, help="Another of the models that the server offers."),
-    no_cache: bool = typer.Option(False, "--no-cache", help="Have it answered afresh."),
-    as_json: bool = typer.Option(False, "--json", help="Print the events, one JSON object a line."),
+    model: str = typer.Option(None, help="Model to ask, one of those the server offers."),
+    no_cache: bool = typer.Option(False, "--no-cache", help="Bypass the cache."),
+    as_json: bool = typer.Option(False, "--json", help="Print the events, one JSON object per line."),
 ) -> None:
-    """Ask a running server and print the answer as it comes; Ctrl-C stops it on the server too.
+    """Ask a running server and print the answer as it arrives. Ctrl-C stops the answer on the server too.
 
-    A server that tells nobody apart, as `headwater serve`, then ends it for all who share it.
+    `headwater serve` treats every caller as the same user, so Ctrl-C stops the answer for everyone reading it.
 
-    Exits with 0 when the answer is finished, 1 when there is none or it broke, 3 when it was stopped or cut.
+    Exit status: 0 finished, 1 failed, 3 stopped or truncated, 130 interrupted.
     """
     try:
         asked = Asked(_question(question), url, model, no_cache, as_json)
@@ -70,7 +70,7 @@ async def _converse(asked: Asked, teller: "Teller") -> int:
 
     try:
         async with Client(asked.url, on_retry=teller.retrying) as client:
-            with suppress(NotHeadwater, RequestError):  # an app with our routes in it says nothing of itself
+            with suppress(NotHeadwater, RequestError):  # an app that includes our routes has no /api/about
                 teller.about = await client.about()
             return await _stream(client, asked, teller)
     except NothingListens as error:
@@ -82,7 +82,7 @@ async def _converse(asked: Asked, teller: "Teller") -> int:
 
 
 async def _stream(client: "Client", asked: Asked, teller: "Teller") -> int:
-    # A task of its own, so that Ctrl-C does not cut the connection over which the rest of the answer comes.
+    # A separate task, so that Ctrl-C does not cancel the connection that delivers the rest of the answer.
     reading = asyncio.create_task(_read(client, asked, teller))
     try:
         return await asyncio.shield(reading)
@@ -106,7 +106,7 @@ async def _read(client: "Client", asked: Asked, teller: "Teller") -> int:
 
 
 async def _stop(reading: "asyncio.Task[int]", teller: "Teller") -> None:
-    """Stop the answer on the server, and print what still comes of it."""
+    """Stop the answer on the server, and print what still arrives."""
     try:
         async with asyncio.timeout(PARTING):
             arrived = asyncio.create_task(teller.arrived.wait())
@@ -135,13 +135,13 @@ def _exit_code(ending: "Ending | None") -> int:
 
 
 class Teller:
-    """Writes the answer to standard output as it comes, and everything about it to standard error."""
+    """Writes the answer to standard output as it arrives, and remarks about it to standard error."""
 
     def __init__(self, as_json: bool) -> None:
         self.about: About | None = None
         self.answer: Answer | None = None
         self.arrived = asyncio.Event()
-        """Set when the server has said where the answer can be read, and stopped."""
+        """Set once the answer's location is known, so that it can be stopped."""
         self._as_json = as_json
         self._terminal = sys.stdout.isatty()
         self._asked = self._last = time.monotonic()
@@ -151,14 +151,14 @@ class Teller:
         for stream in (sys.stdout, sys.stderr):
             reconfigure: Any = getattr(stream, "reconfigure", None)
             if reconfigure is not None:
-                reconfigure(errors="replace")  # a terminal that cannot show a sign gets `?`, not a traceback
+                reconfigure(errors="replace")  # a terminal that cannot show a character gets `?`, not a traceback
 
     def begin(self) -> None:
-        """The question goes out now."""
+        """Start the clock: the question is being sent."""
         self._asked = time.monotonic()
 
     def attached(self, answer: "Answer") -> None:
-        """The answer is coming; say so when it is not made for this question alone."""
+        """The server accepted the question; note whether the answer is cached or shared."""
         self.answer = answer
         self.arrived.set()
         if "; hit" in answer.cache_status:
@@ -167,7 +167,7 @@ class Teller:
             self.note("joined the same question, which is being answered")
 
     def retrying(self, reason: str, pause: float) -> None:
-        """A connection failed and will be tried again."""
+        """A connection failed and will be retried after `pause` seconds."""
         self.note(f"{reason}; reconnecting in {pause:.1f} s …")
 
     def tell(self, event: "Event") -> None:
@@ -196,7 +196,7 @@ class Teller:
                 pass
 
     def end(self, answer: "Answer") -> None:
-        """Say how it ended, and how fast it was."""
+        """Note how the answer ended, and its speed."""
         from headwater import events
 
         if self._mid_line:
@@ -216,15 +216,15 @@ class Teller:
             self.note(self._speed(answer.ending.usage if isinstance(answer.ending, events.Finish) else None))
 
     def note(self, text: str) -> None:
-        """Say something in passing."""
+        """Print a remark to standard error."""
         self._aside(f"[{text}]")
 
     def fail(self, text: str) -> None:
-        """Say why there is no answer, or not all of it."""
+        """Print a failure to standard error."""
         self._aside(f"headwater: {text}")
 
     def _aside(self, text: str) -> None:
-        # On a line of its own, also where both streams share a terminal.
+        # On its own line, even if both streams share a terminal.
         begin = "\n" if self._mid_line and self._terminal and sys.stderr.isatty() else ""
         self._mid_line = self._mid_line and not begin
         print(f"{begin}{text.translate(_UNSAFE)}", file=sys.stderr, flush=True)
@@ -238,7 +238,7 @@ class Teller:
         first = (self._first or self._asked) - self._asked
         said = f"first token after {first:.2f} s"
         if self.answer is not None and "; hit" in self.answer.cache_status:
-            return said  # how fast a recording plays says nothing about the model
+            return said  # the speed of a replay says nothing about the model
         tokens, about = (usage.output_tokens, "") if usage and usage.output_tokens else (self._pieces, "about ")
         taken = self._last - self._asked - first
         return f"{said}, {about}{(tokens - 1) / taken:.1f} tokens/s" if tokens > 1 and taken > 0 else said
