@@ -1,19 +1,19 @@
-# `make serve` and `make test` are all you need; both do their own set-up, in .venv.
+# `make serve` and `make test` set everything up in .venv the first time. CONTRIBUTING.md explains the others.
 PYTHON ?= python3
 BIN := .venv/bin
 UI := $(shell find ui -type f -not -path '*/node_modules/*' 2>/dev/null)
 
 .PHONY: serve test check page chaos bench bench-quick bench-stores guard lock clean
 
-serve: .venv/.ready ## The page on http://127.0.0.1:8000
+serve: .venv/.ready ## Serve the chat page and the API on http://127.0.0.1:8000
 	@$(BIN)/headwater serve
 
-test: .venv/.ready-dev ## Every test, the browser's included
+test: .venv/.ready-dev ## Run every test, including the browser tests
 	@scripts/chromium
 	@$(BIN)/python scripts/ui.py test
 	$(BIN)/python -m pytest -q
 
-check: .venv/.ready-dev ## What every commit must pass, besides the tests
+check: .venv/.ready-dev ## Run the linters and type checkers that every commit must pass
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
@@ -21,24 +21,24 @@ check: .venv/.ready-dev ## What every commit must pass, besides the tests
 	$(BIN)/python scripts/ceiling.py
 	$(BIN)/python scripts/ui.py check
 
-chaos: .venv/.ready-dev ## Every fault, over every store, several times; prints a table
+chaos: .venv/.ready-dev ## Inject every fault into every store several times, and print a table
 	@cd tests && ../$(BIN)/python -m chaos
 
-bench: .venv/.ready-dev ## What a token, an answer and a reader cost, beside the peers, in one run of half an hour
+bench: .venv/.ready-dev ## Measure the cost of a token, an answer and a reader beside other servers; half an hour
 	@$(BIN)/python -m bench
 
-bench-quick: .venv/.ready-dev ## The same with fewer sides and shapes, in two minutes
+bench-quick: .venv/.ready-dev ## Measure fewer servers and loads, in two minutes
 	@$(BIN)/python -m bench --quick
 
-bench-stores: .venv/.ready-dev ## What each store is asked to do for an answer and for a reader
+bench-stores: .venv/.ready-dev ## Count the commands that each store executes for an answer and for a reader
 	@$(BIN)/python -m bench.stores
 
-guard: .venv/.ready-dev ## Fails when a token or a hit has become half as dear again; seconds
+guard: .venv/.ready-dev ## Fail if a token or a replay costs over 1.5 times the usual CPU; seconds
 	@$(BIN)/python -m bench.guard
 
-page: .venv/.ready ## Build the chat page again
+page: .venv/.ready ## Rebuild the chat page
 
-lock: ## Write down the versions that were tested
+lock: ## Write the installed versions to requirements.lock
 	$(BIN)/pip freeze --exclude-editable --exclude pip --exclude setuptools | grep -v ' @ ' > requirements.lock
 
 clean:

@@ -1,4 +1,4 @@
-"""Refuse files that outgrow one noun and functions that outgrow one idea: an average would hide the worst of them."""
+"""Fail if a file, a function or a parameter list exceeds its maximum size, or a file has a banned name."""
 
 import ast
 import subprocess
@@ -10,7 +10,7 @@ BANNED = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "se
 
 
 def complaints(path: Path) -> list[str]:
-    """What is too large or misnamed in one file."""
+    """The violations in one file, each as a line of text."""
     text = path.read_text()
     said = [f"{path}: {text.count(chr(10))} lines (ceiling {FILE})"] if text.count("\n") > FILE else []
     if path.stem in BANNED:

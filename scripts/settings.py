@@ -1,4 +1,4 @@
-"""Write docs/settings.md from settings.py, so that the two cannot disagree."""
+"""Generate docs/settings.md from src/headwater/settings.py; run it in the root after a change of settings."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ from headwater.settings import table
 
 INTRO = """# Settings
 
-All through the environment or a `.env` file in the working directory; the environment wins. Times are in seconds.
-Each is also an option of `headwater serve`: the common ones by name, any other by `--set NAME=VALUE`.
+Set these in the environment, or in a `.env` file in the working directory; the environment wins. Times are in seconds.
+Each setting is also an option of `headwater serve`: the common ones by name, any other as `--set NAME=VALUE`.
 
 """
 

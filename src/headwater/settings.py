@@ -12,58 +12,82 @@ Names = Annotated[list[str], NoDecode]
 
 
 class Settings(BaseSettings):
-    """Read from the environment, or from `.env` in the working directory; the environment wins. Times in seconds."""
+    """Every setting, from the environment or else from `.env` in the working directory. Times are in seconds."""
 
     model_config = SettingsConfigDict(
         env_prefix="HEADWATER_", env_file=".env", extra="ignore", populate_by_name=True, env_ignore_empty=True
     )
 
-    model: str | None = Field(None, description="LangChain name (`openai:gpt-4o-mini`), `local` or `echo`")
-    completion_model: str | None = Field(None, description="`openai-completion:…`; none: the chat model completes")
-    allowed_models: Names = Field([], description="Further models a request may name; `*` for any of the provider")
+    model: str | None = Field(
+        None,
+        description="Model that answers: a LangChain name (`openai:gpt-4o-mini`), `local` or `echo`; "
+        "default: `openai:gpt-4o-mini` with an OpenAI key or address, else `local`",
+    )
+    completion_model: str | None = Field(
+        None, description="Model of the completion route, `openai-completion:…`; default: the chat model"
+    )
+    allowed_models: Names = Field(
+        [], description="Other models a request may name, comma-separated; `*`: any model of the provider"
+    )
     store: str | None = Field(
         None,
         description="`sqlite:///path`, `redis://…`, `rediss://…`, `redis+cluster://…`, `upstash:` or `memory:`; "
-        "none: Upstash or Redis where their variables are set, else SQLite in the data directory",
+        "default: Upstash or Redis if their variables are set, else SQLite in the data directory",
     )
-    data_dir: Path = Field(user_data_path("headwater"), description="Where the store and the demo model live")
+    data_dir: Path = Field(user_data_path("headwater"), description="Folder of the SQLite file and the demo model")
     host: str = Field("127.0.0.1", description="Address to listen on")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
-    hosts: Names = Field([], description="Further names under which the server is reached (`Host`); `*` for any")
-    origins: Names = Field([], description="Pages elsewhere that may use the server, e.g. `https://app.example`")
-    workers: int = Field(1, ge=1, le=256, description="Server processes that share the port and the store")
-    drain: float = Field(30, ge=0, description="How long running answers may go on after SIGTERM")
-    cache_ttl: float = Field(3600, ge=0, description="How long an answer may be replayed; 0 turns the cache off")
-    secret: SecretStr | None = Field(None, description="Keys the cache's fingerprints; none: made once, in the store")
-    first_token_timeout: float = Field(300, gt=0, description="How long a model may think before its first token")
-    model_timeout: float = Field(60, gt=0, description="How long a model may fall silent after it")
-    total_timeout: float = Field(3600, gt=0, description="How long one answer may take in all")
-    retries: int = Field(2, ge=0, le=10, description="How often a failing model is asked again before its first token")
-    lease: float = Field(15, gt=0, description="Silence of a writer after which its log is lost")
-    heartbeat: float = Field(10, gt=0, description="Silence after which a comment line keeps the connection open")
-    max_body: int = Field(4 * 1024 * 1024, gt=0, description="Bytes of a request's body that are read at most")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0: any free port")
+    hosts: Names = Field([], description="Other host names the server answers to (`Host`), comma-separated; `*`: any")
+    origins: Names = Field(
+        [], description="Other sites whose pages may call the server (CORS), e.g. `https://app.example`; `*`: any"
+    )
+    workers: int = Field(1, ge=1, le=256, description="Number of server processes, which share the port and the store")
+    drain: float = Field(30, ge=0, description="Time that running answers get to finish after SIGTERM")
+    cache_ttl: float = Field(
+        3600, ge=0, description="Time for which a finished answer is replayed; 0 disables the cache"
+    )
+    secret: SecretStr | None = Field(
+        None, description="Secret key of the cache's fingerprints; default: generated once and kept in the store"
+    )
+    first_token_timeout: float = Field(300, gt=0, description="Time limit for a model's first token")
+    model_timeout: float = Field(60, gt=0, description="Time limit between two tokens")
+    total_timeout: float = Field(3600, gt=0, description="Time limit for a whole answer")
+    retries: int = Field(2, ge=0, le=10, description="Retries of a model that fails before its first token")
+    lease: float = Field(
+        15, gt=0, description="Time without a sign of life from a writer after which its log ends as `lost`"
+    )
+    heartbeat: float = Field(
+        10,
+        gt=0,
+        description="Time without an event after which a comment line is sent, so that proxies keep the connection",
+    )
+    max_body: int = Field(4 * 1024 * 1024, gt=0, description="Maximum size of a request body, in bytes")
     openai_wire: bool = Field(
         True,
-        description="Read OpenAI's streams directly; off: by LangChain's ChatOpenAI, at several times the CPU",
+        description="Read OpenAI's streams directly; false: through LangChain's ChatOpenAI, for several times the CPU",
     )
-    openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI's key")
+    openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI API key")
     openai_base_url: str | None = Field(
-        None, validation_alias="OPENAI_BASE_URL", description="Address of an OpenAI-compatible server"
+        None, validation_alias="OPENAI_BASE_URL", description="Base URL of OpenAI or a compatible server"
     )
-    openai_org_id: str | None = Field(None, validation_alias="OPENAI_ORG_ID", description="Organisation that pays")
-    openai_project_id: str | None = Field(None, validation_alias="OPENAI_PROJECT_ID", description="Project that pays")
+    openai_org_id: str | None = Field(
+        None, validation_alias="OPENAI_ORG_ID", description="OpenAI organisation that is billed"
+    )
+    openai_project_id: str | None = Field(
+        None, validation_alias="OPENAI_PROJECT_ID", description="OpenAI project that is billed"
+    )
     openai_proxy: SecretStr | None = Field(
-        None, validation_alias="OPENAI_PROXY", description="Proxy to OpenAI; none: `https_proxy`, where it is set"
+        None, validation_alias="OPENAI_PROXY", description="HTTP proxy for OpenAI; default: `https_proxy`, if set"
     )
 
     redis_url: SecretStr | None = Field(
-        None, validation_alias="REDIS_URL", description="Redis, where no store is named"
+        None, validation_alias="REDIS_URL", description="Redis to use if no store is named"
     )
     upstash_redis_rest_url: str | None = Field(
-        None, validation_alias="UPSTASH_REDIS_REST_URL", description="Address of an Upstash database"
+        None, validation_alias="UPSTASH_REDIS_REST_URL", description="REST URL of an Upstash database"
     )
     upstash_redis_rest_token: SecretStr | None = Field(
-        None, validation_alias="UPSTASH_REDIS_REST_TOKEN", description="Its token"
+        None, validation_alias="UPSTASH_REDIS_REST_TOKEN", description="Its token, the one that may write"
     )
 
     @field_validator("allowed_models", "hosts", "origins", mode="before")
@@ -77,7 +101,7 @@ class Settings(BaseSettings):
         try:
             return value.expanduser()
         except RuntimeError as error:
-            raise ValueError(f"{value} is in nobody's home: {error}") from error
+            raise ValueError(f"{value}: there is no such home directory ({error})") from error
 
     @field_validator("hosts")
     @classmethod
@@ -86,7 +110,7 @@ class Settings(BaseSettings):
             if host != "*" and (
                 "/" in host or _named(host if host.count(":") < 2 or "[" in host else f"[{host}]") is None
             ):
-                raise ValueError(f"{host!r} is no name of a host; write it as app.example, or * for any")
+                raise ValueError(f"{host!r} is not a host name; write it as app.example, or * for any")
         return value
 
     @field_validator("origins")
@@ -95,22 +119,22 @@ class Settings(BaseSettings):
         return [origin if origin in ("*", "null") else _origin(origin) for origin in value]
 
     def openai_headers(self) -> dict[str, str]:
-        """What OpenAI is told of who pays, as its own client tells it."""
-        told = {"OpenAI-Organization": self.openai_org_id, "OpenAI-Project": self.openai_project_id}
-        return {name: value for name, value in told.items() if value}
+        """The request headers that name the billed organisation and project, as OpenAI's own client sends them."""
+        headers = {"OpenAI-Organization": self.openai_org_id, "OpenAI-Project": self.openai_project_id}
+        return {name: value for name, value in headers.items() if value}
 
 
 def _origin(written: str) -> str:
-    """An origin as browsers write it, whose words are compared."""
+    """Normalise an origin to the form that browsers send, because origins are compared as strings."""
     scheme, found, rest = written.rstrip("/").lower().partition("://")
     if not found or not scheme or set(rest) & set("/?#@ ") or _named(rest) is None:
-        raise ValueError(f"{written!r} is no origin; write it as https://app.example, or * for any")
+        raise ValueError(f"{written!r} is not an origin; write it as https://app.example, or * for any")
     default = {"https": ":443", "http": ":80"}.get(scheme, "")
     return f"{scheme}://{rest.removesuffix(default) if default else rest}"
 
 
 def _named(host: str) -> str | None:
-    """The name in a host that may have a port; None where there is none."""
+    """The host name without its port; None if there is none."""
     try:
         parts = urlsplit(f"//{host}")
         return parts.hostname if parts.port != 0 else None
@@ -119,8 +143,8 @@ def _named(host: str) -> str | None:
 
 
 def table() -> str:
-    """Every setting as a Markdown table; `docs/settings.md` is this, and a test keeps it so."""
-    rows = ["| setting | default | what it is for |", "|---|---|---|"]
+    """Every setting as a Markdown table: the content of `docs/settings.md`, which a test compares."""
+    rows = ["| setting | default | purpose |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         variable = str(field.validation_alias or f"HEADWATER_{name.upper()}")
         default = "the user's data directory" if name == "data_dir" else field.default

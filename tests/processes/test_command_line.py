@@ -26,7 +26,7 @@ def headwater(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
         (["--host", "192.0.2.1"], "cannot listen"),
         (["--host", "nosuchhost.invalid"], "cannot listen"),
         (["--store", "sqlite://here.sqlite"], "names no file"),
-        (["--set", "origins=https://[x"], "is no origin"),
+        (["--set", "origins=https://[x"], "is not an origin"),
     ],
     ids=" ".join,
 )

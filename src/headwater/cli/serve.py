@@ -1,4 +1,4 @@
-"""`headwater serve`: the page and the API on one address."""
+"""`headwater serve`: serve the page and the API on one address."""
 
 import errno
 import socket
@@ -21,17 +21,17 @@ def serve(
     model: str = typer.Option(None, help="LangChain name (openai:gpt-4o-mini), local, or echo."),
     store: str = typer.Option(None, help="sqlite:///path, redis://…, upstash: or memory:."),
     host: str = typer.Option(None, help="Address to listen on [127.0.0.1]."),
-    port: int = typer.Option(None, help="Port to listen on [8000]; 0 takes a free one."),
-    workers: int = typer.Option(None, help="Server processes that share the port and the store [1]."),
+    port: int = typer.Option(None, help="Port to listen on [8000]; 0: any free port."),
+    workers: int = typer.Option(None, help="Number of server processes, which share the port and the store [1]."),
     setting: list[str] = typer.Option(
-        [], "--set", metavar="NAME=VALUE", help="Any other setting, e.g. cache_ttl=60; see docs/settings.md."
+        [], "--set", metavar="NAME=VALUE", help="Any other setting, such as cache_ttl=60; see docs/settings.md."
     ),
 ) -> None:
-    """Serve the chat page and the API. Every option is also a setting: HEADWATER_MODEL, HEADWATER_PORT, …"""
+    """Serve the chat page and the API. Every option can also be set in the environment: HEADWATER_MODEL, …"""
     given: dict[str, object] = {"model": model, "store": store, "host": host, "port": port, "workers": workers}
     console = Console(stderr=True)
     try:
-        # What is empty counts as absent, as in the environment: a script may pass on a variable that is not set.
+        # Empty options count as absent, as in the environment: a script may pass on an unset variable.
         _run(
             console,
             {name: value for name, value in given.items() if value not in (None, "")} | dict(map(_pair, setting)),
@@ -49,7 +49,7 @@ def _pair(written: str) -> tuple[str, str]:
 
 
 def _run(console: Console, given: dict[str, Any]) -> None:
-    # Here and not at the top, so that `headwater --help` does not wait half a second for a web framework.
+    # Imported here, so that `headwater --help` does not wait half a second for the web framework.
     from pydantic import ValidationError
 
     from headwater.cli.supervisor import Supervisor
@@ -66,7 +66,7 @@ def _run(console: Console, given: dict[str, Any]) -> None:
         for fault in error.errors():
             console.print(f"[red]setting {'.'.join(map(str, fault['loc']))}:[/red] {fault['msg']}", highlight=False)
         raise typer.Exit(2) from error
-    open_store(settings)  # names the mistake in a setting now, and not in each worker's traceback
+    open_store(settings)  # reports an invalid store URL now, not in the traceback of each worker
     choice = choose(settings)
     if choice.model == "local":
         settings = _with_weights(console, settings)
@@ -80,8 +80,8 @@ def _run(console: Console, given: dict[str, Any]) -> None:
 
 def _bind(console: Console, host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio turns Nagle's algorithm off only where it sees TCP; with it on, a token can
-    # wait 40 ms for the acknowledgement of the one before.
+    # IPPROTO_TCP is explicit because asyncio sets TCP_NODELAY only on sockets that name it. Without, Nagle's algorithm
+    # can delay a token by 40 ms.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -97,9 +97,9 @@ def _bind(console: Console, host: str, port: int) -> socket.socket:
 
 
 def _with_weights(console: Console, settings: "Settings") -> "Settings":
-    """Settings that can be served: with the demo model's weights in place, else with the echo model in its stead.
+    """Fetch the demo model's weights, or fall back to the echo model.
 
-    Only who asked for the embedded model by name gets an error instead of the echo.
+    Raises `WeightsUnavailable` instead of falling back if the settings name the embedded model.
     """
     from headwater.models.embedded import weights
 
@@ -108,19 +108,21 @@ def _with_weights(console: Console, settings: "Settings") -> "Settings":
     except weights.WeightsUnavailable as error:
         if settings.model is not None:
             raise
-        console.print(f"[red]The demo model is not here, so the echo model answers:[/red] {error}", highlight=False)
+        console.print(
+            f"[red]The demo model could not be downloaded, so the echo model answers:[/red] {error}", highlight=False
+        )
         return settings.model_copy(update={"model": "echo"})
     return settings
 
 
 def _fetch(console: Console, data_dir: "Path") -> None:
-    """Bring the demo model's weights here, with a bar to watch. Raises `WeightsUnavailable`."""
+    """Download the demo model's weights with a progress bar, unless present. Raises `WeightsUnavailable`."""
     from headwater.models.embedded import weights
 
     if weights.locate(data_dir) is not None:
         return
     console.print(
-        "Fetching the demo model, once (93 MB). Set OPENAI_API_KEY or HEADWATER_MODEL for another model.",
+        "Downloading the demo model once (93 MB). Set OPENAI_API_KEY or HEADWATER_MODEL to use another model.",
         soft_wrap=True,
     )
     with Progress(

@@ -1,7 +1,7 @@
-"""Several server processes on one port: starts them, starts again those that die, and ends them all together.
+"""Process supervisor of `headwater serve --workers N`: starts the workers, restarts dead ones, ends all at a signal.
 
-uvicorn's own supervisor cannot run a server that drains, and that is the point of having several: one is replaced
-while the others serve.
+uvicorn's own supervisor cannot run our `Worker`, which drains before it ends. Draining is the point of several workers:
+one can be replaced while the others serve.
 """
 
 import logging
@@ -21,11 +21,11 @@ from headwater.settings import Settings
 logger = logging.getLogger(__name__)
 
 QUICK = 1.0
-"""Seconds below which a worker that ends has failed to start, rather than died at work."""
+"""A worker that ends within this many seconds counts as a failed start."""
 FAILURES = 3
-"""Failed starts in a row after which the fault is taken to be in the settings, and the whole server ends."""
+"""Failed starts in a row after which the server ends, since the cause is most likely a setting."""
 
-_spawn = multiprocessing.get_context("spawn")  # a fork would share threads, locks and the model's memory
+_spawn = multiprocessing.get_context("spawn")  # a fork would inherit threads, locks and the model's memory
 
 
 class Supervisor:
@@ -39,7 +39,7 @@ class Supervisor:
         self._failures = 0
 
     def run(self) -> int:
-        """Start the workers and watch them; the exit status is 0 unless they could not be started."""
+        """Start and watch the workers until a signal; the exit status, 1 if they could not be started."""
         for wanted in (signal.SIGTERM, signal.SIGINT):
             signal.signal(wanted, self._hear)
         while not self._asked and self._failures < FAILURES:
@@ -53,7 +53,7 @@ class Supervisor:
     def _hear(self, number: int, _: FrameType | None) -> None:
         self._asked.append(number)
         if len(self._asked) > 1:
-            self._tell(number)  # a second signal hurries the workers too
+            self._tell(number)  # a second signal ends the workers' draining too
 
     def _start(self) -> None:
         worker = _spawn.Process(target=_work, args=(self._settings, self._listening), name="headwater worker")
@@ -91,7 +91,7 @@ def _work(settings: Settings, listening: socket.socket) -> None:
 
 
 def _end_with_parent() -> None:
-    """A supervisor that was killed leaves no workers behind that nobody can find."""
+    """End this worker when the supervisor was killed, so that no orphan keeps the port."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,4 +1,4 @@
-"""One server process: builds the app where it runs, and drains before it ends."""
+"""One server process: builds the app, serves it, and drains before it ends."""
 
 import gc
 import logging
@@ -16,11 +16,11 @@ from headwater.settings import Settings
 from headwater.wiring.server import server
 
 PATIENCE = 10
-"""Seconds in which open responses may end once their logs have."""
+"""Seconds that open responses get to end after their logs have ended."""
 
 
 class Factory:
-    """Makes the app in the process that serves it; what is handed to that process is the settings alone."""
+    """Builds the app inside the serving process, so that only the settings cross the process boundary."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -36,10 +36,10 @@ class Factory:
 
 
 class Worker(uvicorn.Server):
-    """Ends the answers before the connections: readers are told why, and their responses end by themselves.
+    """A uvicorn server that ends answers before connections, so that readers learn why and responses end cleanly.
 
-    After SIGTERM running answers may finish for as long as the settings say, while the port stays open to tell
-    `/readyz` and to refuse new work; after Ctrl-C nobody wants to wait, and a second signal ends that wait too.
+    After SIGTERM, running answers get `HEADWATER_DRAIN` seconds to finish; meanwhile the port stays open, `/readyz`
+    says 503 and new answers are refused. Ctrl-C, or a second signal, skips the wait.
     """
 
     def __init__(self, factory: Factory) -> None:
@@ -63,13 +63,13 @@ class Worker(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # What the start has made stays for ever, and answers are short-lived and hold no cycles: looking through
-        # either as often as Python does by default costs several µs for every token.
+        # Objects made at start-up live for ever, and answers are short-lived and hold no cycles. Scanning them as often
+        # as Python does by default costs several µs per token.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 50, 50)
-        # The thread that writes to SQLite lets go of the interpreter at every statement, and while many tokens come at
-        # once it would wait 5 ms, the default, to have it back: longer for one commit than its readers have patience.
+        # SQLite's writer thread releases the GIL at every statement. Under a burst of tokens it would wait 5 ms, the
+        # default, to get the GIL back each time, and hold up the readers who wait for the commit.
         sys.setswitchinterval(0.0005)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -78,7 +78,7 @@ class Worker(uvicorn.Server):
             answers.drain()
             give_up = time.monotonic() + self._factory.settings.drain
             while not self._hurry and time.monotonic() < give_up:
-                # In short naps, so that a second signal is heard.
+                # In short waits, so that a second signal is noticed.
                 if await answers.drained(within=min(0.2, max(give_up - time.monotonic(), 0))):
                     break
             await answers.aclose()

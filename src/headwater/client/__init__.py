@@ -1,4 +1,4 @@
-"""A Python client that resumes by itself: ask, and read the answer's events until its ending, whatever breaks between.
+"""A Python client that resumes by itself: ask, and read the answer's events until its ending.
 
 async with Client("http://127.0.0.1:8000") as client:
     answer = await client.chat([{"role": "user", "content": "Hi"}])
@@ -10,5 +10,67 @@ from headwater.client.answer import Answer
 from headwater.client.client import About, Client
 from headwater.client.failures import NotHeadwater, NothingListens, Unreachable
 from headwater.client.patience import Patience
+from headwater.errors import (
+    Expired,
+    HeadwaterError,
+    InvalidPrompt,
+    ModelError,
+    NoSuchLog,
+    NotCached,
+    RequestError,
+    ShuttingDown,
+    StoreError,
+    UnknownModel,
+)
+from headwater.events import (
+    Ending,
+    Error,
+    Event,
+    Finish,
+    Metadata,
+    ReasoningDelta,
+    Start,
+    Stop,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    ToolResult,
+    Usage,
+)
+from headwater.offsets import Offset
 
-__all__ = ["About", "Answer", "Client", "NotHeadwater", "NothingListens", "Patience", "Unreachable"]
+__all__ = [
+    "About",
+    "Answer",
+    "Client",
+    "Ending",
+    "Error",
+    "Event",
+    "Expired",
+    "Finish",
+    "HeadwaterError",
+    "InvalidPrompt",
+    "Metadata",
+    "ModelError",
+    "NoSuchLog",
+    "NotCached",
+    "NotHeadwater",
+    "NothingListens",
+    "Offset",
+    "Patience",
+    "ReasoningDelta",
+    "RequestError",
+    "ShuttingDown",
+    "Start",
+    "Stop",
+    "StoreError",
+    "TextDelta",
+    "ToolCallDelta",
+    "ToolCallEnd",
+    "ToolCallStart",
+    "ToolResult",
+    "UnknownModel",
+    "Unreachable",
+    "Usage",
+]

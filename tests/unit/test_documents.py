@@ -1,0 +1,94 @@
+"""The documents tell the truth: what they name exists, and what exists is named."""
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+from serving import headwater
+
+from headwater import errors
+from headwater.errors import HeadwaterError, StoreError, Unsupported
+from headwater.events import Event
+from headwater.models.scripted import Scripted
+
+ROOT = Path(__file__).parents[2]
+PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "ui" / "README.md"]
+NUMBERED = [document for document in DOCUMENTS if "| requirement | test |" in document.read_text()]
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+@each_document
+def test_every_test_that_a_document_names_is_there(document: Path) -> None:
+    """A requirement whose test was renamed would look tested for ever."""
+    for row in document.read_text().splitlines():
+        files = [ROOT / name for name in re.findall(r"`((?:tests|src)/[\w/]+\.py)`", row)]
+        assert [file for file in files if not file.is_file()] == []
+        source = "".join(file.read_text() for file in files)
+        assert [name for name in re.findall(r"`(test_\w+)`", row) if f"def {name}(" not in source] == []
+
+
+@pytest.mark.parametrize("document", NUMBERED, ids=lambda path: path.name)
+def test_every_requirement_has_a_test(document: Path) -> None:
+    """And stands in the table of tests once for each, in order."""
+    text, _, table = document.read_text().partition("| requirement | test |")
+    numbers = re.findall(r"^(?:- )?\*\*([A-Z]\d+)\*\*", text, re.MULTILINE)
+    cells = re.findall(r"^\| ([A-Z]\d[^|]*) \|", table, re.MULTILINE)
+    tested = [number for cell in cells for number in cell.split(", ")]
+
+    assert len(numbers) == len(set(numbers)) > 10
+    assert list(dict.fromkeys(tested)) == numbers
+
+
+@each_document
+def test_every_link_to_a_file_leads_to_it(document: Path) -> None:
+    """With its heading, where it names one."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = document.parent / path if path else document
+        assert file.exists(), target
+        headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE) if anchor else []
+        slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert not anchor or anchor in slugs, target
+
+
+def test_every_event_and_every_field_of_it_is_in_the_protocol() -> None:
+    """An event that is added without a word here would be read by nobody."""
+    table = PROTOCOL.partition("\n## Events\n")[2].partition("\n## ")[0]
+    rows = {row.split("`")[1]: row for row in table.splitlines() if row.startswith("| `")}
+    for kind in get_args(Event):
+        info = msgspec.inspect.type_info(kind)
+        assert isinstance(info, msgspec.inspect.StructType)
+        for field in info.fields:
+            if (info.tag, field.name) != ("error", "status"):  # becomes the response's status, and is never sent
+                assert f"`{field.name}`" in rows[str(info.tag)], (info.tag, field.name)
+
+
+async def test_every_route_is_in_the_protocol() -> None:
+    """With its method; and the document names no others."""
+    async with headwater(Scripted([])) as server:
+        described = (await server.client.get("/openapi.json")).json()
+    served = {f"{method.upper()} {path}" for path, methods in described["paths"].items() for method in methods}
+    table = PROTOCOL.partition("\n## Routes\n")[2].partition("\n## ")[0]
+    named = {
+        route for row in table.splitlines() if row.startswith("|") for route in re.findall(r"`([A-Z]+ /\S+)`", row)
+    }
+
+    assert named == served | {"GET /openapi.json"}
+
+
+def test_every_error_code_is_in_the_protocol() -> None:
+    """Those that have a class of their own; providers' codes are named where they are made."""
+    inner = {kind.code for kind in StoreError.__subclasses__()} | {Unsupported.code}  # never leave the server
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    codes = {kind.code for kind in kinds if issubclass(kind, HeadwaterError)} - inner
+    source = (ROOT / "src" / "headwater").rglob("*.py")
+    made = {code for file in source for code in re.findall(r'code="(\w+)"', file.read_text())}
+
+    assert len(codes) > 8
+    assert [code for code in sorted(codes | made) if f"`{code}`" not in PROTOCOL] == []

@@ -1,0 +1,135 @@
+"""What users may import: short paths, listed here, named in the docs, and the only ones that examples use."""
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from serving import chat, parse, serving, text_of
+
+ROOT = Path(__file__).parents[2]
+EXTENDING = (ROOT / "docs" / "extending.md").read_text()
+
+EVENTS = {
+    "Ending",
+    "Error",
+    "Event",
+    "Finish",
+    "Metadata",
+    "ReasoningDelta",
+    "Start",
+    "Stop",
+    "TextDelta",
+    "ToolCallDelta",
+    "ToolCallEnd",
+    "ToolCallStart",
+    "ToolResult",
+    "Usage",
+}
+FACE = {
+    "headwater": {"Principal", "router"},
+    "headwater.client": {
+        *EVENTS,
+        *("About", "Answer", "Client", "Offset", "Patience"),
+        *("Expired", "HeadwaterError", "InvalidPrompt", "ModelError", "NoSuchLog", "NotCached", "NotHeadwater"),
+        *("NothingListens", "RequestError", "ShuttingDown", "StoreError", "UnknownModel", "Unreachable"),
+    },
+    "headwater.extending": {
+        *EVENTS,
+        *("Claim", "Description", "Entry", "Flush", "Lease", "Limits", "Offset", "ORIGIN", "Principal", "Receipt"),
+        *("State", "Store", "check_offset", "is_admissible", "lost_ending", "record", "restore", "state_after"),
+        *("Expired", "Fenced", "LogFull", "NoSuchLog", "OutOfSequence", "Sealed", "StoreError"),
+        *("Message", "Model", "ModelError", "Parameters", "Prompt", "text_of"),
+    },
+    "headwater.langchain": {"ChatOpenAIWire", "OpenAIWireLLM"},
+    "headwater.testing": {"Clock", "Harness", "SILENCE", "Scripted", "StoreContract"},
+}
+"""Every public name by its path. A name that leaves breaks somebody's program: CHANGELOG.md must say so."""
+
+
+@pytest.mark.parametrize("path", FACE)
+def test_a_public_path_offers_exactly_these_names(path: str) -> None:
+    """Each can be had, and each stands in docs/extending.md."""
+    module = importlib.import_module(path)
+
+    assert set(module.__all__) == FACE[path]
+    assert [name for name in FACE[path] if getattr(module, name, None) is None] == []
+    assert f"`{path}`" in EXTENDING
+    assert [name for name in FACE[path] if f"`{name}`" not in EXTENDING] == []
+
+
+@pytest.mark.parametrize("path", FACE)
+def test_a_name_that_is_not_public_is_an_attribute_error(path: str) -> None:
+    """Also where names are looked up when they are first used."""
+    with pytest.raises(AttributeError, match="nothing_of_this_name"):
+        _ = importlib.import_module(path).nothing_of_this_name
+
+
+@pytest.mark.parametrize("path", ["headwater", "headwater.extending", "headwater.testing"])
+def test_a_public_path_imports_nothing_slow(path: str) -> None:
+    """Neither the web framework nor LangChain, and no test library outside tests."""
+    slow = ("fastapi", "langchain_core", "pytest", "hypothesis", "httpx")
+    program = f"import sys, {path}; print([name for name in {slow!r} if name in sys.modules])"
+
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert run.stdout.strip() == "[]"
+
+
+def test_the_documents_and_examples_import_public_paths_only() -> None:
+    """A path in an example is a promise."""
+    documents = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    sources = [code for document in documents for code in code_blocks(document.read_text())]
+    sources += [example.read_text() for example in ROOT.glob("examples/**/*.py")]
+    used = {found for source in sources for found in imports(source) if found[0].partition(".")[0] == "headwater"}
+
+    assert len(used) > 10
+    assert [(path, name) for path, name in used if path not in FACE or not (name is None or name in FACE[path])] == []
+
+
+async def test_the_model_of_the_documents_answers() -> None:
+    """The example in docs/extending.md, as it stands there."""
+    names: dict[str, object] = {}
+    exec(next(code for code in code_blocks(EXTENDING) if "class Shout" in code), names)
+    async with serving(names["app"], lifespan=True) as client:  # pyright: ignore[reportArgumentType]
+        answers = [await ask(client) for _ in range(2)]
+
+    assert [text_of(parse(answer.content)) for answer in answers] == ["HOW ARE YOU? "] * 2
+    assert answers[1].headers["cache-status"].startswith("headwater; hit")
+
+
+async def ask(client: httpx.AsyncClient) -> httpx.Response:
+    return await client.post("/api/stream/completion/chat", json=chat("How are you?"))
+
+
+def test_the_store_test_of_the_documents_runs_the_contract(tmp_path: Path) -> None:
+    """The example in docs/extending.md, as it stands there, over the reference store."""
+    code = next(code for code in code_blocks(EXTENDING) if "class TestMyStore" in code)
+    (tmp_path / "my_store.py").write_text("from headwater.log.memory import MemoryStore as MyStore\n")
+    # A second handle on memory cannot be had; the document says what to do then.
+    (tmp_path / "test_my_store.py").write_text(code.replace("peer = MyStore(limits, clock)", "peer = store"))
+
+    asked = [sys.executable, "-m", "pytest", "-q", "-o", "asyncio_mode=auto", "-k", "TestMyStore and (retried or gap)"]
+    run = subprocess.run([*asked, str(tmp_path)], capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    assert re.search(r"\b[5-9] passed", run.stdout), run.stdout + run.stderr
+
+
+def code_blocks(document: str) -> list[str]:
+    """The Python in a document."""
+    return re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+
+
+def imports(source: str) -> list[tuple[str, str | None]]:
+    """Each path that Python source imports from, with the name it takes from there."""
+    found: list[tuple[str, str | None]] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found += [(node.module, alias.name) for alias in node.names]
+        elif isinstance(node, ast.Import):
+            found += [(alias.name, None) for alias in node.names]
+    return found
