@@ -15,9 +15,12 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 import headwater
+from headwater.answer import Answer
 from headwater.errors import Unsupported
 from headwater.events import Finish, TextDelta
 from headwater.models.scripted import Scripted
+from headwater.observe import Observer
+from headwater.observe import Request as Request_
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "your_app.py"
 
@@ -68,6 +71,27 @@ async def test_a_runnable_is_cached_only_when_it_is_named() -> None:
                 answer = await client.post("/api/stream/completion/chat", json=chat("hi"))
                 assert text_of(parse(answer.content)) == "HI"
         assert len(calls) == expected
+
+
+async def test_hooks_are_told_of_every_answer() -> None:
+    """`on_finish` gets the answer itself; an observer gets the request as well."""
+    answers: list[Answer] = []
+    asked: list[Request_] = []
+
+    async def keep(answer: Answer) -> None:
+        answers.append(answer)
+
+    class Claims(Observer):
+        def claimed(self, request: Request_) -> None:
+            asked.append(request)
+
+    app = FastAPI()
+    app.include_router(headwater.router("echo", store="memory:", on_finish=keep, observers=[Claims()]))
+    async with serving(app, lifespan=True) as client:
+        await client.post("/api/stream/completion/chat", json=chat("ahoy"))
+
+    assert [(answer.state, answer.text.endswith("You said: ahoy")) for answer in answers] == [("finished", True)]
+    assert [(each.outcome, each.log) for each in asked] == [("miss", answers[0].id)]
 
 
 async def test_a_chat_model_of_your_own_streams() -> None:

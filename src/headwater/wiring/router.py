@@ -1,13 +1,13 @@
 """Headwater's routes for somebody else's FastAPI app."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 
 from headwater.answer import Answer
 from headwater.errors import Unsupported
-from headwater.observe import OnFinish
+from headwater.observe import Observer, OnFinish
 from headwater.principal import ANYONE
 from headwater.settings import Settings
 from headwater.web.app import api
@@ -41,6 +41,7 @@ def router(
     store: str | None = None,
     principal: Ask | None = None,
     on_finish: Callable[[Answer], Awaitable[None]] | None = None,
+    observers: Sequence[Observer] = (),
     **settings: Any,
 ) -> APIRouter:
     """Headwater's routes for your own FastAPI app: `app.include_router(headwater.router(model=…))`.
@@ -48,8 +49,9 @@ def router(
     `model` is a LangChain name, `local`, `echo`, or any LangChain Runnable or LangGraph graph. A Runnable may have side
     effects, so its answers are replayed only when you name it, `cache_as="v3"`; change the name when you change it.
     `principal` tells who asks (default: everybody is one); tenants never share answers. `on_finish` is awaited with
-    each `Answer` that has ended, whole or broken. Any other setting can be given by its name, e.g. `cache_ttl=60`; the
-    rest is read from the environment. Your app decides who may call the routes from where (`Origin`, `Host`, CORS).
+    each `Answer` that has ended, whole or broken; `observers` are told of everything else too. Any other setting can be
+    given by its name, e.g. `cache_ttl=60`; the rest is read from the environment. Your app decides who may call the
+    routes from where (`Origin`, `Host`, CORS).
 
     What is running ends with your app's lifespan, and its log says so. An app under `app.mount()` is not run with one:
     include the router in the outer app, or run the inner app's lifespan in the outer one's. Raises `Unsupported` for an
@@ -67,6 +69,6 @@ def router(
         models = catalogue(chosen, choose(chosen).model)
     else:
         models = catalogue_of(model, cache_as)
-    observers = [] if on_finish is None else [OnFinish(on_finish)]
-    answers = answers_of(chosen, models, observers)
+    hooks = [] if on_finish is None else [OnFinish(on_finish)]
+    answers = answers_of(chosen, models, [*observers, *hooks])
     return api(surface_of(chosen, answers, principal or (lambda _: ANYONE)), lifespan_of(answers))
