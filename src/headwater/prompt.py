@@ -1,5 +1,9 @@
-"""The canonical request: what is asked of a model, whatever wire it came in by."""
+"""The canonical request: what a client asks of a model, in a form that belongs to no client and no provider.
 
+Dialects translate a client's form into it, and models translate it into a provider's.
+"""
+
+import re
 from typing import Any, Literal
 
 import msgspec
@@ -8,19 +12,116 @@ from headwater.errors import InvalidPrompt
 
 Role = Literal["system", "user", "assistant", "tool"]
 
+LIMITS: dict[str, tuple[float, float]] = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "frequency_penalty": (-2, 2),
+    "presence_penalty": (-2, 2),
+    "max_tokens": (1, 10_000_000),
+}
+"""The range of each sampling parameter, both ends included; those of the OpenAI API."""
 
-class Message(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One turn of a conversation; `content` is text, or parts as the provider defines them."""
+
+class _Closed(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A struct without unknown fields; defaults are left out of its JSON, so that equal prompts have equal keys."""
+
+
+class Text(_Closed, frozen=True, tag="text"):
+    """A piece of text."""
+
+    text: str
+
+
+class Image(_Closed, frozen=True, tag="image", kw_only=True):
+    """A picture: exactly one of `url`, and `data` in base64 with its `media_type`."""
+
+    url: str | None = None
+    """An `http(s)` address; `Image.at` turns a data URL into `data`."""
+    data: str | None = None
+    media_type: str | None = None
+    detail: str | None = None
+    """How closely the model looks, in the words of the OpenAI API: `low`, `high` or `auto`."""
+
+    @classmethod
+    def at(cls, url: str, detail: str | None = None) -> "Image":
+        """The picture at an address, which may be a data URL."""
+        return cls(**located(url), detail=detail)
+
+    @property
+    def address(self) -> str:
+        """The address, or the data as a data URL."""
+        return self.url if self.url is not None else _data_url(self.media_type, self.data)
+
+
+class Audio(_Closed, frozen=True, tag="audio", kw_only=True):
+    """A sound: `data` in base64, and its `media_type`, such as `audio/wav` or `audio/mpeg`."""
+
+    data: str
+    media_type: str
+
+
+class File(_Closed, frozen=True, tag="file", kw_only=True):
+    """A document: exactly one of `url`, `data` in base64, and the `id` under which the provider already has it."""
+
+    url: str | None = None
+    data: str | None = None
+    id: str | None = None
+    name: str | None = None
+    media_type: str | None = None
+
+    @property
+    def address(self) -> str | None:
+        """The address, the data as a data URL, or bare base64 where the media type is unknown; None for an `id`."""
+        if self.url is not None or self.data is None or self.media_type is None:
+            return self.url if self.url is not None else self.data
+        return _data_url(self.media_type, self.data)
+
+
+class ProviderPart(_Closed, frozen=True, tag="provider"):
+    """A part in the shape of one provider, passed on as it is; only models behind LangChain may understand it."""
+
+    data: dict[str, Any]
+
+
+Part = Text | Image | Audio | File | ProviderPart
+
+
+class ToolCall(_Closed, frozen=True):
+    """A call of a tool that the model made; `arguments` is the JSON text that the model wrote."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Tool(_Closed, frozen=True, tag="function"):
+    """A tool that the model may call; `parameters` is the JSON schema of its arguments."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+    """Whether the arguments must follow the schema exactly; None leaves that to the provider."""
+
+
+class ProviderTool(_Closed, frozen=True, tag="provider"):
+    """A tool in the shape of one provider, passed on as it is, such as `{"type": "web_search"}`."""
+
+    data: dict[str, Any]
+
+
+class Message(_Closed, frozen=True):
+    """One turn of a conversation; a turn of the role `tool` is the result of the call `tool_call_id`."""
 
     role: Role
-    content: str | list[dict[str, Any]] = ""
+    content: str | list[Part] = ""
     name: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
+    tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
 
 
-class Parameters(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """How to sample; `None` leaves the choice to the provider. Limits are those of the OpenAI API."""
+class Parameters(_Closed, frozen=True):
+    """How to sample; `None` leaves the choice to the provider. `LIMITS` has the ranges."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -31,14 +132,14 @@ class Parameters(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
     presence_penalty: float | None = None
 
 
-class Prompt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Prompt(_Closed, frozen=True, kw_only=True):
     """Everything that decides an answer. A closed struct: a new field cannot be left out of the key by accident."""
 
     kind: Literal["chat", "completion"] = "chat"
     model: str
     messages: list[Message]
     parameters: Parameters = Parameters()
-    tools: list[dict[str, Any]] = []
+    tools: list[Tool | ProviderTool] = []
     extra: dict[str, Any] = {}
     """Fields of the request that Headwater does not know; they travel in the provider's JSON body and nowhere else."""
 
@@ -48,13 +149,16 @@ def check(prompt: Prompt) -> Prompt:
     if not prompt.messages:
         raise InvalidPrompt('messages is empty: send at least one message, e.g. {"role": "user", "content": "Hi"}')
     for number, message in enumerate(prompt.messages):
-        if not message.content and not message.tool_calls:
+        if not message.content and not message.tool_calls and message.role != "tool":  # a tool may return nothing
             raise InvalidPrompt(f"messages[{number}] has no content")
-    _check_range("temperature", prompt.parameters.temperature, 0, 2)
-    _check_range("top_p", prompt.parameters.top_p, 0, 1)
-    _check_range("frequency_penalty", prompt.parameters.frequency_penalty, -2, 2)
-    _check_range("presence_penalty", prompt.parameters.presence_penalty, -2, 2)
-    _check_range("max_tokens", prompt.parameters.max_tokens, 1, 10_000_000)
+        if isinstance(message.content, list):
+            for place, part in enumerate(message.content):
+                _check_part(f"messages[{number}].content[{place}]", part)
+    for name, (low, high) in LIMITS.items():
+        value = getattr(prompt.parameters, name)
+        # `not low <= value` also refuses NaN, which compares false with everything.
+        if value is not None and not low <= value <= high:
+            raise InvalidPrompt(f"{name} is {value}; it must lie between {low} and {high}")
     return prompt
 
 
@@ -62,10 +166,39 @@ def text_of(message: Message) -> str:
     """The plain text of a message, its other parts left out."""
     if isinstance(message.content, str):
         return message.content
-    return "".join(str(part.get("text", "")) for part in message.content if part.get("type") == "text")
+    return "".join(map(_text_in, message.content))
 
 
-def _check_range(name: str, value: float | None, low: float, high: float) -> None:
-    # `not low <= value` also refuses NaN, which compares false with everything.
-    if value is not None and not low <= value <= high:
-        raise InvalidPrompt(f"{name} is {value}; it must lie between {low} and {high}")
+def located(address: str) -> dict[str, str]:
+    """The fields `data` and `media_type` of a base64 data URL, or the field `url` of any other address."""
+    head, comma, data = address.partition(",")
+    if comma and (match := _DATA_URL.fullmatch(head)):
+        return {"data": data, "media_type": match[1]}
+    return {"url": address}
+
+
+_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64", re.ASCII)
+
+
+def _data_url(media_type: str | None, data: str | None) -> str:
+    return f"data:{media_type};base64,{data}"
+
+
+def _check_part(place: str, part: Part) -> None:
+    match part:
+        case Image(url=url, data=data, media_type=media_type):
+            if (url is None) == (data is None) or (data is not None and media_type is None):
+                raise InvalidPrompt(f"{place}: an image needs either url, or data and media_type")
+        case File(url=url, data=data, id=id):
+            if [url, data, id].count(None) != 2:
+                raise InvalidPrompt(f"{place}: a file needs exactly one of url, data and id")
+        case Text() | Audio() | ProviderPart():
+            pass
+
+
+def _text_in(part: Part) -> str:
+    if isinstance(part, Text):
+        return part.text
+    if isinstance(part, ProviderPart) and part.data.get("type") == "text":
+        return str(part.data.get("text", ""))  # opaque only for what is beside its text, such as a `cache_control`
+    return ""

@@ -16,6 +16,7 @@ from headwater.events import (
     Usage,
 )
 from headwater.models.langchain.model import LangChainModel
+from headwater.prompt import File, Image, Message, Part, Prompt, ProviderPart, Text, ToolCall
 
 
 def runnable(says: Any) -> LangChainModel:
@@ -36,6 +37,47 @@ async def inner(upstream: Upstream) -> tuple[LangChainModel, Any]:
     ready = owner._ready  # pyright: ignore[reportPrivateUsage]
     assert ready is not None
     return owner, ready.result().runnable
+
+
+# ---- What LangChain's objects are asked
+
+
+async def test_messages_are_in_openais_form_which_langchain_translates_for_every_provider():
+    """Only a file at an address, for which OpenAI's form has no word, is in LangChain's own."""
+    from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+    from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+
+    seen: list[list[BaseMessage]] = []
+
+    class Recording(GenericFakeChatModel):
+        def _generate(self, messages: list[BaseMessage], *arguments: Any, **options: Any) -> Any:
+            seen.append(messages)
+            return super()._generate(messages, *arguments, **options)
+
+    foreign = {"type": "text", "text": "c", "cache_control": {"type": "ephemeral"}}
+    parts: list[Part] = [
+        Text("a"),
+        Image.at("data:image/png;base64,AA=="),
+        File(url="https://x.example/a.pdf"),
+        ProviderPart(foreign),
+    ]
+    turns = [
+        Message("user", parts),
+        Message("assistant", tool_calls=[ToolCall("", "f", '{"a": 1}')]),
+        Message("tool", "42", tool_call_id="c1"),
+    ]
+    await answer(LangChainModel(Recording(messages=iter(["Hi"])), "fake"), Prompt(model="m", messages=turns))
+    (human, call, result) = seen[0]
+    assert human.content == [
+        {"type": "text", "text": "a"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
+        {"type": "file", "url": "https://x.example/a.pdf"},
+        foreign,
+    ]
+    assert isinstance(call, AIMessage)
+    assert call.tool_calls == [{"name": "f", "args": {"a": 1}, "id": None, "type": "tool_call"}]
+    assert isinstance(result, ToolMessage)
+    assert (result.content, result.tool_call_id) == ("42", "c1")
 
 
 # ---- What only LangChain's objects say

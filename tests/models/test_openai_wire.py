@@ -22,7 +22,7 @@ from headwater.models.openai.model import OpenAIModel
 from headwater.models.openai.names import covers, meaning
 from headwater.models.openai.stream import Stream
 from headwater.models.scripted import Scripted
-from headwater.prompt import Message, Parameters, Prompt
+from headwater.prompt import Message, Parameters, Prompt, ProviderPart, ProviderTool
 
 
 async def test_reasoning_models_are_told_by_a_developer() -> None:
@@ -45,8 +45,8 @@ async def test_the_operators_cap_holds_where_the_request_says_nothing() -> None:
 @pytest.mark.parametrize(
     "prompt",
     [
-        msgspec.structs.replace(HELLO, tools=[{"type": "web_search"}]),
-        Prompt(model="m", messages=[Message("user", [{"type": "image", "source": {"type": "url", "url": "x"}}])]),
+        msgspec.structs.replace(HELLO, tools=[ProviderTool({"type": "web_search"})]),
+        Prompt(model="m", messages=[Message("user", [ProviderPart({"type": "image", "source": {}})])]),
         Prompt(model="m", messages=[Message("tool", "42")]),
     ],
 )

@@ -9,7 +9,7 @@ from ways import ASKED, EVERY_CHAT, EVERY_COMPLETION, EVERY_WAY, HELLO, Build, a
 
 from headwater.errors import ModelError
 from headwater.events import Finish, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, Usage
-from headwater.prompt import Message, Prompt
+from headwater.prompt import Image, Message, Prompt, Text, Tool, ToolCall
 
 
 @EVERY_CHAT
@@ -84,8 +84,8 @@ async def test_a_whole_conversation_with_tools_and_pictures_arrives_as_it_was(bu
         model="m",
         messages=[
             Message("system", "Be brief"),
-            Message("user", [{"type": "text", "text": "Weather?"}, picture], name="ann"),
-            Message("assistant", tool_calls=[call]),
+            Message("user", [Text("Weather?"), Image(data="AA==", media_type="image/png")], name="ann"),
+            Message("assistant", tool_calls=[ToolCall("c1", "weather", '{"city": "Oslo"}')]),
             Message("tool", "rain", tool_call_id="c1"),
         ],
     )
@@ -117,7 +117,8 @@ async def test_tool_calls_begin_grow_and_end_one_after_the_other(build: Build) -
         "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}},
     }
     async with Upstream(tokens=["Let me see"], tool_calls=calls, finish="tool_calls") as upstream:
-        events = await told(build(upstream), msgspec.structs.replace(HELLO, tools=[tool]))
+        tools = [Tool("weather", parameters={"type": "object", "properties": {}})]
+        events = await told(build(upstream), msgspec.structs.replace(HELLO, tools=tools))
         assert upstream.requests[0].body["tools"] == [tool]
     assert events == [
         TextDelta("Let me see"),

@@ -27,12 +27,23 @@ from headwater.events import Finish
 from headwater.models.by_name import from_name, through_langchain
 from headwater.models.langchain.model import LangChainModel
 from headwater.models.openai.connection import Account
-from headwater.prompt import Message, Parameters, Prompt
+from headwater.prompt import (
+    Audio,
+    File,
+    Image,
+    Message,
+    Parameters,
+    Prompt,
+    ProviderPart,
+    ProviderTool,
+    Text,
+    Tool,
+    ToolCall,
+)
 from headwater.settings import Settings
 
-CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
-PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
-TOOL: dict[str, Any] = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+CALL = ToolCall("c1", "weather", '{"city": "Oslo"}')
+TOOL = Tool("weather", "Looks out of the window", {"type": "object", "properties": {"city": {"type": "string"}}})
 PROMPTS = [
     HELLO,
     ASKED,
@@ -44,11 +55,27 @@ PROMPTS = [
         model="m",
         messages=[
             Message("system", "Be brief"),
-            Message("user", [{"type": "text", "text": "Weather?"}, PICTURE], name="ann"),
+            Message("user", [Text("Weather?"), Image(data="AA==", media_type="image/png")], name="ann"),
             Message("assistant", tool_calls=[CALL]),
             Message("tool", "rain", tool_call_id="c1"),
             Message("assistant", "Rain."),
         ],
+    ),
+    Prompt(
+        model="m",
+        messages=[
+            Message(
+                "user",
+                [
+                    Image(url="https://x.example/y.png", detail="low"),
+                    Audio(data="AA==", media_type="audio/mpeg"),
+                    File(data="AA==", media_type="application/pdf", name="a.pdf"),
+                    File(id="file-1"),
+                    ProviderPart({"type": "image_url", "image_url": {"url": "https://x.example/z.png", "crop": True}}),
+                ],
+            )
+        ],
+        tools=[Tool("f", strict=True), ProviderTool({"type": "function", "function": {"name": "g"}, "cache": True})],
     ),
 ]
 

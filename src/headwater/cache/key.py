@@ -17,7 +17,7 @@ import msgspec
 from headwater.offsets import TAG
 from headwater.prompt import Prompt
 
-VERSION = 1
+VERSION = 2
 """Rises when the canonical form changes, so that an upgrade misses instead of mixing up."""
 
 _encode = msgspec.json.Encoder(order="deterministic").encode

@@ -1,29 +1,30 @@
-"""Request bodies as the native routes take them: bytes → Prompt."""
+"""Request bodies of the native routes: bytes → Prompt."""
 
 from typing import Any, cast
 
 import msgspec
 
+from headwater.dialects import shapes
 from headwater.errors import InvalidPrompt, RequestError
-from headwater.prompt import Message, Parameters, Prompt, check
+from headwater.prompt import Parameters, Prompt, check
 
-# Said by clients, but not part of what is asked: two requests that differ only here have the same answer.
+# Fields that do not decide the answer: two requests that differ only here have the same one.
 _ASIDE = frozenset({"stream", "stream_options", "user", "metadata", "conversation_id", "id"})
 _PARAMETERS = frozenset(Parameters.__struct_fields__)
-_MESSAGE = frozenset(Message.__struct_fields__)
 
 
 def chat(body: bytes) -> Prompt:
     """`{"messages": [{"role", "content"}], "model"?, "temperature"?, …}` → a chat prompt.
 
-    Fields that are not known here go into `extra`. Raises `RequestError` for what is not a JSON object and
-    `InvalidPrompt`, naming the place, for one that is not a prompt.
+    Messages, their parts and tools may be in OpenAI's shape or in the neutral one. Unknown fields of the body go into
+    `extra`. Raises `RequestError` for a body that is not a JSON object, and `InvalidPrompt`, which names the place of
+    the mistake, for an object that is not a prompt.
     """
     fields = _object(body)
     messages = fields.pop("messages", None)
     if not isinstance(messages, list):
         raise InvalidPrompt('messages is missing: send {"messages": [{"role": "user", "content": "Hi"}]}')
-    return _prompt("chat", [_known(message) for message in cast("list[Any]", messages)], fields)
+    return _prompt("chat", [shapes.message(message) for message in cast("list[Any]", messages)], fields)
 
 
 def completion(body: bytes) -> Prompt:
@@ -43,14 +44,6 @@ def _object(body: bytes) -> dict[str, Any]:
         raise RequestError(f"the body is not a JSON object: {error}") from error
 
 
-def _known(message: Any) -> Any:
-    """A message without what providers and clients attach to it, ids above all: it would keep equal chats apart."""
-    if not isinstance(message, dict):
-        return message
-    fields = cast("dict[str, Any]", message)
-    return {name: value for name, value in fields.items() if name in _MESSAGE}
-
-
 def _prompt(kind: str, messages: list[Any], fields: dict[str, Any]) -> Prompt:
     parameters = {name: fields.pop(name) for name in list(fields) if name in _PARAMETERS}
     if isinstance(parameters.get("stop"), str):
@@ -58,7 +51,9 @@ def _prompt(kind: str, messages: list[Any], fields: dict[str, Any]) -> Prompt:
     model = fields.pop("model", None) or ""
     extra = {name: value for name, value in fields.items() if name not in _ASIDE}
     tools: Any = extra.pop("tools", None) or []
-    asked = {
+    if isinstance(tools, list):
+        tools = [shapes.tool(tool) for tool in cast("list[Any]", tools)]
+    prompt = {
         "kind": kind,
         "model": model,
         "messages": messages,
@@ -67,6 +62,6 @@ def _prompt(kind: str, messages: list[Any], fields: dict[str, Any]) -> Prompt:
         "extra": extra,
     }
     try:
-        return check(msgspec.convert(asked, Prompt))
+        return check(msgspec.convert(prompt, Prompt))
     except msgspec.ValidationError as error:
-        raise InvalidPrompt(str(error)) from error
+        raise InvalidPrompt(str(error).replace("$.parameters.", "$.")) from error

@@ -13,10 +13,10 @@ import msgspec
 
 from headwater.errors import ModelError
 from headwater.events import Event
-from headwater.models.openai.request import extra
+from headwater.models.openai.request import content_field, extra, tool_call_field, tool_field
 from headwater.models.reading import Reading, Watch, watch_class
 from headwater.models.scrub import as_model_error, unavailable
-from headwater.prompt import Prompt, text_of
+from headwater.prompt import File, Message, Prompt, text_of
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
@@ -169,7 +169,7 @@ def _look_at(source: "Runnable[Any, Any] | Callable[[], Opened]") -> _Ready:
 
 async def _chunks(ready: _Ready, prompt: Prompt, watch: Watch) -> AsyncGenerator[Any, None]:
     """What the LangChain object yields for a prompt."""
-    given: Any = _input(prompt)
+    given: Any = _input(prompt, ready)
     if isinstance(given, str) and ready.kind in ("chat", "graph"):
         given = [("user", given)]
     if ready.kind == "graph":
@@ -185,31 +185,47 @@ async def _chunks(ready: _Ready, prompt: Prompt, watch: Watch) -> AsyncGenerator
             yield chunk
 
 
-def _input(prompt: Prompt) -> Any:
+def _input(prompt: Prompt, ready: _Ready) -> Any:
     """The bare text of a completion, or LangChain's messages."""
     from langchain_core.messages import convert_to_messages
 
     if prompt.kind == "completion":
         return "\n".join(text_of(message) for message in prompt.messages)
     try:
-        return convert_to_messages(
-            [msgspec.to_builtins(message) | {"content": message.content} for message in prompt.messages]
-        )
+        return convert_to_messages([_message(message, ready) for message in prompt.messages])
     except (ValueError, KeyError) as wrong:
         # Such as a tool's message that does not say which call it answers, or arguments that are not JSON.
         reason = f"the messages cannot be read: {type(wrong).__name__}: {wrong}"
         raise ModelError(reason, code="invalid_prompt", status=422) from wrong
 
 
+def _message(message: Message, ready: _Ready) -> dict[str, Any]:
+    """A message in OpenAI's form, which LangChain takes for every provider."""
+    fields: dict[str, Any] = {"role": message.role, "content": content_field(message)}
+    if ready.kind == "chat" and ready.extra_body is None and not isinstance(message.content, str):
+        # OpenAI's form has no word for a file at an address, which other providers read; LangChain's own form has.
+        files = {place: part for place, part in enumerate(message.content) if isinstance(part, File) and part.url}
+        for place, part in files.items():
+            media_type = {} if part.media_type is None else {"mime_type": part.media_type}
+            fields["content"][place] = {"type": "file", "url": part.url, **media_type}
+    if message.name is not None:
+        fields["name"] = message.name
+    if message.tool_calls is not None:
+        fields["tool_calls"] = [tool_call_field(call) | {"id": call.id or None} for call in message.tool_calls]
+    if message.tool_call_id is not None:
+        fields["tool_call_id"] = message.tool_call_id
+    return fields
+
+
 def _arguments(ready: _Ready, prompt: Prompt) -> dict[str, Any]:
     """The arguments of the call: known ones only, whatever the request holds."""
     arguments = {name: value for name, value in msgspec.structs.asdict(prompt.parameters).items() if value is not None}
     if prompt.tools and ready.kind == "chat":
-        arguments["tools"] = prompt.tools
+        tools = arguments["tools"] = [tool_field(tool) for tool in prompt.tools]
         if ready.extra_body is None:
             # Providers other than OpenAI translate its form of a tool into their own here, and nowhere else.
             with suppress(NotImplementedError, AttributeError):
-                arguments |= ready.inner.bind_tools(prompt.tools).kwargs
+                arguments |= ready.inner.bind_tools(tools).kwargs
     if ready.extra_body is not None and (body := {**extra(prompt), **ready.extra_body}):
         arguments["extra_body"] = body
     return arguments

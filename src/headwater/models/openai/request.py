@@ -1,28 +1,40 @@
 """A prompt as the JSON body of OpenAI's chat and completion APIs, word for word as LangChain's models would write it.
 
-What these bodies have no place for, or LangChain would rewrite first, `is_plain` says: built-in tools, which live in
-the Responses API, and parts of messages in other providers' shapes.
+`is_plain` says which prompts these bodies have no place for, or LangChain would rewrite first: those with built-in
+tools, which live in the Responses API, and with parts in other providers' shapes.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
 from headwater.errors import ModelError
 from headwater.models.openai.names import Kind
-from headwater.prompt import Message, Parameters, Prompt, text_of
+from headwater.prompt import (
+    Audio,
+    File,
+    Image,
+    Message,
+    Parameters,
+    Part,
+    Prompt,
+    ProviderPart,
+    ProviderTool,
+    Text,
+    Tool,
+    ToolCall,
+    text_of,
+)
 
 _PARAMETERS = frozenset(field.name for field in msgspec.structs.fields(Parameters))
 _OURS = frozenset({"model", "messages", "prompt", "stream", "stream_options", "tools", "n", "best_of"})
-# What LangChain's completion class sends where nobody says otherwise.
+# What LangChain's completion class sends by default.
 _COMPLETION = {"max_tokens": 256, "temperature": 0.7, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0, "n": 1}
+# The fields of OpenAI's own parts, whose contents may hold more than a neutral part has a place for.
 _PARTS: dict[Any, frozenset[str]] = {
-    "text": frozenset({"type", "text"}),
-    "image_url": frozenset({"type", "image_url"}),
-    "input_audio": frozenset({"type", "input_audio"}),
-    "file": frozenset({"type", "file"}),
+    name: frozenset({"type", name}) for name in ("text", "image_url", "input_audio", "file")
 }
 _SPEAKERS = {"system": "System", "user": "Human", "assistant": "AI", "tool": "Tool"}
 
@@ -31,47 +43,48 @@ def is_plain(prompt: Prompt, kind: Kind) -> bool:
     """Whether the body can say this prompt, so that nobody has to rewrite it."""
     if kind == "completion":
         return not any(message.tool_calls for message in prompt.messages)
-    if any(tool.get("type", "function") != "function" for tool in prompt.tools):
-        return False
+    for tool in prompt.tools:
+        if isinstance(tool, ProviderTool) and tool.data.get("type", "function") != "function":
+            return False
     return prompt.kind == "completion" or all(_is_plain(message) for message in prompt.messages)
 
 
 def _is_plain(message: Message) -> bool:
     if message.role == "tool" and not message.tool_call_id:
         return False
-    for call in message.tool_calls or ():
-        function: Any = call.get("function")
-        if not (isinstance(function, dict) and {"name", "arguments"} <= function.keys() and call.get("id")):
-            return False
-    parts = message.content if isinstance(message.content, list) else []
-    return all(part.keys() == _PARTS.get(part.get("type")) for part in parts)
+    if message.tool_calls and not all(call.id for call in message.tool_calls):
+        return False
+    if isinstance(message.content, str):
+        return True
+    foreign = [part.data for part in message.content if isinstance(part, ProviderPart)]
+    return all(data.keys() == _PARTS.get(data.get("type")) for data in foreign)
 
 
 def body(prompt: Prompt, kind: Kind, model: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """The request's body. Raises `ModelError` for fields that would ask for something else than one answer.
 
-    `defaults` hold where the prompt says nothing; what is in their `extra_body` holds always.
+    `defaults` hold where the prompt leaves a parameter open; the fields in their `extra_body` always win.
     """
-    said = {name: value for name, value in msgspec.structs.asdict(prompt.parameters).items() if value is not None}
-    asked: dict[str, Any] = {"model": model, "stream": True, "stream_options": {"include_usage": True}}
-    said = {**defaults, **said}
-    always: Mapping[str, Any] = said.pop("extra_body", {})
+    sampling = {name: value for name, value in msgspec.structs.asdict(prompt.parameters).items() if value is not None}
+    fields: dict[str, Any] = {"model": model, "stream": True, "stream_options": {"include_usage": True}}
+    sampling = {**defaults, **sampling}
+    always: Mapping[str, Any] = sampling.pop("extra_body", {})
     if kind == "completion":
-        asked |= {"prompt": _text(prompt), **_COMPLETION, **said}
+        fields |= {"prompt": _text(prompt), **_COMPLETION, **sampling}
     else:
-        if "max_tokens" in said:
-            said["max_completion_tokens"] = said.pop("max_tokens")
-        asked |= {"messages": _messages(prompt, model), **said}
+        if "max_tokens" in sampling:
+            sampling["max_completion_tokens"] = sampling.pop("max_tokens")
+        fields |= {"messages": _messages(prompt, model), **sampling}
         if prompt.tools:
-            asked["tools"] = prompt.tools
-    return {**asked, **extra(prompt), **always}
+            fields["tools"] = [tool_field(tool) for tool in prompt.tools]
+    return {**fields, **extra(prompt), **always}
 
 
 def extra(prompt: Prompt) -> dict[str, Any]:
-    """The unknown fields of the request, without those that would overrule what Headwater itself says.
+    """The unknown fields of the request, without those that would override Headwater's own.
 
-    Whoever sends them lets them win over its own fields: `model` would reach a model that the operator does not offer.
-    Raises `ModelError`.
+    An unknown field is sent beside Headwater's own fields and would replace one of the same name: `model`, for example,
+    would reach a model that the operator does not offer. Raises `ModelError`.
     """
     for name in ("n", "best_of"):
         if prompt.extra.get(name) not in (None, 1):
@@ -96,15 +109,64 @@ def _messages(prompt: Prompt, model: str) -> list[dict[str, Any]]:
 
 
 def _message(message: Message, system: str) -> dict[str, Any]:
-    said: dict[str, Any] = {"role": system if message.role == "system" else message.role, "content": message.content}
+    content = content_field(message)
+    fields: dict[str, Any] = {"role": system if message.role == "system" else message.role, "content": content}
     if message.role == "tool":
-        return {**said, "tool_call_id": message.tool_call_id}
+        return {**fields, "tool_call_id": message.tool_call_id}
     if message.name is not None:
-        said["name"] = message.name
+        fields["name"] = message.name
     if message.tool_calls and message.role == "assistant":
-        calls = [{"type": "function", "id": call["id"], "function": call["function"]} for call in message.tool_calls]
-        said |= {"content": message.content or None, "tool_calls": calls}
-    return said
+        fields |= {"content": content or None, "tool_calls": [tool_call_field(call) for call in message.tool_calls]}
+    return fields
+
+
+def content_field(message: Message) -> str | list[dict[str, Any]]:
+    """A message's content as OpenAI's APIs write it."""
+    return message.content if isinstance(message.content, str) else [_part(part) for part in message.content]
+
+
+def tool_call_field(call: ToolCall) -> dict[str, Any]:
+    """A tool call as OpenAI's APIs write it."""
+    return {"type": "function", "id": call.id, "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def tool_field(tool: Tool | ProviderTool) -> dict[str, Any]:
+    """A tool as OpenAI's APIs write it, or as the client wrote it."""
+    if isinstance(tool, ProviderTool):
+        return tool.data
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+        "strict": tool.strict,
+    }
+    return {"type": "function", "function": _present(function)}
+
+
+def _part(part: Part) -> dict[str, Any]:
+    match part:
+        case Text(text):
+            return {"type": "text", "text": text}
+        case Image():
+            return {"type": "image_url", "image_url": _present({"url": part.address, "detail": part.detail})}
+        case Audio(data=data, media_type=media_type):
+            subtype = media_type.rpartition("/")[2]
+            return {"type": "input_audio", "input_audio": {"data": data, "format": _FORMATS.get(subtype, subtype)}}
+        case File():
+            file = {"file_data": part.address, "file_id": part.id, "filename": part.name}
+            return {"type": "file", "file": _present(file)}
+        case ProviderPart(data):
+            return data
+        case _:
+            assert_never(part)
+
+
+_FORMATS = {"mpeg": "mp3"}
+"""OpenAI's names of audio formats, where they are not the subtype of the media type."""
+
+
+def _present(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _text(prompt: Prompt) -> str:
