@@ -17,9 +17,10 @@ from headwater.log.lua.script import tag
 from headwater.log.lua.steps import Page, Sight, Steps
 from headwater.log.packs import packed
 from headwater.log.redis.client import RedisClient, Unanswered
-from headwater.log.redis.tailer import PATIENCE, RedisTailer, Waiter
+from headwater.log.redis.tailer import PATIENCE, RedisTailer
 from headwater.log.shared import Shared
 from headwater.log.store import Claim, Description, Flush, Lease, Limits, Receipt, check_offset
+from headwater.log.watchers import Waiter
 from headwater.offsets import ORIGIN, TAG, Offset
 from headwater.principal import Principal
 
@@ -91,14 +92,14 @@ class RedisStore:
                 if after.sequence >= page.last or not page.entries:
                     if page.state != "open" or not follow:
                         return
-                    self._tailer.join(log, waiter)
+                    self._tailer.follow(log, waiter)
                     await waiter.wait(page.last)
                 page = await self._next(log, after, waiter)
 
     async def stop(self, log: str, subject: str) -> bool:
         asked = await self._steps.stop(log, subject)
         if asked:
-            self._tailer.wake(log)
+            self._tailer.wake_writer(log)
         return asked
 
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
@@ -129,7 +130,7 @@ class RedisStore:
             waiter.begin()
             try:
                 # Shared by all readers who are woken by the same news at the same place.
-                about = (log, after, self._tailer.turn)
+                about = (log, after, self._tailer.wakeups)
                 return await self._pages.ask(about, lambda: self._steps.read(log, after, self._mark))
             except NoSuchLog as error:
                 raise Expired.torn(log) from error

@@ -62,20 +62,20 @@ class SqliteStore:
     async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
         receipt = await self._writes.do(Rows.append, entries, lease)
         if entries:
-            self._tailer.announce([lease.log])
+            self._tailer.wake_readers([lease.log])
         return receipt
 
     async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
         await self._writes.do(Rows.seal, entries, lease)
-        self._tailer.announce([lease.log])
+        self._tailer.wake_readers([lease.log])
 
     async def read(
         self, log: str, after: Offset = ORIGIN, *, follow: bool = True
     ) -> AsyncGenerator[Sequence[Entry], None]:
         self._tailer.start()
-        with self._tailer.follow(log) as changed:
+        with self._tailer.follow(log) as waiter:
             while True:
-                changed.clear()
+                waiter.begin()
                 entries, sealed = await self._reads.do(Rows.page, log, after)
                 if entries:
                     yield entries
@@ -89,12 +89,12 @@ class SqliteStore:
                     # Looks again after a lease without news, so that a store that failed is found to have failed.
                     with suppress(TimeoutError):
                         async with asyncio.timeout(self.limits.lease):
-                            await changed.wait()
+                            await waiter.wait()
 
     async def stop(self, log: str, subject: str) -> bool:
         ending = await self._writes.do(Rows.stop, log, subject)
         if ending:
-            self._tailer.wake(log, "stop")
+            self._tailer.wake_writer(log, "stop")
         return ending
 
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
@@ -106,8 +106,8 @@ class SqliteStore:
 
     async def forget(self, log: str) -> None:
         await self._writes.do(Rows.forget, log)
-        self._tailer.announce([log])
-        self._tailer.wake(log, "gone")
+        self._tailer.wake_readers([log])
+        self._tailer.wake_writer(log, "gone")
 
     async def constant(self, name: str, value: bytes) -> bytes:
         self._tailer.start()

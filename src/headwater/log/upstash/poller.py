@@ -1,8 +1,8 @@
-"""One poll for everybody in this process who waits for a log that is written elsewhere: over REST nothing calls back.
+"""One poll for everyone in this process who waits for a log that is written elsewhere: REST has no push.
 
-While nobody waits nothing is sent. A log that moves is asked for what is new at every beat, all logs in one request and
-each by one plain command, however many follow it; one that rests is asked more and more rarely, and then also whether
-its writer still lives. Whatever is not as expected is for the script that reads a log to say.
+Nothing is sent while nobody waits. A log that grows is asked for new packs at every beat: all due logs in one request,
+one plain command for each, however many follow it. A log that rests is asked less and less often, and then also whether
+its writer is alive. Whatever is unexpected is left to the script that reads a log.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import cast
 
@@ -21,106 +21,108 @@ from headwater.log.lua.script import key
 from headwater.log.lua.steps import Page, Steps
 from headwater.log.upstash.rest import Argument, Reply, TooLarge
 from headwater.log.upstash.writer import Pipeline
+from headwater.log.watchers import Watchers
 from headwater.offsets import Offset
 
 QUICK, SLOW, GROWTH = 0.65, 2.0, 1.25
-"""Seconds between two looks at a log that moves, and at one that has rested; how the one becomes the other."""
+"""Seconds between two looks at a log that grows, and at one that has rested; the factor from one pace to the next."""
 CALM = 2
-"""Times the quick pace at which a log counts as resting."""
+"""A log whose pace is this many times the quick one counts as resting."""
 TOGETHER = 0.02
 """Looks that are due within so many seconds of each other are taken at once."""
 PACKS = 16
-"""Packs fetched at a look; far more than come between two."""
+"""Packs fetched in one look; far more than arrive between two."""
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Follower:
+    """A reader's wait for the entries after an offset."""
+
     after: Offset
     turn: int
-    """How far the log reached when last seen; `after` may be beyond that, if it came from the writer's memory."""
     last: int
+    """How far the log reached when last seen; `after` may be beyond that, if it came from the writer's memory."""
     page: "asyncio.Future[Page]"
+
+    def give(self, page: Page) -> None:
+        """End the wait with what is new to this reader of a page."""
+        if not self.page.done():
+            rest = [entry for entry in page.entries if entry.offset > self.after]
+            self.page.set_result(page._replace(entries=rest))
+
+    def fail(self, error: Exception) -> None:
+        """End the wait with this error."""
+        if not self.page.done():
+            self.page.set_exception(error)
 
 
 @dataclass
-class _Followed:
+class _Schedule:
+    """When a log is looked at next."""
+
     pace: float
     due: float
     doubt: bool = False
-    """Whether the script is to look, since something happened to the log that its stream does not tell."""
-    failing: float | None = None
-    """Since when it could not be read."""
-    followers: list[_Follower] = field(default_factory=list[_Follower])
-
-    @property
-    def seen(self) -> tuple[int, int]:
-        """The turn and the last sequence that all followers have seen, to whom there is no need to tell it again."""
-        return min((each.turn, each.last) for each in self.followers)
-
-    def give(self, follower: _Follower, page: Page) -> None:
-        """End a follower's wait with what is new to it of a page."""
-        self.followers.remove(follower)
-        if not follower.page.done():
-            rest = [entry for entry in page.entries if entry.offset > follower.after]
-            follower.page.set_result(page._replace(entries=rest))
+    """Whether the script must look, because something happened to the log that its stream does not show."""
 
 
 class UpstashPoller:
-    """The task that polls, and the readers it polls for. Use it from one event loop."""
+    """The task that polls, and the readers and writers it works for. For one event loop. `lease` is in seconds."""
 
     def __init__(self, pipeline: Pipeline, steps: Steps, lease: float) -> None:
         self._pipeline = pipeline
         self._steps = steps
         self._lease = lease
         self._quick, self._slow = min(QUICK, lease / 4), min(SLOW, lease / 2)
-        self._followed: dict[str, _Followed] = {}
+        self.watchers: Watchers[_Follower] = Watchers()
+        self._schedules: dict[str, _Schedule] = {}
         self._kick = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._warned = False
         self._closed = False
 
     async def follow(self, log: str, after: Offset, seen: Page) -> Page:
-        """Wait for entries after an offset, or for the log's end; call it when what was seen of the log has neither.
+        """Wait for entries after an offset, or for the log's end; `seen` is what showed neither.
 
         Raises `Expired`, and `StoreError` when the store has failed for the length of a lease.
         """
         if self._closed:
             raise StoreError.closed()
         follower = _Follower(after, seen.turn, seen.last, asyncio.get_running_loop().create_future())
-        followed = self._followed.setdefault(log, _Followed(self._quick, self._beat(self._quick)))
-        followed.followers.append(follower)
+        self._schedules.setdefault(log, _Schedule(self._quick, self._beat(self._quick)))
+        self.watchers.follow(log, follower)
         self._kick.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="poll upstash")
         try:
             return await follower.page
         finally:
-            with suppress(ValueError):
-                followed.followers.remove(follower)
+            self.watchers.leave(log, follower)
 
     def hurry(self, log: str, *, doubt: bool = False) -> None:
-        """The log was changed through this process: who follows it here need not wait for the next look."""
-        followed = self._followed.get(log)
-        if followed is not None:
-            followed.pace, followed.due, followed.doubt = self._quick, time.monotonic(), doubt or followed.doubt
+        """Look at a log now, if it is followed here, because it was changed through this process."""
+        schedule = self._schedules.get(log)
+        if schedule is not None:
+            schedule.pace, schedule.due = self._quick, time.monotonic()
+            schedule.doubt = doubt or schedule.doubt
             self._kick.set()
 
     async def aclose(self) -> None:
-        """Stop polling and tell everyone who waits. May be called again."""
+        """Stop polling and end every wait. May be called again."""
         self._closed = True
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        self._refuse(list(self._followed), StoreError.closed())
+        self._fail(StoreError.closed(), list(self._schedules))
 
     async def _run(self) -> None:
-        while self._followed:
+        while self._schedules:
             self._kick.clear()
             now = time.monotonic()
-            due = min(each.due for each in self._followed.values())
+            due = min(each.due for each in self._schedules.values())
             if due > now:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(due - now):
@@ -128,115 +130,120 @@ class UpstashPoller:
                 continue
             try:
                 await self._poll(now + TOGETHER)
-            except Exception as error:  # noqa: BLE001 - a task that died would strand readers
+            except Exception as error:  # noqa: BLE001 - if this task died, readers would hang
                 _log.warning("following logs that other servers write broke off", exc_info=True)
-                self._refuse(list(self._followed), StoreError(f"following the log failed: {error!r}"))
+                self._fail(StoreError(f"following the log failed: {error!r}"), list(self._schedules))
 
     async def _poll(self, until: float) -> None:
-        due = {log: each for log, each in self._followed.items() if each.due <= until}
-        for log in [log for log, each in due.items() if not each.followers]:
-            del self._followed[log], due[log]
+        due = {log: each for log, each in self._schedules.items() if each.due <= until}
+        for log in [log for log in due if not self._followers(log)]:
+            del self._schedules[log], due[log]
         looks = {log: self._look(log, each) for log, each in due.items()}
         try:
-            answers = iter(await self._pipeline(list(chain.from_iterable(looks.values()))))
+            replies = iter(await self._pipeline(list(chain.from_iterable(looks.values()))))
         except TooLarge:
-            await asyncio.gather(*(self._read(log) for log in due))  # which the script gives in pages
+            await asyncio.gather(*(self._read(log) for log in due))  # the script returns pages
             return
         except StoreError as failure:
-            self._failed(failure, list(due))
+            self._postpone(failure, list(due))
             return
-        unclear = [log for log, look in looks.items() if not self._tell(log, [next(answers) for _ in look])]
+        unclear = [log for log, look in looks.items() if not self._deliver(log, [next(replies) for _ in look])]
         await asyncio.gather(*(self._read(log) for log in unclear))
 
-    def _look(self, log: str, followed: _Followed) -> list[Sequence[Argument]]:
-        """What to ask of a log; nothing if the script is to look."""
-        if followed.doubt:
+    def _look(self, log: str, schedule: _Schedule) -> list[Sequence[Argument]]:
+        """The commands that look at a log; none if the script must look."""
+        if schedule.doubt:
             return []
-        turn, last = followed.seen
+        turn, last = self._seen(log)
         look: list[Sequence[Argument]] = [("XRANGE", _key("packs", log), f"{turn}-{last + 1}", "+", "COUNT", PACKS)]
-        return [*look, ("EXISTS", _key("lease", log))] if followed.pace >= CALM * self._quick else look
+        return [*look, ("EXISTS", _key("lease", log))] if schedule.pace >= CALM * self._quick else look
 
-    def _tell(self, log: str, answers: "Sequence[Reply | StoreError]") -> bool:
-        """Give the followers what was found; False when it is not as it should be, or the writer is gone."""
-        followed = self._followed.get(log)
-        if followed is None or not followed.followers:
+    def _deliver(self, log: str, replies: "Sequence[Reply | StoreError]") -> bool:
+        """Give the followers what was found; False when it is unexpected, or the writer is gone."""
+        schedule = self._schedules.get(log)
+        if schedule is None or not self._followers(log):
             return True
-        if not answers or not isinstance(answers[0], list) or answers[1:] not in ([], [1]):
+        if not replies or not isinstance(replies[0], list) or replies[1:] not in ([], [1]):
             return False
-        if len(answers[0]) == PACKS:
+        if len(replies[0]) == PACKS:
             return False  # there may be more at once
         try:
-            entries, turn, last = opened(log, cast("Sequence[Stored]", answers[0]), followed.seen[1])
+            entries, turn, last = opened(log, cast("Sequence[Stored]", replies[0]), self._seen(log)[1])
         except (Expired, StoreError):
             return False
-        self._succeeded(followed)
+        self._succeeded(log)
         if not entries:
-            followed.due = self._beat(followed.pace)
-            followed.pace = min(followed.pace * GROWTH, self._slow)
+            schedule.due = self._beat(schedule.pace)
+            schedule.pace = min(schedule.pace * GROWTH, self._slow)
             return True
         ending = entries[-1].event
         state = state_after(ending) if isinstance(ending, Ending) else "open"
         page = Page(entries, state, entries[-1].offset.epoch, turn, last)
-        for each in list(followed.followers):
+        for each in self._followers(log):
             if state != "open" or entries[-1].offset > each.after:
-                followed.give(each, page)
+                self._give(log, each, page)
             else:
                 each.turn, each.last = turn, last  # served from the writer's memory before, and still ahead
-        followed.pace, followed.due = self._quick, self._beat(self._quick)
+        schedule.pace, schedule.due = self._quick, self._beat(self._quick)
         return True
 
     async def _read(self, log: str) -> None:
-        """Have the script look, and all followers go on from what it says."""
-        followed = self._followed.get(log)
-        if followed is None or not followed.followers:
+        """Have the script look, and give all followers what it finds."""
+        schedule = self._schedules.get(log)
+        if schedule is None or not self._followers(log):
             return
-        followed.doubt = False
-        after = min(each.after for each in followed.followers)
+        schedule.doubt = False
+        after = min(each.after for each in self._followers(log))
         try:
             page = await self._steps.read(log, after)
-        except NoSuchLog:
-            self._refuse([log], Expired.torn(log))  # its readers have read of it, so it was there
-            return
-        except Expired as gone:
-            self._refuse([log], gone)
+        except (NoSuchLog, Expired) as gone:
+            # A log that is unknown now was lost: its followers have read of it before.
+            self._fail(gone if isinstance(gone, Expired) else Expired.torn(log), [log])
             return
         except StoreError as failure:
-            self._failed(failure, [log])
+            self._postpone(failure, [log])
             return
-        self._succeeded(followed)
-        for each in list(followed.followers):
-            if each.after >= after:  # who joined meanwhile from further behind would miss what lies between
-                followed.give(each, page)
-        followed.pace, followed.due = self._quick, self._beat(self._quick)
+        self._succeeded(log)
+        for each in self._followers(log):
+            if each.after >= after:  # one that joined meanwhile from further behind would miss what lies between
+                self._give(log, each, page)
+        schedule.pace, schedule.due = self._quick, self._beat(self._quick)
+
+    def _followers(self, log: str) -> list[_Follower]:
+        return list(self.watchers.followers.get(log, ()))
+
+    def _seen(self, log: str) -> tuple[int, int]:
+        """The turn and the last sequence that all followers of a log have seen."""
+        return min((each.turn, each.last) for each in self._followers(log))
+
+    def _give(self, log: str, follower: _Follower, page: Page) -> None:
+        self.watchers.leave(log, follower)
+        follower.give(page)
 
     def _beat(self, pace: float) -> float:
-        """About so many seconds from now, at a moment that all logs share: looks that coincide are taken as one."""
+        """About `pace` seconds from now, at a moment that all logs share, so that looks coincide."""
         now = time.monotonic()
         return max(round((now + pace) / self._quick), now // self._quick + 1) * self._quick
 
-    def _succeeded(self, followed: _Followed) -> None:
-        followed.failing, self._warned = None, False
+    def _succeeded(self, log: str) -> None:
+        self.watchers.succeeded(log)
+        self._warned = False
 
-    def _failed(self, failure: StoreError, logs: Sequence[str]) -> None:
-        """Try again later; readers hear of it once it has lasted as long as a lease."""
-        now = time.monotonic()
+    def _postpone(self, failure: StoreError, logs: Sequence[str]) -> None:
+        """Look again later; followers get the error once the store has failed for the length of a lease."""
         if not self._warned:
             self._warned = True
             _log.warning("logs that other servers write cannot be followed for the moment: %s", failure)
         for log in logs:
-            followed = self._followed.get(log)
-            if followed is None:
-                continue
-            followed.due, followed.failing = self._beat(2 * self._quick), followed.failing or now
-            if now - followed.failing >= self._lease:
-                self._refuse([log], failure)
+            if self.watchers.failed(log, failure, self._lease):
+                self._schedules.pop(log, None)
+            elif log in self._schedules:
+                self._schedules[log].due = self._beat(2 * self._quick)
 
-    def _refuse(self, logs: Sequence[str], failure: Exception) -> None:
+    def _fail(self, failure: Exception, logs: Sequence[str]) -> None:
         for log in logs:
-            for each in self._followed.pop(log, _Followed(0, 0)).followers:
-                if not each.page.done():
-                    # An exception for each, since each will hang its own traceback on it.
-                    each.page.set_exception(type(failure)(*failure.args))
+            self._schedules.pop(log, None)
+        self.watchers.fail(failure, logs)
 
 
 def _key(kind: str, log: str) -> str:

@@ -11,7 +11,6 @@ import base64
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -63,7 +62,6 @@ class UpstashStore:
         self._pages: Shared[Page] = Shared()
         self._steps = Steps(self._ask, self.limits, self._skew)
         self._written: dict[str, UpstashWriter] = {}  # by the logs opened here, until they end or their writers leave
-        self._listening: dict[str, list[Callable[[], None]]] = {}
         self._locking = _LOCKING
         self._poller = UpstashPoller(self._pipeline, self._steps, self.limits.lease)
 
@@ -127,22 +125,12 @@ class UpstashStore:
     async def stop(self, log: str, subject: str) -> bool:
         ending = await self._steps.stop(log, subject)
         if ending:
-            self._wake(log)
+            self._poller.watchers.wake_writer(log)
         return ending
 
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` when a stop is asked for through this process; of any other the writer's heartbeat tells."""
-        listening = self._listening.setdefault(lease.log, [])
-        listening.append(wake)
-
-        def leave() -> None:
-            with suppress(ValueError):
-                listening.remove(wake)
-            if not listening and self._listening.get(lease.log) is listening:
-                del self._listening[lease.log]
-            self._written.pop(lease.log, None)
-
-        return leave
+        return self._poller.watchers.listen(lease.log, wake, lambda: self._written.pop(lease.log, None))
 
     async def describe(self, log: str) -> Description:
         return await self._steps.describe(log)
@@ -150,7 +138,7 @@ class UpstashStore:
     async def forget(self, log: str) -> None:
         await self._steps.forget(log)
         self._poller.hurry(log, doubt=True)
-        self._wake(log)
+        self._poller.watchers.wake_writer(log)
 
     async def constant(self, name: str, value: bytes) -> bytes:
         return base64.b64decode(await self._steps.constant(name, base64.b64encode(value)))
@@ -180,10 +168,6 @@ class UpstashStore:
 
     async def _pipeline(self, commands: Sequence[Sequence[Word]]) -> "list[Reply | StoreError]":
         return await self.rest.pipeline(commands)
-
-    def _wake(self, log: str) -> None:
-        for wake in list(self._listening.get(log, ())):
-            wake()
 
     def _writer(self, lease: Lease) -> UpstashWriter:
         """What appends for a lease: what was made when the log was opened here, else one that knows nothing of it."""
