@@ -72,7 +72,7 @@ class Attacher:
         if self.draining.begun:
             raise ShuttingDown("this server is shutting down and takes no new work; ask again in a moment")
         offer = self.catalogue.find(prompt.model or None, prompt.kind)
-        prompt = msgspec.structs.replace(prompt, model=offer.name)
+        prompt = offer.addressed(prompt)
         claim, fwd = await self._claim(offer, prompt, principal, directives, idempotency_key)
         if claim.lease is not None:
             self.nursery.start(f"generation {claim.log}", self._generate(offer, prompt, claim.lease))

@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
+import msgspec
+
 from headwater.errors import UnknownModel
 from headwater.models.model import Model
+from headwater.prompt import Prompt
 
 MOST = 64
 """Models kept of those that no offer lists: more than anybody uses at once, and a caller may think of any number."""
@@ -19,6 +22,16 @@ class Offer(NamedTuple):
     """The address it is reached at, or whatever else tells it from its namesakes."""
     cacheable: bool
     build: Callable[[], Awaitable[Model]]
+    sends_extra: bool = True
+    """Whether unknown fields of a request reach the provider, and so decide the answer."""
+
+    def addressed(self, prompt: Prompt) -> Prompt:
+        """The prompt as this model gets it: under the model's own name, without `extra` where that goes nowhere.
+
+        The key is made of this prompt, so a field that is not sent keeps no two requests apart.
+        """
+        extra = prompt.extra if self.sends_extra else {}
+        return msgspec.structs.replace(prompt, model=self.name, extra=extra)
 
 
 class Catalogue:

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from headwater.models.by_name import from_name, through_langchain
+from headwater.models import by_name
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.embedded import offer as embedded
 from headwater.models.embedded.preflight import preflight
-from headwater.models.langchain.model import LangChainModel
+from headwater.models.langchain.model import LangChainModel, sends_extra
 from headwater.models.model import Model
 from headwater.models.openai.connection import Account, Connections
 from headwater.models.scripted import Clock, Echo
@@ -57,16 +58,17 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
 
     def offer(name: str) -> Offer:
         if name == "echo":
-            return Offer("echo", "echo", True, _ready(Echo()))
+            return Offer("echo", "echo", True, _ready(Echo()), sends_extra=False)
         if name == "local":
-            return Offer("local", embedded.UPSTREAM, True, lambda: embedded.build(settings.data_dir))
+            build_local = partial(embedded.build, settings.data_dir)
+            return Offer("local", embedded.UPSTREAM, True, build_local, sends_extra=False)
 
         async def build() -> Model:
             if settings.openai_wire:
-                return from_name(name, account, connections=connections)
-            return through_langchain(name, account)
+                return by_name.from_name(name, account, connections=connections)
+            return by_name.through_langchain(name, account)
 
-        return Offer(name, settings.openai_base_url or "default", True, build)
+        return Offer(name, settings.openai_base_url or "default", True, build, by_name.sends_extra(name))
 
     def more(name: str) -> Offer | None:
         provider = chosen.partition(":")[0]
@@ -96,7 +98,7 @@ def _offer_of(model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Offe
     direct = getattr(type(runnable), "direct", None)
     answers: Model = (direct and direct(runnable, through)) or through
     digest = hashlib.sha256(f"{name}\n{cache_as}".encode()).hexdigest()
-    return Offer(name, digest, cache_as is not None, _ready(answers))
+    return Offer(name, digest, cache_as is not None, _ready(answers), sends_extra(runnable))
 
 
 class _Theirs:
