@@ -14,6 +14,7 @@ from headwater.answers.generation import Timeouts
 from headwater.errors import HeadwaterError
 from headwater.log.logs import Logs
 from headwater.models.catalogue import Catalogue
+from headwater.models.model import Prepares
 from headwater.principal import ANYONE, Principal
 from headwater.settings import Settings
 from headwater.version import VERSION
@@ -105,8 +106,7 @@ async def _warm(attach: Attacher) -> None:
         # ask does not have to wait for their leases.
         await attach.logs.store.constant("ready", b"1")
         model = await attach.catalogue.get(attach.catalogue.chat)
-        prepare = getattr(model, "prepare", None)
-        if prepare is not None:
-            await prepare()
+        if isinstance(model, Prepares):
+            await model.prepare()
     except HeadwaterError as error:
         logger.warning("not ready yet: %s", error)

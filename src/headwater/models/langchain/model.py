@@ -5,9 +5,9 @@ which neither start-up nor the event loop has to spare. `prepare()` takes it ahe
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import msgspec
 
@@ -20,6 +20,15 @@ from headwater.prompt import File, Message, Prompt, text_of
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """What tells a LangChain Runnable from a `Model`, without importing LangChain."""
+
+    def astream(self, input: Any, /) -> AsyncIterator[Any]:
+        """What the object answers to an input, piece by piece."""
+        ...
 
 
 class Opened(NamedTuple):
