@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-import pytest
+from fastapi import FastAPI
+from serving import until
 from upstream import Upstream
 from ways import KEY, answer
 
+import headwater
 from headwater.events import Event, Finish
-from headwater.models import catalogue as catalogues
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.model import Model
 from headwater.models.openai.model import OpenAIModel
@@ -19,15 +20,19 @@ from headwater.wiring.models import catalogue
 
 
 class Named:
-    """A model that tells whether it was closed."""
+    """A model that records whether it was prepared and closed."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.closed = False
+        self.prepared = self.closed = False
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
         """Say nothing."""
         yield [Finish("stop")]
+
+    async def prepare(self) -> None:
+        """Get ready."""
+        self.prepared = True
 
     async def aclose(self) -> None:
         """Let go."""
@@ -37,9 +42,9 @@ class Named:
 class Shop:
     """A catalogue that offers any name, and everything it ever built."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self.built: list[Named] = []
-        self.catalogue = Catalogue(self.offer("chat"), more=self.offer)
+        self.catalogue = Catalogue(self.offer("chat"), more=self.offer, most=most)
 
     def offer(self, name: str) -> Offer:
         async def build() -> Model:
@@ -52,16 +57,15 @@ class Shop:
         return await self.catalogue.get(self.catalogue.find(name, "chat"))
 
 
-def anything(**given: str) -> Catalogue:
+def anything(**options: str) -> Catalogue:
     """A server's own catalogue, that offers every name of the provider."""
-    chosen: dict[str, Any] = {"model": "openai:m", "allowed_models": ["*"], **given}
+    chosen: dict[str, Any] = {"model": "openai:m", "allowed_models": ["*"], **options}
     return catalogue(Settings(**chosen), "openai:m")
 
 
-async def test_of_the_names_that_callers_think_of_only_the_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever may ask for any name must not fill the memory with them; what the operator named stays."""
-    monkeypatch.setattr(catalogues, "MOST", 3)
-    shop = Shop()
+async def test_of_the_names_that_callers_think_of_only_the_last_are_kept() -> None:
+    """A caller who may use any name must not fill the memory; the models that the operator named stay."""
+    shop = Shop(most=3)
     for name in ("chat", "a", "b", "c", "a", "d"):
         await shop.get(name)
     await asyncio.sleep(0)
@@ -76,13 +80,13 @@ async def test_all_names_of_one_account_share_its_connections() -> None:
     """Another name is no reason to shake hands again; they are closed with the catalogue, and not with a model."""
     async with Upstream() as upstream:
         models = anything(OPENAI_BASE_URL=upstream.url, OPENAI_API_KEY=KEY)
-        wires: list[OpenAIModel] = []
+        direct: list[OpenAIModel] = []
         for name in ("openai:m", "openai:other"):
             model = await models.get(models.find(name, "chat"))
             assert isinstance(model, OpenAIModel)
             assert (await answer(model))[-1].__class__ is Finish  # which closes the model
-            wires.append(model)
-        sessions = {await wire._connections.session() for wire in wires}  # pyright: ignore[reportPrivateUsage]
+            direct.append(model)
+        sessions = {await model._connections.session() for model in direct}  # pyright: ignore[reportPrivateUsage]
         assert len(sessions) == 1
         assert not any(session.closed for session in sessions)
         await models.aclose()
@@ -94,3 +98,12 @@ async def test_a_model_that_is_built_is_not_built_again_to_be_found() -> None:
     models = anything()
     first = await models.get(models.find("openai:other", "chat"))
     assert await models.get(models.find("openai:other", "chat")) is first
+
+
+async def test_a_model_of_the_users_own_is_prepared_and_never_closed() -> None:
+    """Its owner may need it after the server."""
+    app, mine = FastAPI(), Named("mine")
+    app.include_router(headwater.router(mine, store="memory:"))
+    async with app.router.lifespan_context(app):
+        await until(lambda: mine.prepared, "the model is prepared")
+    assert not mine.closed

@@ -106,7 +106,7 @@ class Answers:
         if self._draining.begun:
             raise ShuttingDown("this server is shutting down and takes no new work; ask again in a moment")
         offer = offer or self._catalogue.find(prompt.model or None, prompt.kind)
-        prompt = msgspec.structs.replace(prompt, model=offer.name)
+        prompt = offer.addressed(prompt)
         wanted = Wanted(offer, prompt, principal, directives, idempotency_key)
         claim, fwd = await self._claims.claim(self._logs.store, wanted)
         request = Request(claim.log, principal, prompt, _outcome(claim, fwd))

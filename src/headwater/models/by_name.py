@@ -9,6 +9,36 @@ from headwater.models.openai.connection import Account, Connections
 from headwater.models.openai.model import OpenAIModel
 from headwater.models.openai.names import covers, meaning
 
+# Providers whose LangChain classes have no place for unknown fields. Of any other, known or not, they may reach the
+# provider: taking them for sent costs a second call at worst, never the answer to another question.
+_WITHOUT_EXTRA = frozenset(
+    {
+        "anthropic",
+        "anthropic_bedrock",
+        "bedrock",
+        "bedrock_converse",
+        "bedrock_mantle_anthropic",
+        "cohere",
+        "google_anthropic_vertex",
+        "google_genai",
+        "google_vertexai",
+        "groq",
+        "huggingface",
+        "ibm",
+        "mistralai",
+        "ollama",
+        "perplexity",
+    }
+)
+# The beginnings of bare model names from which `init_chat_model` infers one of these providers.
+_BARE = ("claude", "command", "gemini", "amazon.", "anthropic.", "meta.", "mistral", "mixtral", "sonar")
+
+
+def sends_extra(name: str) -> bool:
+    """Whether unknown fields of a request reach the provider of a LangChain name; True where that is not known."""
+    provider = name.partition(":")[0].replace("-", "_").lower()
+    return provider not in _WITHOUT_EXTRA and not name.lower().startswith(_BARE)
+
 
 def from_name(
     name: str, account: Account, *, max_tokens: int | None = None, connections: Connections | None = None

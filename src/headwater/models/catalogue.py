@@ -1,31 +1,50 @@
-"""Which models may be asked for, by name, and the one built for each."""
+"""The models on offer, by name; each is built once, at its first use."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
-from headwater.errors import UnknownModel
-from headwater.models.model import Model
+import msgspec
 
-MOST = 64
-"""Models kept of those that no offer lists: more than anybody uses at once, and a caller may think of any number."""
+from headwater.errors import UnknownModel
+from headwater.models.model import Closes, Model, Prepares
+from headwater.prompt import Prompt
 
 
 class Offer(NamedTuple):
-    """A model on offer: what the key must know of it before it is built, and how to build it."""
+    """A model on offer: what the key must contain of it before it is built, and how to build it."""
 
     name: str
     upstream: str
-    """The address it is reached at, or whatever else tells it from its namesakes."""
+    """The address of the provider, or anything else that tells the model from others of the same name."""
     cacheable: bool
     build: Callable[[], Awaitable[Model]]
+    sends_extra: bool = True
+    """Whether unknown fields of a request reach the provider, and so decide the answer."""
+    borrowed: bool = False
+    """Whether the model is an object of the user's, which only the user closes."""
+
+    def addressed(self, prompt: Prompt) -> Prompt:
+        """The prompt as this model gets it: under the model's own name, without `extra` where that goes nowhere.
+
+        The key is made of this prompt, so a field that is not sent keeps no two requests apart.
+        """
+        extra = prompt.extra if self.sends_extra else {}
+        return msgspec.structs.replace(prompt, model=self.name, extra=extra)
+
+
+class _Built(NamedTuple):
+    """A model that is being built, or has been."""
+
+    offer: Offer
+    model: asyncio.Future[Model]
 
 
 class Catalogue:
-    """The models on offer. Each is built once, at its first use, because building one costs up to a second.
+    """The models on offer. Building one takes up to a second, so each is built once and kept.
 
-    `more` offers names beyond the listed ones; of the models behind these the `MOST` last used are kept. `close` is
-    awaited when the models are closed, for what they share.
+    `more` offers names beyond the listed ones. A caller may think of any number of them, so only the `most` last used
+    of these are kept. `close` is awaited when the models are closed, for what they share.
     """
 
     def __init__(
@@ -35,19 +54,21 @@ class Catalogue:
         *,
         also: Iterable[Offer] = (),
         more: Callable[[str], Offer | None] | None = None,
+        most: int = 64,
         close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.chat = chat
         self.completion = completion or chat
         self._offers = {offer.name: offer for offer in (*also, self.completion, chat)}
         self._more = more
-        self._close = close
-        self._built: dict[str, asyncio.Future[Model]] = {}
-        """The last used comes last."""
+        self._most = most
+        self._close_shared = close
+        self._built: dict[str, _Built] = {}
+        """By name; the last used comes last."""
         self._closing: set[asyncio.Task[None]] = set()
 
     def find(self, name: str | None, kind: str) -> Offer:
-        """The offer for a request that names `name`, or nothing. Raises `UnknownModel`."""
+        """The offer for a request that names `name`, or no model at all. Raises `UnknownModel`."""
         if name is None:
             return self.completion if kind == "completion" else self.chat
         offer = self._offers.get(name) or (self._more(name) if self._more else None)
@@ -56,29 +77,29 @@ class Catalogue:
         return offer
 
     async def get(self, offer: Offer) -> Model:
-        """The model of an offer; the first who asks builds it, the others wait for the same one."""
-        building = self._built.pop(offer.name, None) or asyncio.ensure_future(offer.build())
-        self._built[offer.name] = building
-        if len(self._built) > MOST + len(self._offers):
-            self._forget()
+        """The model of an offer; the first caller builds it, later ones wait for the same one."""
+        built = self._built.pop(offer.name, None) or _Built(offer, asyncio.ensure_future(offer.build()))
+        self._built[offer.name] = built
+        if len(self._built) > self._most + len(self._offers):
+            self._evict()
         try:
-            # Shielded: the model is everybody's, so one caller's cancellation must not end its building.
-            return await asyncio.shield(building)
+            # Shielded: callers share the model, so one caller's cancellation must not end its building.
+            return await asyncio.shield(built.model)
         except Exception:
-            if self._built.get(offer.name) is building:
+            if self._built.get(offer.name) is built:
                 del self._built[offer.name]  # the next request tries again
             raise
 
     async def prepare(self) -> None:
         """Build the chat model now, and have it import and connect what its first answer needs. Raises `ModelError`."""
         model = await self.get(self.chat)
-        prepare = getattr(model, "prepare", None)
-        if prepare is not None:
-            await prepare()
+        if isinstance(model, Prepares):
+            await model.prepare()
 
-    def _forget(self) -> None:
-        """Let go of the model whose last use is the longest ago, of those without an offer of their own."""
-        oldest = next((name for name, made in self._built.items() if name not in self._offers and made.done()), None)
+    def _evict(self) -> None:
+        """Close the least recently used of the models that no listed offer names."""
+        unlisted = (name for name, built in self._built.items() if name not in self._offers and built.model.done())
+        oldest = next(unlisted, None)
         if oldest is not None:
             task = asyncio.create_task(_close(self._built.pop(oldest)), name=f"close {oldest[:100]}")
             self._closing.add(task)
@@ -86,18 +107,18 @@ class Catalogue:
 
     async def aclose(self) -> None:
         """Close every model that was built, and what they share."""
-        for building in self._built.values():
-            await _close(building)
+        for built in self._built.values():
+            await _close(built)
         self._built.clear()
         await asyncio.gather(*self._closing)
-        if self._close is not None:
-            await self._close()
+        if self._close_shared is not None:
+            await self._close_shared()
 
 
-async def _close(building: asyncio.Future[Model]) -> None:
-    if not building.done():
-        building.cancel()
-    elif not building.cancelled() and building.exception() is None:
-        close = getattr(building.result(), "aclose", None)
-        if close is not None:
-            await close()
+async def _close(built: _Built) -> None:
+    if not built.model.done():
+        built.model.cancel()
+    elif not built.model.cancelled() and built.model.exception() is None:
+        model = built.model.result()
+        if isinstance(model, Closes) and not built.offer.borrowed:
+            await model.aclose()

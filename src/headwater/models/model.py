@@ -1,7 +1,7 @@
-"""What Headwater asks of a model: one method."""
+"""What Headwater needs of a model: one method; and what a model may offer besides."""
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from headwater.events import Event
 from headwater.prompt import Prompt
@@ -12,20 +12,50 @@ class Model(Protocol):
 
     @property
     def name(self) -> str:
-        """The name by which requests, keys and metrics know it, e.g. `openai:gpt-4o-mini`."""
+        """The name that requests, keys and metrics use, e.g. `openai:gpt-4o-mini`."""
         ...
 
     def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
         """The events of one answer, in batches of what arrived together; the last event is a `Finish`.
 
-        `Start` and the other endings are the generation's to write, not the model's. A model
+        The generation writes `Start` and the other endings, never the model. A model
 
-        - yields as soon as it has something, and holds nothing back to fill a batch;
-        - raises `ModelError` for whatever goes wrong, its message scrubbed of secrets;
+        - yields an event as soon as it has one, and never waits to fill a batch;
+        - raises `ModelError` for every failure, its message scrubbed of secrets;
         - never retries by itself: the generation does, and only before the first token;
-        - frees the provider's connection within a second of `aclose()` or of being cancelled, also while the provider
+        - frees the provider's connection within a second of `aclose()` or of a cancellation, also while the provider
           is silent;
         - returns without a `Finish` only when the provider's stream ended without a reason, which the generation
           reports as `truncated`.
+        """
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A model that can be made ready ahead of its first request."""
+
+    async def prepare(self) -> None:
+        """Import and open what the first answer needs; repeated calls do no harm. Raises `ModelError`."""
+        ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """A model with something to close, such as connections."""
+
+    async def aclose(self) -> None:
+        """Free everything that the model opened by itself; a later use may open it anew."""
+        ...
+
+
+@runtime_checkable
+class Direct(Protocol):
+    """A LangChain model that knows a cheaper way to the same answers, without LangChain."""
+
+    def direct(self, fallback: Model) -> Model | None:
+        """The same model without LangChain around it; None where that would lose something.
+
+        `fallback` answers the prompts that only LangChain can put to the provider.
         """
         ...

@@ -2,14 +2,15 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from headwater.models.by_name import from_name, through_langchain
+from headwater.models import by_name
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.embedded import offer as embedded
 from headwater.models.embedded.preflight import preflight
-from headwater.models.langchain.model import LangChainModel
-from headwater.models.model import Model
+from headwater.models.langchain.model import LangChainModel, Streams, sends_extra
+from headwater.models.model import Direct, Model
 from headwater.models.openai.connection import Account, Connections
 from headwater.models.scripted import Echo
 from headwater.settings import Settings
@@ -56,16 +57,17 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
 
     def offer(name: str) -> Offer:
         if name == "echo":
-            return Offer("echo", "echo", True, _ready(Echo()))
+            return Offer("echo", "echo", True, _ready(Echo()), sends_extra=False)
         if name == "local":
-            return Offer("local", embedded.UPSTREAM, True, lambda: embedded.build(settings.data_dir))
+            build_local = partial(embedded.build, settings.data_dir)
+            return Offer("local", embedded.UPSTREAM, True, build_local, sends_extra=False)
 
         async def build() -> Model:
             if settings.openai_wire:
-                return from_name(name, account, connections=connections)
-            return through_langchain(name, account)
+                return by_name.from_name(name, account, connections=connections)
+            return by_name.through_langchain(name, account)
 
-        return Offer(name, settings.openai_base_url or "default", True, build)
+        return Offer(name, settings.openai_base_url or "default", True, build, by_name.sends_extra(name))
 
     def more(name: str) -> Offer | None:
         provider = chosen.partition(":")[0]
@@ -82,26 +84,15 @@ def catalogue_of(model: "Runnable[Any, Any] | Model", cache_as: str | None) -> C
 
 
 def _offer_of(model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Offer:
-    """What is on offer when the model is an object of the caller's own; it stays the caller's to close."""
-    if hasattr(model, "stream") and not hasattr(model, "astream"):
-        theirs = _Theirs(cast("Model", model))
-        return Offer(theirs.name, cache_as or "", cache_as is not None, _ready(theirs))
-    runnable = cast("Runnable[Any, Any]", model)
-    name = runnable.get_name()
-    through = LangChainModel(runnable, name)
-    # Of the class, not of the object: a model that something is bound to passes on what its inner model has.
-    direct = getattr(type(runnable), "direct", None)
-    answers: Model = (direct and direct(runnable, through)) or through
+    """The offer of an object of the caller's own, who also closes it."""
+    if not isinstance(model, Streams):
+        return Offer(model.name, cache_as or "", cache_as is not None, _ready(model), borrowed=True)
+    name = model.get_name()
+    through = LangChainModel(model, name)
+    # The class is asked, not the object: `model.bind(…)` passes on the attributes of the model within.
+    direct = cast("Direct", model).direct(through) if issubclass(type(model), Direct) else None
     digest = hashlib.sha256(f"{name}\n{cache_as}".encode()).hexdigest()
-    return Offer(name, digest, cache_as is not None, _ready(answers))
-
-
-class _Theirs:
-    """Hides `aclose`, so that the catalogue does not close the caller's model."""
-
-    def __init__(self, model: Model) -> None:
-        self.name = model.name
-        self.stream = model.stream
+    return Offer(name, digest, cache_as is not None, _ready(direct or through), sends_extra(model))
 
 
 def _ready(model: Model) -> Callable[[], Awaitable[Model]]:

@@ -8,8 +8,9 @@ from headwater.dialects import shapes
 from headwater.errors import InvalidPrompt, RequestError
 from headwater.prompt import Parameters, Prompt, check
 
-# Fields that do not decide the answer: two requests that differ only here have the same one.
-_ASIDE = frozenset({"stream", "stream_options", "user", "metadata", "conversation_id", "id"})
+ASIDE = frozenset({"stream", "stream_options", "user", "metadata", "conversation_id", "id"})
+"""Fields that do not decide the answer: two requests that differ only here have the same one."""
+
 _PARAMETERS = frozenset(Parameters.__struct_fields__)
 
 
@@ -49,7 +50,7 @@ def _prompt(kind: str, messages: list[Any], fields: dict[str, Any]) -> Prompt:
     if isinstance(parameters.get("stop"), str):
         parameters["stop"] = [parameters["stop"]]
     model = fields.pop("model", None) or ""
-    extra = {name: value for name, value in fields.items() if name not in _ASIDE}
+    extra = {name: value for name, value in fields.items() if name not in ASIDE}
     tools: Any = extra.pop("tools", None) or []
     if isinstance(tools, list):
         tools = [shapes.tool(tool) for tool in cast("list[Any]", tools)]

@@ -5,9 +5,9 @@ which neither start-up nor the event loop has to spare. `prepare()` takes it ahe
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import msgspec
 
@@ -20,6 +20,15 @@ from headwater.prompt import File, Message, Prompt, text_of
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """What tells a LangChain Runnable from a `Model`, without importing LangChain."""
+
+    def astream(self, input: Any, /) -> AsyncIterator[Any]:
+        """What the object answers to an input, piece by piece."""
+        ...
 
 
 class Opened(NamedTuple):
@@ -144,6 +153,29 @@ def _failed(task: "asyncio.Task[_Ready]") -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
 
 
+def sends_extra(runnable: "Runnable[Any, Any]") -> bool:
+    """Whether unknown fields of a request reach the provider of a LangChain object: only OpenAI's classes send them."""
+    return _is_openai(_unbound(runnable)[0])
+
+
+def _unbound(runnable: Any) -> tuple[Any, dict[str, Any]]:
+    """The object within `model.bind(…)`, `with_retry` and the like, and the `extra_body` that was bound to it."""
+    from langchain_core.runnables.base import RunnableBindingBase
+
+    binding: type[Any] = RunnableBindingBase
+    extra_body: dict[str, Any] = {}
+    while isinstance(runnable, binding):
+        extra_body = {**(runnable.kwargs.get("extra_body") or {}), **extra_body}
+        runnable = runnable.bound
+    return runnable, extra_body
+
+
+def _is_openai(inner: object) -> bool:
+    # By name, so that users of another provider do not pay for importing this one. Compatible providers derive from
+    # the same classes.
+    return any(base.__name__ in ("BaseChatOpenAI", "BaseOpenAI") for base in type(inner).__mro__)
+
+
 def _look_at(source: "Runnable[Any, Any] | Callable[[], Opened]") -> _Ready:
     """Open what is to be opened and find out what it is. Imports what the first answer will need."""
     from langchain_core.language_models import BaseChatModel, BaseLLM
@@ -151,20 +183,12 @@ def _look_at(source: "Runnable[Any, Any] | Callable[[], Opened]") -> _Ready:
 
     runnable, close = Opened(cast("Any", source), None) if isinstance(source, Runnable) else source()
     watch_class()
-    inner: Any = runnable
-    extra_body: dict[str, Any] = {}
-    while hasattr(inner, "bound") and hasattr(inner, "kwargs"):
-        extra_body = {**(inner.kwargs.get("extra_body") or {}), **extra_body}
-        inner = inner.bound
-    # By name, so that nobody who uses another provider pays for importing this one. Compatible providers derive
-    # from the same classes.
-    is_openai = any(base.__name__ in ("BaseChatOpenAI", "BaseOpenAI") for base in type(inner).__mro__)
-    if is_openai:
-        extra_body = {**(inner.extra_body or {}), **extra_body}
+    inner, bound_body = _unbound(runnable)
+    extra_body: dict[str, Any] | None = {**(inner.extra_body or {}), **bound_body} if _is_openai(inner) else None
     kind = "graph" if hasattr(inner, "stream_mode") and hasattr(inner, "channels") else "runnable"
     if isinstance(inner, BaseChatModel | BaseLLM):
         kind = "chat" if isinstance(inner, BaseChatModel) else "completion"
-    return _Ready(runnable, inner, kind, extra_body if is_openai else None, close)
+    return _Ready(runnable, inner, kind, extra_body, close)
 
 
 async def _chunks(ready: _Ready, prompt: Prompt, watch: Watch) -> AsyncGenerator[Any, None]:

@@ -14,7 +14,7 @@ import msgspec
 
 from headwater.errors import ModelError
 from headwater.events import Event
-from headwater.models.model import Model
+from headwater.models.model import Closes, Model
 from headwater.models.openai.connection import OPENAI, Account, Connections, let_go, read, read_refusal
 from headwater.models.openai.names import Kind
 from headwater.models.openai.pacing import MANY, turns
@@ -89,9 +89,8 @@ class OpenAIModel:
         """Close the connections to the provider that are this model's own; a later use opens new ones."""
         if not self._shared:
             await self._connections.aclose()
-        close = getattr(self._fallback, "aclose", None)
-        if close is not None:
-            await close()
+        if isinstance(self._fallback, Closes):
+            await self._fallback.aclose()
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
         """The events of one answer; see `headwater.models.model.Model.stream`."""
