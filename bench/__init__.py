@@ -1,1 +1,1 @@
-"""Measures what a token costs here and beside us, everything on loopback and in one run: `python -m bench --quick`."""
+"""Benchmarks of Headwater and other servers, on loopback and in one run: `python -m bench --quick`."""

@@ -1,4 +1,4 @@
-"""`python -m bench [--quick]`: every side and shape in one run; a few tables, `bench.json`, `bench.svg`."""
+"""`python -m bench [--quick]`: measure every server under every load; writes tables, `bench.json` and `bench.svg`."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ from bench.sides import Side
 
 
 def main() -> None:
-    """Measure, print the tables, write the JSON and the chart; with `--from`, only write what a run found."""
+    """Measure, print the tables, write the JSON and the chart; with `--from`, only print and write an earlier run."""
     options = _options()
     if options.read is not None:
         found: dict[str, Any] = json.loads(options.read.read_text())
@@ -46,7 +46,7 @@ def _keep(found: dict[str, Any], beside: Path) -> None:
 
 def _measured(options: argparse.Namespace) -> dict[str, Any]:
     end_on_signal()
-    # A thousand streams need two thousand sockets.
+    # A thousand streams need two thousand file descriptors.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     plan = QUICK if options.quick else FULL
@@ -62,7 +62,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _sides(options: argparse.Namespace) -> tuple[list[Side], list[str]]:
-    """What is to be measured, and what cannot be."""
+    """The servers to measure, and why others are absent."""
     if options.servers:
         return sides.servers(), []
     chosen = [sides.MEMORY, sides.SQLITE]
@@ -86,7 +86,7 @@ def _sides(options: argparse.Namespace) -> tuple[list[Side], list[str]]:
 
 
 def _name(options: argparse.Namespace) -> str:
-    """Of the files of a run: one that measured less never takes the place of a full one."""
+    """The file name of a run; a partial run never overwrites a full one."""
     if options.quick:
         return "quick"
     fewer = (options.rounds or FULL.rounds) < FULL.rounds
@@ -95,17 +95,27 @@ def _name(options: argparse.Namespace) -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="under two minutes: fewer sides and shapes")
+    parser.add_argument("--quick", action="store_true", help="fewer servers and loads, in under two minutes")
     parser.add_argument("--servers", action="store_true", help="compare uvicorn and granian instead")
-    parser.add_argument("--rounds", type=int, help="how often each figure is taken")
-    parser.add_argument("--only", action="append", default=[], metavar="WORD", help="sides whose name contains it")
-    parser.add_argument("--also", action="append", default=[], metavar="NAME=COMMAND", help="another `headwater serve`")
+    parser.add_argument("--rounds", type=int, help="number of rounds, each of which measures everything once")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="WORD", help="measure only servers whose name contains WORD"
+    )
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="NAME=COMMAND",
+        help="measure another build of `headwater serve`, too",
+    )
     parser.add_argument("--out", type=Path, default=Path("bench/results"), help="folder of the JSON and the chart")
-    parser.add_argument("--doc", type=Path, help="document whose blocks are filled, its chart and its JSON beside it")
-    parser.add_argument("--from", dest="read", type=Path, metavar="JSON", help="measure nothing, take an earlier run")
+    parser.add_argument("--doc", type=Path, help="document to update, with its chart and JSON beside it")
+    parser.add_argument(
+        "--from", dest="read", type=Path, metavar="JSON", help="use an earlier run instead of measuring"
+    )
     options = parser.parse_args()
     if options.doc is not None and options.read is None and _name(options) != "bench":
-        parser.error("a run of less than everything has no place in the document; `--from` takes one nevertheless")
+        parser.error("--doc needs a full run; use --from to put a partial run into a document")
     return options
 
 

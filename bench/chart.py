@@ -1,4 +1,4 @@
-"""The chart: what a token costs each side in CPU, in four kinds of load, on a logarithmic scale."""
+"""The chart: CPU per token of each server under four kinds of load, on a logarithmic scale."""
 
 import math
 from collections.abc import Iterator
@@ -27,17 +27,17 @@ _STYLE = """<style>
 
 
 class Series(NamedTuple):
-    """One kind of load: a colour and a form."""
+    """One kind of load, drawn in its own colour and shape."""
 
     kind: str
     row: str
     said: str
     tokens: int = 1
-    """Tokens that the row's figure is for."""
+    """Number of tokens that the row's figure covers."""
 
 
 class Dot(NamedTuple):
-    """A figure for one token, its least and its greatest, and whether its side was late."""
+    """CPU per token: minimum, median, maximum, and whether the server fell behind the pace."""
 
     series: Series
     low: float
@@ -47,7 +47,7 @@ class Dot(NamedTuple):
 
 
 def chart(figures: Figures) -> str:
-    """An SVG that reads on a light page as on a dark one."""
+    """The chart as an SVG for light and dark pages."""
     series = list(_series(figures))
     found = {side: dots for side in figures if (dots := _dots(figures, side, series)) and not side.endswith(SEVERAL)}
     ends = [end for dots in found.values() for dot in dots for end in (dot.low, dot.high)] or [1, 10]
@@ -72,7 +72,7 @@ def chart(figures: Figures) -> str:
 
 
 def _series(figures: Figures) -> Iterator[Series]:
-    """The usual rows, or the first of their kind that were measured."""
+    """The four kinds of load; if the usual row of a kind was not measured, its first row."""
     rows = dict.fromkeys(row for found in figures.values() for row in found)
 
     def row(kind: str, usual: str) -> str:
@@ -105,7 +105,7 @@ def _drawn(dot: Dot, ends: list[float], y: float) -> Iterator[str]:
 
 
 def _mark(kind: str, x: float, y: float, behind: bool) -> str:
-    # A form of its own for each, since not everybody tells the colours apart.
+    # A shape for each, for readers who cannot tell the colours apart.
     kinds = {
         "burst": ((-4, -4), (4, -4), (4, 4), (-4, 4)),
         "usual": ((0, -5), (5, 0), (0, 5), (-5, 0)),

@@ -1,9 +1,10 @@
-"""The load: asks in many streams at once, counts tokens, tells how long they were under way.
+"""The load generator: asks over many connections at once, counts tokens and measures their delay.
 
     python -m bench.client '{"port": 8000, "path": "/…", "streams": 16, "answers": 4, "tokens": 300, "pace": 0}'
 
-A process of its own, whose CPU time nobody counts. It says what it saw as one JSON object. With `hold` it stops after
-each stream's first token, and says so; then a line on its input lets it go on, and the end of its input ends it.
+It runs in its own process, so that its CPU time is not counted, and prints its result as one JSON object. With `hold`
+it pauses after the first token of every stream and prints `held`; a line on standard input lets it continue, the end of
+standard input ends it.
 """
 
 import asyncio
@@ -26,31 +27,31 @@ ENDING = b"\r\n0\r\n\r\n"
 
 
 class Load(NamedTuple):
-    """What to ask, of whom, how often."""
+    """A load: which server to ask, what, and how often."""
 
     port: int
     path: str
     streams: int = 1
     answers: int = 1
-    """One after the other on each stream's connection."""
+    """Answers requested one after the other on each connection."""
     tokens: int = 300
     pace: int = 0
     same: str = ""
-    """A question asked every time, for the cache; else every question is a new one."""
+    """Question to repeat, so that the cache answers; empty: every question is unique."""
     extra: Mapping[str, Any] = {}
-    """What the body says besides the messages."""
+    """Fields of the request body besides the messages."""
     hold: bool = False
     parked: bool = False
-    """Whether the provider is to wait after the first token until it is told to go on."""
+    """Whether the provider pauses after the first token until it is released."""
 
     def question(self) -> str:
-        """What is asked; unlike any other unless `same` is set."""
+        """The question; unique unless `same` is set."""
         parked = " parked" if self.parked else ""
         return f"{self.same or secrets.token_hex(8)} tokens={self.tokens} pace={self.pace}{parked}"
 
 
 class Stream(asyncio.Protocol):
-    """One connection that asks one question after the other."""
+    """One connection that asks its questions one after the other."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
@@ -59,14 +60,14 @@ class Stream(asyncio.Protocol):
         self.counted = self.bytes = 0
         self.firsts: list[float] = []
         self.delays: list[int] = []
-        """How long each paced token was under way, in the provider's ticks."""
+        """Delay of each paced token, in the provider's ticks."""
         self.broken = ""
         loop = asyncio.get_running_loop()
         self.first: asyncio.Future[None] = loop.create_future()
         self.done: asyncio.Future[None] = loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # A cast, for uvloop's own transports derive from nothing of asyncio's.
+        # A cast, because uvloop's transports do not derive from asyncio's.
         self._transport = cast("asyncio.Transport", transport)
         self._ask()
 
@@ -112,7 +113,7 @@ class Stream(asyncio.Protocol):
             self._ended()
 
     def _note(self, data: bytes) -> None:
-        # The tail holds the beginning of a token that was cut in two, and nothing that was found before: `@` ends it.
+        # The tail holds the first part of a token that was split across reads; `@` ends a token.
         now = time.monotonic_ns() // TICK
         begun = self._tail.rpartition(b"@")[2]
         self.delays += [(now - int(stamp, 16)) % 0x1000000 for stamp in _STAMP.findall(begun + data)]
@@ -140,7 +141,7 @@ class Stream(asyncio.Protocol):
 
 
 async def run(load: Load) -> dict[str, Any]:
-    """Apply the load and tell what came back."""
+    """Apply the load and return what was received."""
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     streams = [
@@ -164,7 +165,7 @@ async def run(load: Load) -> dict[str, Any]:
 
 
 def percentile(values: list[float], part: float) -> float:
-    """The value below which this part of them lies."""
+    """The percentile of the values; `part` is 0 to 1."""
     return statistics.quantiles(values, n=1000, method="inclusive")[int(part * 1000) - 1]
 
 

@@ -1,8 +1,8 @@
-"""Fails when a token or a hit has become much dearer: `python -m bench.guard`, a few seconds, in CI.
+"""Performance guard, run by CI: fails if a token or a replay costs much more CPU than usual. `python -m bench.guard`
 
-Time on a shared machine says nothing, but the ratio of two things measured in turn in one process does: Headwater's
-whole app without sockets (request → key → log ← provider's bytes, log → frames → ASGI) and a yardstick that no change
-to Headwater touches.
+CPU times vary between machines and with load; the ratio of two things measured alternately in one process does not. One
+is Headwater's whole app without sockets (request → key → log ← provider's bytes, log → frames → ASGI), the other a
+yardstick that no change of Headwater affects.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ from headwater.prompt import Prompt
 
 TOKENS, AT_ONCE, ROUNDS = 2000, 8, 20
 SINGLES = 500
-"""Tokens that come one by one, as slow ones do: each is read, kept, woken for and sent alone. Only their flushes come
-together, for these are not slow; `bench.stores` tells what flushes take."""
+"""Tokens that arrive one by one: each is read, appended, announced and sent alone. Their flushes are still grouped,
+since they arrive fast; `bench.stores` measures flushes."""
 HITS, SHORT = 40, 296
-"""Stored answers in a round, and the tokens of each: as short as answers are, so that opening one counts too."""
+"""Stored answers in a round, and tokens in each: short, so that the fixed cost of a replay counts too."""
 
 _CHUNK = (
     b'data: {"id":"chatcmpl-AbCdEfGhIjKlMnOpQrStUvWxYz012","object":"chat.completion.chunk","created":1760000000,'
@@ -36,13 +36,13 @@ _LAST = _CHUNK.replace(b'{"content":" word"}', b"{}").replace(b"null}]", b'"stop
 
 
 class Path(NamedTuple):
-    """Work whose cost is watched."""
+    """A workload and the limit of its cost."""
 
     name: str
     usual: float
-    """What it took, in yardsticks, when this was written; write down what it takes when you make it cheaper."""
+    """Usual cost in yardsticks; update it when you make the workload cheaper."""
     limit: float
-    """Between what machines and Python versions differ by and a doubling."""
+    """Maximum cost: above the differences between machines and Python versions, below twice the usual cost."""
 
 
 MISS = Path(f"a miss of {TOKENS:,} tokens", 0.69, 1.1)
@@ -50,29 +50,29 @@ HIT = Path(f"{HITS} hits of {SHORT} tokens", 0.64, 1.0)
 SINGLE = Path(f"a miss of {SINGLES:,} tokens, one by one, on SQLite", 0.87, 1.4)
 PATHS = (MISS, HIT, SINGLE)
 ATTEMPTS = 3
-"""A machine may be so busy that even the least of many rounds is too much; code that is too dear is so every time."""
+"""Attempts before the guard fails: a busy machine can exceed a limit by chance, slow code exceeds it every time."""
 
 
 class Provider:
-    """A model that reads what OpenAI would have sent, some tokens at a time."""
+    """A model that parses an OpenAI stream, several tokens at a time."""
 
     name = "bench"
 
     def __init__(self) -> None:
         self.sent = asyncio.Event()
-        """Set when a client was sent something."""
+        """Set when bytes were sent to a client."""
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
-        """The answer, as long as the question says, and as many tokens at once."""
+        """The answer; the question gives the number of tokens, and of tokens per read."""
         reading = Stream()
         tokens, at_once = map(int, str(prompt.messages[-1].content).split()[:2])
         for _ in range(tokens // at_once):
             self.sent.clear()
             yield reading.feed(_CHUNK * at_once)
             if at_once > 1:
-                await asyncio.sleep(0)  # as a socket would, so that readers take what there is
+                await asyncio.sleep(0)  # let readers run, as a wait for the socket would
             else:
-                await self.sent.wait()  # or whatever makes a reader slow would spare it sends, and look cheap
+                await self.sent.wait()  # otherwise a slower reader would send several tokens at once, and look cheaper
         yield reading.feed(_LAST)
         if ending := reading.finish():
             yield ending
@@ -82,7 +82,7 @@ PROVIDER = Provider()
 
 
 async def _ask(app: FastAPI, question: str) -> int:
-    """One request, as an ASGI server hands it over; gives the bytes that a client would get."""
+    """Send one request to the app as an ASGI server would; returns the number of bytes sent to the client."""
     body = json.dumps({"messages": [{"role": "user", "content": question}]}).encode()
     asked = [{"type": "http.request", "body": body, "more_body": False}]
     bytes_sent = 0
@@ -115,16 +115,16 @@ async def _hits(app: FastAPI) -> int:
 
 
 async def _yardstick() -> int:
-    """What any program could do with the same tokens: read their JSON and write it again, with the standard library."""
+    """The yardstick: decode and encode the JSON of the same tokens with the standard library."""
     return sum(len(json.dumps(json.loads(_CHUNK[6:]))) for _ in range(TOKENS))
 
 
 async def ratios() -> list[float]:
-    """The CPU time of each path in yardsticks: the least of several rounds of each; noise only ever adds."""
-    PROVIDER.sent = asyncio.Event()  # one of this loop's
+    """The CPU time of each workload in yardsticks: the minimum of several rounds, since noise only adds."""
+    PROVIDER.sent = asyncio.Event()  # an event of this loop
     with tempfile.TemporaryDirectory() as folder:
         async with _app("memory:") as app, _app(f"sqlite:///{folder}/logs.sqlite") as durable:
-            await _hits(app)  # makes the answer that is hit, and imports what is imported late
+            await _hits(app)  # stores the answer to replay, and triggers late imports
             await _ask(durable, f"{SINGLES} 1")
             rounds = [
                 (
@@ -148,14 +148,14 @@ async def _app(store: str) -> AsyncGenerator[FastAPI, None]:
 
 
 def main() -> None:
-    """Measure, say so, and fail when a path is beyond its limit each time."""
+    """Measure and print; exit with a failure if a workload exceeds its limit in every attempt."""
     for _ in range(ATTEMPTS):
         found = list(zip(PATHS, asyncio.run(ratios()), strict=True))
         for path, ratio in found:
             print(f"{path.name}: {ratio:.2f} yardsticks (usually {path.usual:g}, at most {path.limit:g})")
         if all(ratio <= path.limit for path, ratio in found):
             return
-    sys.exit("Headwater has become half as dear again as it was, or more: see `bench/guard.py`.")
+    sys.exit("A workload costs over 1.5 times its usual CPU; see bench/guard.py.")
 
 
 if __name__ == "__main__":

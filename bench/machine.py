@@ -1,4 +1,4 @@
-"""What the figures were measured on, and with: the machine, and the version of everything in the table."""
+"""The machine that was measured on, and the version of every server that was measured."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ PACKAGES = ("uvicorn", "uvloop", "aiohttp", "fastapi", "langchain-openai")
 
 
 def machine() -> dict[str, str | int]:
-    """The machine alone."""
+    """CPU, memory, operating system and Python."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count() or 0,
@@ -25,7 +25,7 @@ def machine() -> dict[str, str | int]:
 
 
 def versions() -> dict[str, str]:
-    """Headwater's own commit, and whatever stands beside it."""
+    """Headwater's commit, and the versions of packages and servers."""
     found = {"headwater": _commit()}
     for package in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
@@ -44,7 +44,7 @@ def _cpu() -> str:
         lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
         about = {name.strip(): value.strip() for name, _, value in reversed(lines)}  # of the first core
         if "model name" in about:
-            # A cloud machine often says no more of its model than the maker's name; the numbers tell which it is.
+            # Cloud machines often report only the maker as the model name; family, model and stepping identify the CPU.
             which = ", ".join(f"{name} {about[name]}" for name in ("cpu family", "model", "stepping") if name in about)
             return f"{about['model name']} ({which})"
     return os.uname().machine

@@ -1,4 +1,4 @@
-"""One figure at a time: CPU per token, first-token time, hits, readers, memory per open stream."""
+"""The measurements: CPU per token, delivery to many readers, memory per open stream, memory in Redis."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from bench.client import Load
 from bench.sides import Running
 
 PATIENCE = 240
-"""Seconds that a load may take at most."""
+"""Time limit of a load, in seconds."""
 
 
 USUAL = 8
@@ -22,39 +22,39 @@ USUAL = 8
 
 
 class Shape(NamedTuple):
-    """How many streams at once, how many tokens each, how fast; named as the table's row."""
+    """A load's shape: concurrent streams, tokens per answer, pace in milliseconds per token (0: all at once)."""
 
     streams: int
     tokens: int
     pace: int = 0
     answers: int = 1
-    """One after the other in each stream, so that the CPU of a few can be told from nothing."""
+    """Answers per stream, one after the other: more of them make a small CPU time measurable."""
     delays: bool = False
-    """Whether it is told, too, how long its tokens were under way."""
+    """Whether the delay of its tokens is reported."""
 
     @property
     def name(self) -> str:
-        """E.g. `burst 32×500`; a pace that is not the usual one stands in it too, as tokens a second."""
+        """The name in tables, such as `burst 32×500`; an unusual pace is added as tokens per second."""
         kind = "paced" if self.pace else "burst"
         speed = f", {1000 // self.pace}/s" if self.pace not in (0, USUAL) else ""
         return f"{kind} {self.streams:,}×{self.tokens:,}{speed}"
 
 
 class Cost(NamedTuple):
-    """What a load cost."""
+    """The result of a load."""
 
     server: float
-    """Microseconds of the server's CPU for each token."""
+    """CPU of the server per token, in microseconds."""
     engine: float | None
-    """Likewise of its Redis, if it has one."""
+    """CPU of its Redis per token, in microseconds; None without a Redis."""
     pace: float | None
-    """Percent of the pace that was reached over the whole load, from the first question to the last token."""
+    """Percentage of the intended pace that was reached, from the first question to the last token."""
     seen: dict[str, Any]
-    """What the client saw."""
+    """The client's report."""
 
 
 class Broken(Exception):
-    """A side did not answer as it should; a figure measured then would be a lie."""
+    """A server's answer was wrong or incomplete, so its figures would be meaningless."""
 
 
 def _command(load: Load) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ def _whole(told: bytes) -> dict[str, Any]:
 
 
 def apply(load: Load) -> dict[str, Any]:
-    """Run the client, and give what it saw. Raises `Broken` when an answer was not whole, or did not come."""
+    """Run the client and return its report. Raises `Broken` for an incomplete or missing answer."""
     try:
         return _whole(subprocess.run(_command(load), capture_output=True, check=False, timeout=PATIENCE).stdout)
     except subprocess.TimeoutExpired as error:
@@ -77,13 +77,13 @@ def apply(load: Load) -> dict[str, Any]:
 
 
 def asked(running: Running, shape: Shape, same: str = "") -> Load:
-    """The load of that shape on that side."""
+    """The load of this shape for this server."""
     side = running.side
     return Load(running.port, side.path, shape.streams, shape.answers, shape.tokens, shape.pace, same, side.extra)
 
 
 def cost(running: Running, load: Load) -> Cost:
-    """What each token costs on its way from the provider to the client."""
+    """Apply a load and measure the CPU per token."""
     meter = _Meter(running)
     seen = apply(load)
     server, engine = meter.read()
@@ -93,9 +93,9 @@ def cost(running: Running, load: Load) -> Cost:
 
 
 def delivery(running: Running, readers: int, tokens: int, pace: int) -> float:
-    """Microseconds of CPU for each token that one generation delivers to each of its readers.
+    """CPU for each delivery of a token to one of many readers of the same answer, in microseconds.
 
-    They all read before it goes on: what it costs to let them in is another figure, and no token's.
+    All readers are attached before the measurement begins, so that the cost of attaching is not included.
     """
     load = asked(running, Shape(readers, tokens, pace), same=secrets.token_hex(8))._replace(hold=True, parked=True)
     with held(load) as client:
@@ -111,7 +111,7 @@ def delivery(running: Running, readers: int, tokens: int, pace: int) -> float:
 
 
 def kept(running: Running) -> int | None:
-    """Bytes that the side's Redis has in use, by its own account."""
+    """Memory that the server's Redis reports as used, in bytes; None without a Redis."""
     if running.engine is None:
         return None
     with socket.create_connection(("127.0.0.1", running.engine.port)) as connection:
@@ -123,7 +123,7 @@ def kept(running: Running) -> int | None:
 
 
 def rss_per_stream(running: Running, streams: int, same: str = "") -> float:
-    """Kilobytes that each open, silent stream adds: each a generation, or all readers of the `same` one."""
+    """Memory per open, silent stream, in kilobytes; with `same`, all streams read one answer."""
     before = running.tree.rss()
     with held(asked(running, Shape(streams, 1, -1), same)._replace(hold=True)):
         return (running.tree.rss() - before) / streams / 1000
@@ -131,7 +131,7 @@ def rss_per_stream(running: Running, streams: int, same: str = "") -> float:
 
 @contextlib.contextmanager
 def held(load: Load) -> Generator[subprocess.Popen[bytes], None, None]:
-    """The client, once all its streams have their first token."""
+    """Run the client, paused after the first token of every stream."""
     with subprocess.Popen(_command(load), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
         assert client.stdout is not None
         if (said := client.stdout.readline()) != b"held\n":
@@ -141,14 +141,14 @@ def held(load: Load) -> Generator[subprocess.Popen[bytes], None, None]:
 
 
 class _Meter:
-    """The CPU that a server, and its engine, have used since this was made."""
+    """Measures the CPU that a server and its Redis use from now on."""
 
     def __init__(self, running: Running) -> None:
         self._server, self._engine = running.tree, running.engine
         self._before = self._now()
 
     def read(self) -> tuple[float, float | None]:
-        """Microseconds of each; none for an engine that is not there."""
+        """Microseconds of the server and of its Redis; None without a Redis."""
         server, engine = self._now()
         before, engine_before = self._before
         return (server - before) * 1e6, (engine - engine_before) * 1e6 if self._engine else None
@@ -158,7 +158,7 @@ class _Meter:
 
 
 def _release(provider: int) -> None:
-    """Have the provider go on with the answers that it holds back."""
+    """Tell the provider to continue its parked answers."""
     with socket.create_connection(("127.0.0.1", provider)) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 7\r\n\r\nrelease")
         connection.recv(1000)

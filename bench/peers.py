@@ -1,11 +1,11 @@
-"""What stands beside Headwater in the table: apps over the same provider, each as small as it can honestly be.
+"""ASGI apps to compare with: each streams from the same provider, as simply as a fair comparison allows.
 
     uvicorn --factory bench.peers:plain          # what a user would write today with FastAPI and LangChain
-    uvicorn --factory bench.peers:passthrough    # provider's bytes → client's bytes, with nothing in between
-    uvicorn --factory bench.peers:bare           # ready-made frames and no provider: what the ASGI server itself costs
-    uvicorn --factory bench.peers:headwater      # Headwater's own app, to run it on another ASGI server
+    uvicorn --factory bench.peers:passthrough    # passes the provider's bytes on unparsed
+    uvicorn --factory bench.peers:bare           # ready-made frames, no provider: the cost of the ASGI server alone
+    uvicorn --factory bench.peers:headwater      # Headwater's app, to run it on another ASGI server
 
-The first three keep, resume and replay nothing; the second does not even look at what it passes on.
+The first three store, resume and replay nothing.
 """
 
 import json
@@ -20,14 +20,14 @@ from fastapi.responses import StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 AT_ONCE = 300
-"""Tokens in one write of the bare app, about as many as one read of a provider's burst gives; a hit is one write."""
+"""Tokens in one write of the bare app: as many as one read of a burst gives, about; a hit is one write."""
 
 FRAME = b'id: 1-1\ndata: {"type":"text-delta","text":" 000000@"}\n\n'
 _START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]}
 
 
 def plain() -> FastAPI:
-    """FastAPI, `ChatOpenAI.astream`, one SSE line per token."""
+    """FastAPI and `ChatOpenAI.astream`, with one SSE line per token."""
     from langchain_openai import ChatOpenAI
 
     app = FastAPI()
@@ -47,7 +47,7 @@ def plain() -> FastAPI:
 
 
 def passthrough() -> ASGIApp:
-    """A raw ASGI app that hands on whatever one read of the provider's socket gives."""
+    """A raw ASGI app that sends each read of the provider's socket on as it is."""
     import aiohttp
 
     address = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
@@ -73,7 +73,7 @@ def passthrough() -> ASGIApp:
 
 
 def bare() -> ASGIApp:
-    """A raw ASGI app that answers from memory, in as many writes as a burst would take."""
+    """A raw ASGI app that sends ready-made frames from memory."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,7 +90,7 @@ def bare() -> ASGIApp:
 
 
 def headwater() -> FastAPI:
-    """Headwater under the environment's settings, without its own supervisor and its own shutdown."""
+    """Headwater's app, configured by the environment, without its supervisor and its draining."""
     from headwater.settings import Settings
     from headwater.wiring.server import server
 

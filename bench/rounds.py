@@ -1,4 +1,4 @@
-"""The measuring itself: every side and shape in interleaved rounds, so that all have the same neighbours."""
+"""The benchmark run: every server under every load, in interleaved rounds, so that disturbances hit all alike."""
 
 import contextlib
 import resource
@@ -14,33 +14,33 @@ from bench.measure import Broken, Shape
 from bench.sides import Running, Side, started, upstream
 
 Figures = dict[str, dict[str, list[float]]]
-"""Side → row → one figure per round."""
+"""Server → row → one figure per round."""
 
 
 class Plan(NamedTuple):
-    """How much is measured."""
+    """The extent of a run."""
 
     rounds: int
     shapes: tuple[Shape, ...]
     few: tuple[str, ...]
-    """The shapes, by name, of sides that are measured in a few only."""
+    """Names of the loads for servers that are measured under a few loads only."""
     hits: int
-    """Stored answers fetched by each of 16 streams."""
+    """Stored answers that each of 16 streams fetches."""
     firsts: int
     delivery: tuple[Shape, ...]
-    """Readers of one generation."""
+    """Loads whose streams all read one answer."""
     idle: int
-    """Streams held open."""
+    """Number of open, silent streams whose memory is measured."""
     idles: int
-    """How often memory is looked at, each time in servers of their own."""
+    """Number of rounds in which that memory is measured, each time on fresh servers."""
 
 
 SHORT = Shape(32, 500, answers=2)
-"""What most is said about, and over so soon that it is taken twice in each round, a while apart."""
+"""The main load; short, so that each round runs it twice, some time apart."""
 USUALLY = Shape(16, 100, 25, delays=True)
-"""A usual pace, and no more streams than every side can serve in time."""
+"""A common pace, with few enough streams that every server can keep it."""
 BUSY = Shape(128, 100, 25)
-"""The same pace with more streams: what sizing takes."""
+"""The same pace with more streams; sizing is computed from this load."""
 STORED = Shape(64, 500, 25)
 STORED_ROW = f"its Redis, kB/answer of {STORED.tokens} tokens, 40/s"
 QUICK = Plan(
@@ -70,33 +70,33 @@ FULL = Plan(
 )
 WARM = Shape(4, 300)
 PACE_KEPT = "% of the pace"
-"""Begins the rows that say whether the tokens came as fast as the provider was to send them."""
+"""Prefix of the rows that say how much of the provider's pace was kept."""
 
 
 class Rounds:
-    """One run: what was found so far, and how to find more."""
+    """One run of the benchmark, and its figures so far."""
 
     def __init__(self, plan: Plan, sides: list[Side]) -> None:
         self.figures: Figures = {side.name: {} for side in sides}
         self.broken: list[str] = []
-        """What could not be measured because a side did not answer as it should."""
+        """Reasons why figures are missing: servers whose answers were wrong."""
         self.done = 0
-        """Whole rounds."""
+        """Number of complete rounds."""
         self._plan = plan
         self._sides = sides
         self._began = time.monotonic()
 
     def run(self) -> Figures:
-        """Measure everything."""
+        """Run all rounds and return the figures."""
         with contextlib.ExitStack() as stack:
             provider = stack.enter_context(upstream())
             running = [stack.enter_context(started(side, provider)) for side in self._sides]
-            for one in running:  # everything imported, compiled and connected before anything counts
+            for one in running:  # import, compile and connect everything before measuring
                 _warm(one)
-            with contextlib.suppress(KeyboardInterrupt):  # who has waited long enough gets what there is
+            with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C keeps the figures so far
                 for number in range(self._plan.rounds):
                     self._tell(f"round {number + 1} of {self._plan.rounds}")
-                    if not number:  # a quarter of a minute, and always the same
+                    if not number:  # takes 15 s, and does not vary
                         self._tell("what Redis keeps")
                         self._each(self._stored, running)
                     if number < self._plan.idles:
@@ -125,7 +125,7 @@ class Rounds:
 
     @contextlib.contextmanager
     def _bearing(self, side: Side) -> Generator[None, None, None]:
-        """A side that breaks is said to have done so, and costs the run no other figure."""
+        """Record a server whose answers are wrong, and continue with the others."""
         try:
             yield
         except Broken as why:
@@ -141,17 +141,17 @@ class Rounds:
             self.figures[side.name].setdefault(row, []).append(value)
 
     def _start(self, side: Side, provider: int) -> None:
-        """How long one of ours takes to start, and the memory it then has before anybody streams."""
+        """Measure the start-up time of a Headwater server, and its memory before any stream."""
         if not side.ours:
             return
         with started(side, provider) as fresh:
             self._note(side, "s from start to ready", fresh.tree.ready)
-            if side.workers == 1:  # else it would be the supervisor's, too
+            if side.workers == 1:  # with several workers it would include the supervisor
                 _warm(fresh)
                 self._note(side, "MB of a worker", fresh.tree.rss() / 1e6)
 
     def _stored(self, one: Running) -> None:
-        """What its Redis keeps of an answer; a slow one is the larger, for each token is an entry of its own there."""
+        """Measure the memory of a stored answer in Redis, for a slow answer: each token is then an entry of its own."""
         before = measure.kept(one)
         if before is None or one.side.workers > 1:
             return
@@ -160,12 +160,12 @@ class Rounds:
         self._note(one.side, STORED_ROW, grown / STORED.streams / 1000)
 
     def _idle(self, side: Side, provider: int) -> None:
-        """In servers of its own, because memory that one load has taken serves the next one too."""
-        if not side.idle or not side.provider or side.few:  # a slow one would need minutes to open so many
+        """Measure the memory of idle streams, on fresh servers, which have no freed memory to reuse."""
+        if not side.idle or not side.provider or side.few:  # a slow server would need minutes to open them
             return
         with started(side, provider) as fresh:
             _warm(fresh)
-            # Each answer takes two sockets of the server's: its client's and its provider's.
+            # Each answer needs two sockets in the server: to the client and to the provider.
             streams = min(self._plan.idle, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 200) // 2)
             self._note(side, "kB per idle stream, each an answer", measure.rss_per_stream(fresh, streams))
         if side.ours:
@@ -178,12 +178,12 @@ class Rounds:
         side = one.side
         if (side.few and shape.name not in self._plan.few) or (shape.pace and not side.provider):
             return
-        if shape.streams < side.workers:  # which of them gets the only stream is no question
+        if shape.streams < side.workers:  # with fewer streams than workers, some workers would idle
             return
         if side.slow:
             shape = shape._replace(answers=max(shape.answers // 4, 1))
         found = self._cost(one, shape, shape.name)
-        if side.workers > 1:  # with the same load each, too: a worker's tokens are the cheaper, the more come together
+        if side.workers > 1:  # also with the load of one worker each, since tokens that arrive together cost less
             self._cost(one, shape._replace(streams=shape.streams * side.workers), f"{shape.name} a worker")
         if shape.delays:
             for part, mine, floor in zip(("p50", "p99"), found.seen["delays"], direct.delays(shape), strict=True):
@@ -234,16 +234,16 @@ class Rounds:
 
 
 class Direct:
-    """The provider asked without anybody between, in this round: what is subtracted from every side's times."""
+    """Times of the provider without a server between, in this round; they are subtracted from every server's times."""
 
     def __init__(self, provider: int, plan: Plan) -> None:
-        # No server's CPU is looked at here, hence no tree: the client's times are all that counts.
+        # Only the client's times matter here, so there is no process tree to measure.
         self._load = Load(provider, "/")
         self.firsts: list[float] = measure.apply(self._load._replace(answers=plan.firsts, tokens=1))["firsts"]
         self._delays: dict[str, list[float]] = {}
 
     def delays(self, shape: Shape) -> list[float]:
-        """Percentiles of a paced token's way."""
+        """Percentiles of the delay of a paced token."""
         if shape.name not in self._delays:
             load = self._load._replace(streams=shape.streams, tokens=shape.tokens, pace=shape.pace)
             self._delays[shape.name] = measure.apply(load)["delays"]
@@ -255,6 +255,6 @@ def _warm(fresh: Running) -> None:
 
 
 def median(figures: Figures, side: str, row: str) -> float | None:
-    """The middle of the rounds, if there were any."""
+    """The median of the rounds; None if there are none."""
     values = figures.get(side, {}).get(row)
     return statistics.median(values) if values else None

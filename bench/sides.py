@@ -17,41 +17,41 @@ NONE: Mapping[str, Any] = {}
 
 
 class Side(NamedTuple):
-    """A server that can be asked the client's question.
+    """A server to measure.
 
-    In its command and in its files `{port}`, `{provider}`, `{folder}` and `{redis}` stand for what is not known before.
+    Its command, environment and files may contain the placeholders `{port}`, `{provider}`, `{folder}` and `{redis}`.
     """
 
     name: str
     command: tuple[str, ...]
     path: str
     extra: Mapping[str, Any] = NONE
-    """What the body must say besides the messages."""
+    """Fields of the request body besides the messages."""
     hits: str = ""
-    """Where it replays a stored answer, if it can."""
+    """Path that replays a stored answer; empty if the server cannot."""
     ours: bool = False
     environment: Mapping[str, str] = NONE
     files: Mapping[str, str] = NONE
     few: bool = False
-    """Whether only some of the shapes are worth their time: it is slow, or there for one comparison."""
+    """Whether it is measured under a few loads only: it is slow, or there for one comparison."""
     slow: bool = False
-    """Whether a quarter of the answers is enough of it."""
+    """Whether it gets a quarter of the answers, because it is slow."""
     idle: bool = True
-    """Whether the memory of ten thousand open streams is looked at, unless `few` spares it that."""
+    """Whether the memory of ten thousand open streams is measured; never with `few`."""
     provider: bool = True
-    """Whether its tokens come from the provider."""
+    """Whether it streams from the provider."""
     workers: int = 1
 
 
 class Running(NamedTuple):
-    """A side that listens."""
+    """A running server."""
 
     side: Side
     port: int
     tree: Tree
     provider: int
     engine: Tree | None = None
-    """Its own Redis."""
+    """The server's own Redis, if it has one."""
 
 
 CHAT = "/api/stream/completion/chat"
@@ -59,7 +59,7 @@ HEALTH = "/healthz"
 SERVE = f"{sys.executable} -m headwater serve"
 
 OURS = {"HEADWATER_MODEL": "openai:bench", "HEADWATER_DATA_DIR": "{folder}", "HEADWATER_OPENAI_WIRE": "true"}
-"""How every side of ours is set up."""
+"""Environment of every Headwater server."""
 
 _UVICORN = "-m uvicorn --port {port} --log-level warning --no-access-log --factory"
 _GRANIAN = "-m granian --port {port} --interface asgi --log-level warning --loop uvloop --backpressure 16384 --factory"
@@ -70,14 +70,14 @@ def _app(server: str, app: str) -> tuple[str, ...]:
 
 
 def headwater(name: str, store: str, serve: str = SERVE, **given: Any) -> Side:
-    """Headwater on one store; `serve` is how to start it, so that two builds can stand in one table."""
+    """Headwater on one store; `serve` is the command, so that two builds can be compared in one table."""
     command = (*shlex.split(serve), "--port", "{port}", "--store", store)
     return Side(name, command, CHAT, hits=CHAT, ours=True, **given)
 
 
 MEMORY = headwater("headwater, memory", "memory:")
-# Ten thousand logs open in a shared store beat two thousand times a second, which `bench.stores` tells of; what an open
-# stream takes of the server's memory is told by the memory store.
+# Memory of idle streams is measured on the memory store only: ten thousand open logs in a shared store would send two
+# thousand heartbeats a second. `bench.stores` measures those.
 SQLITE = headwater("headwater, sqlite", "sqlite:///{folder}/logs.sqlite", idle=False)
 REDIS = headwater("headwater, redis", "{redis}", idle=False)
 _TWO = f"{SERVE} --workers 2"
@@ -91,7 +91,7 @@ LANGCHAIN = headwater(
     environment={"HEADWATER_OPENAI_WIRE": "false"},
 )
 PASSTHROUGH = Side("aiohttp → ASGI, bytes", _app(_UVICORN, "bench.peers:passthrough"), "/")
-# What sharing a load costs anybody.
+# The cost of sharing a load between workers, without Headwater.
 PASSTHROUGH_TWO = Side(
     "aiohttp → ASGI, bytes, 2 workers",
     _app(f"{_UVICORN} --workers 2", "bench.peers:passthrough"),
@@ -104,7 +104,7 @@ PLAIN = Side("FastAPI + ChatOpenAI", _app(_UVICORN, "bench.peers:plain"), "/chat
 
 
 def nginx() -> Side:
-    """A pass-through in C, and a stored answer as a file. Raises `proxies.Absent`."""
+    """nginx as a pass-through proxy; a hit is a static file. Raises `proxies.Absent`."""
     config = proxies.NGINX_CONFIG.replace("{user}", "user root;" if os.geteuid() == 0 else "")
     files = {"nginx.conf": config, "stored": FRAME.decode() * 300}
     return Side("nginx", proxies.nginx(), "/v1/chat/completions", hits="/stored", files=files)
@@ -147,7 +147,7 @@ def servers() -> list[Side]:
 
 @contextlib.contextmanager
 def upstream() -> Generator[int, None, None]:
-    """The provider; gives its port."""
+    """Run the provider; yields its port."""
     port = free_port()
     with running((sys.executable, "-m", "bench.upstream", str(port)), port, {}):
         yield port
@@ -155,7 +155,7 @@ def upstream() -> Generator[int, None, None]:
 
 @contextlib.contextmanager
 def started(side: Side, provider: int) -> Generator[Running, None, None]:
-    """The side's server, over the provider."""
+    """Run a server that streams from the provider."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         engine, address = stack.enter_context(_redis()) if "{redis}" in side.command else (None, "")
@@ -180,7 +180,7 @@ def _ready(port: int) -> str:
 
 
 def _filled(text: str, known: Mapping[str, str]) -> str:
-    # Not str.format, for configuration files are full of braces.
+    # Not str.format: configuration files contain braces.
     for name, value in known.items():
         text = text.replace(f"{{{name}}}", value)
     return text
@@ -188,7 +188,7 @@ def _filled(text: str, known: Mapping[str, str]) -> str:
 
 @contextlib.contextmanager
 def _redis() -> Generator[tuple[Tree, str], None, None]:
-    """A Redis, or a Valkey where there is none, that keeps nothing on disk; and its address."""
+    """Run a Redis (or Valkey) without persistence; yields its process tree and its URL."""
     port = free_port()
     options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
     with running((proxies.redis_path(), *options), port, {}) as tree:

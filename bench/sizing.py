@@ -1,7 +1,7 @@
-"""What a deployment needs and costs, reckoned from a run: `python -m bench.sizing [bench.json] [--hit 0.3]`.
+"""Estimates the size and cost of a deployment from a run: `python -m bench.sizing [bench.json] [--hit 0.3]`.
 
-It is reckoned in groups: some workers with a Redis of their own. Two workers on one Redis are the most that was ever
-measured; whatever is larger here is that, many times over.
+The unit is a group: some workers with a Redis of their own. At most two workers on one Redis were ever measured, so
+larger deployments are estimated as many groups.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from bench.sides import MEMORY, PASSTHROUGH, REDIS
 STREAMS = (1_000, 100_000, 1_000_000)
 ANSWERS = 1_000_000
 MONTH = 730
-"""Hours."""
+"""Hours in a month."""
 FAST = "paced 32×500"
 FAST_TOKENS, FAST_SPEED = 500, 125
 SLOW = BUSY.name
@@ -25,73 +25,73 @@ SLOW_TOKENS, SLOW_SPEED = BUSY.tokens, 1000 / BUSY.pace
 
 
 class Assumptions(NamedTuple):
-    """What the figures do not say; each is an option of the command."""
+    """Assumptions besides the figures; each is an option of the command."""
 
     tokens: float = 500
     """Tokens of an answer."""
     question: float = 200
     """Tokens of a question."""
     speed: float = 40
-    """Tokens a second in each open stream."""
+    """Tokens per second in each open stream."""
     busy: float = 0.6
-    """Part of a core that is planned for; the rest is for peaks."""
+    """Planned utilisation of a core, 0 to 1; the rest is for peaks."""
     kept: float = 3600
-    """Seconds that an answer is kept."""
+    """Seconds for which an answer is kept."""
     hit: float = 0.3
-    """Part of the requests that the cache answers."""
+    """Fraction of the requests that the cache answers."""
     vcpu: float = 0.04
-    """Dollars for a core and an hour."""
+    """Dollars per core and hour."""
     gb: float = 0.005
-    """Dollars for a gigabyte of memory and an hour."""
+    """Dollars per gigabyte of memory and hour."""
     asked: float = 0.15
-    """Dollars for a million tokens of questions."""
+    """Dollars per million tokens of questions."""
     told: float = 0.60
-    """Dollars for a million tokens of answers."""
+    """Dollars per million tokens of answers."""
 
 
 class Spent(NamedTuple):
-    """µs of CPU for an answer: what it takes whatever its length, and for each token at two paces."""
+    """CPU in µs: the fixed cost of an answer, and the cost of a token at two paces."""
 
     answer: float
     slow: float
     fast: float
 
     def token(self, given: Assumptions) -> float:
-        """For one token, its part of the answer included. Nothing is known beyond the paces, so they hold there too."""
+        """CPU per token with its share of the fixed cost; interpolated between the paces, constant beyond them."""
         part = min(max((given.speed - SLOW_SPEED) / (FAST_SPEED - SLOW_SPEED), 0), 1)
         return self.slow + part * (self.fast - self.slow) + self.answer / given.tokens
 
 
 class Costs(NamedTuple):
-    """What was measured, on Redis: the store that many machines can share."""
+    """The measured costs on Redis, the store that many machines can share."""
 
     worker: Spent
     redis: Spent
     hit: float
-    """µs of a worker for a stored answer of 300 tokens."""
+    """CPU of a worker for a stored answer of 300 tokens, in µs."""
     hit_redis: float
     base: float
-    """MB of a worker before anybody streams."""
+    """Memory of a worker without streams, in MB."""
     stream: float
-    """kB of a worker for an open stream, on the memory store: the only one where it was measured."""
+    """Memory of a worker per open stream, in kB; measured on the memory store only."""
     told: float
-    """Bytes to the client for a token, as HTTP."""
+    """Bytes of HTTP to the client per token."""
     heard: float
-    """Bytes from the provider for a token, as HTTP."""
+    """Bytes of HTTP from the provider per token."""
     stored: float
-    """kB of Redis for an answer of 500 tokens at the slower pace; at a faster one it is less."""
+    """Memory of Redis for an answer of 500 tokens at the slower pace, in kB; less at a faster pace."""
 
 
 class Group(NamedTuple):
-    """Workers with one Redis of their own."""
+    """Workers that share one Redis with no others."""
 
     workers: int
     streams: float
-    """Open streams, each a miss in full flow."""
+    """Open streams that the group can serve if each is a miss at full pace."""
 
 
 class Unmeasured(Exception):
-    """A run did not measure what sizing takes."""
+    """The run lacks a figure that sizing needs."""
 
 
 def costs(figures: Figures) -> Costs:
@@ -104,7 +104,7 @@ def costs(figures: Figures) -> Costs:
         return value
 
     def spent(whose: str) -> Spent:
-        # The rows of tokens hold a part of the answer each; here it is apart.
+        # The measured cost per token includes a share of the fixed cost; separate the two.
         one = find(f"{whose}µs/answer of one token")
         slow, fast = find(f"{whose}µs/token, {SLOW}"), find(f"{whose}µs/token, {FAST}")
         return Spent(one, _each(slow * SLOW_TOKENS, one, SLOW_TOKENS), _each(fast * FAST_TOKENS, one, FAST_TOKENS))
@@ -123,12 +123,12 @@ def costs(figures: Figures) -> Costs:
 
 
 def _each(whole: float, one: float, tokens: int) -> float:
-    """What each token after the first adds to an answer."""
+    """Cost of each token after the first."""
     return (whole - one) / (tokens - 1)
 
 
 def group(cost: Costs, given: Assumptions) -> Group:
-    """As many workers as one Redis serves when neither is busier than planned, and the streams of them all."""
+    """The number of workers that one Redis can serve at the planned utilisation, and their streams."""
     worker, redis = cost.worker.token(given), cost.redis.token(given)
     workers = max(math.floor(worker / redis), 1)
     rate = given.busy * 1e6 * min(workers / worker, 1 / redis)
@@ -136,7 +136,7 @@ def group(cost: Costs, given: Assumptions) -> Group:
 
 
 def streams(cost: Costs, given: Assumptions) -> str:
-    """What it takes to keep so many streams open, each a miss in full flow, as Markdown."""
+    """The resources for a number of open streams, each a miss at full pace, as Markdown."""
     one = group(cost, given)
     head = ["open streams", "groups", "workers", "Redis servers", "worker memory", "Redis memory"]
     head += ["to the clients", "from the provider", "a month"]
@@ -146,7 +146,7 @@ def streams(cost: Costs, given: Assumptions) -> str:
         groups = math.ceil(count / one.streams)
         workers = groups * one.workers
         memory = workers * cost.base / 1e3 + count * cost.stream / 1e6
-        # An answer is kept while it is written and for its time afterwards.
+        # An answer is kept while it is written, and for `kept` seconds afterwards.
         alive = count * (1 + given.kept * given.speed / given.tokens)
         stored = alive * _stored(cost, given)
         price = (groups + workers) * given.vcpu + (memory + stored) * given.gb
@@ -158,7 +158,7 @@ def streams(cost: Costs, given: Assumptions) -> str:
 
 
 def answers(cost: Costs, given: Assumptions) -> str:
-    """What a million answers cost with and without the cache, as Markdown."""
+    """The cost of a million answers with and without the cache, as Markdown."""
     price = (given.question * given.asked + given.tokens * given.told) / 1e6
     lines = [row_of(["a million answers", "provider", "CPU", "Redis's memory", "together"]), row_of(["---"] * 5)]
     for name, part in (("without the cache", 0.0), (f"{given.hit:.0%} of them hits", given.hit)):
@@ -173,43 +173,43 @@ def answers(cost: Costs, given: Assumptions) -> str:
 
 
 def _stored(cost: Costs, given: Assumptions) -> float:
-    """Gigabytes of Redis for an answer."""
+    """Memory of Redis per answer, in gigabytes."""
     return cost.stored * given.tokens / STORED.tokens / 1e6
 
 
 def _about(value: float) -> str:
-    """To two places, for more of them would be pretence."""
+    """The value with two significant digits."""
     if value < 10:
         return f"{value:.2g}"
     return f"{round(value, 1 - math.floor(math.log10(value))):,.0f}"
 
 
 def assumed(cost: Costs, given: Assumptions) -> str:
-    """The assumptions, and what a group is, in a few sentences."""
+    """The assumptions and the resulting group, in a few sentences."""
     one = group(cost, given)
     return (
-        f"Assumed: answers of {given.tokens:,.0f} tokens to questions of {given.question:,.0f}, at {given.speed:g} "
-        f"tokens a second, kept for {given.kept:,.0f} s; cores planned to be {given.busy:.0%} busy; "
-        f"${given.vcpu:g} for a core and hour, ${given.gb:g} for a GB of memory and hour, ${given.asked:g} and "
-        f"${given.told:g} for a million tokens in and out.\n\n"
+        f"Assumptions: answers of {given.tokens:,.0f} tokens to questions of {given.question:,.0f}, at {given.speed:g} "
+        f"tokens a second, kept for {given.kept:,.0f} s; cores {given.busy:.0%} busy; ${given.vcpu:g} per core and "
+        f"hour, ${given.gb:g} per GB of memory and hour, ${given.asked:g} and ${given.told:g} per million tokens in "
+        f"and out.\n\n"
         f"A token then takes {cost.worker.token(given):.0f} µs of a worker and {cost.redis.token(given):.0f} µs of "
-        f"Redis. So a group is {one.workers} worker{'s' if one.workers > 1 else ''} with a Redis of their own, a core "
-        f"each, and holds about {_about(one.streams)} open streams."
+        f"Redis. So a group is {one.workers} worker{'s' if one.workers > 1 else ''} and one Redis, each on its own "
+        f"core, and serves about {_about(one.streams)} open streams."
     )
 
 
 def text(figures: Figures, given: Assumptions | None = None) -> str:
-    """Everything as Markdown."""
+    """The whole estimate as Markdown."""
     given = given or Assumptions()
     try:
         cost = costs(figures)
     except Unmeasured as row:
-        return f"This run did not measure what sizing takes ({row}); a full one does."
+        return f"Sizing needs a figure that this run did not measure ({row}); a full run measures it."
     return "\n\n".join([assumed(cost, given), streams(cost, given), answers(cost, given)])
 
 
 def main() -> None:
-    """Reckon under the assumptions on the command line."""
+    """Print the estimate under the assumptions given on the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.sizing", description=__doc__)
     parser.add_argument("results", nargs="?", type=Path, default=Path("docs/performance.json"))
     for name, value in Assumptions()._asdict().items():

@@ -1,8 +1,8 @@
-"""The stores that `bench.stores` measures: each with an engine of its own, which also says what it was asked to do.
+"""The stores that `bench.stores` measures: each with its own database, whose commands are counted.
 
-A command is what Redis was sent (a script counts as one), what Upstash bills (a script and each command inside it), or
-a transaction of SQLite's. Counted apart are the commands inside Redis's scripts, and SQLite's checks, two microseconds
-each, which ask whether another process has committed anything.
+A command is what was sent to Redis (a script counts as one), what Upstash bills (a script, and each command inside it),
+or a transaction of SQLite. Counted separately: the commands inside Redis's scripts, and SQLite's checks for commits by
+another process, which take two microseconds each.
 """
 
 import sqlite3
@@ -21,22 +21,22 @@ from headwater.log.sqlite.store import SqliteStore
 from headwater.log.store import Limits, Store
 from headwater.log.upstash.store import UpstashStore
 
-# The tests start the same servers, and are no package.
+# The tests start the same servers, but are not a package.
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from redis_servers import Engine, engines, serving
 from upstash_double import upstash_double
 
 SENT = ("eval", "evalsha", "subscribe", "unsubscribe", "ping")
-"""What Headwater sends; what else Redis counts was called inside a script, but for what this bench asks."""
+"""Commands that Headwater sends. Redis counts others as well: those inside scripts, and this benchmark's own."""
 ASIDE = ("info", "client", "hello", "config", "select", "flushall", "command")
-
+"""Commands of this benchmark and of connection set-up, which are not counted."""
 
 LIMITS = Limits(lease=60)
-"""A lease that outlives the busiest machine's pauses; beats and looks come as often as with the usual one."""
+"""A lease that does not lapse on a busy machine; heartbeats and checks are as frequent as usual."""
 
 
 class Count(NamedTuple):
-    """What an engine was asked to do."""
+    """The number of commands that a database executed."""
 
     commands: float
     checks: float = 0.0
@@ -44,36 +44,36 @@ class Count(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A store with an engine of its own."""
+    """A store with its own database."""
 
     open: Callable[[], Store]
-    """A new handle on it, as another process would have."""
+    """Opens another handle on the same data, as another process would."""
     counted: Callable[[], Count]
-    """What all handles have asked for since the engine started."""
+    """Commands of all handles since the database started."""
     cpu: Callable[[], float] = time.process_time
-    """Seconds of CPU that Headwater has used, without those of the engine."""
+    """CPU time of Headwater in seconds, without the database's."""
 
 
 class Kind(NamedTuple):
-    """A store that can be started as often as there is something to measure."""
+    """A kind of store, and how to start a fresh one."""
 
     name: str
     start: Callable[[], AbstractContextManager[Subject]]
     most: int = 1000
-    """Logs that one process can reasonably hold open on it."""
+    """Number of logs that one process can reasonably keep open."""
     pace: tuple[float, float, float] = (20, 5, 1)
-    """Tokens a second in each of 1, some and `most` logs, such that a flush always carries the same number of them."""
+    """Tokens per second and log with 1, `most / 10` and `most` logs, so that a flush holds equally many tokens."""
 
 
 def kinds() -> list[Kind]:
-    """The stores that can be measured here."""
-    # A thousand silent logs would be a thousand requests a second, which is too dear to be anyone's use of it.
+    """The kinds of store that can be measured on this machine."""
+    # Fewer logs on Upstash: a thousand silent logs would be a thousand billed requests a second.
     upstash = Kind("upstash double", _upstash, 50, (5, 5, 5))
     return [Kind("sqlite", _sqlite), *(_redis(engine) for engine in engines()), upstash]
 
 
 class _Counting:
-    """A connection that counts the transactions and checks it carries out."""
+    """A database connection that counts transactions and checks."""
 
     def __init__(self, db: sqlite3.Connection, tally: Counter[str]) -> None:
         self._db = db

@@ -1,7 +1,7 @@
-"""`python -m bench.stores`: what a token, a reader and an open log cost each store, as one table; under 90 seconds.
+"""`python -m bench.stores`: the cost of a token, a reader and an open log on each store, as a table; under 90 seconds.
 
-Every figure is measured through `Logs` and `Writer`, as the server uses them, with two handles on the store where the
-server would be two processes. Counts are taken all at once, for they do not mind neighbours; CPU one after the other.
+Everything is measured through `Logs` and `Writer`, as the server uses them. Two handles on a store stand for two
+processes. Commands are counted on all stores concurrently; CPU is measured on one after the other.
 """
 
 import asyncio
@@ -22,22 +22,23 @@ from headwater.offsets import Offset
 from headwater.principal import ANYONE
 
 PACE = 50
-"""Tokens a second, as from a hosted model."""
+"""Tokens per second, as from a hosted model."""
 SLOW = 10
-"""Tokens a second where a hundred readers look at each, in every store at once, and must not starve one another."""
+"""Tokens per second for a hundred readers: slow, because all stores are measured concurrently."""
 LENGTHS = ((100, 20), (1000, 4), (10_000, 1))
-"""Tokens in an answer, and answers: enough of them that their CPU can be told from the rest."""
+"""Tokens per answer, and number of answers: enough to make their CPU time measurable."""
 
 WHILE = 1.5
-"""Seconds of writing to many logs."""
+"""Seconds for which many logs are written."""
 TURNS = 20
+"""Maximum number of concurrent calls to a store."""
 
 Row = dict[str, str]
 T = TypeVar("T")
 
 
 class Pair(NamedTuple):
-    """A store with an engine of its own, and two handles on it."""
+    """A store with its own database, and two handles on it."""
 
     kind: Kind
     subject: Subject
@@ -45,7 +46,7 @@ class Pair(NamedTuple):
     there: Store
 
     async def rate(self, seconds: float) -> Count:
-        """Commands, and what is counted apart, a second over the next seconds."""
+        """Commands per second during the next `seconds`."""
         before, begin = self.subject.counted(), time.monotonic()
         await asyncio.sleep(seconds)
         after, passed = self.subject.counted(), time.monotonic() - begin
@@ -53,7 +54,7 @@ class Pair(NamedTuple):
 
 
 async def answers(pair: Pair) -> Row:
-    """What it takes to write an answer: claim, flushes, seal."""
+    """Commands to write an answer: claim, flushes, seal."""
     cells: list[str] = []
     for pace in (PACE, 0):
         before = pair.subject.counted()
@@ -70,7 +71,7 @@ async def answers(pair: Pair) -> Row:
 
 
 async def readers(pair: Pair) -> Row:
-    """What readers of a live log in another process add to the writing of it."""
+    """Commands that readers in another process add to a live log."""
     row: Row = {}
     async with writers(pair.here, 1) as (writer,), asyncio.TaskGroup() as tasks:
         writing = tasks.create_task(write(writer, 1_000_000, SLOW))
@@ -89,12 +90,12 @@ async def readers(pair: Pair) -> Row:
 
 
 async def silence(pair: Pair) -> Row:
-    """What logs cost in which nothing happens, and a server that does nothing."""
+    """Commands of open, silent logs, and of an idle process."""
     async with writers(pair.here, pair.kind.most) as held:
         await asyncio.sleep(1)
         beating = await pair.rate(5)
         await end(held)
-    await asyncio.sleep(2.6)  # a connection that nobody needs any more is kept for a ping's time
+    await asyncio.sleep(2.6)  # an unused connection is kept for one ping interval
     return {
         "commands/s, open silent logs": f"{cell(beating)} ({pair.kind.most:,} logs)",
         "commands/s, idle process": cell(await pair.rate(2)),
@@ -102,7 +103,7 @@ async def silence(pair: Pair) -> Row:
 
 
 async def followed(pair: Pair) -> Row:
-    """What readers add to silent logs elsewhere: these have no writer, whose heartbeats would hide them."""
+    """Commands of readers of silent logs. The logs have no writer, whose heartbeats would hide them."""
     names = [f"log {i}" for i in range(pair.kind.most)]
     leases = await in_turns(pair.here.open(log, ANYONE, ttl=60) for log in names)
     async with asyncio.TaskGroup() as tasks:
@@ -117,7 +118,7 @@ async def followed(pair: Pair) -> Row:
 
 
 async def growth(pair: Pair) -> Row:
-    """Whether a token gets dearer with the number of open logs, or with those before it."""
+    """Whether the cost of a token grows with the number of open logs, or with the length of its log."""
     streams: list[tuple[float, float]] = []
     counts = (1, pair.kind.most // 10, pair.kind.most)
     for count, pace in zip(counts, pair.kind.pace, strict=True):
@@ -140,7 +141,7 @@ async def growth(pair: Pair) -> Row:
 
 
 async def latency(pair: Pair) -> Row:
-    """How late another process's readers see a token, and a writer a stop that was asked for in another process."""
+    """Delay of a token to a reader in another process, and of a stop from another process to the writer."""
     late: list[float] = []
     async with writers(pair.here, 1, "stamped") as (writer,), asyncio.TaskGroup() as tasks:
         tasks.create_task(read(pair.there, writer.log, late))
@@ -166,7 +167,7 @@ async def latency(pair: Pair) -> Row:
 
 @asynccontextmanager
 async def writers(store: Store, count: int, name: str = "log") -> AsyncGenerator[list[Writer], None]:
-    """The writers of new logs."""
+    """Open new logs; yields their writers."""
     logs = Logs(store)
     async with AsyncExitStack() as stack:
 
@@ -181,7 +182,7 @@ async def writers(store: Store, count: int, name: str = "log") -> AsyncGenerator
 
 
 async def write(writer: Writer, tokens: int, pace: float) -> None:
-    """Append so many tokens, so many a second; with 0 as fast as the store takes them. Each says when it was made."""
+    """Append tokens at a pace per second (0: as fast as the store allows); each token is its own timestamp."""
     begin = time.monotonic() + (random.random() / pace if pace else 0)
     for i in range(tokens):
         if pace:
@@ -193,7 +194,7 @@ async def write(writer: Writer, tokens: int, pace: float) -> None:
 
 
 async def read(store: Store, log: str, late: list[float] | None = None) -> None:
-    """Read a log as another process would, noting how late each token was."""
+    """Read a log as another process would; appends the delay of each token to `late`."""
     async for page in Logs(store).read(log):
         if late is not None:
             now = time.monotonic()
@@ -201,24 +202,24 @@ async def read(store: Store, log: str, late: list[float] | None = None) -> None:
 
 
 async def spread(held: list[Writer], tokens: int, pace: float) -> None:
-    """Write to all of them at once."""
+    """Write to all logs concurrently."""
     await asyncio.gather(*(write(writer, tokens, pace) for writer in held))
 
 
 async def one_by_one(held: list[Writer], tokens: int) -> None:
-    """Write to one after the other in a burst, and end each."""
+    """Write to one log after the other in a burst, and seal each."""
     for writer in held:
         await write(writer, tokens, 0)
         await end([writer])
 
 
 async def end(held: list[Writer]) -> None:
-    """End the logs, and with them their readers."""
+    """Seal the logs, which ends their readers."""
     await in_turns(writer.seal(Finish("stop")) for writer in held)
 
 
 async def in_turns(calls: Iterable[Awaitable[T]]) -> list[T]:
-    """Make some calls, a few at a time: a thousand at once would measure the queue."""
+    """Make the calls, `TURNS` at a time: a thousand at once would measure a queue."""
     turns = asyncio.Semaphore(TURNS)
 
     async def one(call: Awaitable[T]) -> T:
@@ -229,7 +230,7 @@ async def in_turns(calls: Iterable[Awaitable[T]]) -> list[T]:
 
 
 async def stopped(store: Store, writer: Writer, late: list[float]) -> None:
-    """Stop a log through another handle at some moment, and note when its writer knew."""
+    """Stop a log through another handle at a random moment; appends the delay until its writer knew to `late`."""
     told = asyncio.Event()
     writer.interrupt = told.set
     await asyncio.sleep(2 * random.random())
@@ -240,7 +241,7 @@ async def stopped(store: Store, writer: Writer, late: list[float]) -> None:
 
 
 async def cost(pair: Pair, work: Awaitable[None], tokens: int) -> tuple[float, float]:
-    """Commands, and microseconds of CPU, for each token of some work."""
+    """Commands, and microseconds of CPU, per token of some work."""
     before, begin = pair.subject.counted().commands, pair.subject.cpu()
     await work
     spent = pair.subject.cpu() - begin
@@ -248,14 +249,14 @@ async def cost(pair: Pair, work: Awaitable[None], tokens: int) -> tuple[float, f
 
 
 def cell(found: Count, without: Count | None = None) -> str:
-    """A rate, less what there would be anyway."""
+    """A rate as text, minus the rate without what is measured."""
     commands, checks, inside = (max(a - b, 0) for a, b in zip(found, without or Count(0), strict=True))
     apart = [f" + {count:.0f} {what}" for count, what in ((checks, "checks"), (inside, "inside")) if count >= 0.5]
     return f"{commands:.1f}" + "".join(apart)
 
 
 async def measured(kind: Kind, measure: Callable[[Pair], Awaitable[Row]]) -> Row:
-    """A measure taken with an engine of its own."""
+    """Take one measurement on a fresh database."""
     with kind.start() as subject:
         here, there = subject.open(), subject.open()
         try:
@@ -266,7 +267,7 @@ async def measured(kind: Kind, measure: Callable[[Pair], Awaitable[Row]]) -> Row
 
 
 async def main() -> None:
-    """Measure everything and print the table."""
+    """Take all measurements and print the table."""
     chosen = kinds()
     together = [(kind, measure) for measure in (answers, readers) for kind in chosen]
     found = await asyncio.gather(*(measured(*each) for each in together))

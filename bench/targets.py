@@ -1,6 +1,6 @@
-"""What Headwater promises of its speed, held against a run: each promise a line, with what was found.
+"""Headwater's performance promises, checked against a run: one line per promise, with the measured figure.
 
-Some lines are no promise, only told beside one that would say too much alone.
+Some lines have no limit; they put the promise beside them into perspective.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,38 +12,39 @@ from bench.sides import LANGCHAIN, MEMORY, PASSTHROUGH, PASSTHROUGH_TWO, PLAIN, 
 
 LITELLM = "LiteLLM proxy"
 LEAST = 0.1
-"""The part by which a run's figures differ from the next one's, when nothing else can be said of it."""
+"""Relative difference between two runs that counts as noise, at least."""
 OURS, PEER, BYTES = MEMORY.name, PLAIN.name, PASSTHROUGH.name
 
 
 class Target(NamedTuple):
-    """A promise, and the figure that keeps or breaks it."""
+    """A promise and the measured figure."""
 
     what: str
     limit: float | None
-    """None where nothing is promised."""
+    """The promised limit; None for a line without a promise."""
     found: float | None
     most: bool = True
-    """Whether the figure may be at most the limit; else it must be at least that."""
+    """Whether the limit is a maximum; else it is a minimum."""
 
 
 def targets(figures: Figures) -> list[Target]:
-    """Every promise that can be told from one run."""
+    """All promises, with the figures of a run."""
     return list(_targets(lambda side, row: median(figures, side, row)))
 
 
 def table(figures: Figures) -> str:
-    """The promises that the run could tell of, as Markdown, and how much chance is in them."""
+    """The promises that the run measured, as Markdown, with an estimate of the noise."""
     doubt = noise(figures)
     lines = [row_of(["promise", "limit", "found", ""]), row_of(["---"] * 4)]
     lines += [_line(each, each.found, doubt) for each in targets(figures) if each.found is not None]
-    about = f"Two sides that run the same code for hits differ by {doubt:.0%} in this run" if doubt > LEAST else ""
-    lines.append(f"\n{about or f'A difference of {LEAST:.0%} is chance'}; what is nearer to its limit says so.")
+    same = f"Two servers that run the same code for hits differ by {doubt:.0%} in this run"
+    about = same if doubt > LEAST else f"Differences up to {LEAST:.0%} are noise"
+    lines.append(f"\n{about}; figures that close to their limit are marked.")
     return "\n".join(lines)
 
 
 def noise(figures: Figures) -> float:
-    """The part by which figures differ that should not: a hit does not touch the client of the provider."""
+    """Relative noise: how much the hits of two servers differ that run the same code for hits."""
     row = "µs/hit of 300 tokens"
     one, other = median(figures, OURS, row), median(figures, LANGCHAIN.name, row)
     return max(LEAST, abs(one / other - 1), abs(other / one - 1)) if one and other else LEAST
@@ -54,7 +55,7 @@ def _line(each: Target, found: float, doubt: float) -> str:
         return row_of([each.what, "–", short(found), "not a promise"])
     sign = "≤" if each.most else "≥"
     kept = found <= each.limit if each.most else found >= each.limit
-    near = ", by less than chance" if max(found / each.limit, each.limit / found) < 1 + doubt else ""
+    near = ", within the noise" if max(found / each.limit, each.limit / found) < 1 + doubt else ""
     verdict = f"met{near}" if kept else f"**not met**{near}"
     return row_of([each.what, f"{sign} {each.limit:,g}", short(found), verdict])
 
@@ -100,8 +101,8 @@ def _targets(find: Find) -> Iterator[Target]:
 
 
 def _flat(ratio: Ratio) -> Iterator[Target]:
-    """More streams, and longer answers, make no token dearer."""
-    # From 50 tokens to 5,000 is what is promised, and easily: a short answer's tokens bear its fixed cost.
+    """Promises that more streams and longer answers do not make a token cost more."""
+    # The promise is 50 → 5,000 tokens, which is easy to keep: a short answer's tokens bear its fixed cost.
     grown = (("32×500", "1,000×500"), ("32×50", "32×5,000"), ("32×500", "32×5,000"))
     for one, other in grown:
         rise = ratio((OURS, f"µs/token, burst {other}"), (OURS, f"µs/token, burst {one}"))
@@ -109,7 +110,7 @@ def _flat(ratio: Ratio) -> Iterator[Target]:
 
 
 def _shared(ratio: Ratio, rows: Iterable[str]) -> Iterator[Target]:
-    """Two workers cost what one does; what two cost anybody stands beside it."""
+    """Promises that two workers cost what one does, beside the same ratio of a byte pass-through."""
     for row in rows:
         name = row.removeprefix("µs/token, ")
         for two, one in ((TWO, SQLITE), (TWO_REDIS, REDIS), (PASSTHROUGH_TWO, PASSTHROUGH)):

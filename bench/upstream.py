@@ -1,12 +1,12 @@
-"""The provider that all sides stream from: OpenAI's chat completions on loopback, as fast as accepted or paced.
+"""The provider that all servers stream from: OpenAI's chat completions on loopback, in a burst or at a pace.
 
     python -m bench.upstream PORT
 
-How to answer stands in the question itself, `tokens=300 pace=8` (milliseconds before each token; 0 sends the whole
-answer in one write, -1 falls silent after the first token), so that it passes through any server unchanged. With
-`parked` it falls silent after the first token until a request that says `release` comes, and only then goes on. Each
-token holds one `@` and nothing else does, so that whoever counts them counts bytes; a paced one also says when it was
-written, so that a client on the same machine knows how long it was under way.
+The question itself says how to answer, so that it passes through any server: `tokens=300 pace=8`. The pace is in
+milliseconds per token; 0 sends the whole answer in one write, -1 falls silent after the first token. With `parked`, the
+answer pauses after the first token until a request with the body `release` arrives. Each token contains one `@`, which
+occurs nowhere else, so that clients count tokens by counting bytes. A paced token also contains the time when it was
+written, so that a client on the same machine can compute its delay.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ def _framed(line: str) -> bytes:
 
 
 def _chunk(delta: dict[str, str], finish: str | None = None, usage: dict[str, int] | None = None) -> bytes:
-    # As large as OpenAI's own: the names around a token are most of what is read.
+    # As large as OpenAI's chunks: the JSON around a token is most of its size.
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
     return _framed(
         json.dumps(
@@ -50,13 +50,13 @@ def _chunk(delta: dict[str, str], finish: str | None = None, usage: dict[str, in
 
 
 class Answers(asyncio.Protocol):
-    """One connection, kept alive from answer to answer."""
+    """One keep-alive connection."""
 
-    whole: dict[int, bytes] = {}  # noqa: RUF012 - shared by all connections on purpose: encoded once
-    parked: list["Answers"] = []  # noqa: RUF012 - shared by all connections on purpose: released together
+    whole: dict[int, bytes] = {}  # noqa: RUF012 - a cache that all connections share
+    parked: list["Answers"] = []  # noqa: RUF012 - shared by all connections, and released together
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # A cast, for uvloop's own transports derive from nothing of asyncio's.
+        # A cast, because uvloop's transports do not derive from asyncio's.
         self._transport = cast("asyncio.Transport", transport)
         self._read = b""
 
@@ -91,9 +91,9 @@ class Answers(asyncio.Protocol):
         self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     def go_on(self) -> None:
-        """Say the rest of the answer."""
+        """Send the rest of the answer."""
         if self._pace:
-            # Streams out of step with each other, as real ones are; in step, one wake-up would serve them all.
+            # A random phase, as with real streams; in phase, one wake-up would serve all streams.
             loop = asyncio.get_running_loop()
             self._due = loop.time() + random.random() * self._pace
             loop.call_at(self._due, self._next)
@@ -108,17 +108,17 @@ class Answers(asyncio.Protocol):
             return
         self._left -= 1
         self._transport.write(stamped())
-        # By the clock and not after the token before, or the delay of each would be added to the next.
+        # At absolute times, so that delays do not add up.
         self._due += self._pace
         asyncio.get_running_loop().call_at(self._due, self._next)
 
 
 TICK = 10_000
-"""Nanoseconds of the clock's ticks in a token: six hexadecimal digits of them come round after 168 seconds."""
+"""Nanoseconds per tick of a token's timestamp; its six hexadecimal digits wrap after 168 seconds."""
 
 
 def stamped() -> bytes:
-    """A token that says when it was written, as long as any other."""
+    """A token that contains the time when it was written."""
     return _token(time.monotonic_ns() // TICK)
 
 
@@ -127,7 +127,7 @@ def _token(number: int) -> bytes:
 
 
 def _numbered(tokens: int) -> bytes:
-    # No two alike: LiteLLM takes a hundred equal tokens for a model that has gone mad, and breaks off.
+    # All tokens differ, because LiteLLM aborts a stream of a hundred equal tokens as a runaway model.
     return b"".join(map(_token, range(tokens)))
 
 

@@ -1,4 +1,4 @@
-"""Chat in your own FastAPI app: run it with `uvicorn your_app:app`, then POST to /llm/api/stream/completion/chat."""
+"""A chat API in your own FastAPI app. Run `uvicorn your_app:app`, then POST to /llm/api/stream/completion/chat."""
 
 from fastapi import FastAPI, Request
 
@@ -6,6 +6,7 @@ import headwater
 
 
 def who(request: Request) -> headwater.Principal:
+    """The caller: in your app, from its session. Tenants never share answers."""
     return headwater.Principal(tenant="acme", subject=request.headers.get("x-user", "anonymous"))
 
 

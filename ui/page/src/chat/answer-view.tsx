@@ -29,7 +29,7 @@ export const AnswerView = memo(function AnswerView({ answer, last, regenerate, r
       </div>
       {streaming && answer.reconnecting && (
         <p className="notice" data-testid="connection">
-          Connection lost. Reconnecting; the answer goes on where it broke off.
+          Connection lost. Reconnecting; the answer will continue where it stopped.
         </p>
       )}
       {remark && <p className="notice">{remark}</p>}
@@ -55,7 +55,7 @@ export const AnswerView = memo(function AnswerView({ answer, last, regenerate, r
           <span className="answer-actions">
             {message.text !== '' && <CopyButton label="Copy answer" text={() => message.text} />}
             {last && !failure && (
-              <button type="button" className="quiet" data-testid="regenerate" title="Ask the model again, past the cache" onClick={regenerate}>
+              <button type="button" className="quiet" data-testid="regenerate" title="Ask the model again, bypassing the cache" onClick={regenerate}>
                 <AgainIcon />
                 <span>Regenerate</span>
               </button>
@@ -84,7 +84,7 @@ function remarkOf({ status, message: { ending, text } }: Answer): string | null 
   if (ending?.type !== 'finish') return null
   if (ending.reason === 'length') return 'Cut off: the model reached its length limit.'
   if (ending.reason === 'content_filter') return 'Cut off by the provider’s content filter.'
-  return text === '' && ending.reason === 'stop' ? 'The model answered with nothing.' : null
+  return text === '' && ending.reason === 'stop' ? 'The model returned an empty answer.' : null
 }
 
 /** A model that did not read the whole conversation says so. */

@@ -1,7 +1,7 @@
 import { Mark } from './icons'
 
 const EXAMPLES = [
-  { title: 'Explain a thing', prompt: 'Explain how a river finds its way to the sea, in three short paragraphs.' },
+  { title: 'Explain something', prompt: 'Explain how a river finds its way to the sea, in three short paragraphs.' },
   { title: 'Write some code', prompt: 'Write a Python function that merges two sorted lists, and explain each step.' },
   { title: 'Compare', prompt: 'Compare server-sent events and WebSockets in a table.' },
   { title: 'Make a list', prompt: 'List five habits that make technical writing easier to read.' },

@@ -30,7 +30,7 @@ export function Header({ about, empty, onNewChat }: { about: About | null; empty
 export function DemoBanner({ about }: { about: About }) {
   return (
     <aside className="demo-banner" data-testid="demo-banner" aria-label="About this model">
-      <strong>Demo model</strong> {about.notice ?? `“${about.model}” is here to try the page, not to be relied on.`}
+      <strong>Demo model</strong> {about.notice ?? `“${about.model}” is for trying out the page. Do not rely on its answers.`}
     </aside>
   )
 }
