@@ -34,7 +34,7 @@ def test_the_native_bytes_are_those_of_the_corpus(transcript: Transcript, reques
 @each_transcript
 def test_the_state_is_that_of_the_corpus(transcript: Transcript, request: pytest.FixtureRequest) -> None:
     """The same log as one object; the browser's fold of the stream is compared with the same file, on every field."""
-    state = msgspec.to_builtins(whole(fold(transcript.entries)))
+    state = json.loads(msgspec.json.encode(whole(fold(transcript.entries))))
     if request.config.getoption("--write-transcripts"):
         transcript.state.write_text(json.dumps(state, indent=2) + "\n")
 

@@ -2,7 +2,6 @@
 
 import math
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 
@@ -12,22 +11,32 @@ from headwater.events import Error
 MEDIA_TYPE = "application/problem+json"
 
 
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a request failed."""
+
+    type: str
+    """Always `about:blank`: `code` tells failures apart."""
+    title: str
+    """The name of the HTTP status."""
+    status: int
+    detail: str
+    """What happened, for people."""
+    code: str
+    """What happened, for programs; stable."""
+    retryable: bool
+    """Whether the same request may succeed later."""
+    retry_after: float | None = None
+    """Seconds after which it may, where that is known; also in `Retry-After`."""
+
+
 def problem(error: Error) -> Refusal:
     """The failure as problem JSON: its status, why in words, whether and when to try again."""
     try:
         title = HTTPStatus(error.status).phrase
     except ValueError:
         title = "Error"
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": title,
-        "status": error.status,
-        "detail": error.message,
-        "code": error.code,
-        "retryable": error.retryable,
-    }
+    body = Problem("about:blank", title, error.status, error.message, error.code, error.retryable, error.retry_after)
     headers = {"Cache-Control": "no-store"}
     if error.retry_after is not None:
-        body["retry_after"] = error.retry_after
         headers["Retry-After"] = str(math.ceil(error.retry_after))
     return Refusal(error.status, msgspec.json.encode(body), MEDIA_TYPE, headers)

@@ -52,14 +52,14 @@ class ProblemRoute(APIRoute):
 
 
 class DirectRoute(ProblemRoute):
-    """The same for an app that is all our own: the endpoint is called as it is, with the request and the path's parts.
+    """The same for an app that is all our own: the endpoint is called as it is, with the request.
 
     What FastAPI puts around an endpoint, for dependencies that these do not have, costs as much as a stored answer.
     """
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        response = await self.endpoint(request, **request.path_params)
+        response = await self.endpoint(request)
         await response(scope, receive, send)
 
 

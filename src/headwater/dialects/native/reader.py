@@ -1,7 +1,9 @@
 """Entries as native SSE frames."""
 
 from collections.abc import Sequence
-from typing import Any, assert_never
+from typing import assert_never
+
+import msgspec
 
 from headwater.dialects import sse
 from headwater.events import (
@@ -54,18 +56,26 @@ class NativeReader:
         event = entry.event
         if isinstance(event, TextDelta):  # nearly every entry, and recognised by comparing one pointer
             return sse.frame_of(json_of(entry), entry.offset)
-        said = spoken(event, self._message_id)
-        return sse.frame_of(json_of(entry), entry.offset) if said is event else sse.frame(said, entry.offset)
+        sent = spoken(event, self._message_id)
+        return sse.frame_of(json_of(entry), entry.offset) if sent is event else sse.frame(sent, entry.offset)
 
 
-def spoken(event: Event, message_id: str) -> Event | dict[str, Any]:
-    """The event as this dialect says it: a replay under its own message id, an error without our HTTP status."""
+class SentError(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
+    """The answer broke off; what came before is a part, never the whole. An `Error` without its HTTP status."""
+
+    code: str
+    message: str
+    retryable: bool
+    retry_after: float | None = None
+
+
+def spoken(event: Event, message_id: str) -> Event | SentError:
+    """The event as this dialect sends it: a replay under its own message id, an error without our HTTP status."""
     match event:
         case Start(own, model):
             return event if own == message_id else Start(message_id, model)
         case Error(code, message, retryable, retry_after):
-            said = {"type": "error", "code": code, "message": message, "retryable": retryable}
-            return said if retry_after is None else {**said, "retry_after": retry_after}
+            return SentError(code, message, retryable, retry_after)
         case TextDelta() | ReasoningDelta() | Metadata() | Finish() | Stop():
             return event
         case ToolCallStart() | ToolCallDelta() | ToolCallEnd() | ToolResult():

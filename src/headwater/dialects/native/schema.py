@@ -1,4 +1,4 @@
-"""What the native routes accept and send, as JSON schemas for OpenAPI. Pure.
+"""What the native routes accept, described field by field. Pure.
 
 The structs here only describe: `request` reads bodies more leniently, so that unknown fields can travel on.
 """
@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from headwater.events import Event
 from headwater.prompt import LIMITS, Audio, File, Image, ProviderPart, ProviderTool, Role, Text, Tool, ToolCall
 
 Json = dict[str, Any]
@@ -186,22 +185,10 @@ class CompletionBody(Body, kw_only=True):
     prompt: Annotated[str | None, Meta(description="The text", examples=["Once upon a time"])] = None
 
 
-def request_bodies() -> tuple[Json, Json]:
-    """OpenAPI's `requestBody` of the routes, `{"chat": …, "completion": …}`, and the components they refer to."""
-    kinds = (ChatBody, CompletionBody, *_PARTS, *_CALLS, *_TOOLS)
-    (chat, completion, *_), components = msgspec.json.schema_components(kinds, ref_template=_REF)
-    components["CompletionBody"]["anyOf"] = [{"required": ["message"]}, {"required": ["prompt"]}]
-    bodies = {
-        name: {"required": True, "content": {"application/json": {"schema": schema}}}
-        for name, schema in (("chat", chat), ("completion", completion))
-    }
-    return bodies, components
-
-
-def stream_content() -> tuple[Json, Json]:
-    """OpenAPI's `content` of a streamed answer, and the components it refers to: the JSON of each frame's `data`."""
-    (event,), components = msgspec.json.schema_components([Event], ref_template=_REF)
-    # The HTTP status that an error deserves is not sent: the response has one already.
-    components["Error"]["properties"].pop("status", None)
-    event["description"] = "The JSON of the `data:` line of one frame; `finish`, `stop` or `error` comes last, once."
-    return {"text/event-stream": {"schema": event}}, components
+def described(kind: type) -> tuple[Json, Json]:
+    """The JSON schema of a struct, and the components that it refers to."""
+    kinds = (kind, *_PARTS, *_CALLS, *_TOOLS)
+    (schema, *_), components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    if kind is CompletionBody:
+        components["CompletionBody"]["anyOf"] = [{"required": ["message"]}, {"required": ["prompt"]}]
+    return schema, components

@@ -1,32 +1,51 @@
 """An answer as one JSON object: what `GET /api/streams/{id}` returns for `Accept: application/json`."""
 
-from typing import Any
+from typing import Any, cast
 
-from headwater.answer import Answer
-from headwater.dialects.native.reader import spoken
+import msgspec
+
+from headwater.answer import Answer, Timing, ToolCall
+from headwater.dialects.native.reader import SentError, spoken
+from headwater.events import Finish, Stop, Usage
+from headwater.events import State as StateName
 
 
-def whole(answer: Answer) -> dict[str, Any]:
-    """The fields of the answer so far. Times are in seconds, rounded to a tenth of a millisecond.
+class State(msgspec.Struct, frozen=True):
+    """An answer, whole or as far as it has come."""
 
-    `ending` has the form of the last event in the stream, so a client reads both in the same way.
-    """
-    return {
-        "id": answer.id,
-        "state": answer.state,
-        "text": answer.text,
-        "ending": None if answer.ending is None else spoken(answer.ending, answer.id or ""),
-        "offset": str(answer.offset),
-        "model": answer.model,
-        "usage": answer.usage,
-        "timing": {
-            "first_token": _rounded(answer.timing.first_token),
-            "duration": _rounded(answer.timing.duration),
-        },
-        "reasoning": answer.reasoning,
-        "tools": list(answer.tools),
-        "metadata": answer.metadata,
-    }
+    id: str | None
+    """The message id that was asked for."""
+    state: StateName
+    text: str
+    ending: Finish | Stop | SentError | None
+    """The last event of the log, in the form of the stream, so that a client reads both in the same way."""
+    offset: str
+    """Where to go on reading."""
+    model: str | None
+    usage: Usage | None
+    timing: Timing
+    """Seconds since the log was opened, rounded to a tenth of a millisecond."""
+    reasoning: str
+    tools: tuple[ToolCall, ...]
+    metadata: dict[str, Any]
+
+
+def whole(answer: Answer) -> State:
+    """The answer as this dialect's JSON object."""
+    ending = None if answer.ending is None else spoken(answer.ending, answer.id or "")
+    return State(
+        id=answer.id,
+        state=answer.state,
+        text=answer.text,
+        ending=cast("Finish | Stop | SentError | None", ending),
+        offset=str(answer.offset),
+        model=answer.model,
+        usage=answer.usage,
+        timing=Timing(_rounded(answer.timing.first_token), _rounded(answer.timing.duration)),
+        reasoning=answer.reasoning,
+        tools=answer.tools,
+        metadata=answer.metadata,
+    )
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from headwater.dialects.native import openapi
 from headwater.dialects.native import request as native
 from headwater.log.store import Description
 from headwater.principal import Principal
@@ -16,6 +17,45 @@ from headwater.web.routes.native import JSON, SSE, TEXT, Dialects
 from headwater.web.surface import Surface
 
 LOG = f"{LOGS}/{{message_id}}"
+
+_FAILURE = openapi.failure()
+_GONE: dict[int | str, dict[str, Any]] = {
+    404: {"description": "No such log", "content": _FAILURE},
+    410: {"description": "The log has expired", "content": _FAILURE},
+    503: {"description": "The store failed", "content": _FAILURE},
+}
+_READ: dict[int | str, dict[str, Any]] = {
+    200: {"description": "What follows the offset, or the state so far", "content": openapi.answer()},
+    204: {"description": "Nothing follows the offset: the reader has seen the ending"},
+    400: {"description": "Not an offset", "content": _FAILURE},
+    **_GONE,
+    410: {"description": "The log has expired, or the offset is not of this log", "content": _FAILURE},
+    "5XX": {"description": "The log broke off before its first token, or the store failed", "content": _FAILURE},
+}
+_STOP: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The log has ended; this is its state", "content": openapi.state()},
+    202: {
+        "description": "Only the caller was detached, or the end has not been reached yet",
+        "content": openapi.state(),
+    },
+    **_GONE,
+}
+
+
+def _parameter(name: str, where: str, about: str) -> dict[str, Any]:
+    required = where == "path"
+    return {"name": name, "in": where, "required": required, "description": about, "schema": {"type": "string"}}
+
+
+_ID = _parameter("message_id", "path", "The last part of `Location`")
+_BY_ID = {"parameters": [_ID]}
+_FROM = {
+    "parameters": [
+        _ID,
+        _parameter("Last-Event-ID", "header", "The offset of the last event that was received"),
+        _parameter("after", "query", "The same, where headers cannot be set"),
+    ]
+}
 
 
 def add_log_routes(router: APIRouter, surface: Surface) -> None:
@@ -28,49 +68,31 @@ def add_log_routes(router: APIRouter, surface: Surface) -> None:
         return Response(dialects.json.whole(answer), status, {"Cache-Control": "no-store"}, JSON)
 
     @router.head(LOG, include_in_schema=False)
-    @router.get(LOG, response_class=Response, responses=_READ)
-    async def read(request: Request, message_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+    @router.get(LOG, response_class=Response, responses=_READ, openapi_extra=_FROM)
+    async def read(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Read on after `Last-Event-ID` or `?after=`; or, with `Accept: application/json`, the state so far."""
+        message_id: str = request.path_params["message_id"]
         if wants(request, SSE, JSON, TEXT) != JSON:
             return await surface.resume(request, dialects.of(request), LOG, message_id)
         principal = await surface.principal(request)
         return await state(await answers.find(message_id, principal), principal, message_id)
 
-    @router.post(f"{LOG}/stop", responses=_STOP)
-    async def end(request: Request, message_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+    @router.post(f"{LOG}/stop", response_class=Response, responses=_STOP, openapi_extra=_BY_ID)
+    async def end(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """End the answer, if no other subject wants it; the part that was written is kept."""
+        message_id: str = request.path_params["message_id"]
         principal = await surface.principal(request)
         found = await answers.find(message_id, principal)
         ended = found.state != "open" or await answers.stop(found, principal)
         return await state(found, principal, message_id, 200 if ended else 202)
 
-    @router.delete(LOG, status_code=204, response_class=Response)
-    async def forget(request: Request, message_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+    @router.delete(LOG, status_code=204, response_class=Response, responses=_GONE, openapi_extra=_BY_ID)
+    async def forget(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Forget the log and the name bound to it; a running one is stopped first, if no other subject wants it."""
+        message_id: str = request.path_params["message_id"]
         principal = await surface.principal(request)
         found = await answers.find(message_id, principal)
         if found.state == "open":
             await answers.stop(found, principal)
         await answers.forget(found, principal)
         return Response(status_code=204)
-
-
-_PROBLEM: dict[str, Any] = {"content": {"application/problem+json": {}}}
-_READ: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "What follows the offset",
-        "content": {"text/event-stream": {}, "text/plain": {}, "application/json": {}},
-    },
-    204: {"description": "Nothing follows the offset: the reader has seen the ending"},
-    400: {"description": "Not an offset", **_PROBLEM},
-    404: {"description": "No such log", **_PROBLEM},
-    410: {"description": "The log has expired, or the offset is beyond its end or of a later epoch", **_PROBLEM},
-    "5XX": {"description": "The log broke off, or the store failed", **_PROBLEM},
-}
-_STOP: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The log has ended; this is its state"},
-    202: {"description": "Only the caller was detached, or the end has not been reached yet"},
-    404: {"description": "No such log", **_PROBLEM},
-    410: {"description": "The log has expired", **_PROBLEM},
-    503: {"description": "The store failed", **_PROBLEM},
-}

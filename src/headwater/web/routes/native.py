@@ -9,8 +9,10 @@ from starlette.responses import Response
 
 from headwater.cache.policy import Directives
 from headwater.dialects.dialect import Dialect
+from headwater.dialects.native import openapi
 from headwater.dialects.native import request as native
 from headwater.dialects.native.dialect import Native
+from headwater.dialects.native.schema import ChatBody, CompletionBody
 from headwater.dialects.text.dialect import Text
 from headwater.models.catalogue import Offer
 from headwater.models.model import Model
@@ -25,47 +27,27 @@ START = "/api/stream"
 COMPLETION = "/api/stream/completion"
 CHAT = "/api/stream/completion/chat"
 
-_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The answer as Server-Sent Events, or as bare text for `Accept: text/plain`",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}, "text/plain": {"schema": {"type": "string"}}},
-    },
-    "4XX": {"description": "The request cannot be done as asked", "content": {"application/problem+json": {}}},
-    "5XX": {"description": "The provider or the store failed", "content": {"application/problem+json": {}}},
+_FAILURE = openapi.failure()
+_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The answer, in the form that `Accept` asks for", "content": openapi.answer()},
+    "4XX": {"description": "The request cannot be done as asked", "content": _FAILURE},
+    "5XX": {"description": "The provider or the store failed", "content": _FAILURE},
 }
+_TICKS: dict[int | str, dict[str, Any]] = {**_ANSWER, 200: {**_ANSWER[200], "description": "Five ticks and an ending"}}
 
 
-def _body(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+def _parameter(name: str, about: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": about, "schema": {"type": "string"}}
 
 
-_MESSAGE = {
-    "type": "object",
-    "required": ["role", "content"],
-    "properties": {
-        "role": {"enum": ["system", "user", "assistant", "tool"]},
-        "content": {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]},
-    },
-}
-_CHAT = _body(
-    {
-        "type": "object",
-        "required": ["messages"],
-        "properties": {
-            "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
-            "model": {"type": "string"},
-            "temperature": {"type": "number", "minimum": 0, "maximum": 2},
-            "max_tokens": {"type": "integer", "minimum": 1},
-            "conversation_id": {"type": "string"},
-        },
-    }
-)
-_COMPLETION = _body(
-    {
-        "type": "object",
-        "properties": {"message": {"type": "string"}, "prompt": {"type": "string"}, "model": {"type": "string"}},
-    }
-)
+_HEADERS = [
+    _parameter("Cache-Control", "`no-cache`, `no-store`, `max-age=N` or `only-if-cached` (RFC 9111)"),
+    _parameter("Idempotency-Key", "A repeated POST with the same key joins its first run, also where the cache is off"),
+]
+
+
+def _asking(body: type[ChatBody] | type[CompletionBody]) -> dict[str, Any]:
+    return {"requestBody": openapi.request(body), "parameters": _HEADERS}
 
 
 class Dialects:
@@ -93,8 +75,8 @@ def add_native_routes(router: APIRouter, surface: Surface) -> None:
     async def known(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         return head(minimal_stream.of(request))
 
-    @router.get(START, response_class=Response, responses=_STREAM)
-    @router.post(START, response_class=Response, responses=_STREAM)
+    @router.get(START, response_class=Response, responses=_TICKS)
+    @router.post(START, response_class=Response, responses=_TICKS)
     async def minimal(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Five timed events over a second and no model: shows whether a proxy on the way buffers."""
         principal = await surface.principal(request)
@@ -103,12 +85,12 @@ def add_native_routes(router: APIRouter, surface: Surface) -> None:
         delivery = surface.delivery(request, START, minimal_stream.of(request), attachment)
         return surface.read(attachment, principal, delivery)
 
-    @router.post(COMPLETION, response_class=Response, responses=_STREAM, openapi_extra=_COMPLETION)
+    @router.post(COMPLETION, response_class=Response, responses=_ANSWER, openapi_extra=_asking(CompletionBody))
     async def completion(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Complete a text: `{"message": …}` or `{"prompt": …}`."""
         return await surface.ask(request, completions.of(request), COMPLETION)
 
-    @router.post(CHAT, response_class=Response, responses=_STREAM, openapi_extra=_CHAT)
+    @router.post(CHAT, response_class=Response, responses=_ANSWER, openapi_extra=_asking(ChatBody))
     async def chat(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Answer a chat: `{"messages": [{"role", "content"}], "model"?, "temperature"?, …}`."""
         return await surface.ask(request, chats.of(request), CHAT)
