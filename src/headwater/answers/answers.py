@@ -206,10 +206,14 @@ class Answers:
         """Wait, `within` seconds at most, until every answer has ended by itself; whether they all have."""
         return await self._nursery.finished(within)
 
-    async def aclose(self) -> None:
-        """End every producer, and its log with it; then close the models, and the store that was opened here."""
+    async def end(self) -> None:
+        """End every producer, and its log with it, then the models; readers may still read until `aclose`."""
         await self._nursery.aclose()
         await self._catalogue.aclose()
+
+    async def aclose(self) -> None:
+        """End every producer, then close the store that was opened here; readers that are left get an error."""
+        await self.end()
         opened, self._opened = self._opened, None
         if opened is not None:
             await opened.store.aclose()

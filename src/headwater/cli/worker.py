@@ -81,5 +81,5 @@ class Worker(uvicorn.Server):
                 # In short waits, so that a second signal is noticed.
                 if await answers.drained(within=min(0.2, max(give_up - time.monotonic(), 0))):
                     break
-            await answers.aclose()
+            await answers.end()
         await super().shutdown(sockets)
