@@ -149,7 +149,7 @@ async def headwater(
 
     models = Catalogue(Offer(model.name, "test", True, build))
     policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0))
-    answers = Answers(lambda: store, models, policy, Observers(observers))
+    answers = Answers(lambda: store, models, policy, Observers(observers), borrowed=True)
     surface = Surface(answers, principal, pace or Pace(), tick=0.01)
     app = create_app(surface, About("0", model.name), origins=origins, hosts=hosts)
     async with serving(app) as client:

@@ -265,8 +265,8 @@ async def test_a_client_that_leaves_while_it_asks_leaves_no_traceback(capfd: pyt
     assert model.prompts == []
 
 
-async def test_a_bug_in_a_route_is_a_500_and_stands_in_the_log(capfd: pytest.CaptureFixture[str]) -> None:
-    """What nobody foresaw ends its own request, with a status, and the server goes on."""
+async def test_a_bug_in_a_route_is_a_500_and_stands_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """What nobody foresaw ends its own request, with a problem like any other, and the server goes on."""
 
     def broken(request: Request) -> Principal:
         if request.url.path.endswith("/chat"):
@@ -278,7 +278,8 @@ async def test_a_bug_in_a_route_is_a_500_and_stands_in_the_log(capfd: pytest.Cap
         after = await server.client.post("/api/stream/completion", json={"message": "Hi"})
 
     assert (response.status_code, after.status_code) == (500, 200)
-    assert "RuntimeError: a bug" in capfd.readouterr().err
+    assert (response.json()["code"], response.json()["detail"]) == ("internal", "The server failed: RuntimeError")
+    assert "RuntimeError: a bug" in caplog.text
 
 
 async def test_a_server_that_shuts_down_says_so_to_its_readers() -> None:

@@ -18,6 +18,7 @@ import headwater
 from headwater.answer import Answer
 from headwater.errors import Unsupported
 from headwater.events import Finish, TextDelta
+from headwater.log.memory import MemoryStore
 from headwater.models.scripted import Scripted
 from headwater.observe import Observer
 from headwater.observe import Request as Request_
@@ -71,6 +72,18 @@ async def test_a_runnable_is_cached_only_when_it_is_named() -> None:
                 answer = await client.post("/api/stream/completion/chat", json=chat("hi"))
                 assert text_of(parse(answer.content)) == "HI"
         assert len(calls) == expected
+
+
+async def test_a_store_of_your_own_stays_yours_to_close() -> None:
+    """Whoever opened it closes it: what is in it outlives the app."""
+    store = MemoryStore()
+    app = FastAPI()
+    app.include_router(headwater.router("echo", store=store))
+    for outcome in ("fwd=miss", "hit"):
+        async with serving(app, lifespan=True) as client:
+            answer = await client.post("/api/stream/completion/chat", json=chat("ahoy"))
+        assert outcome in answer.headers["cache-status"]
+    await store.check()
 
 
 async def test_hooks_are_told_of_every_answer() -> None:

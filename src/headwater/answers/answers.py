@@ -58,8 +58,8 @@ class Policy(msgspec.Struct, frozen=True):
 class Answers:
     """Attaches requests to logs, starts their producers, and hands out what is in a log to its tenant.
 
-    `open_store` is called at the first use; `aclose` closes that store, and a later use opens a new one, as an app
-    that is started twice needs it.
+    `open_store` is called at the first use; `aclose` closes that store unless it is `borrowed`, and a later use calls
+    `open_store` again, as an app that is started twice needs it.
     """
 
     def __init__(
@@ -68,8 +68,11 @@ class Answers:
         catalogue: Catalogue,
         policy: Policy | None = None,
         observers: Observers | None = None,
+        *,
+        borrowed: bool = False,
     ) -> None:
         self._open_store = open_store
+        self._borrowed = borrowed
         self._catalogue = catalogue
         self._policy = policy or Policy()
         self._observers = observers or Observers()
@@ -215,7 +218,7 @@ class Answers:
         """End every producer, then close the store that was opened here; readers that are left get an error."""
         await self.end()
         opened, self._opened = self._opened, None
-        if opened is not None:
+        if opened is not None and not self._borrowed:
             await opened.store.aclose()
 
     async def _generate(self, offer: Offer, request: Request, lease: Lease) -> None:

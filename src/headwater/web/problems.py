@@ -1,5 +1,6 @@
 """Failures before the first byte, as responses."""
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import wraps
 from typing import Any
@@ -15,6 +16,8 @@ from headwater.dialects.dialect import Refusal
 from headwater.dialects.problem import problem
 from headwater.errors import HeadwaterError
 from headwater.events import Error, error_event
+
+logger = logging.getLogger(__name__)
 
 Endpoint = Callable[..., Awaitable[Response]]
 Refuse = Callable[[Error], Refusal]
@@ -59,7 +62,12 @@ class DirectRoute(ProblemRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        response = await self.endpoint(request)
+        try:
+            response = await self.endpoint(request)
+        except Exception as error:  # a bug of ours: its traceback is for the log, and the client gets a response
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            event = Error("internal", f"The server failed: {type(error).__name__}", status=500)
+            response = respond(problem(event))
         await response(scope, receive, send)
 
 

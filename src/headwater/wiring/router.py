@@ -17,6 +17,7 @@ from headwater.wiring.server import Ask, answers_of, lifespan_of, surface_of
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
+    from headwater.log.store import Store
     from headwater.models.model import Model
 
 OF_NAMED_MODELS = frozenset(
@@ -38,7 +39,7 @@ def router(
     model: "str | Runnable[Any, Any] | Model | None" = None,
     *,
     cache_as: str | None = None,
-    store: str | None = None,
+    store: "str | Store | None" = None,
     principal: Ask | None = None,
     on_finish: Callable[[Answer], Awaitable[None]] | None = None,
     observers: Sequence[Observer] = (),
@@ -48,10 +49,10 @@ def router(
 
     `model` is a LangChain name, `local`, `echo`, or any LangChain Runnable or LangGraph graph. A Runnable may have side
     effects, so its answers are replayed only when you name it, `cache_as="v3"`; change the name when you change it.
-    `principal` tells who asks (default: everybody is one); tenants never share answers. `on_finish` is awaited with
-    each `Answer` that has ended, whole or broken; `observers` are told of everything else too. Any other setting can be
-    given by its name, e.g. `cache_ttl=60`; the rest is read from the environment. Your app decides who may call the
-    routes from where (`Origin`, `Host`, CORS).
+    `store` is a URL, or a store object, which stays yours to close. `principal` tells who asks (default: everybody is
+    one); tenants never share answers. `on_finish` is awaited with each `Answer` that has ended, whole or broken;
+    `observers` are told of everything else too. Any other setting can be given by its name, e.g. `cache_ttl=60`; the
+    rest is read from the environment. Your app decides who may call the routes from where (`Origin`, `Host`, CORS).
 
     What is running ends with your app's lifespan, and its log says so. An app under `app.mount()` is not run with one:
     include the router in the outer app, or run the inner app's lifespan in the outer one's. Raises `Unsupported` for an
@@ -63,12 +64,13 @@ def router(
             raise Unsupported(f"there is no setting {setting}; docs/settings.md has them all")
         if setting in OF_NAMED_MODELS and model is not None and named is None:
             raise Unsupported(f"{setting} is for models that are named, and this one is an object of your own")
-    given: dict[str, Any] = {"model": named, "store": store, **settings}
+    own = None if isinstance(store, str) else store
+    given: dict[str, Any] = {"model": named, "store": store if own is None else None, **settings}
     chosen = Settings(**{setting: value for setting, value in given.items() if value is not None})
     if model is None or isinstance(model, str):
         models = catalogue(chosen, choose(chosen).model)
     else:
         models = catalogue_of(model, cache_as)
     hooks = [] if on_finish is None else [OnFinish(on_finish)]
-    answers = answers_of(chosen, models, [*observers, *hooks])
+    answers = answers_of(chosen, models, [*observers, *hooks], own)
     return api(surface_of(chosen, answers, principal or (lambda _: ANYONE)), lifespan_of(answers))

@@ -13,6 +13,7 @@ from headwater.answers.answers import Answers, Policy
 from headwater.answers.claim import Caching
 from headwater.answers.generation import Timeouts
 from headwater.errors import HeadwaterError
+from headwater.log.store import Store
 from headwater.models.catalogue import Catalogue
 from headwater.observe import Observer, Observers
 from headwater.principal import ANYONE, Principal
@@ -52,9 +53,15 @@ def server(settings: Settings) -> Server:
     return Server(app, answers, choice, settings)
 
 
-def answers_of(settings: Settings, models: Catalogue, observers: Sequence[Observer] = ()) -> Answers:
-    """The one way in, under these settings. Raises `Unsupported` for a store that does not exist."""
-    open_store(settings)  # connects nothing, and names a mistake in the settings now
+def answers_of(
+    settings: Settings, models: Catalogue, observers: Sequence[Observer] = (), store: Store | None = None
+) -> Answers:
+    """The one way in, under these settings; `store` is the caller's own, if there is one.
+
+    Raises `Unsupported` for a store that does not exist.
+    """
+    if store is None:
+        open_store(settings)  # connects nothing, and names a mistake in the settings now
     timeouts = Timeouts(
         first_token=settings.first_token_timeout,
         silence=settings.model_timeout,
@@ -63,7 +70,8 @@ def answers_of(settings: Settings, models: Catalogue, observers: Sequence[Observ
     )
     secret = settings.secret.get_secret_value().encode() if settings.secret else b""
     policy = Policy(Caching(ttl=settings.cache_ttl, secret=secret), timeouts)
-    return Answers(lambda: open_store(settings), models, policy, Observers(observers))
+    opener = (lambda: open_store(settings)) if store is None else (lambda: store)
+    return Answers(opener, models, policy, Observers(observers), borrowed=store is not None)
 
 
 def surface_of(settings: Settings, answers: Answers, ask: Ask) -> Surface:

@@ -31,8 +31,8 @@ def chat(body: bytes) -> Prompt:
 def completion(body: bytes) -> Prompt:
     """`{"message": …}` or `{"prompt": …}` → a completion prompt. Raises as `chat` does."""
     fields = _object(body)
-    text = fields.pop("prompt", None)
-    text = fields.pop("message", text)
+    message, prompt = fields.pop("message", None), fields.pop("prompt", None)
+    text = prompt if message is None else message
     if not isinstance(text, str) or not text:
         raise InvalidPrompt('message is missing: send {"message": "Once upon a time"}')
     return _prompt("completion", [{"role": "user", "content": text}], fields)
