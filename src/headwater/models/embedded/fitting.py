@@ -1,6 +1,6 @@
-"""Makes a long chat fit a model's context: the instructions and the newest turns stay, the oldest turns go.
+"""Makes a long chat fit a model's context: the system messages and the newest turns stay, the oldest turns go.
 
-Pure: what a token is, and how many a conversation takes, is the caller's to say.
+Pure: the caller counts the tokens.
 """
 
 from bisect import bisect_left
@@ -11,11 +11,11 @@ from headwater.errors import RequestError
 
 
 class Speaks(Protocol):
-    """Anything that says whose turn it is: `system`, `user`, `assistant` or `tool`."""
+    """Anything with the role of a chat message: `system`, `user`, `assistant` or `tool`."""
 
     @property
     def role(self) -> str:
-        """Who speaks."""
+        """The role."""
         ...
 
 
@@ -23,14 +23,14 @@ Turn = TypeVar("Turn", bound=Speaks)
 
 
 class Fitted(NamedTuple, Generic[Turn]):
-    """What is sent to the model, and how many of the oldest turns were left out of it."""
+    """The turns for the model, and the number of older turns left out."""
 
     kept: list[Turn]
     dropped: int
 
 
 class TooLong(RequestError):
-    """Even the newest message, alone with the instructions, is longer than the model can read."""
+    """The newest message and the system messages alone exceed the model's context."""
 
     code = "context_length"
     status = 413
@@ -44,10 +44,10 @@ class TooLong(RequestError):
 def fit(messages: Sequence[Turn], count: Callable[[Sequence[Turn]], int], budget: int) -> Fitted[Turn]:
     """Keep the system messages and as many of the newest turns as fit into `budget` tokens.
 
-    A conversation that fits is kept as it is. Otherwise what is kept begins, after the system messages, with a user's
-    turn: an answer without its question, or a tool's result without its call, misleads the model. System messages come
-    first and keep their order. `count` gives the tokens of a whole conversation, and must not shrink when a turn is
-    added; it is asked O(log n) times, since one count of everything costs less than many small ones.
+    A conversation that fits is kept as it is. In a shortened one the first turn after the system messages is a user's:
+    an answer without its question, or a tool result without its call, misleads the model. System messages come first
+    and keep their order. `count` returns the tokens of a whole conversation and must not shrink when a turn is added.
+    It is called O(log n) times, since one count of everything costs less than many small ones.
 
     Raises `TooLong` when no such part of the conversation fits.
     """

@@ -1,7 +1,7 @@
 """The embedded model: llama.cpp in this process, as a LangChain chat model.
 
-This module imports LangChain at the top, unlike its neighbours: nothing imports it until the local model is wanted.
-The compiled library itself is imported only by `load`, once `preflight` has found that it can run here.
+LangChain is imported at the top, unlike in the neighbouring modules, because nothing imports this module before the
+embedded model is used. `load` imports the compiled library; `preflight` has found out before that it can run here.
 """
 
 import asyncio
@@ -25,23 +25,19 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import PrivateAttr
 
 from headwater.errors import ModelError
+from headwater.models.embedded.demo import DEMO, Weights
 from headwater.models.embedded.fitting import Fitted, TooLong, fit
 from headwater.models.embedded.preflight import library
 from headwater.prompt import Message, Role
 
-SYSTEM_PROMPT = "You are a helpful, concise assistant. Answer in plain English."
-"""Said when the conversation says nothing of its own; of four that were tried, the one with the fewest bad answers."""
-
-# Without these a model this small falls into loops and other languages.
-_SAMPLING = {"temperature": 0.2, "top_p": 0.9, "min_p": 0.1, "repeat_penalty": 1.1}
 _HONOURED = ("temperature", "top_p", "seed", "frequency_penalty", "presence_penalty")
 
-# Tokens of a prompt that are read in one go. llama.cpp can be interrupted only between two goes: the default of 2048
-# makes a cancelled request go on for 15 s on one core, 64 for half a second, and costs at most 5 % of the speed.
+# The batch size: tokens of a prompt that llama.cpp reads without a check for cancellation. Its default of 2048 makes a
+# cancelled request go on for 15 s on one core; 64 makes it half a second and costs at most 5 % of the speed.
 _BATCH = 64
-# MiB of earlier conversations kept for reuse; llama.cpp's own default is 8 GiB, at 23 KiB a token.
+# The prompt cache in MiB: earlier conversations kept for reuse, at 23 KiB a token. llama.cpp's own default is 8 GiB.
 _PROMPT_CACHE = 128
-# Pieces on their way to the loop; a reader that falls further behind holds back its own answer and no other.
+# The queue's bound in pieces, per answer. A reader that falls further behind delays its own answer only.
 _QUEUE = 256
 _UNREADABLE = {"image_url", "image", "input_audio", "audio", "video", "file"}
 
@@ -50,7 +46,7 @@ Item = Chunk | Fitted[Message]
 
 
 class _Server(Protocol):
-    """The two calls of the untyped library that are used here; both block, and let other threads run meanwhile."""
+    """The two calls of the untyped library that are used here; both block, and release the interpreter meanwhile."""
 
     def handle_chat_completions(self, prompt: dict[str, Any], callback: Callable[[Chunk], bool], /) -> None: ...
 
@@ -60,21 +56,22 @@ class _Server(Protocol):
 class LlamaCppChat(BaseChatModel):
     """A small chat model that runs in this process, for demonstrations without a key or a network.
 
-    It answers `n_parallel` requests at once and lets the others wait; each may take `n_ctx` tokens, prompt and answer
-    together. A conversation that is longer is fitted: the newest turns are kept, and the first chunk says so in
-    `response_metadata["fitted"]`. Cancelling returns at once and frees the place within about a second. One instance
-    may serve several event loops, and threads. Raises `ModelError` for whatever goes wrong.
+    `n_parallel` requests are answered at once and further ones wait; each may take `n_ctx` tokens, prompt and answer
+    together. A longer conversation is fitted: the newest turns are kept, and the first chunk reports it in
+    `response_metadata["fitted"]`. Cancelling returns at once and frees the slot within about a second. One instance may
+    serve several event loops, and threads. Every failure raises `ModelError`.
     """
 
     path: Path
-    """The weights, in GGUF form; the chat template is taken to be ChatML when tokens are counted."""
-    n_ctx: int = 2048
+    """The file of the weights."""
+    weights: Weights = DEMO
+    """The chat template, the system prompt and the sampling that these weights want."""
+    n_ctx: int = DEMO.context
     n_parallel: int = 2
     threads: int | None = None
-    """Threads that compute; by default one less than there are processors, which is left for the event loop."""
+    """Computing threads; by default one less than the processors, which leaves one for the event loop."""
     max_tokens: int = 512
-    """Tokens of an answer when the request does not say; at most half of `n_ctx` whatever it says."""
-    system_prompt: str = SYSTEM_PROMPT
+    """Tokens of an answer where the request sets no limit; never more than half of `n_ctx`."""
 
     _server: _Server | None = PrivateAttr(default=None)
     _loading: threading.Lock = PrivateAttr(default_factory=threading.Lock)
@@ -82,9 +79,9 @@ class LlamaCppChat(BaseChatModel):
     _workers: ThreadPoolExecutor = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
-        """Make the workers; nothing is loaded yet."""
+        """Create the thread pool; nothing is loaded yet."""
         super().model_post_init(context)
-        # As many threads as llama.cpp has slots, so that requests wait here, where cancelling is instant: one that
+        # One thread per llama.cpp slot, so that requests wait in the pool, where cancelling is instant. A request that
         # waits inside llama.cpp can be cancelled only at its first token.
         self._workers = ThreadPoolExecutor(self.n_parallel, thread_name_prefix="llamacpp")
 
@@ -99,7 +96,7 @@ class LlamaCppChat(BaseChatModel):
     def load(self) -> None:
         """Read the weights into memory, once; blocks for about a second. Raises `ModelError`.
 
-        The library lets no other thread run meanwhile: best done before the first request is taken.
+        The library keeps the interpreter locked meanwhile, so load before the first request is accepted.
         """
         with self._loading:
             if self._closed:
@@ -108,12 +105,12 @@ class LlamaCppChat(BaseChatModel):
                 self._server = _open(self)
 
     async def prepare(self) -> None:
-        """Do `load` in a thread, once; see there. Raises `ModelError`."""
+        """Run `load` in a thread, once. Raises `ModelError`."""
         if self._server is None:
             await asyncio.to_thread(self.load)
 
     def close(self) -> None:
-        """Stop the answers that are being given and free the memory, for good; blocks for up to about a second."""
+        """Stop running answers and free the memory, for good; blocks for up to about a second."""
         self._closed = True
         self._workers.shutdown(wait=True, cancel_futures=True)
         with self._loading:
@@ -153,7 +150,7 @@ class LlamaCppChat(BaseChatModel):
         await self.prepare()
         relay, answer = _Relay(), _Answer(self.path.stem, self.n_ctx)
         work = self._submit(messages, stop, kwargs, lambda item: self._closed or relay.put(item))
-        # Also called when the work is cancelled before it began, as `close` does: nobody is left waiting.
+        # The callback also runs for work that is cancelled before it began, as by `close`, so no reader waits forever.
         work.add_done_callback(relay.end)
         try:
             while (item := await relay.get()) is not None:
@@ -165,25 +162,25 @@ class LlamaCppChat(BaseChatModel):
                 yield chunk
             answer.check_complete()
         finally:
-            # Not waited for: llama.cpp notices at its next token, and its place is given to nobody before.
+            # Not awaited: llama.cpp notices at its next token, and its slot stays taken until then.
             relay.stop()
             work.cancel()
 
     def _submit(
-        self, messages: list[BaseMessage], stop: list[str] | None, asked: dict[str, Any], put: Callable[[Item], bool]
+        self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any], put: Callable[[Item], bool]
     ) -> "Future[None]":
         turns = [_turn(message) for message in messages if message.content]
         if not turns:
             raise ModelError("there is no message to answer", code="provider_error", status=422)
-        wanted = asked.get("max_tokens") or asked.get("max_completion_tokens") or self.max_tokens
+        limit = options.get("max_tokens") or options.get("max_completion_tokens") or self.max_tokens
         request: dict[str, Any] = {
-            **_SAMPLING,
-            **{name: asked[name] for name in _HONOURED if asked.get(name) is not None},
-            "max_tokens": min(int(wanted), self.n_ctx // 2),
+            **self.weights.sampling,
+            **{name: options[name] for name in _HONOURED if options.get(name) is not None},
+            "max_tokens": min(int(limit), self.n_ctx // 2),
             "stop": stop or [],
             "stream": True,
             "stream_options": {"include_usage": True},
-            # Says something after every batch of the prompt, which is what makes a long one cancellable.
+            # A callback after every batch of the prompt, which makes a long prompt cancellable.
             "return_progress": True,
         }
         try:
@@ -192,14 +189,15 @@ class LlamaCppChat(BaseChatModel):
             raise ModelError("the embedded model has been closed", code="provider_error", status=503) from closed
 
     def _answer(self, turns: list[Message], request: dict[str, Any], put: Callable[[Item], bool]) -> None:
-        """Answer in a worker's thread, handing each piece to `put` until that says True. Raises `ModelError`."""
+        """Answer in a worker thread; every piece goes to `put`, until that returns True. Raises `ModelError`."""
         server = self._server
         if server is None:
             raise ModelError("the embedded model has been closed", code="provider_error", status=503)
         if all(turn.role != "system" for turn in turns):
-            turns = [Message("system", self.system_prompt), *turns]
+            turns = [Message("system", self.weights.system_prompt), *turns]
         try:
-            fitted = fit(turns, partial(_count, server, self.n_ctx), self.n_ctx - request["max_tokens"])
+            count = partial(_count, server, self.weights, self.n_ctx)
+            fitted = fit(turns, count, self.n_ctx - request["max_tokens"])
             if put(fitted):
                 return
             messages = [{"role": turn.role, "content": turn.content} for turn in fitted.kept]
@@ -211,7 +209,7 @@ class LlamaCppChat(BaseChatModel):
 
 
 class _Relay:
-    """Carries pieces from a worker's thread to the loop it was made in, a bounded number of them at a time."""
+    """A bounded queue from a worker thread to the event loop that created it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -220,21 +218,21 @@ class _Relay:
         self._stopped = False
 
     def put(self, item: Item) -> bool:
-        """Hand over a piece; True when nobody wants any more. Raises nothing: llama.cpp would swallow it."""
+        """Hand over a piece; True means stop. Raises nothing, because llama.cpp would swallow it."""
         while not (self._stopped or self._room.acquire(timeout=0.1)):
             if self._loop.is_closed():
                 return True
         return self._stopped or not self._send(item)
 
     def end(self, work: "Future[None]") -> None:
-        """Hand over the end of the work, or what broke it off; takes no room, so that it always arrives."""
+        """Hand over the end of the work, or its exception; outside the bound, so that it always arrives."""
         try:
             self._send(work.exception())
         except CancelledError:
             self._send(None)
 
     async def get(self) -> Item | None:
-        """The next piece, or None at the end. Raises what broke the work off."""
+        """The next piece, or None at the end. Raises the exception that ended the work."""
         item = await self._queue.get()
         if isinstance(item, BaseException):
             raise item
@@ -242,7 +240,7 @@ class _Relay:
         return item
 
     def stop(self) -> None:
-        """Want no more."""
+        """Make the next `put` return True."""
         self._stopped = True
 
     def _send(self, item: Item | BaseException | None) -> bool:
@@ -254,7 +252,7 @@ class _Relay:
 
 
 class _Answer:
-    """Turns what llama.cpp says, in OpenAI's form, into what LangChain expects."""
+    """Turns llama.cpp's chunks, which have OpenAI's form, into LangChain's."""
 
     def __init__(self, model: str, context: int) -> None:
         self._model = model
@@ -263,7 +261,7 @@ class _Answer:
         self._complete = False
 
     def chunk(self, item: Item) -> ChatGenerationChunk | None:
-        """The piece as LangChain's chunk; None when it says nothing. Raises `ModelError`."""
+        """The piece as LangChain's chunk; None for a piece without content. Raises `ModelError`."""
         if isinstance(item, Fitted):
             if not item.dropped:
                 return None
@@ -280,7 +278,7 @@ class _Answer:
         return self._last(item["usage"]) if self._reason and "usage" in item else None
 
     def check_complete(self) -> None:
-        """Raises `ModelError` unless the answer came to its end."""
+        """Raises `ModelError` unless the answer has reached its end."""
         if not self._complete:
             raise ModelError("the embedded model was closed in mid-answer", code="provider_error", status=503)
 
@@ -304,7 +302,7 @@ def _failure(error: dict[str, Any]) -> ModelError:
 
 
 def _turn(message: BaseMessage) -> Message:
-    """A LangChain message as role and text. Raises `ModelError` for pictures and sound, which it cannot read."""
+    """A LangChain message as role and text. Raises `ModelError` for pictures and sound, which the model cannot read."""
     roles: dict[str, Role] = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"}
     parts = cast("list[str | dict[str, Any]]", message.content) if isinstance(message.content, list) else []
     if any(isinstance(part, dict) and part.get("type") in _UNREADABLE for part in parts):
@@ -312,14 +310,15 @@ def _turn(message: BaseMessage) -> Message:
     return Message(roles.get(message.type, "user"), str(message.text))
 
 
-def _count(server: _Server, context: int, turns: Sequence[Message]) -> int:
-    """The tokens of a conversation as the model will read it, in ChatML; an upper bound when that is small."""
-    text = "".join(f"<|im_start|>{turn.role}\n{turn.content}<|im_end|>\n" for turn in turns) + "<|im_start|>assistant\n"
+def _count(server: _Server, weights: Weights, context: int, turns: Sequence[Message]) -> int:
+    """The tokens of a conversation in the model's chat template; an upper bound for a short one."""
+    text = "".join(weights.turn.format(role=turn.role, content=turn.content) for turn in turns) + weights.opening
     size = len(text.encode(errors="replace"))
     if size <= context // 2:
-        return size  # a token is at least a byte, so this fits for certain: half the context is never the answer's
-    # The library offers no tokenizer in process. But a prompt that cannot fit is refused before any work, and the
-    # refusal tells its length: so one is made that cannot. It takes 2 ms and leaves the prompt cache alone.
+        return size  # a token is at least a byte, and the answer takes at most half the context, so this fits
+    # The library has no tokenizer in process. But it refuses a prompt that cannot fit before any work, and the refusal
+    # contains the prompt's length: so the text is sent within such a prompt. That takes 2 ms, and leaves the prompt
+    # cache as it is.
     refusal = server.handle_completions({"prompt": [*([1] * context), text], "max_tokens": 1})
     tokens = refusal.get("error", {}).get("n_prompt_tokens")
     if not isinstance(tokens, int):
@@ -340,8 +339,8 @@ def _open(model: LlamaCppChat) -> _Server:
         settings.verbosity, settings.ui, settings.endpoint_slots = -1, False, False
         threads = model.threads or max(1, (os.cpu_count() or 2) - 1)
         settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = threads
-        # It insists on listening for HTTP. Where it can it does so on a socket file that is removed at once, so that
-        # nobody reaches it; elsewhere on a random port of this computer, behind a key that nobody knows.
+        # The library insists on an HTTP listener. On a socket file, which is removed at once, nobody can reach it;
+        # without socket files it is on a random loopback port, behind a random key.
         settings.api_keys = [secrets.token_hex(16)]
         socket = str(folder / "s.sock")
         if sys.platform != "win32" and len(socket) < 100:  # the kernel's limit is 104 or 108 bytes
@@ -350,7 +349,7 @@ def _open(model: LlamaCppChat) -> _Server:
     except ImportError as failure:
         raise ModelError(f"the embedded model cannot run here: {failure}", code="provider_error") from failure
     except RuntimeError as failure:
-        # The library gives no reason, and logs none either when it is told to be quiet.
+        # The library gives no reason, and logs none either at this verbosity.
         raise ModelError(f"{model.path.name} could not be loaded as a model", code="provider_error") from failure
     finally:
         shutil.rmtree(folder, ignore_errors=True)

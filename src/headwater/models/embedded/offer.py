@@ -1,18 +1,19 @@
-"""The embedded model as it is offered: whether it can run here, what people must know of it, and how to build it."""
+"""The embedded model as it is offered: what people must know of it, and how it is built."""
 
 import asyncio
 from pathlib import Path
 
 from headwater.models.embedded import weights
+from headwater.models.embedded.demo import DEMO
 from headwater.models.langchain.model import LangChainModel, Opened
 from headwater.models.model import Model
 
-NOTICE = "SmolLM2-135M runs inside this server. It writes fluent English, not facts."
-UPSTREAM = f"llamacpp:{weights.SHA256}"
+NOTICE = f"{DEMO.name} runs inside this server. {DEMO.caveat}"
+UPSTREAM = f"llamacpp:{DEMO.sha256}"
 
 
 async def build(data_dir: Path) -> Model:
-    """The embedded model, its weights fetched first if they are not here. Raises `WeightsUnavailable`."""
+    """The embedded model; fetches its weights first if they are not here. Raises `WeightsUnavailable`."""
     path = await asyncio.to_thread(weights.fetch, data_dir, lambda _done, _total: None)
 
     def opener() -> Opened:

@@ -1,4 +1,4 @@
-"""Whether the embedded model can run on this computer; decided before anything of it, or of LangChain, is imported."""
+"""Whether the embedded model can run on this computer; decided before it, or LangChain, is imported."""
 
 import importlib
 import importlib.util
@@ -13,8 +13,8 @@ from typing import Any
 def preflight() -> str | None:
     """Why the embedded model cannot run on this computer, in plain words; None when it can.
 
-    Imports the compiled library, but only where its instructions are known to exist: an illegal instruction would end
-    the process, and no `except` catches it.
+    Imports the compiled library, but only on a processor that is known to have its instructions: an illegal instruction
+    ends the process, and no `except` catches it.
     """
     cpuinfo = Path("/proc/cpuinfo")
     flags = cpuinfo.read_text(errors="replace") if sys.platform == "linux" and cpuinfo.exists() else ""
@@ -33,7 +33,7 @@ def preflight() -> str | None:
 
 
 def unfit(machine: str, cpuinfo: str, soabi: str) -> str | None:
-    """The part of `preflight` that decides: the machine, the text of /proc/cpuinfo ("" if none), the Python's ABI."""
+    """The pure part of `preflight`: machine, text of /proc/cpuinfo ("" if there is none) and Python's ABI → reason."""
     if "musl" in soabi:
         return "llama.cpp is not built for musl (Alpine Linux); use an image with glibc, such as one of Debian"
     if machine.lower() in ("x86_64", "amd64") and cpuinfo and "avx2" not in cpuinfo.split():
@@ -42,8 +42,8 @@ def unfit(machine: str, cpuinfo: str, soabi: str) -> str | None:
 
 
 def library() -> Any:
-    """The compiled library. Raises `ImportError`; call it only where `preflight` found nothing."""
-    # Threads that spin while they wait make it ten times slower on busy cores. The C library reads the variable once,
-    # when it is loaded, and offers no other way: the one place outside `settings` that touches the environment.
+    """The compiled library. Raises `ImportError`; call it only after `preflight` has found no obstacle."""
+    # OpenMP's busy waiting makes the library ten times slower on busy cores. OpenMP reads this variable once, when it
+    # is loaded, and has no other switch.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     return importlib.import_module("xllamacpp")

