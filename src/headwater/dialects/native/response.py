@@ -18,6 +18,7 @@ from headwater.events import (
     ToolCallEnd,
     ToolCallStart,
     ToolResult,
+    Unknown,
     json_of,
 )
 
@@ -39,7 +40,9 @@ class NativeWire:
         if isinstance(event, TextDelta):  # what nearly all entries are, told by comparing one pointer
             return sse.frame_of(json_of(entry), entry.offset)
         said = spoken(event, self._message_id)
-        return sse.frame_of(json_of(entry), entry.offset) if said is event else sse.frame(said, entry.offset)
+        if said is event:
+            return sse.frame_of(json_of(entry), entry.offset)
+        return sse.frame(said, entry.offset if entry.data else None)  # what is in no store has no id to resume from
 
     def feed_all(self, page: Page) -> bytes:
         """The bytes of a page, which are made once for all its readers: only `start` tells one reader from another."""
@@ -64,7 +67,7 @@ def spoken(event: Event, message_id: str) -> Event | dict[str, Any]:
         case Error(code, message, retryable, retry_after):
             said = {"type": "error", "code": code, "message": message, "retryable": retryable}
             return said if retry_after is None else {**said, "retry_after": retry_after}
-        case TextDelta() | ReasoningDelta() | Metadata() | Finish() | Stop():
+        case TextDelta() | ReasoningDelta() | Metadata() | Finish() | Stop() | Unknown():
             return event
         case ToolCallStart() | ToolCallDelta() | ToolCallEnd() | ToolResult():
             return event

@@ -16,6 +16,7 @@ from headwater.events import (
     ToolCallEnd,
     ToolCallStart,
     ToolResult,
+    Unknown,
 )
 
 
@@ -35,7 +36,7 @@ class TextWire:
                 return text.encode()
             case Stop() | Error():
                 raise Unspeakable
-            case Start() | ReasoningDelta() | Metadata() | Finish():
+            case Start() | ReasoningDelta() | Metadata() | Finish() | Unknown():
                 return b""
             case ToolCallStart() | ToolCallDelta() | ToolCallEnd() | ToolResult():
                 return b""

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import cast
 
 from headwater.errors import Expired, NoSuchLog, StoreError
-from headwater.events import Ending, state_after
+from headwater.events import Ending, Unknown, state_after
 from headwater.log.lua.packs import Stored, opened
 from headwater.log.lua.script import key
 from headwater.log.lua.steps import Page, Steps
@@ -169,6 +169,8 @@ class UpstashPoller:
             entries, turn, last = opened(log, cast("Sequence[Stored]", answers[0]), followed.seen[1])
         except (Expired, StoreError):
             return False
+        if entries and isinstance(entries[-1].event, Unknown):
+            return False  # only the script can tell whether this event of a newer version ended the log
         self._succeeded(followed)
         if not entries:
             followed.due = self._beat(followed.pace)
