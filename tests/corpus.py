@@ -1,16 +1,14 @@
-"""The transcripts that pytest and vitest share: logs as events, and what each wire makes of them.
+"""Transcripts, which pytest and vitest share: logs as events, and the native dialect's forms of each log.
 
-`<name>.jsonl` holds the entries, one a line; `<name>.native.sse` the bytes a browser gets; `<name>.state.json` the
-state of the same log. Python writes them (`pytest tests/wires --write-transcripts`); both sides are held to them.
+`<name>.jsonl` holds the entries, one a line. `<name>.native.sse` is the stream of the same log, `<name>.state.json` its
+JSON state. Python writes both (`pytest tests/dialects --write-transcripts`), and both languages are tested with them.
 """
 
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
-from headwater.events import Entry, Event, record
+from headwater.events import SCHEMA, Entry, restore
 from headwater.offsets import parse
 
 FOLDER = Path(__file__).parent / "transcripts"
@@ -25,18 +23,18 @@ class Transcript(NamedTuple):
 
     @property
     def sse(self) -> Path:
-        """Where the native bytes of this log are kept."""
+        """The file with the stream of this log."""
         return FOLDER / f"{self.name}.native.sse"
 
     @property
     def state(self) -> Path:
-        """Where the state of this log is kept."""
+        """The file with the JSON state of this log."""
         return FOLDER / f"{self.name}.state.json"
 
 
 def _entry(line: dict[str, Any]) -> Entry:
-    event: Event = msgspec.convert(line["event"], type=Event)  # pyright: ignore[reportArgumentType, reportUnknownVariableType]
-    return record(parse(line["id"]), line["at"], event)
+    stored = json.dumps([SCHEMA, line["at"], line["event"]], ensure_ascii=False, separators=(",", ":"))
+    return restore(parse(line["id"]), stored.encode())
 
 
 def _load(path: Path) -> Transcript:

@@ -26,6 +26,7 @@ from headwater.events import (
     ToolCallEnd,
     ToolCallStart,
     ToolResult,
+    Unknown,
     Usage,
     state_after,
 )
@@ -130,6 +131,8 @@ class Fold:
                 self.ending, self.usage = event, usage
             case Stop() | Error():
                 self.ending = event
+            case Unknown():
+                pass
             case _:
                 assert_never(event)
 
@@ -195,7 +198,7 @@ def is_token(event: Event) -> bool:
     match event:
         case TextDelta() | ReasoningDelta() | ToolCallStart() | ToolCallDelta() | ToolCallEnd() | ToolResult():
             return True
-        case Start() | Metadata() | Finish() | Stop() | Error():
+        case Start() | Metadata() | Finish() | Stop() | Error() | Unknown():
             return False
         case _:
             assert_never(event)

@@ -1,11 +1,24 @@
-"""The facts a model produces: a closed union of immutable events, and the form in which they are stored.
+"""Events: what a model's answer consists of, and the form in which a log stores them.
 
-An ending is an event: `Finish`, `Stop` or `Error`, exactly one, and nothing follows it. Dispatch with `match` and
-`assert_never`, so that a new event makes the type checker list every wire that must learn it.
+A log is a sequence of entries. Each entry is one event with its offset. The order rules:
+
+1. The first entry is `start`. No other `start` follows.
+2. Text, reasoning, tool calls and metadata follow in the order in which the model produced them. They may be mixed.
+3. The last entry is the ending: exactly one of `finish`, `stop` and `error`. Nothing follows it, and a log without an
+   ending is unfinished, however long it has been silent.
+4. An entry takes at most `MAX_EVENT` bytes. Longer text, arguments and results are split into several events, which a
+   reader concatenates (`parts`).
+
+Newer versions of Headwater may add event types, fields, finish reasons and error codes. Clients and servers ignore
+event types and fields that they do not know. A newer version never changes a field that exists, never moves text into a
+new event type, and never adds a fourth ending: every version can tell what the text is and whether a log has ended.
+
+Dispatch on events with `match` and `assert_never`: then the type checker lists every place that a new event type
+concerns.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, assert_never
+from typing import Annotated, Any, Literal, assert_never, get_args
 
 import msgspec
 
@@ -13,98 +26,150 @@ from headwater.errors import HeadwaterError, StoreError
 from headwater.offsets import Offset
 
 SCHEMA = 1
-"""Version of the stored form; it travels with every entry, so that two versions can run side by side."""
+"""Version of the stored form, the first element of every stored entry.
+
+Every version stores one line of JSON: an array that begins with the schema, the entry's `at` and the event. A newer
+version that appends elements to the array raises the schema. New event types and new fields of events do not need that.
+"""
 
 MAX_EVENT = 64 * 1024
-"""Bytes an event may take in its stored form, since clients and proxies have limits of their own; see `parts`."""
+"""Largest size of an entry in bytes, stored or as a frame of a stream: clients and proxies limit lines."""
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens the provider counted for one answer."""
+    """Token counts of one answer, as the provider reported them; a count that it left out is 0."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     details: dict[str, Any] = {}
+    """The provider's finer counts, such as `{"prompt_tokens_details": {"cached_tokens": 4}}`."""
 
 
 class Start(msgspec.Struct, frozen=True, tag="start"):
-    """The generation began; `message_id` names the answer, `model` who gives it."""
+    """The generation began. First entry of every log; written before the model is asked."""
 
     message_id: str
+    """The log's id. In the stream of a replay it is `<log>~<random>`."""
     model: str
+    """For example `openai:gpt-4o-mini`."""
 
 
 class TextDelta(msgspec.Struct, frozen=True, tag="text-delta"):
-    """A piece of the answer."""
+    """The next piece of the answer's text; may be empty. The text is all pieces concatenated."""
 
     text: str
 
 
 class ReasoningDelta(msgspec.Struct, frozen=True, tag="reasoning-delta"):
-    """A piece of what the model shows of its thinking."""
+    """The next piece of the reasoning that the model shows; separate from the text."""
 
     text: str
 
 
 class ToolCallStart(msgspec.Struct, frozen=True, tag="tool-call-start"):
-    """The model begins to call a tool."""
+    """The model begins to call a tool. The other events of the call carry the same `id`."""
 
     id: str
+    """The provider's id of the call, or `call_1`, `call_2`, … for a provider without ids."""
     name: str
+    """Empty if the provider names no tool."""
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, tag="tool-call-delta"):
-    """A piece of the JSON text of a tool's arguments."""
+    """The next piece of a tool call's arguments. All pieces concatenated are JSON text, or empty without arguments."""
 
     id: str
     arguments: str
 
 
 class ToolCallEnd(msgspec.Struct, frozen=True, tag="tool-call-end"):
-    """The arguments of a tool call are complete."""
+    """The arguments of a tool call are complete. Missing when the answer broke off within the call."""
 
     id: str
 
 
 class ToolResult(msgspec.Struct, frozen=True, tag="tool-result"):
-    """What a tool gave back, as text; a large one comes in several parts, to be joined in order."""
+    """The next piece of the text that a tool returned, where the server runs the tools. It completes the call.
+
+    All pieces of a call concatenated are its result. Other events may come in between.
+    """
 
     id: str
     output: str
 
 
 class Metadata(msgspec.Struct, frozen=True, tag="metadata"):
-    """Something worth telling that is not the answer, such as how much history was left out to fit the model."""
+    """Facts about the answer that are no part of it; may come anywhere before the ending, several times. Never split.
+
+    The last value of each field counts. `fitted` says how many messages were left out to fit the model's context.
+    """
 
     data: dict[str, Any]
 
 
 class Finish(msgspec.Struct, frozen=True, tag="finish", omit_defaults=True):
-    """The model came to its own end; `reason` is `stop`, `length`, `tool_calls`, `content_filter` or `other`."""
+    """Ending: the model finished by itself. State `finished`."""
 
     reason: str
+    """`stop` (a whole answer), `tool_calls` (the client is to run tools), `length` (truncated at a token limit),
+    `content_filter` (withheld by the provider) or `other`. Only the first two are cached (`is_admissible`)."""
     usage: Usage | None = None
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
-    """Somebody asked for the end; `by` is the subject who did."""
+    """Ending: somebody stopped the answer. State `stopped`; what came before is a part."""
 
     by: str
+    """The subject who stopped it."""
 
 
 class Error(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
-    """The answer broke off; what came before is a part, never the whole."""
+    """Ending: the answer broke off. State `failed`, or `lost` for the code `lost`; what came before is a part.
+
+    An `error` frame without an id is no entry of the log. It says that this server cannot read the log on, for example
+    because the store failed. If it is retryable, a client comes back with its last id.
+    """
 
     code: str
+    """Stable and short: `lost` (the writing server died), `store` (the store failed), `log_limit` (the log is full),
+    `truncated` (the provider's stream ended without a reason), `timeout`, `shutdown`, `internal`, `newer_version`
+    (see `Unknown`), or a failure of the provider such as `provider_error`."""
     message: str
     retryable: bool = False
+    """Whether the same request may succeed later."""
     retry_after: float | None = None
+    """Seconds after which a retry may succeed, if known."""
     status: int = 502
-    """The HTTP status this deserves when nothing has been sent yet."""
+    """The HTTP status when the failure precedes the first byte of a response. Stored, but not part of the stream."""
+
+
+class Unknown:
+    """An event of a type that this version does not know, written by a newer version. Never produced here.
+
+    During a rolling upgrade an older server meets the events of a newer one. The native dialect passes such an event on
+    as it is stored, and clients ignore it unless they know it. Other dialects and the fold skip it. It is never an
+    ending: if the store says that a log which ends in it is sealed, readers get `unknown_ending` after it.
+    """
+
+    __slots__ = __match_args__ = ("type", "json")
+
+    def __init__(self, type: str, json: bytes) -> None:
+        self.type = type
+        self.json = json
+        """The whole event as it was stored."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Unknown) and self.json == other.json
+
+    def __hash__(self) -> int:
+        return hash(self.json)
+
+    def __repr__(self) -> str:
+        return f"Unknown({self.type!r}, {self.json!r})"
 
 
 Ending = Finish | Stop | Error
-Event = (
+_Known = (
     Start
     | TextDelta
     | ReasoningDelta
@@ -117,69 +182,122 @@ Event = (
     | Stop
     | Error
 )
+Event = _Known | Unknown
 State = Literal["open", "finished", "stopped", "failed", "lost"]
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):  # never part of a cycle, and there are very many of them
-    """An event as stored: with its offset, when it came, and the bytes that every store keeps of it."""
+class Entry(msgspec.Struct, frozen=True, gc=False):  # never part of a reference cycle, and there are very many
+    """An event as stored."""
 
     offset: Offset
     at: float
     """Seconds since the log was opened, by the writer's clock."""
     event: Event
     data: bytes
-    """The stored form, without the offset, which is the key it is stored under."""
+    """The stored form, which every store keeps unchanged. Empty for an entry that is in no store."""
 
 
 class Page(tuple[Entry, ...]):
-    """Entries that several readers are given at once, and the bytes that a wire made of them for the first of these."""
+    """A batch of entries shared by several readers.
+
+    `frames` caches the bytes a dialect encoded for the first reader so that the others reuse them.
+    """
 
     frames: dict[str, bytes] | None = None
-    """By the wire's name; only bytes that are the same for every reader."""
+    """By the dialect's name; only bytes that are the same for every reader."""
 
 
 class _Stored(msgspec.Struct, array_like=True, frozen=True):
-    schema: int
+    schema: Annotated[int, msgspec.Meta(ge=1)]
     at: float
-    event: Event
+    event: _Known
 
 
-_encoder = msgspec.json.Encoder()
+class _StoredUnread(msgspec.Struct, array_like=True, frozen=True):
+    schema: Annotated[int, msgspec.Meta(ge=1)]
+    at: float
+    event: msgspec.Raw
+
+
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_TYPES = frozenset(kind.__struct_config__.tag for kind in get_args(_Known))
+
+
+def _as_it_was(value: Any) -> msgspec.Raw:
+    if isinstance(value, Unknown):
+        return msgspec.Raw(value.json)
+    raise TypeError(f"an event cannot hold {type(value).__name__!r}, which is not JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_as_it_was)
 _decoder = msgspec.json.Decoder(_Stored)
+_unread_decoder = msgspec.json.Decoder(_StoredUnread)
+_event_decoder = msgspec.json.Decoder(_Known)
+
+
+def decode(json: bytes) -> Event:
+    """Read the JSON of one event, as a frame of the native dialect carries it.
+
+    Raises `ValueError` for what no version sends: not JSON, no type, or a known type without its fields.
+    """
+    try:
+        return _event_decoder.decode(json)
+    except _UNREADABLE as error:
+        try:
+            return _decode_unknown(json)
+        except _UNREADABLE:
+            raise ValueError(str(error)) from error
+
+
+def _decode_unknown(json: bytes) -> Unknown:
+    """Read an event of an unknown type. Raises one of `_UNREADABLE` for anything else, a damaged known event too."""
+    match msgspec.json.decode(json):
+        case {"type": str(tag)} if tag not in _TYPES:
+            return Unknown(tag, json)
+        case _:
+            raise msgspec.ValidationError("not an event of an unknown type")
 
 
 def record(offset: Offset, at: float, event: Event) -> Entry:
-    """Make an entry of an event, encoding it once for all who will keep or send it.
+    """Make an entry of an event. The event is encoded once, for the store and all readers.
 
-    Half of a surrogate pair, which a provider's JSON can hold and UTF-8 cannot, becomes U+FFFD.
+    An unpaired surrogate, which a provider's JSON can hold and UTF-8 cannot, becomes U+FFFD.
     """
     try:
-        # A tuple and not a `_Stored`, which says the same and takes twice as long.
+        # A tuple encodes to the same bytes as a `_Stored`, in half the time.
         return Entry(offset, at, event, _encoder.encode((SCHEMA, at, event)))
     except UnicodeEncodeError:
-        mended: Event = msgspec.convert(_without_surrogates(msgspec.to_builtins(event)), type=Event)  # pyright: ignore[reportUnknownMemberType]
+        mended: Event = msgspec.convert(_without_surrogates(msgspec.to_builtins(event)), type=_Known)
         return Entry(offset, at, mended, _encoder.encode((SCHEMA, at, mended)))
 
 
 def restore(offset: Offset, data: bytes) -> Entry:
-    """Read a stored entry back. Raises `StoreError` for bytes that no version known here wrote."""
+    """Read a stored entry of this version, of an older one or of a newer one.
+
+    An event of an unknown type becomes `Unknown`. Raises `StoreError` for bytes that no version would write, and for an
+    event of a known type that cannot be read: to skip text would pass off a part as the whole.
+    """
     try:
         form = _decoder.decode(data)
-    except msgspec.MsgspecError as broken:
-        raise StoreError(f"entry {offset} cannot be read: {broken}") from broken
-    return Entry(offset, form.at, form.event, data)
+        return Entry(offset, form.at, form.event, data)
+    except _UNREADABLE as error:
+        try:
+            unread = _unread_decoder.decode(data)
+            return Entry(offset, unread.at, _decode_unknown(bytes(unread.event)), data)
+        except _UNREADABLE:
+            raise StoreError(f"entry {offset} cannot be read: {error}") from error
 
 
 def restore_lines(first: Offset, lines: Sequence[bytes]) -> list[Entry]:
-    """Read consecutive stored entries back, from the one at `first` on. Raises `StoreError` as `restore` does."""
+    """Read consecutive stored entries, beginning with the one at `first`. Raises `StoreError` as `restore` does."""
     epoch, begin = first
     try:
         forms = _decoder.decode_lines(b"\n".join(lines))
-    except msgspec.MsgspecError:
+    except _UNREADABLE:
         forms = []
-    if len(forms) != len(lines):  # one of them cannot be read, and its offset is to be told
+    if len(forms) != len(lines):  # one of them is damaged or of a newer version
         return [restore(Offset(epoch, sequence), line) for sequence, line in enumerate(lines, begin)]
-    # Past the named tuple's own constructor, which would cost a fifth of all this.
+    # `tuple.__new__` bypasses the named tuple's constructor, which would take a fifth of the time of this function.
     return [
         Entry(tuple.__new__(Offset, (epoch, sequence)), form.at, form.event, line)  # pyright: ignore[reportUnknownMemberType]
         for sequence, (form, line) in enumerate(zip(forms, lines, strict=True), begin)
@@ -187,14 +305,24 @@ def restore_lines(first: Offset, lines: Sequence[bytes]) -> list[Entry]:
 
 
 def json_of(entry: Entry) -> bytes:
-    """The event alone as JSON, cut out of the stored form rather than encoded again for each who reads it."""
+    """The event of a stored entry as JSON, with the fields that are not known here: a slice of the stored form."""
     data = entry.data
     if data.startswith(_PREFIX):
-        return data[data.index(b"{") : -1]  # before it come two numbers only
-    return _encoder.encode(entry.event)
+        return data[data.index(b"{") : -1]  # only two numbers precede the event
+    return bytes(_unread_decoder.decode(data).event)
 
 
 _PREFIX = b"[%d," % SCHEMA
+
+
+def unknown_ending(last: Entry) -> Entry:
+    """What readers get after an `Unknown` event that ends a sealed log: an error, in no store, at the same offset.
+
+    This version cannot tell how the log ended. To call it finished could pass a part off as the whole, and to wait
+    would never end. A client that knows the event takes it for the ending and ignores the error.
+    """
+    message = "A newer version of Headwater ended this answer in a way that this server does not know. Ask again."
+    return Entry(last.offset, last.at, Error("newer_version", message, status=501), b"")
 
 
 def _without_surrogates(value: Any) -> Any:
@@ -210,10 +338,9 @@ def _without_surrogates(value: Any) -> Any:
 
 
 def is_admissible(ending: Ending) -> bool:
-    """Whether a log that ends so may answer a new request: whole answers only.
+    """Whether a log with this ending may answer other requests from the cache: only whole answers may.
 
-    `length` is a truncated answer; a stopped, failed or lost one is a part. None of them is ever replayed to somebody
-    who did not ask for that log by its id.
+    An answer that finished by `length` is truncated; a stopped, failed or lost one is a part.
     """
     match ending:
         case Finish(reason):
@@ -225,7 +352,7 @@ def is_admissible(ending: Ending) -> bool:
 
 
 def state_after(ending: Ending) -> State:
-    """The state in which an ending leaves its log."""
+    """The state of a log with this ending."""
     match ending:
         case Finish():
             return "finished"
@@ -245,8 +372,8 @@ def error_event(error: HeadwaterError) -> Error:
 
 
 def parts(event: Event) -> Sequence[Event]:
-    """The event itself, or several that say the same when its text would pass `MAX_EVENT`."""
-    if type(event) is TextDelta and len(event.text) <= _PIECE:  # what nearly all are; a `match` costs six times this
+    """The event itself, or several with its text split among them if one would exceed `MAX_EVENT`."""
+    if type(event) is TextDelta and len(event.text) <= _PIECE:  # nearly all events; the match takes six times as long
         return (event,)
     match event:
         case TextDelta(text) | ReasoningDelta(text):
@@ -255,14 +382,14 @@ def parts(event: Event) -> Sequence[Event]:
             return [ToolCallDelta(id, piece) for piece in _pieces(text)]
         case ToolResult(id, text):
             return [ToolResult(id, piece) for piece in _pieces(text)]
-        case Start() | ToolCallStart() | ToolCallEnd() | Metadata() | Finish() | Stop() | Error():
+        case Start() | ToolCallStart() | ToolCallEnd() | Metadata() | Finish() | Stop() | Error() | Unknown():
             return (event,)
         case _:
             assert_never(event)
 
 
-# A character takes at most 6 bytes in a JSON line that is pure ASCII (\uXXXX; two of them, 12, beyond the BMP, which
-# Python counts as one character), and a few hundred bytes go to the frame around it.
+# In ASCII-only JSON a character takes at most 12 bytes: a surrogate pair, each half written as \uXXXX. The rest of the
+# frame takes a few hundred bytes.
 _PIECE = (MAX_EVENT - 1024) // 12
 
 

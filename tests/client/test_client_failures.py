@@ -97,7 +97,7 @@ async def test_every_code_has_its_class(code: str, status: str, kind: type[Headw
         (response("200 OK", b"<h1>It works!</h1>", Content_Type="text/html"), "content type text/html"),
         (response("307 Temporary Redirect", b"", Location="https://elsewhere/"), "answered 307"),
         (events(START), "without saying where"),
-        (events("data: hello", Location=AT), "is not JSON"),
+        (events("data: hello", Location=AT), "is not an event"),
         (events("id: 7\ndata: {}", Location=AT), "not an offset"),
     ],
 )

@@ -1,11 +1,11 @@
-"""Real `headwater serve` processes, as an operator starts them."""
+"""Server processes, started with `headwater serve` as an operator would start them."""
 
 import asyncio
 import os
 import re
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,24 +20,29 @@ class Serving:
     def __init__(self, process: asyncio.subprocess.Process, url: str, said: str) -> None:
         self.process = process
         self.said = said
-        """What it told its operator until it listened."""
+        """What it printed before it listened."""
         self.client = httpx.AsyncClient(base_url=url, timeout=30)
 
     async def kill(self) -> None:
-        """End it as a crash would: no handler runs."""
+        """End the process as a crash would: no handler runs."""
         self.process.send_signal(signal.SIGKILL)
         await self.process.wait()
 
 
+HEADWATER = ("-m", "headwater")
+"""The arguments of Python that run this version; `NEWER_VERSION` runs what a newer one might be."""
+NEWER_VERSION = (str(Path(__file__).with_name("newer_version.py")),)
+
+
 @asynccontextmanager
-async def serve(folder: Path, **settings: str) -> AsyncGenerator[Serving, None]:
-    """Start a server whose data lies in `folder`; it listens on a free port and is ended with the context."""
-    # Nothing of the machine's own configuration may decide what a test sees.
+async def serve(folder: Path, *, program: Sequence[str] = HEADWATER, **settings: str) -> AsyncGenerator[Serving, None]:
+    """Start a server with its data in `folder` and a free port; end it with the context."""
+    # The machine's own configuration must not change what a test sees.
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEADWATER_", "OPENAI_"))}
     ours = {"HEADWATER_DATA_DIR": str(folder), "HEADWATER_PORT": "0", "HEADWATER_DRAIN": "0.2", "COLUMNS": "200"}
     environment = {**clean, **ours, **settings}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "headwater", "serve", env=environment, cwd=folder, stderr=asyncio.subprocess.PIPE
+        sys.executable, *program, "serve", env=environment, cwd=folder, stderr=asyncio.subprocess.PIPE
     )
     drain: asyncio.Task[bytes] | None = None
     serving: Serving | None = None
@@ -49,7 +54,7 @@ async def serve(folder: Path, **settings: str) -> AsyncGenerator[Serving, None]:
                 line = await process.stderr.readline()
                 assert line, f"the server ended before it listened: {said}"
                 said += line.decode()
-        # Nobody reads on, and a full pipe would stop the server.
+        # Read on, because a full pipe would block the server.
         drain = asyncio.create_task(process.stderr.read())
         serving = Serving(process, found[0], said)
         await _answering(serving)

@@ -202,7 +202,7 @@ class Printer:
                     self.note("thinking …")
             case events.ToolCallStart(_, name):
                 self.note(f"calls {name}")
-            case events.Start() | events.Metadata():
+            case events.Start() | events.Metadata() | events.Unknown():
                 pass
             case events.ToolCallDelta() | events.ToolCallEnd() | events.ToolResult():
                 pass

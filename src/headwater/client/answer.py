@@ -15,7 +15,7 @@ from headwater.client.failures import NotHeadwater, Unreachable, failure_of, is_
 from headwater.client.frames import Frame
 from headwater.client.patience import Attempts, Notice, Patience
 from headwater.errors import Expired, HeadwaterError, NoSuchLog, RequestError
-from headwater.events import Ending, Error, Event, Start, State, Usage
+from headwater.events import Ending, Error, Event, Start, State, Unknown, Usage, decode
 from headwater.offsets import ORIGIN, Offset, parse
 
 
@@ -38,9 +38,6 @@ class LogState(msgspec.Struct):
     reasoning: str = ""
     tools: tuple[ToolCall, ...] = ()
     metadata: dict[str, Any] = {}
-
-
-_decode = msgspec.json.Decoder(Event).decode
 
 
 class Answer:
@@ -207,7 +204,7 @@ class Answer:
         if state.ending is None:
             return False
         if self._received == ORIGIN:
-            if state.text or not isinstance(state.ending, Error):
+            if state.text or state.reasoning or state.tools or not isinstance(state.ending, Error):
                 return False
             self._ready.append((None, Start(state.id, state.model or "")))
         else:
@@ -220,8 +217,8 @@ class Answer:
 
     def _take(self, frames: list[Frame]) -> None:
         for frame in frames:
-            event = _event(frame.data)
             offset = _place(frame.id) if frame.id else None
+            event = _event(frame.data)
             if offset is not None:
                 if offset <= self._received:
                     continue  # received before: this is a replay from the beginning
@@ -238,13 +235,12 @@ class Answer:
 
 
 def _event(data: str) -> Event | None:
-    """The event of a frame; None for one that a newer server knows and this client does not."""
+    """The event of a frame; None for an event of a newer server that this client does not know."""
     try:
-        return _decode(data)
-    except msgspec.ValidationError:
-        return None
-    except msgspec.DecodeError as error:
-        raise NotHeadwater(f"a frame of the stream is not JSON: {data[:100]!r}") from error
+        event = decode(data.encode())
+    except ValueError as error:
+        raise NotHeadwater(f"a frame of the stream is not an event: {data[:100]!r}") from error
+    return None if isinstance(event, Unknown) else event
 
 
 def _place(written: str) -> Offset:

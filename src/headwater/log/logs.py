@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
-from headwater.events import Ending, Entry, Page
+from headwater.events import Ending, Entry, Page, Unknown, unknown_ending
 from headwater.log.store import Description, Lease, Store
 from headwater.log.writer import Writer
 from headwater.offsets import ORIGIN, Offset
@@ -48,6 +48,7 @@ class Logs:
     ) -> AsyncGenerator[Sequence[Entry], None]:
         """Every entry after `after`, old then new, until the ending; without `follow`, until what there is now.
 
+        A sealed log whose last event a newer version wrote ends with `unknown_ending`, which is in no store.
         Raises `NoSuchLog`, `Expired` or `StoreError`. Whether the log still exists is asked of the store by `state` or
         a claim: what is read here of one that has just gone is what was in it.
         """
@@ -68,9 +69,15 @@ class Logs:
             self._sealed.move_to_end(log)
             yield known
             return
+        last: Entry | None = None
         async with aclosing(self.store.read(log, after, follow=follow)) as pages:
             async for page in pages:
-                yield self._keep(log, page) if after == ORIGIN and isinstance(page[-1].event, Ending) else page
+                last = page[-1]
+                yield self._keep(log, page) if after == ORIGIN and isinstance(last.event, Ending) else page
+        if last is not None and isinstance(last.event, Unknown):
+            described = await self.state(log)
+            if described.state != "open" and described.last == last.offset:
+                yield [unknown_ending(last)]
 
     def _keep(self, log: str, page: Sequence[Entry]) -> Sequence[Entry]:
         """Remember a sealed log, which never changes again, if this one page is the whole of it."""

@@ -21,6 +21,7 @@ from headwater.events import (
     ToolCallEnd,
     ToolCallStart,
     ToolResult,
+    Unknown,
     json_of,
 )
 from headwater.offsets import ORIGIN, Offset
@@ -57,7 +58,9 @@ class NativeReader:
         if isinstance(event, TextDelta):  # nearly every entry, and recognised by comparing one pointer
             return sse.frame_of(json_of(entry), entry.offset)
         sent = spoken(event, self._message_id)
-        return sse.frame_of(json_of(entry), entry.offset) if sent is event else sse.frame(sent, entry.offset)
+        if sent is event:
+            return sse.frame_of(json_of(entry), entry.offset)
+        return sse.frame(sent, entry.offset if entry.data else None)  # an entry that is in no store has no id
 
 
 class SentError(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
@@ -76,7 +79,7 @@ def spoken(event: Event, message_id: str) -> Event | SentError:
             return event if own == message_id else Start(message_id, model)
         case Error(code, message, retryable, retry_after):
             return SentError(code, message, retryable, retry_after)
-        case TextDelta() | ReasoningDelta() | Metadata() | Finish() | Stop():
+        case TextDelta() | ReasoningDelta() | Metadata() | Finish() | Stop() | Unknown():
             return event
         case ToolCallStart() | ToolCallDelta() | ToolCallEnd() | ToolResult():
             return event

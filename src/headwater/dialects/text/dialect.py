@@ -20,6 +20,7 @@ from headwater.events import (
     ToolCallEnd,
     ToolCallStart,
     ToolResult,
+    Unknown,
 )
 from headwater.offsets import ORIGIN, Offset
 from headwater.prompt import Prompt
@@ -73,7 +74,7 @@ class TextReader:
                     pieces.append(text)
                 case Stop() | Error():
                     raise Unspeakable("".join(pieces).encode())
-                case Start() | ReasoningDelta() | Metadata() | Finish():
+                case Start() | ReasoningDelta() | Metadata() | Finish() | Unknown():
                     pass
                 case ToolCallStart() | ToolCallDelta() | ToolCallEnd() | ToolResult():
                     pass

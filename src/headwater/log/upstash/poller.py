@@ -15,7 +15,7 @@ from itertools import chain
 from typing import cast
 
 from headwater.errors import Expired, NoSuchLog, StoreError
-from headwater.events import Ending, state_after
+from headwater.events import Ending, Unknown, state_after
 from headwater.log.lua.packs import Stored, opened
 from headwater.log.lua.script import key
 from headwater.log.lua.steps import Page, Steps
@@ -171,6 +171,8 @@ class UpstashPoller:
             entries, turn, last = opened(log, cast("Sequence[Stored]", replies[0]), self._seen(log)[1])
         except (Expired, StoreError):
             return False
+        if entries and isinstance(entries[-1].event, Unknown):
+            return False  # only the script can tell whether this event of a newer version ended the log
         self._succeeded(log)
         if not entries:
             schedule.due = self._beat(schedule.pace)

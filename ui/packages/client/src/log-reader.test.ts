@@ -101,6 +101,19 @@ test('an unknown event is skipped and still moves the cursor', async () => {
   expect(server.received[1]?.headers['last-event-id']).toBe('1-2')
 })
 
+test('an answer that a newer version ended in an unknown way has failed', async () => {
+  const failure = { type: 'error', code: 'newer_version', message: 'Ask again.', retryable: false }
+  const frames = `id: 1-1\ndata: {"type":"text-delta","text":"a"}\n\nid: 1-2\ndata: {"type":"pause"}\n\ndata: ${JSON.stringify(failure)}\n\n`
+  server.override = (_, response) => {
+    response.writeHead(200, { 'Content-Type': 'text/event-stream' }).end(frames)
+    return true
+  }
+  const { message, ids, outcome } = await read(`${server.url}api/streams/x`)
+  expect(outcome).toEqual({ type: 'ended' })
+  expect(message).toMatchObject({ text: 'a', state: 'failed', ending: failure })
+  expect(ids).toEqual(['1-1', '1-2'])
+})
+
 test('204 settles from the summary', async () => {
   const log = new ScriptedLog('log', EVENTS)
   const { outcome } = await read(server.keep(log), { cursor: '1-4' })
