@@ -41,17 +41,25 @@ async def test_cancelling_a_chain_or_a_graph_closes_the_providers_connection_too
         assert upstream.calls == 2
 
 
-async def test_a_model_that_is_closed_while_it_speaks_ends_its_answer_first():
-    """A catalogue lets go of models without knowing who listens to them."""
+async def test_a_model_that_is_closed_in_mid_answer_finishes_the_answer_first():
+    """A catalogue evicts models without knowing whether an answer is running."""
+    closed: list[int] = []
     async with Upstream(gated=True) as upstream:
-        model = chat(upstream)
+        owner, inside = await inner(upstream)
+
+        async def close() -> None:
+            closed.append(1)
+            await owner.aclose()
+
+        model = LangChainModel(lambda: Opened(inside, close), "model")
         stream = model.stream(HELLO)
         upstream.release()
         assert await anext(stream) == [TextDelta("Hel")]
         await model.aclose()
+        assert not closed
         upstream.release(9)
         assert texts([event async for batch in stream for event in batch]) == ["lo"]
-        assert not model._leaving  # pyright: ignore[reportPrivateUsage]
+    assert closed == [1]
 
 
 def test_importing_the_model_imports_no_langchain():

@@ -275,7 +275,7 @@ async def once():
         model = models[0] if models else ChatOpenAIWire(model="m", base_url=upstream.url, api_key="k")
         models.append(model)
         model.root_async_client.base_url = model.async_client._client.base_url = upstream.url
-        model._wire = None
+        model._completions = None
         async for chunk in model.astream("Hello"):
             print(chunk.text, end="")
 asyncio.run(once())

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from raw import Raw
 from upstream import Upstream
-from ways import EVERY_CHAT, EVERY_WAY, KEY, Build, direct_chat, joined, said_until_it_failed
+from ways import EVERY_CHAT, EVERY_WAY, KEY, Build, joined, said_until_it_failed
 
 from headwater.errors import ModelError
 from headwater.events import TextDelta
+from headwater.models.openai.connection import Account, Connections, Deadlines
+from headwater.models.openai.model import OpenAIModel
 
 
 async def failure_of(build: Build, upstream: Upstream) -> ModelError:
@@ -104,11 +106,13 @@ async def test_an_http_error_that_comes_in_pieces_is_read_to_its_end(build: Buil
     assert (failure.code, failure.retryable) == ("rate_limited", False)
 
 
-async def test_an_http_error_whose_body_never_ends_is_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its status has been said, and nobody waits for more than a moment."""
-    monkeypatch.setattr("headwater.models.openai.connection.REFUSING", 0.05)
+async def test_an_http_error_whose_body_never_ends_is_reported_all_the_same() -> None:
+    """Its status is known, so the body has a short deadline."""
     async with Raw(status=503, pieces=[b"Ov", b"erloaded"], gated=True) as upstream:
-        failure = await failure_of(direct_chat, upstream)
+        account = Account(upstream.url, KEY)
+        connections = Connections(account, Deadlines(refusal=0.05))
+        failure = await failure_of(lambda _: OpenAIModel("m", "chat", account, connections=connections), upstream)
+        await connections.aclose()
     assert (failure.code, failure.status, failure.retryable) == ("provider_error", 502, True)
     assert "Ov" in str(failure)
 

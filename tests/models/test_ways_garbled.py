@@ -1,22 +1,23 @@
-"""What a provider says in no proper stream, over our wire: beneath LangChain's classes, and without them."""
+"""Answers that are no proper stream, decoded by us: beneath LangChain's classes, and without them."""
 
 import json
-from typing import Any
 
 import pytest
 from raw import DONE, Raw, line, said
-from ways import Build, direct_chat, joined, said_until_it_failed, told, wired_chat
+from ways import Build, direct_chat, fast_chat, joined, said_until_it_failed, told
 
 from headwater.events import Finish, TextDelta
+from headwater.models.openai.lines import Bounds
+from headwater.models.openai.stream import Stream
 
-OVER_THE_WIRE = pytest.mark.parametrize("build", [direct_chat, wired_chat])
+OUR_DECODING = pytest.mark.parametrize("build", [direct_chat, fast_chat])
 
 GOOD = said(content="good")
 ENDING = said("stop") + DONE
 SUSPENDED = {"message": "Account suspended", "code": 403}
 
 
-@OVER_THE_WIRE
+@OUR_DECODING
 async def test_good_text_before_bytes_that_are_no_text_is_told(build: Build) -> None:
     """Also when one read of the socket brought both."""
     wrong = b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n'
@@ -26,7 +27,7 @@ async def test_good_text_before_bytes_that_are_no_text_is_told(build: Build) -> 
     assert failure.code == "provider_garbled"
 
 
-@OVER_THE_WIRE
+@OUR_DECODING
 @pytest.mark.parametrize(
     "body",
     [
@@ -51,7 +52,7 @@ async def test_an_error_in_an_answer_that_began_with_200_is_told(build: Build, b
         assert "Account suspended" in str(failure)
 
 
-@OVER_THE_WIRE
+@OUR_DECODING
 async def test_an_error_event_may_be_bare_words(build: Build) -> None:
     """They are the provider's own."""
     async with Raw(pieces=[GOOD, b"event: error\ndata: no room left\n\n"]) as upstream:
@@ -60,7 +61,7 @@ async def test_an_error_event_may_be_bare_words(build: Build) -> None:
     assert failure.code == "provider_error"
 
 
-@OVER_THE_WIRE
+@OUR_DECODING
 async def test_a_page_in_place_of_a_stream_is_garbled(build: Build) -> None:
     """As a proxy's login form is, which comes with 200."""
     async with Raw(pieces=[b"<html>\n<body>Please log in</body>\n</html>"]) as upstream:
@@ -68,21 +69,21 @@ async def test_a_page_in_place_of_a_stream_is_garbled(build: Build) -> None:
     assert (events, failure.code) == ([], "provider_garbled")
 
 
-@OVER_THE_WIRE
+@OUR_DECODING
 async def test_a_last_line_needs_no_end(build: Build) -> None:
     """The reason to finish is in it."""
     async with Raw(pieces=[GOOD, said("stop", content="!").rstrip()]) as upstream:
         assert await told(build(upstream)) == [TextDelta("good!"), Finish("stop")]
 
 
-@OVER_THE_WIRE
+@OUR_DECODING
 async def test_a_last_line_that_is_cut_is_no_end(build: Build) -> None:
     """The answer is truncated, and what came of it is told."""
     async with Raw(pieces=[GOOD, said("stop", content="!")[:40]]) as upstream:
         assert await told(build(upstream)) == [TextDelta("good")]
 
 
-@OVER_THE_WIRE
+@OUR_DECODING
 async def test_a_byte_order_mark_costs_no_words(build: Build) -> None:
     """However it is cut off from the first line."""
     body = b"\xef\xbb\xbf" + GOOD + ENDING
@@ -91,10 +92,11 @@ async def test_a_byte_order_mark_costs_no_words(build: Build) -> None:
             assert joined(await told(build(upstream))) == [TextDelta("good"), Finish("stop")]
 
 
-@OVER_THE_WIRE
-async def test_lines_that_are_no_stream_do_not_fill_the_memory(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is kept of them is for an error's words only."""
-    monkeypatch.setattr("headwater.models.openai.lines.MOST_STRANGE", 10)
-    pieces: list[Any] = [b'{"error":\n', b'"too long to be kept"}\n', GOOD, ENDING]
-    async with Raw(pieces=pieces) as upstream:
-        assert await told(build(upstream)) == [TextDelta("good"), Finish("stop")]
+def test_lines_that_are_no_stream_do_not_fill_the_memory() -> None:
+    """They are kept for an error's message only, and only up to a bound."""
+    stream = Stream(Bounds(foreign=10))
+    events = [
+        event for data in (b'{"error":\n', b'"too long to be kept"}\n', GOOD, ENDING) for event in stream.feed(data)
+    ]
+    assert [*events, *stream.finish()] == [TextDelta("good"), Finish("stop")]
+    assert stream.failure is None

@@ -17,9 +17,9 @@ from ways import (
     completion,
     direct_chat,
     direct_completion,
+    fast_chat,
+    fast_completion,
     texts,
-    wired_chat,
-    wired_completion,
 )
 
 from headwater.errors import ModelError
@@ -81,7 +81,7 @@ PROMPTS = [
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-@pytest.mark.parametrize("build", [direct_chat, wired_chat])
+@pytest.mark.parametrize("build", [direct_chat, fast_chat])
 async def test_a_chat_model_is_asked_in_the_same_words(build: Build, prompt: Prompt) -> None:
     """The body is that of LangChain's chat model, field by field."""
     async with Upstream() as upstream:
@@ -93,7 +93,7 @@ async def test_a_chat_model_is_asked_in_the_same_words(build: Build, prompt: Pro
 
 
 @pytest.mark.parametrize("prompt", PROMPTS[:5])
-@pytest.mark.parametrize("build", [direct_completion, wired_completion])
+@pytest.mark.parametrize("build", [direct_completion, fast_completion])
 async def test_a_completion_model_is_asked_in_the_same_words(build: Build, prompt: Prompt) -> None:
     """But for the fields that LangChain sends empty."""
     async with Upstream() as upstream:

@@ -1,4 +1,4 @@
-"""How our own way to a provider opens, keeps and lets go of its connections."""
+"""How the direct model opens, keeps and releases its connections."""
 
 import asyncio
 import subprocess
@@ -16,8 +16,8 @@ from headwater.models.openai.connection import Account
 from headwater.models.openai.model import OpenAIModel
 
 
-async def test_without_a_key_openai_is_not_asked() -> None:
-    """It would only say 401."""
+async def test_without_a_key_openai_is_not_called() -> None:
+    """It would only answer 401."""
     with pytest.raises(ModelError) as failure:
         await OpenAIModel("gpt-4o-mini").prepare()
     assert (failure.value.code, failure.value.status) == ("model_unavailable", 503)
@@ -44,7 +44,7 @@ def test_the_same_model_works_in_one_event_loop_after_another() -> None:
 
 
 async def test_answers_share_connections() -> None:
-    """The next answer does not have to connect, or shake hands, again."""
+    """The next answer needs no new connection and no new handshake."""
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -71,7 +71,7 @@ async def test_answers_share_connections() -> None:
 
 
 async def test_the_environments_proxy_is_gone_through_where_it_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As OpenAI's own client does."""
+    """Like OpenAI's own client."""
     async with Upstream() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
         monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -90,15 +90,15 @@ async def test_passwords_kept_for_other_programs_are_not_used(monkeypatch: pytes
         assert upstream.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_it_imports_no_langchain() -> None:
-    """Nor the HTTP client before the first use."""
+def test_the_direct_model_imports_no_langchain() -> None:
+    """The HTTP client neither, before the first use."""
     code = "import sys, headwater.models.openai.model as o; o.OpenAIModel('x');"
     code += "sys.exit(any(n.startswith(('langchain', 'openai', 'pydantic', 'aiohttp')) for n in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_server_is_ready_without_langchain() -> None:
-    """It would cost a second at the start; the fallback imports it when it is first asked."""
+    """The import takes a second; the fallback does it at its first use."""
     code = """
 import asyncio, sys
 from headwater.settings import Settings
