@@ -11,7 +11,6 @@ import pytest
 
 from headwater.errors import Expired
 from headwater.events import Entry, Error, Finish, Stop, TextDelta
-from headwater.log import writer as writer_module
 from headwater.log.logs import Logs
 from headwater.log.memory import MemoryStore
 from headwater.log.sqlite.store import SqliteStore
@@ -307,9 +306,9 @@ async def test_a_heartbeat_that_meets_a_slow_flush(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("limits", [QUICK], indirect=True, ids=["quick"])
-async def test_a_store_that_fails(file: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_fails(file: SqliteStore) -> None:
     """A store that takes nothing ends the readers here with an error and stops the producer; the log ends `lost`."""
-    monkeypatch.setattr(writer_module, "PATIENCE", 0.5)
+    file.flush = Flush(retry_for=0.5)
     logs = Logs(file)
     async with logs.write(await file.open("log", ALICE, ttl=TTL)) as writer:
         interrupted = asyncio.Event()

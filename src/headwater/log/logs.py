@@ -1,7 +1,7 @@
 """The logs as this process sees them: one store, and the writers that are alive here.
 
-A reader of a log that is written here is served from the writer's memory; any other, and the rest of that one once its
-writer has gone, from the store. The reader cannot tell, because both speak in offsets.
+A reader of a log that is written here is served from the writer's memory. Any other reader is served from the store,
+and so is the rest of such a log once its writer has gone. The reader cannot tell, because both speak in offsets.
 """
 
 from collections import OrderedDict
@@ -17,11 +17,11 @@ REPLAYED = 32 * 1024 * 1024
 """Bytes of memory for sealed logs that were read lately, about: enough for a few hundred popular answers."""
 
 _ENTRY = 512
-"""Bytes that an entry takes in memory beside its stored form and its frame, about."""
+"""Bytes of memory that an entry takes beside its stored form and its frame, about."""
 
 
 class Logs:
-    """Reads, stops and describes logs wherever they are written, and opens the writers of those written here."""
+    """Reads and describes logs wherever they are written, and opens the writers of those written here."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -46,10 +46,10 @@ class Logs:
     async def read(
         self, log: str, after: Offset = ORIGIN, *, follow: bool = True
     ) -> AsyncGenerator[Sequence[Entry], None]:
-        """Every entry after `after`, old then new, until the ending; without `follow`, until what there is now.
+        """Every entry after `after`, stored ones, then new ones, until the ending; without `follow`, until now.
 
-        Raises `NoSuchLog`, `Expired` or `StoreError`. Whether the log still exists is asked of the store by `state` or
-        a claim: what is read here of one that has just gone is what was in it.
+        Raises `NoSuchLog`, `Expired` or `StoreError`. Does not find out whether the log still exists, which `state` and
+        a claim do: a log that has just been deleted may be read once more.
         """
         writer = self._writers.get(log)
         if writer is not None:
@@ -59,8 +59,8 @@ class Logs:
                     after = page[-1].offset
                     if isinstance(page[-1].event, Ending):
                         return
-            if writer.unkept is not None:
-                yield [writer.unkept]
+            if (ending := writer.local_ending) is not None:
+                yield [ending]
                 return
             if not follow:
                 return
@@ -73,7 +73,7 @@ class Logs:
                 yield self._keep(log, page) if after == ORIGIN and isinstance(page[-1].event, Ending) else page
 
     def _keep(self, log: str, page: Sequence[Entry]) -> Sequence[Entry]:
-        """Remember a sealed log, which never changes again, if this one page is the whole of it."""
+        """Remember a sealed log, which never changes again, if this one page is the whole log."""
         if page[0].offset.sequence != 1 or log in self._sealed:
             return page
         whole = self._sealed[log] = Page(page)
