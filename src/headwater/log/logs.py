@@ -10,7 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from headwater.events import Ending, Entry, Page
 from headwater.log.store import Description, Lease, Store
-from headwater.log.writer import Writer
+from headwater.log.writer import Flushed, StoreFailed, Writer
 from headwater.offsets import ORIGIN, Offset
 
 REPLAYED = 32 * 1024 * 1024
@@ -30,9 +30,11 @@ class Logs:
         self._sealed_size = 0
 
     @asynccontextmanager
-    async def write(self, lease: Lease) -> AsyncGenerator[Writer, None]:
-        """The writer of a log, known to this process's readers while the context lasts."""
-        async with Writer(self.store, lease) as writer:
+    async def write(
+        self, lease: Lease, *, flushed: Flushed | None = None, store_failed: StoreFailed | None = None
+    ) -> AsyncGenerator[Writer, None]:
+        """The writer of a log, known to this process's readers while the context lasts; for the hooks see `Writer`."""
+        async with Writer(self.store, lease, flushed=flushed, store_failed=store_failed) as writer:
             self._writers[lease.log] = writer
             try:
                 yield writer

@@ -52,6 +52,12 @@ one of theirs. A longer beat would let flushes begin earlier, and so more of the
 FIRST_RETRY, LONGEST_RETRY = 0.05, 1.0
 """Seconds before a failed call is retried; each further pause is twice as long, up to the longest."""
 
+Flushed = Callable[[int, float], None]
+"""Called after each flush and seal with the entries stored, 0 for a heartbeat, and the seconds until the store
+acknowledged them, retries included. Must not raise."""
+StoreFailed = Callable[[StoreError], None]
+"""Called with the last error when the store has failed for as long as it is retried. Must not raise."""
+
 
 class Writer:
     """Appends to one log while its lease lasts. Use it as a context manager: it owns the flush under way.
@@ -60,7 +66,9 @@ class Writer:
     store does not answer (`failure`), or another process has sealed the log (`fenced`).
     """
 
-    def __init__(self, store: Store, lease: Lease) -> None:
+    def __init__(
+        self, store: Store, lease: Lease, *, flushed: Flushed | None = None, store_failed: StoreFailed | None = None
+    ) -> None:
         self.log = lease.log
         self.stop: str | None = None
         self.full = False
@@ -69,6 +77,8 @@ class Writer:
         self.interrupt: Callable[[], None] = lambda: None
         self._store = store
         self._lease = lease
+        self._on_flushed = flushed
+        self._on_store_failed = store_failed
         self._opened = time.monotonic()
         self._entries: list[Entry] = []
         self._page = Page()
@@ -156,7 +166,7 @@ class Writer:
             return
         last = record(self._next(), time.monotonic() - self._opened, ending)
         tail = [*self._entries[self._stored :], last]
-        await self._persist(lambda: self._store.seal(tail, self._lease))
+        await self._persist(lambda: self._store.seal(tail, self._lease), len(tail))
         if not self._broken():
             self._entries.append(last)
             self._stored = len(self._entries)
@@ -251,7 +261,7 @@ class Writer:
 
     async def _flush(self) -> None:
         batch = self._entries[self._stored :]
-        receipt = await self._persist(lambda: self._store.append(batch, self._lease))
+        receipt = await self._persist(lambda: self._store.append(batch, self._lease), len(batch))
         if receipt is None:
             return
         self._stored += len(batch)
@@ -261,17 +271,21 @@ class Writer:
             self.stop = receipt.stop
             self.interrupt()
 
-    async def _persist(self, call: Callable[[], Awaitable[Receipt | None]]) -> Receipt | None:
+    async def _persist(self, call: Callable[[], Awaitable[Receipt | None]], count: int) -> Receipt | None:
         """Make a call of the store, and retry it for a while: every call of its contract may be repeated.
 
         On failure it sets what became of the log, wakes everyone and returns None.
         """
-        give_up = time.monotonic() + self._store.flush.retry_for
+        begin = time.monotonic()
+        give_up = begin + self._store.flush.retry_for
         pause = FIRST_RETRY
         while True:
             try:
                 async with asyncio.timeout(max(give_up - time.monotonic(), 0.01)):
-                    return await call()
+                    receipt = await call()
+                if self._on_flushed is not None:
+                    self._on_flushed(count, time.monotonic() - begin)
+                return receipt
             except (OutOfSequence, Sealed):
                 # At our own epoch. Either the store has lost acknowledged entries, as when a lagging replica is
                 # promoted, or another process writes with this lease. What readers here saw is not what is stored.
@@ -286,8 +300,11 @@ class Writer:
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, LONGEST_RETRY)
                     continue
-                why = str(error) or f"no answer for {self._store.flush.retry_for:g} s"
+                silence = StoreError(f"no answer for {self._store.flush.retry_for:g} s")
+                why = error if isinstance(error, StoreError) else silence
                 self.failure = Error("store", f"The store that keeps this answer failed: {why}", True, status=503)
+                if self._on_store_failed is not None:
+                    self._on_store_failed(why)
             self._ring_all()
             self.interrupt()
             return None
