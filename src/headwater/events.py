@@ -2,12 +2,12 @@
 
 A log is a sequence of entries. Each entry is one event with its offset. The order rules:
 
-1. The first entry is `start`. No other `start` follows.
+1. The first entry is `start`, and no other `start` follows. A log whose writer died at once may hold the ending alone.
 2. Text, reasoning, tool calls and metadata follow in the order in which the model produced them. They may be mixed.
 3. The last entry is the ending: exactly one of `finish`, `stop` and `error`. Nothing follows it, and a log without an
    ending is unfinished, however long it has been silent.
-4. An entry takes at most `MAX_EVENT` bytes. Longer text, arguments and results are split into several events, which a
-   reader concatenates (`parts`).
+4. Text, reasoning, arguments and results that would exceed `MAX_EVENT` are split into several events, which a reader
+   concatenates (`parts`).
 
 Newer versions of Headwater may add event types, fields, finish reasons and error codes. Clients and servers ignore
 event types and fields that they do not know. A newer version never changes a field that exists, never moves text into a

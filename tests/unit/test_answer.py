@@ -176,3 +176,10 @@ def test_an_answer_is_plain_data() -> None:
     answer = fold(log(START, ToolCallStart("a", "x"), TextDelta("é"), Metadata({"k": [1]}), Finish("stop", Usage(1))))
 
     assert msgspec.json.decode(msgspec.json.encode(answer), type=Answer) == answer
+
+
+def test_a_log_whose_writer_died_at_once_is_lost_and_nothing_else() -> None:
+    """Its only entry is the ending, which another process wrote."""
+    answer = fold([record(Offset(2, 1), 15.0, Error("lost", "gone"))])
+    assert (answer.id, answer.model, answer.state, answer.text) == (None, None, "lost", "")
+    assert (answer.offset, answer.timing) == (Offset(2, 1), Timing(None, 15.0))
