@@ -3,10 +3,10 @@
 from headwater.extending import Finish, Model, Prompt, TextDelta
 """
 
+from headwater.entries import Entry, record, restore
 from headwater.errors import Expired, Fenced, LogFull, ModelError, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import (
     Ending,
-    Entry,
     Error,
     Event,
     Finish,
@@ -22,8 +22,6 @@ from headwater.events import (
     ToolResult,
     Usage,
     is_admissible,
-    record,
-    restore,
     state_after,
 )
 from headwater.log.store import (

@@ -16,8 +16,8 @@ from redis_servers import Server
 from upstash_double import UpstashDouble, upstash_before
 
 from chaos.judge import Outcome, missing
+from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, StoreError
-from headwater.events import Entry
 from headwater.log.lua.script import key
 from headwater.log.redis.store import RedisStore
 from headwater.log.redis.times import RedisTimes

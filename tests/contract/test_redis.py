@@ -11,8 +11,8 @@ from redis.crc import key_slot
 from redis_servers import Engine, Server, clustered, engines, serving
 
 from headwater.cache.key import log_id
+from headwater.entries import Entry
 from headwater.errors import StoreError
-from headwater.events import Entry
 from headwater.log.lua.script import key
 from headwater.log.redis.store import RedisStore
 from headwater.log.redis.times import RedisTimes

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 from redis_servers import Engine, Proxy, Server, engines, serving
 
+from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, OutOfSequence, StoreError
-from headwater.events import Entry, Stop, TextDelta
+from headwater.events import Stop, TextDelta
 from headwater.log.logs import Logs
 from headwater.log.lua.script import key
 from headwater.log.redis.store import RedisStore

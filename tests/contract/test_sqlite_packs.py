@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headwater.entries import Entry
 from headwater.errors import Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
-from headwater.events import Entry, TextDelta
+from headwater.events import TextDelta
 from headwater.log.packs import PACK, packed
 from headwater.log.sqlite.file import open_file
 from headwater.log.sqlite.rows import Rows, Sizes

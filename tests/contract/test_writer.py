@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from headwater.entries import Entry
 from headwater.errors import Expired, StoreError
-from headwater.events import Entry, Error, Finish, Stop, TextDelta
+from headwater.events import Error, Finish, Stop, TextDelta
 from headwater.log.logs import Logs
 from headwater.log.memory import MemoryStore
 from headwater.log.sqlite.store import SqliteStore

@@ -6,7 +6,8 @@ import pytest
 from raw import DONE, Raw, called, line, said
 from ways import EVERY_CHAT, EVERY_WAY, Build, direct_chat, said_until_it_failed, told
 
-from headwater.events import Event, Finish, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, Usage, record, restore
+from headwater.entries import record, restore
+from headwater.events import Event, Finish, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, Usage
 from headwater.offsets import Offset
 
 ENDING = said("tool_calls") + DONE

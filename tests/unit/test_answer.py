@@ -8,8 +8,8 @@ import pytest
 from corpus import TRANSCRIPTS, Transcript
 
 from headwater.answer import Answer, Fold, Timing, ToolCall, fold
+from headwater.entries import Entry, record
 from headwater.events import (
-    Entry,
     Error,
     Event,
     Finish,
@@ -23,7 +23,6 @@ from headwater.events import (
     ToolCallStart,
     ToolResult,
     Usage,
-    record,
 )
 from headwater.offsets import ORIGIN, Offset
 

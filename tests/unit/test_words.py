@@ -12,6 +12,7 @@ from headwater import offsets
 from headwater.cache.key import Tokens, fingerprint, log_id
 from headwater.cache.policy import parse
 from headwater.dialects import sse
+from headwater.entries import record, restore, restore_lines
 from headwater.errors import RequestError, StoreError
 from headwater.events import (
     MAX_EVENT,
@@ -23,9 +24,6 @@ from headwater.events import (
     ToolCallDelta,
     ToolResult,
     parts,
-    record,
-    restore,
-    restore_lines,
 )
 from headwater.offsets import ORIGIN, Offset
 from headwater.prompt import Message, Parameters, Prompt

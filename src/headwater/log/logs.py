@@ -8,7 +8,8 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
-from headwater.events import Ending, Entry, Page, Unknown, unknown_ending
+from headwater.entries import Entry, Page, unknown_ending
+from headwater.events import Ending, Unknown
 from headwater.log.store import Description, Lease, Store
 from headwater.log.writer import Flushed, StoreFailed, Writer
 from headwater.offsets import ORIGIN, Offset

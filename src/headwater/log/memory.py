@@ -10,8 +10,9 @@ from bisect import bisect_right
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
+from headwater.entries import Entry
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
-from headwater.events import Ending, Entry, State, is_admissible, state_after
+from headwater.events import Ending, State, is_admissible, state_after
 from headwater.log.store import PAGE, Claim, Description, Flush, Lease, Limits, Receipt, check_offset, lost_ending
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal

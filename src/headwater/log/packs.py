@@ -7,8 +7,8 @@ first and last entry; a pack with another number of lines is damaged.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from headwater.entries import Entry, restore_lines
 from headwater.errors import OutOfSequence, StoreError
-from headwater.events import Entry, restore_lines
 from headwater.offsets import Offset
 
 PACK = 256 * 1024

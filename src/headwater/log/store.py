@@ -22,8 +22,9 @@ from typing import Protocol
 
 import msgspec
 
+from headwater.entries import Entry, record
 from headwater.errors import Expired
-from headwater.events import Entry, Error, State, record
+from headwater.events import Error, State
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 

@@ -38,8 +38,9 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
+from headwater.entries import Entry, Page, record
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
-from headwater.events import Ending, Entry, Error, Event, Page, parts, record
+from headwater.events import Ending, Error, Event, parts
 from headwater.log.bell import Bell
 from headwater.log.store import Lease, Receipt, Store
 from headwater.offsets import ORIGIN, Offset

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from headwater.entries import Entry
 from headwater.errors import Expired
-from headwater.events import Entry
 from headwater.log.packs import Pack
 
 Stored = tuple[bytes, list[bytes]]

@@ -8,8 +8,9 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
+from headwater.entries import Entry
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
-from headwater.events import Ending, Entry, State, is_admissible, state_after
+from headwater.events import Ending, State, is_admissible, state_after
 from headwater.log.lua.packs import opened
 from headwater.log.lua.script import Argument, Script, key, script
 from headwater.log.packs import PACK, Pack

@@ -12,8 +12,9 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, StoreError
-from headwater.events import Ending, Entry
+from headwater.events import Ending
 from headwater.log.lua.script import tag
 from headwater.log.lua.steps import Page, Sight, Steps
 from headwater.log.packs import packed

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from functools import cache
 
-from headwater.events import Entry
+from headwater.entries import Entry
 from headwater.log.packs import packed
 from headwater.log.store import Lease, Limits
 

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from headwater.entries import Entry
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed
-from headwater.events import Ending, Entry, State, is_admissible, state_after
+from headwater.events import Ending, State, is_admissible, state_after
 from headwater.log.packs import PACK, Pack, packed
 from headwater.log.sqlite.many import append_many
 from headwater.log.sqlite.packs import between, insert

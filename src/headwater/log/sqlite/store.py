@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from headwater.events import Ending, Entry
+from headwater.entries import Entry
+from headwater.events import Ending
 from headwater.log.sqlite.file import open_file
 from headwater.log.sqlite.rows import Rows
 from headwater.log.sqlite.tailer import SqliteTailer

@@ -15,8 +15,9 @@ from typing import Any
 
 import msgspec
 
+from headwater.entries import Entry
 from headwater.errors import StoreError
-from headwater.events import Ending, Entry
+from headwater.events import Ending
 from headwater.log.lua.script import Argument, Script, key
 from headwater.log.lua.steps import Page, Steps, keys_of
 from headwater.log.packs import packed
