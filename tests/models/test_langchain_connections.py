@@ -1,4 +1,4 @@
-"""How a model is built, and how it lets go of its provider."""
+"""How a LangChain model is built, and how it releases its provider."""
 
 import asyncio
 import subprocess
@@ -32,7 +32,7 @@ async def test_cancelling_a_chain_or_a_graph_closes_the_providers_connection_too
             stream = LangChainModel(wrapped, "wrapped").stream(HELLO)
             assert await anext(stream) == [TextDelta("Hel")]
             waiting = asyncio.ensure_future(anext(stream))
-            # LangChain runs each step of a chain in a task of its own; let the silence reach the innermost.
+            # LangChain runs each step of a chain in a task of its own; give the innermost time to wait too.
             assert not (await asyncio.wait({waiting}, timeout=0.1))[0]
             waiting.cancel()
             await asyncio.wait({waiting})
@@ -77,7 +77,7 @@ def test_the_same_model_can_be_closed_and_used_in_another_loop():
             assert texts(await answer(used[0])) == ["Hel", "lo"]
 
     async def second() -> None:
-        # The address is the first loop's; that nobody is there any more is told by the provider's own words.
+        # The address is the first loop's, and its server is gone, so a new connection is attempted and refused.
         with pytest.raises(ModelError) as failure:
             await answer(used[0])
         assert failure.value.code == "provider_unreachable"

@@ -110,8 +110,8 @@ def lines(*chunks: Any, end: str = "\n") -> bytes:
     return "".join(f"data: {each}{end}{end}" for each in data).encode()
 
 
-def delta(finish: str | None = None, **said: Any) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "delta": said, "finish_reason": finish}]}
+def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": fields, "finish_reason": finish}]}
 
 
 def read(body: bytes, cuts: Sequence[int] = ()) -> list[Event]:
@@ -124,7 +124,7 @@ def read(body: bytes, cuts: Sequence[int] = ()) -> list[Event]:
 @settings(max_examples=60)
 @given(seed=st.integers(), words=st.lists(st.text(max_size=5), max_size=6), crlf=st.booleans())
 def test_lines_may_be_cut_anywhere_and_end_either_way(seed: int, words: list[str], crlf: bool) -> None:
-    """How a network slices the bytes changes nothing."""
+    """How the network slices the bytes makes no difference."""
     counted: dict[str, Any] = {"choices": [], "usage": {"prompt_tokens": 1}}
     chunks = [*(delta(content=word) for word in words), delta("stop"), counted]
     body = b": hello\nevent: x\n" + lines(*chunks, "[DONE]", end="\r\n" if crlf else "\n")
@@ -159,7 +159,7 @@ def test_the_variants_of_compatible_servers_are_understood(chunks: list[Any], ev
 
 
 def test_token_counts_keep_their_details() -> None:
-    """Under LangChain's names, a paid tier's apart."""
+    """Under LangChain's names, those of a paid tier separately."""
     usage = {
         "prompt_tokens": 9,
         "completion_tokens": 5,

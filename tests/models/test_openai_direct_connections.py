@@ -7,6 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from serving import until
 from upstream import Upstream
 from ways import HELLO, KEY, answer, direct_chat
 
@@ -43,9 +44,13 @@ def test_the_same_model_works_in_one_event_loop_after_another() -> None:
     asyncio.run(closing())
 
 
+def draining() -> bool:
+    return any(task.get_name() == "drain a provider's response" for task in asyncio.all_tasks())
+
+
 async def test_answers_share_connections() -> None:
     """The next answer needs no new connection and no new handshake."""
-    connections = 0
+    connections, drained = 0, asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
@@ -56,7 +61,8 @@ async def test_answers_share_connections() -> None:
             body = b'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
             writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(body), body))
             await writer.drain()
-            await asyncio.sleep(0.01)  # the end of the response comes a moment after the end of the answer
+            await drained.wait()  # the end of the response comes after the end of the answer
+            drained.clear()
             writer.write(b"0\r\n\r\n")
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -64,7 +70,8 @@ async def test_answers_share_connections() -> None:
     for _ in range(3):
         async with aclosing(model.stream(HELLO)) as batches:
             assert [event async for batch in batches for event in batch] == [TextDelta("x"), Finish("stop")]
-        await asyncio.sleep(0.03)
+        drained.set()
+        await until(lambda: not draining(), "the response has been read to its end")
     assert connections == 1
     await model.aclose()
     server.close()

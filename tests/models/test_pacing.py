@@ -13,10 +13,10 @@ async def test_a_fast_stream_comes_in_fewer_pieces_and_whole() -> None:
         model = direct_chat(upstream)
         pieces = [[event for event in batch if isinstance(event, TextDelta)] async for batch in model.stream(HELLO)]
         await model.aclose()
-    said = [piece for piece in pieces if piece]
-    assert [event.text for piece in said for event in piece] == words
-    assert len(said) < len(words) / 2
-    assert len(said[0]) == 1
+    full = [piece for piece in pieces if piece]
+    assert [event.text for piece in full for event in piece] == words
+    assert len(full) < len(words) / 2
+    assert len(full[0]) == 1
 
 
 async def test_the_next_answer_finds_its_connection_reading() -> None:

@@ -20,7 +20,7 @@ from headwater.prompt import Message, Prompt
 
 KEY = "sk-the-operators-own-key"
 HELLO = Prompt(model="m", messages=[Message("user", "Hello")])
-ASKED = Prompt(kind="completion", model="m", messages=[Message("user", "Once upon")])
+ONCE_UPON = Prompt(kind="completion", model="m", messages=[Message("user", "Once upon")])
 
 Build = Callable[[Upstream], Any]
 
@@ -72,7 +72,7 @@ async def answer(model: Any, prompt: Prompt = HELLO) -> list[Event]:
         await model.aclose()
 
 
-async def said_until_it_failed(model: Any, prompt: Prompt = HELLO) -> tuple[list[Event], ModelError]:
+async def until_failure(model: Any, prompt: Prompt = HELLO) -> tuple[list[Event], ModelError]:
     """The events of an answer until it failed, and the failure."""
     events: list[Event] = []
     with pytest.raises(ModelError) as failure:
@@ -95,8 +95,8 @@ def joined(events: Sequence[Event]) -> list[Event]:
     return whole
 
 
-async def told(model: Any, prompt: Prompt = HELLO) -> list[Event]:
-    """All events of one answer, its text in one piece."""
+async def joined_answer(model: Any, prompt: Prompt = HELLO) -> list[Event]:
+    """All events of one answer, with its text in one piece."""
     return joined(await answer(model, prompt))
 
 
