@@ -188,6 +188,7 @@ async def test_a_provider_that_wants_long_patience_is_not_waited_for() -> None:
         (b'{"messages": [{"role": "user", "content": "Hi"}], "temperature": "hot"}', 422),
         (b'{"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 0}', 422),
         (b'{"messages": [{"role": "user", "content": "Hi"}], "model": "no-such"}', 404),
+        (b'{"messages": [{"role": "user", "content": "Hi"}], "model": "clock"}', 404),
         (b'{"messages": [{"role": "user", "content": "' + b"x" * 10_000_000 + b'"}]}', 413),
     ],
     ids=lambda value: value[:60].decode("latin-1") if isinstance(value, bytes) else None,
