@@ -1,8 +1,9 @@
-"""What you import to write a store or a model of your own; docs/extending.md says what each must do.
+"""Imports for a store, a model or an observer of your own; docs/extending.md says what each must do.
 
 from headwater.extending import Finish, Model, Prompt, TextDelta
 """
 
+from headwater.answer import Answer, Timing, ToolCall
 from headwater.entries import Entry, record, restore
 from headwater.errors import Expired, Fenced, LogFull, ModelError, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import (
@@ -20,6 +21,7 @@ from headwater.events import (
     ToolCallEnd,
     ToolCallStart,
     ToolResult,
+    Unknown,
     Usage,
     is_admissible,
     state_after,
@@ -35,14 +37,32 @@ from headwater.log.store import (
     check_offset,
     lost_ending,
 )
-from headwater.models.model import Model
+from headwater.models.model import Closes, Model, Prepares
+from headwater.observe import Observer, Outcome, Request
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
-from headwater.prompt import Message, Parameters, Prompt, text_of
+from headwater.prompt import (
+    Audio,
+    File,
+    Image,
+    Message,
+    MessageToolCall,
+    Parameters,
+    Part,
+    Prompt,
+    ProviderPart,
+    ProviderTool,
+    Text,
+    Tool,
+    text_of,
+)
 
 __all__ = [
     "ORIGIN",
+    "Answer",
+    "Audio",
     "Claim",
+    "Closes",
     "Description",
     "Ending",
     "Entry",
@@ -50,34 +70,49 @@ __all__ = [
     "Event",
     "Expired",
     "Fenced",
+    "File",
     "Finish",
     "Flush",
+    "Image",
     "Lease",
     "Limits",
     "LogFull",
     "Message",
+    "MessageToolCall",
     "Metadata",
     "Model",
     "ModelError",
     "NoSuchLog",
+    "Observer",
     "Offset",
     "OutOfSequence",
+    "Outcome",
     "Parameters",
+    "Part",
+    "Prepares",
     "Principal",
     "Prompt",
+    "ProviderPart",
+    "ProviderTool",
     "ReasoningDelta",
     "Receipt",
+    "Request",
     "Sealed",
     "Start",
     "State",
     "Stop",
     "Store",
     "StoreError",
+    "Text",
     "TextDelta",
+    "Timing",
+    "Tool",
+    "ToolCall",
     "ToolCallDelta",
     "ToolCallEnd",
     "ToolCallStart",
     "ToolResult",
+    "Unknown",
     "Usage",
     "check_offset",
     "is_admissible",

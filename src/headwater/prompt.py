@@ -86,7 +86,7 @@ class ProviderPart(_Closed, frozen=True, tag="provider"):
 Part = Text | Image | Audio | File | ProviderPart
 
 
-class ToolCall(_Closed, frozen=True):
+class MessageToolCall(_Closed, frozen=True):
     """A call of a tool that the model made; `arguments` is the JSON text that the model wrote."""
 
     id: str
@@ -116,7 +116,7 @@ class Message(_Closed, frozen=True):
     role: Role
     content: str | list[Part] = ""
     name: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: list[MessageToolCall] | None = None
     tool_call_id: str | None = None
 
 

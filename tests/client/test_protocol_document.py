@@ -243,7 +243,7 @@ async def test_a_response_that_cannot_be_continued_says_so_without_an_id() -> No
 
 
 async def test_the_documents_client_lives_with_a_newer_server() -> None:
-    """Unknown types and fields are passed over, their offsets kept; a frame without an id is no ending (P24, P36)."""
+    """Unknown types and fields are passed over, their offsets kept; a frame without an id is no ending (P28, P40)."""
     location = "/api/streams/0123456789ab-1"
     first = [
         'id: 1-1\ndata: {"type":"start","message_id":"0123456789ab-1","model":"m","mood":"good"}',

@@ -16,7 +16,7 @@ from headwater.events import (
     Usage,
 )
 from headwater.models.langchain.model import LangChainModel
-from headwater.prompt import File, Image, Message, Part, Prompt, ProviderPart, Text, ToolCall
+from headwater.prompt import File, Image, Message, MessageToolCall, Part, Prompt, ProviderPart, Text
 
 
 def runnable(reply: Any) -> LangChainModel:
@@ -64,7 +64,7 @@ async def test_messages_are_in_openais_form_which_langchain_translates_for_every
     ]
     turns = [
         Message("user", parts),
-        Message("assistant", tool_calls=[ToolCall("", "f", '{"a": 1}')]),
+        Message("assistant", tool_calls=[MessageToolCall("", "f", '{"a": 1}')]),
         Message("tool", "42", tool_call_id="c1"),
     ]
     await answer(LangChainModel(Recording(messages=iter(["Hi"])), "fake"), Prompt(model="m", messages=turns))

@@ -9,7 +9,7 @@ from ways import EVERY_CHAT, EVERY_COMPLETION, EVERY_WAY, HELLO, ONCE_UPON, Buil
 
 from headwater.errors import ModelError
 from headwater.events import Finish, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, Usage
-from headwater.prompt import Image, Message, Prompt, Text, Tool, ToolCall
+from headwater.prompt import Image, Message, MessageToolCall, Prompt, Text, Tool
 
 
 @EVERY_CHAT
@@ -85,7 +85,7 @@ async def test_a_whole_conversation_with_tools_and_pictures_arrives_as_it_was(bu
         messages=[
             Message("system", "Be brief"),
             Message("user", [Text("Weather?"), Image(data="AA==", media_type="image/png")], name="ann"),
-            Message("assistant", tool_calls=[ToolCall("c1", "weather", '{"city": "Oslo"}')]),
+            Message("assistant", tool_calls=[MessageToolCall("c1", "weather", '{"city": "Oslo"}')]),
             Message("tool", "rain", tool_call_id="c1"),
         ],
     )

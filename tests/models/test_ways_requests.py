@@ -32,17 +32,17 @@ from headwater.prompt import (
     File,
     Image,
     Message,
+    MessageToolCall,
     Parameters,
     Prompt,
     ProviderPart,
     ProviderTool,
     Text,
     Tool,
-    ToolCall,
 )
 from headwater.settings import Settings
 
-CALL = ToolCall("c1", "weather", '{"city": "Oslo"}')
+CALL = MessageToolCall("c1", "weather", '{"city": "Oslo"}')
 TOOL = Tool("weather", "Looks out of the window", {"type": "object", "properties": {"city": {"type": "string"}}})
 PROMPTS = [
     HELLO,

@@ -6,10 +6,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import httpx
 import pytest
 from serving import chat, parse, serving, text_of
+
+from headwater.log.memory import MemoryStore
 
 ROOT = Path(__file__).parents[2]
 EXTENDING = (ROOT / "docs" / "extending.md").read_text()
@@ -31,7 +35,7 @@ EVENTS = {
     "Usage",
 }
 FACE = {
-    "headwater": {"Principal", "router"},
+    "headwater": {"Answer", "Observer", "Principal", "router"},
     "headwater.client": {
         *EVENTS,
         *("About", "Answer", "Client", "Offset", "Patience"),
@@ -43,7 +47,10 @@ FACE = {
         *("Claim", "Description", "Entry", "Flush", "Lease", "Limits", "Offset", "ORIGIN", "Principal", "Receipt"),
         *("State", "Store", "check_offset", "is_admissible", "lost_ending", "record", "restore", "state_after"),
         *("Expired", "Fenced", "LogFull", "NoSuchLog", "OutOfSequence", "Sealed", "StoreError"),
-        *("Message", "Model", "ModelError", "Parameters", "Prompt", "text_of"),
+        *("Closes", "Model", "ModelError", "Prepares"),
+        *("Audio", "File", "Image", "Message", "MessageToolCall", "Parameters", "Part", "Prompt", "ProviderPart"),
+        *("ProviderTool", "Text", "Tool", "text_of"),
+        *("Answer", "Observer", "Outcome", "Request", "Timing", "ToolCall", "Unknown"),
     },
     "headwater.langchain": {"ChatOpenAIWire", "OpenAIWireLLM"},
     "headwater.testing": {"Clock", "Harness", "SILENCE", "Scripted", "StoreContract"},
@@ -93,22 +100,63 @@ def test_the_documents_and_examples_import_public_paths_only() -> None:
 
 async def test_the_model_of_the_documents_answers() -> None:
     """The example in docs/extending.md, as it stands there."""
-    names: dict[str, object] = {}
-    exec(next(code for code in code_blocks(EXTENDING) if "class Shout" in code), names)
-    async with serving(names["app"], lifespan=True) as client:  # pyright: ignore[reportArgumentType]
-        answers = [await ask(client) for _ in range(2)]
+    answers = await ask_twice(run(example("class Shout")))
 
     assert [text_of(parse(answer.content)) for answer in answers] == ["HOW ARE YOU? "] * 2
     assert answers[1].headers["cache-status"].startswith("headwater; hit")
 
 
-async def ask(client: httpx.AsyncClient) -> httpx.Response:
-    return await client.post("/api/stream/completion/chat", json=chat("How are you?"))
+async def test_the_observer_of_the_documents_counts() -> None:
+    """The example in docs/extending.md: a miss, a hit, and the one first token between them."""
+    names = run(example("class Meter"))
+    await ask_twice(names)
+
+    assert names["meter"].outcomes == {"miss": 1, "hit": 1}
+    assert [seconds > 0 for seconds in names["meter"].first_tokens] == [True]
+
+
+async def test_the_app_of_the_documents_keeps_answers_in_a_store_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The example in docs/extending.md, over the reference store, which the app closes and the routes do not."""
+    closed: list[MemoryStore] = []
+
+    class MyStore(MemoryStore):
+        async def aclose(self) -> None:
+            closed.append(self)
+            await super().aclose()
+
+    module = ModuleType("my_store")
+    module.MyStore = MyStore  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setitem(sys.modules, "my_store", module)
+    names = run(example("store = MyStore()"))
+    answers = await ask_twice(names)
+
+    assert answers[1].headers["cache-status"].startswith("headwater; hit")
+    assert closed == [names["store"]]
+
+
+def example(words: str) -> str:
+    """The example of docs/extending.md with these words in it."""
+    return next(code for code in code_blocks(EXTENDING) if words in code)
+
+
+def run(code: str) -> dict[str, Any]:
+    """The names that an example defines."""
+    names: dict[str, Any] = {}
+    exec(code, names)
+    return names
+
+
+async def ask_twice(names: dict[str, Any]) -> list[httpx.Response]:
+    """Two equal requests to an example's app."""
+    async with serving(names["app"], lifespan=True) as client:
+        return [await client.post("/api/stream/completion/chat", json=chat("How are you?")) for _ in range(2)]
 
 
 def test_the_store_test_of_the_documents_runs_the_contract(tmp_path: Path) -> None:
     """The example in docs/extending.md, as it stands there, over the reference store."""
-    code = next(code for code in code_blocks(EXTENDING) if "class TestMyStore" in code)
+    code = example("class TestMyStore")
     (tmp_path / "my_store.py").write_text("from headwater.log.memory import MemoryStore as MyStore\n")
     # A second handle on memory cannot be had; the document says what to do then.
     (tmp_path / "test_my_store.py").write_text(code.replace("peer = MyStore(limits, clock)", "peer = store"))

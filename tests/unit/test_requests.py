@@ -16,6 +16,7 @@ from headwater.prompt import (
     File,
     Image,
     Message,
+    MessageToolCall,
     Parameters,
     Part,
     Prompt,
@@ -23,7 +24,6 @@ from headwater.prompt import (
     ProviderTool,
     Text,
     Tool,
-    ToolCall,
     text_of,
 )
 
@@ -214,7 +214,7 @@ def test_a_tool_call_is_the_same_in_every_shape(call: JSON) -> None:
     """Arguments become JSON text, as the model wrote it."""
     body = {"messages": [{"role": "assistant", "content": None, "tool_calls": [call]}]}
     prompt = native.chat(json.dumps(body).encode())
-    assert prompt.messages == [Message("assistant", tool_calls=[ToolCall("c1", "f", '{"a": "é"}')])]
+    assert prompt.messages == [Message("assistant", tool_calls=[MessageToolCall("c1", "f", '{"a": "é"}')])]
     sent = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": "é"}'}}
     message = {"role": "assistant", "content": None, "tool_calls": [sent]}
     assert openai_body(prompt, "chat", "m", {})["messages"] == [message]

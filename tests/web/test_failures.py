@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import httpx
 import pytest
@@ -12,12 +12,15 @@ from starlette.requests import Request
 from upstream import Upstream
 
 from headwater.answers.generation import Timeouts
+from headwater.entries import record
 from headwater.errors import ModelError
-from headwater.events import Finish, TextDelta
+from headwater.events import Finish, Start, TextDelta
+from headwater.log.memory import MemoryStore
 from headwater.models.langchain import openai_models
 from headwater.models.langchain.model import LangChainModel
 from headwater.models.openai.connection import Account
 from headwater.models.scripted import SILENCE, Scripted, Step
+from headwater.offsets import Offset
 from headwater.principal import ANYONE, Principal
 from headwater.web.response import Pace
 
@@ -186,6 +189,7 @@ async def test_a_provider_that_wants_long_patience_is_not_waited_for() -> None:
         (b'{"messages": [{"role": "user", "content": "Hi"}], "temperature": "hot"}', 422),
         (b'{"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 0}', 422),
         (b'{"messages": [{"role": "user", "content": "Hi"}], "model": "no-such"}', 404),
+        (b'{"messages": [{"role": "user", "content": "Hi"}], "model": "clock"}', 404),
         (b'{"messages": [{"role": "user", "content": "' + b"x" * 10_000_000 + b'"}]}', 413),
     ],
     ids=lambda value: value[:60].decode("latin-1") if isinstance(value, bytes) else None,
@@ -294,3 +298,25 @@ async def test_a_server_that_shuts_down_says_so_to_its_readers() -> None:
             last = await anext(read)
 
     assert (last["code"], last["retryable"]) == ("shutdown", True)
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "text/plain"])
+async def test_a_draining_server_ends_the_stream_of_a_log_that_another_one_writes(accept: str) -> None:
+    """SSE clients see that the ending is missing, and read on elsewhere; bare text has to be cut."""
+    store = MemoryStore()
+    lease = await store.open("0123456789ab-1", ANYONE, ttl=60)
+    events = [Start(lease.log, "elsewhere"), TextDelta("part")]
+    await store.append([record(Offset(1, place), 0.0, event) for place, event in enumerate(events, 1)], lease)
+    cut = pytest.raises(httpx.RemoteProtocolError) if accept == "text/plain" else nullcontext()
+    got = b""
+    async with headwater(Scripted([]), store, pace=Pace(spread=0.0)) as server:
+        with cut:
+            async with server.client.stream("GET", f"/api/streams/{lease.log}", headers={"accept": accept}) as response:
+                async for piece in response.aiter_raw():
+                    got += piece
+                    if b"part" in got:
+                        server.answers.drain()
+
+    assert (
+        got == b"part" if accept == "text/plain" else [frame["type"] for frame in parse(got)] == ["start", "text-delta"]
+    )

@@ -131,6 +131,9 @@ async def test_bare_text_is_the_tokens_and_nothing_else() -> None:
         (["text/plain;q=0.5, text/event-stream"], "text/event-stream"),
         (["text/event-stream;q=0.5", "text/plain"], "text/plain"),
         (["application/json, text/plain, */*"], "text/plain"),
+        (["application/json"], "application/json"),
+        (["application/json, text/plain;q=0.9"], "application/json"),
+        (["text/plain, application/json, text/event-stream"], "text/event-stream"),
         (["text/*;q=0.8, */*;q=0.1"], "text/event-stream"),
         (["image/png"], "text/event-stream"),
         (["text/html, */*"], "text/event-stream"),
@@ -144,7 +147,25 @@ async def test_the_dialect_is_the_one_that_is_wanted_most(accept: list[str], dia
         del server.client.headers["accept"]
         response = await server.client.post("/api/stream/completion/chat", json=chat(), headers=lines)
 
-    assert response.headers["content-type"] == f"{dialect}; charset=utf-8"
+    assert response.headers["content-type"].partition(";")[0] == dialect
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("*/*", "text/event-stream"),
+        ("application/json, text/plain, */*", "application/json"),
+        ("text/plain, application/json;q=0.5", "text/plain"),
+    ],
+    ids=str,
+)
+async def test_a_log_that_was_started_prefers_json_over_bare_text(accept: str, form: str) -> None:
+    """Many HTTP clients accept JSON and text alike: of a log they get its state, of a new answer its text."""
+    async with headwater(HELLO) as server:
+        location = (await post_chat(server.client)).headers["location"]
+        response = await server.client.get(location, headers={"accept": accept})
+
+    assert response.headers["content-type"].partition(";")[0] == form
 
 
 async def test_a_token_leaves_before_the_next_one_is_made() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from headwater.prompt import LIMITS, Audio, File, Image, ProviderPart, ProviderTool, Role, Text, Tool, ToolCall
+from headwater.prompt import LIMITS, Audio, File, Image, MessageToolCall, ProviderPart, ProviderTool, Role, Text, Tool
 
 Json = dict[str, Any]
 _REF = "#/components/schemas/{name}"
@@ -84,7 +84,7 @@ class OpenAITool(msgspec.Struct, tag="function"):
 
 
 _PARTS = (Text, Image, Audio, File, OpenAIImage, OpenAIAudio, OpenAIFile, ProviderPart)
-_CALLS = (ToolCall, OpenAIToolCall)
+_CALLS = (MessageToolCall, OpenAIToolCall)
 _TOOLS = (Tool, OpenAITool, ProviderTool)
 
 

@@ -17,6 +17,7 @@ from headwater.prompt import (
     File,
     Image,
     Message,
+    MessageToolCall,
     Parameters,
     Part,
     Prompt,
@@ -24,7 +25,6 @@ from headwater.prompt import (
     ProviderTool,
     Text,
     Tool,
-    ToolCall,
     text_of,
 )
 
@@ -125,7 +125,7 @@ def content_field(message: Message) -> str | list[dict[str, Any]]:
     return message.content if isinstance(message.content, str) else [_part(part) for part in message.content]
 
 
-def tool_call_field(call: ToolCall) -> dict[str, Any]:
+def tool_call_field(call: MessageToolCall) -> dict[str, Any]:
     """A tool call as OpenAI's APIs write it."""
     return {"type": "function", "id": call.id, "function": {"name": call.name, "arguments": call.arguments}}
 

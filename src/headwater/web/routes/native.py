@@ -33,7 +33,11 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
     "4XX": {"description": "The request cannot be done as asked", "content": _FAILURE},
     "5XX": {"description": "The provider or the store failed", "content": _FAILURE},
 }
-_TICKS: dict[int | str, dict[str, Any]] = {**_ANSWER, 200: {**_ANSWER[200], "description": "Five ticks and an ending"}}
+_STREAMED = {form: content for form, content in openapi.answer().items() if form != JSON}
+_TICKS: dict[int | str, dict[str, Any]] = {
+    **_ANSWER,
+    200: {"description": "Five ticks and an ending", "content": _STREAMED},
+}
 
 
 def _parameter(name: str, about: str) -> dict[str, Any]:
