@@ -14,7 +14,7 @@ BROKEN = ("lost", "store")
 """How the answer may end for a reader who has seen more of it than was kept."""
 
 ONE_READ = 15
-"""Entries that a provider paced as these are may send in one turn of the wire: a writer shows all of a read at once."""
+"""Entries that a provider of this pace may send in one read of a socket; a writer shows all of a read at once."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Record:
 
 
 def written(entry: Entry, log: str) -> tuple[Offset, bytes]:
-    """An entry as the native wire tells it to whoever reads the log under its own id."""
+    """An entry as the native dialect tells it to whoever reads the log under its own id."""
     return entry.offset, NativeReader(log).feed([entry])
 
 
