@@ -52,8 +52,8 @@ PRAGMA user_version = {VERSION};
 _PLAIN = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_READONLY: "it is read-only",
-    sqlite3.SQLITE_BUSY: f"another process has kept it locked for {BUSY_TIMEOUT:g} s",
-    sqlite3.SQLITE_LOCKED: f"another process has kept it locked for {BUSY_TIMEOUT:g} s",
+    sqlite3.SQLITE_BUSY: "another process keeps it locked",
+    sqlite3.SQLITE_LOCKED: "another process keeps it locked",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
     sqlite3.SQLITE_IOERR: "the disk failed",
     sqlite3.SQLITE_CORRUPT: "it is damaged",

@@ -111,18 +111,18 @@ class Rows:
 
     def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
         """The log that will do for a name, which the principal then joins."""
-        row = self._row("names JOIN logs ON logs.key = names.log", "names.name = ?", name)
-        if row is None:
+        row = self._bound(name)
+        if row is None or row.stop is not None:
             return None
         if row.state != "open":
-            age = self._age(row)
-            if age >= row.ttl or (newer_than is not None and age > newer_than):
-                return None
-            return Claim(row.id, won=False, state=row.state, age=age, ttl=row.ttl - age)
-        if row.stop is not None:
-            return None
+            return self._sealed(row, newer_than)
         self.db.execute("INSERT OR IGNORE INTO subjects VALUES (?, ?)", (row.key, principal.subject))
         return Claim(row.id, won=False)
+
+    def find_sealed(self, name: str, *, newer_than: float | None = None) -> Claim | None:
+        """The sealed log that will do for a name: a hit, which changes nothing and needs no write lock."""
+        row = self._bound(name)
+        return None if row is None or row.state == "open" else self._sealed(row, newer_than)
 
     def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
         """Open a log; a log of this id that is open already is the caller's own, from an earlier attempt."""
@@ -254,6 +254,15 @@ class Rows:
         query = f"SELECT {_COLUMNS} FROM {table} WHERE {condition}"  # noqa: S608 - both are written in this file
         found = self.db.execute(query, (value,)).fetchone()
         return None if found is None else Row(*found)
+
+    def _bound(self, name: str) -> Row | None:
+        return self._row("names JOIN logs ON logs.key = names.log", "names.name = ?", name)
+
+    def _sealed(self, row: Row, newer_than: float | None) -> Claim | None:
+        age = self._age(row)
+        if age >= row.ttl or (newer_than is not None and age > newer_than):
+            return None
+        return Claim(row.id, won=False, state=row.state, age=age, ttl=row.ttl - age)
 
     def _age(self, row: Row) -> float:
         return 0.0 if row.state == "open" else max(self._clock() - row.sealed, 0.0)

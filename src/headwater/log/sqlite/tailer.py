@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 from headwater.errors import StoreError
 from headwater.log.sqlite.file import transaction
+from headwater.log.sqlite.lock import FileLock
 from headwater.log.sqlite.rows import Pulse, Rows
 from headwater.log.watchers import Waiter, Watchers
 
@@ -50,8 +51,9 @@ class SqliteTailer:
     Its clock advances only while it polls, so that neither a clock that jumps nor a laptop that sleeps ends a lease.
     """
 
-    def __init__(self, connect: Callable[[], Rows], lease: float) -> None:
+    def __init__(self, connect: Callable[[], Rows], lease: float, file_lock: FileLock) -> None:
         self._connect = connect
+        self._file_lock = file_lock
         self._lease = lease
         self._slowest = min(POLL_IDLE, lease / 8)
         self._watchers: Watchers[Waiter] = Watchers()
@@ -175,7 +177,7 @@ class SqliteTailer:
             self._look(rows)
         lapsed = [(log, watch) for log, watch in self._seen.items() if self._now - watch.since >= self._lease]
         for log, (pulse, _) in lapsed:
-            with transaction(rows.db):
+            with self._file_lock, transaction(rows.db):
                 rows.seal_lost(log, pulse.epoch, pulse.beat)
             del self._seen[log]
             self._hand_over([log], [(log, "gone")])
@@ -217,7 +219,7 @@ class SqliteTailer:
             self.wake_writer(log, why)
 
     def _sweep(self, rows: Rows, now: float) -> None:
-        with transaction(rows.db):
+        with self._file_lock, transaction(rows.db):
             more = rows.sweep()
         if rows.db.execute("PRAGMA freelist_count").fetchone() != (0,):
             # A script, because `execute` runs one step of this statement, which gives back one page.
@@ -228,3 +230,4 @@ class SqliteTailer:
         if self._rows is not None:
             self._rows.db.close()
             self._rows = None
+        self._file_lock.close()
