@@ -14,7 +14,8 @@ from typing import NamedTuple, TypeVar
 
 from bench.machine import machine
 from bench.store_engines import Count, Kind, Subject, kinds
-from headwater.events import Finish, Start, TextDelta, record
+from headwater.entries import record
+from headwater.events import Finish, Start, TextDelta
 from headwater.log.logs import Logs
 from headwater.log.store import Store
 from headwater.log.writer import Writer

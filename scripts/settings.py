@@ -7,7 +7,9 @@ from headwater.settings import table
 INTRO = """# Settings
 
 Set these in the environment, or in a `.env` file in the working directory; the environment wins. Times are in seconds.
-Each setting is also an option of `headwater serve`: the common ones by name, any other as `--set NAME=VALUE`.
+Each setting is also an option of `headwater serve`: the common ones by name, any other as `--set NAME=VALUE`. Other
+variables in `.env`, such as another provider's `ANTHROPIC_API_KEY`, are put into the server's environment, where
+LangChain's packages look for them.
 
 """
 

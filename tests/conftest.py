@@ -17,7 +17,7 @@ hypothesis.settings.load_profile("headwater")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--write-transcripts` writes down what the wires say now; look at the difference before you keep it."""
+    """`--write-transcripts` rewrites the expected files of the transcripts; review the difference."""
     parser.addoption("--write-transcripts", action="store_true", help="rewrite the expected side of tests/transcripts")
 
 

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from headwater.events import SCHEMA, Entry, restore
+from headwater.entries import SCHEMA, Entry, restore
 from headwater.offsets import parse
 
 FOLDER = Path(__file__).parent / "transcripts"

@@ -1,12 +1,12 @@
-"""A provider for tests: a real OpenAI-compatible server on a loopback socket, which can also misbehave on the wire.
+"""A provider for tests: a real OpenAI-compatible server on a loopback socket, which can also misbehave.
 
     async with Upstream(tokens=["Hel", "lo"]) as upstream:
         ...                                 # point a client at upstream.url
         assert upstream.requests[0].body["stream"]
 
-It speaks `POST /v1/chat/completions` and `POST /v1/completions`, streamed or not. How it answers is set by its fields,
-which a test may also change between two requests. Raw asyncio, because a web framework cannot reset a connection in
-mid-answer or tell when exactly the peer left.
+It serves `POST /v1/chat/completions` and `POST /v1/completions`, streamed or not. Its fields decide how it answers; a
+test may change them between two requests. Raw asyncio, because a web framework cannot reset a connection in mid-answer
+and does not report when exactly the peer left.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ JSON = dict[str, Any]
 
 @dataclasses.dataclass
 class Received:
-    """One request as it arrived, and whether its sender left before the answer was over."""
+    """A request, and whether its sender left before the end of the answer."""
 
     method: str
     path: str
@@ -34,7 +34,7 @@ class Received:
     closed: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     """Set when the peer closed the connection early."""
     closed_at: float | None = None
-    """When it did, by `time.monotonic()`."""
+    """The time of that, by `time.monotonic()`."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -43,17 +43,17 @@ class Upstream:
 
     tokens: Sequence[str] = ("Hel", "lo")
     reasoning: Sequence[str] = ()
-    """Sent before the text, as `reasoning_content`, the way vLLM, llama.cpp and DeepSeek do."""
+    """Sent before the text, as `reasoning_content`, like vLLM, llama.cpp and DeepSeek."""
     tool_calls: Sequence[tuple[str, str, Sequence[str]]] = ()
     """Sent after the text: (id, name, pieces of the arguments)."""
     finish: str | None = "stop"
-    """The finish reason; None ends the stream cleanly without one, and without `[DONE]`."""
+    """The finish reason; with None the stream ends cleanly without a reason and without `[DONE]`."""
     usage: tuple[int, int] | None = (3, 2)
     """Prompt and completion tokens; sent in a stream when the request asks for them."""
     pace: float = 0.0
     """Seconds before each token."""
     gated: bool = False
-    """Hold each token back until the test calls `release`."""
+    """Each token waits until the test calls `release`."""
     status: int | Sequence[int] = 200
     """The status of every answer, or of the first, second, … with the last for all that follow."""
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
@@ -61,7 +61,7 @@ class Upstream:
     """The `error` object in the body of an answer whose status is not 200."""
     cut_after: int | None = None
     cut: Literal["rst", "eof"] = "rst"
-    """How it is cut: by a reset, or by an orderly close before the body's end."""
+    """The kind of cut: a reset, or an orderly close before the body's end."""
     silent_after: int | None = None
     """Send nothing more after so many tokens, and keep the connection."""
     error_after: int | None = None
@@ -75,16 +75,16 @@ class Upstream:
 
     @property
     def calls(self) -> int:
-        """How many requests came."""
+        """The number of requests so far."""
         return len(self.requests)
 
     def release(self, tokens: int = 1) -> None:
-        """Let so many more tokens through the gate."""
+        """Let this many more tokens through the gate."""
         for _ in range(tokens):
             self._gate.release()
 
     async def received(self, count: int = 1) -> Received:
-        """Wait until so many requests have come, and give the last of them."""
+        """Wait for this many requests; returns the last of them."""
         async with self._arrival:
             await self._arrival.wait_for(lambda: self.calls >= count)
         return self.requests[count - 1]
@@ -105,12 +105,12 @@ class Upstream:
         await self._server.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # The task is ours from here on, so that leaving the context ends it also in mid-answer.
+        # Registered, so that leaving the context ends the task also in mid-answer.
         task = asyncio.current_task()
         assert task is not None
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
-        # A task that ends cancelled makes asyncio's own stream callback complain; ours end quietly.
+        # asyncio's own stream callback logs an error for a cancelled task.
         with contextlib.suppress(asyncio.CancelledError, ConnectionError, asyncio.IncompleteReadError):
             try:
                 await self._serve(reader, writer)
@@ -123,7 +123,7 @@ class Upstream:
             self.requests.append(request)
             self._arrival.notify_all()
         answer = asyncio.create_task(self._answer(request, self.calls, writer))
-        # One request per connection, so whatever the socket gives now is the peer leaving.
+        # One request per connection, so a read that returns now means that the peer has left.
         left = asyncio.create_task(reader.read(1))
         try:
             await asyncio.wait({answer, left}, return_when=asyncio.FIRST_COMPLETED)
@@ -164,7 +164,7 @@ class Upstream:
         await writer.drain()
 
     async def _lines(self, chat: bool, with_usage: bool) -> AsyncIterator[str | None]:
-        """What follows each `data: `; None where the connection is to be cut."""
+        """The payload of each `data: ` line; None means cut the connection."""
         if chat:
             yield _chunk(chat, delta={"role": "assistant", "content": ""})
             for piece in self.reasoning:
@@ -204,8 +204,11 @@ class Upstream:
 
     def _whole(self, chat: bool) -> JSON:
         text = "".join(self.tokens)
-        said = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
-        answer = {**_envelope(chat), "choices": [{"index": 0, "finish_reason": self.finish, "logprobs": None, **said}]}
+        content = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+        answer = {
+            **_envelope(chat),
+            "choices": [{"index": 0, "finish_reason": self.finish, "logprobs": None, **content}],
+        }
         return answer | ({"usage": _usage(self.usage)} if self.usage else {})
 
 
@@ -236,8 +239,8 @@ def _envelope(chat: bool) -> JSON:
 
 
 def _chunk(chat: bool, *, delta: JSON, text: str = "", finish: str | None = None) -> str:
-    said: JSON = {"delta": delta} if chat else {"text": text, "logprobs": None}
-    return json.dumps({**_envelope(chat), "choices": [{"index": 0, "finish_reason": finish, **said}]})
+    content: JSON = {"delta": delta} if chat else {"text": text, "logprobs": None}
+    return json.dumps({**_envelope(chat), "choices": [{"index": 0, "finish_reason": finish, **content}]})
 
 
 def _usage(counts: tuple[int, int]) -> JSON:

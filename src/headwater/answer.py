@@ -10,9 +10,9 @@ from typing import Any, assert_never
 
 import msgspec
 
+from headwater.entries import Entry
 from headwater.events import (
     Ending,
-    Entry,
     Error,
     Event,
     Finish,

@@ -162,9 +162,9 @@ class OutOfSequence(StoreError):
         return cls(f"log {log} holds {last} entries; those sent do not follow them")
 
     @classmethod
-    def taken(cls, log: str, sequence: int) -> Self:
-        """The log holds another entry in the place of one sent."""
-        return cls(f"log {log} holds another entry at {sequence}")
+    def taken(cls, log: str, first: int) -> Self:
+        """The log holds other entries in the places of those sent, which begin at this sequence."""
+        return cls(f"log {log} holds other entries than those sent, from {first} on")
 
 
 class LogFull(StoreError):

@@ -4,10 +4,10 @@ from headwater.extending import Finish, Model, Prompt, TextDelta
 """
 
 from headwater.answer import Answer, Timing, ToolCall
+from headwater.entries import Entry, record, restore
 from headwater.errors import Expired, Fenced, LogFull, ModelError, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import (
     Ending,
-    Entry,
     Error,
     Event,
     Finish,
@@ -24,8 +24,6 @@ from headwater.events import (
     Unknown,
     Usage,
     is_admissible,
-    record,
-    restore,
     state_after,
 )
 from headwater.log.store import (

@@ -1,4 +1,4 @@
-"""What LangChain users import: OpenAI's models with streams at a fraction of the cost.
+"""For LangChain users: LangChain's OpenAI models with streams at a fraction of the cost.
 
 from headwater.langchain import ChatOpenAIWire
 

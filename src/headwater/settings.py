@@ -1,21 +1,24 @@
 """The only reader of the environment: every setting, its default and what it is for."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Names = Annotated[list[str], NoDecode]
+ENV_FILE = ".env"
 
 
 class Settings(BaseSettings):
     """Every setting, from the environment or else from `.env` in the working directory. Times are in seconds."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HEADWATER_", env_file=".env", extra="ignore", populate_by_name=True, env_ignore_empty=True
+        env_prefix="HEADWATER_", env_file=ENV_FILE, extra="ignore", populate_by_name=True, env_ignore_empty=True
     )
 
     model: str | None = Field(
@@ -140,6 +143,20 @@ def _named(host: str) -> str | None:
         return parts.hostname if parts.port != 0 else None
     except ValueError:
         return None
+
+
+def export_env_file() -> None:
+    """Put the variables of `.env` that are not Headwater's into the environment, except where they have a value there.
+
+    Providers' packages read their keys from the environment only, such as `ANTHROPIC_API_KEY`. Headwater's own
+    settings, secrets among them, stay in the file, so that no child process inherits them. Only for `headwater serve`:
+    the environment of an app that includes the router is the app's own.
+    """
+    ours = {str(field.validation_alias).upper() for field in Settings.model_fields.values()}
+    for name, value in dotenv_values(ENV_FILE, encoding=None).items():
+        other = name.upper() not in ours and not name.upper().startswith("HEADWATER_")
+        if other and value and not os.environ.get(name):  # an empty value counts as absent, as for the settings
+            os.environ[name] = value
 
 
 def table() -> str:

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from headwater.dialects.native.reader import NativeReader
-from headwater.events import Ending, Entry, Error, Finish, Stop, TextDelta
+from headwater.entries import Entry
+from headwater.events import Ending, Error, Finish, Stop, TextDelta
 from headwater.log.store import Flush
 from headwater.offsets import ORIGIN, Offset
 

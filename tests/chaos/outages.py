@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from unittest.mock import patch
 
 from redis_servers import Proxy
 
@@ -10,7 +9,6 @@ from chaos.flood import Crowd, flood, pair, script
 from chaos.judge import Outcome
 from chaos.rivers import River
 from headwater.log.lua.script import key
-from headwater.log.redis import client as redis_client
 
 
 def _somewhere() -> int:
@@ -87,20 +85,19 @@ async def wake_ups(river: River) -> Outcome:
 
 async def answers_lost(river: River) -> Outcome:
     """What was sent is applied and its answer does not come: it is sent again, and there is one effect."""
-    # Short, so that many answers can be waited for in vain.
-    with patch.object(redis_client, "TIMEOUT", 0.3):
-        async with Proxy(river.servers[0].socket, river.folder / "p") as proxy:
-            stores = [river.open(url=proxy.url), river.open(url=proxy.url)]
+    async with Proxy(river.servers[0].socket, river.folder / "p") as proxy:
+        # Short, so that many answers can be waited for in vain.
+        stores = [river.open(url=proxy.url, answer_within=0.3) for _ in range(2)]
 
-            async def fault(crowd: Crowd) -> None:
-                for place in range(20, 95, 5):
-                    await crowd.reached(place)
-                    proxy.silent = random.random() < 0.3
-                    proxy.lose = random.randrange(1, 4)
-                proxy.lose = 0
+        async def fault(crowd: Crowd) -> None:
+            for place in range(20, 95, 5):
+                await crowd.reached(place)
+                proxy.silent = random.random() < 0.3
+                proxy.lose = random.randrange(1, 4)
+            proxy.lose = 0
 
-            async with pair(script(pace=river.pace), stores) as waters:
-                return await flood(river, waters, fault)
+        async with pair(script(pace=river.pace), stores) as waters:
+            return await flood(river, waters, fault)
 
 
 async def evicted(river: River) -> Outcome:

@@ -3,14 +3,12 @@
 import asyncio
 import random
 from collections.abc import Callable
-from unittest.mock import patch
 
 from upstash_double import Fault, UpstashDouble
 
 from chaos.flood import Crowd, flood, pair, script
 from chaos.judge import Outcome
 from chaos.rivers import River
-from headwater.log.upstash import rest as upstash_rest
 
 
 async def lost(river: River) -> Outcome:
@@ -21,8 +19,7 @@ async def lost(river: River) -> Outcome:
 async def late(river: River) -> Outcome:
     """Requests are carried out and their replies come when nobody waits any more: likewise."""
     # Short, so that many replies can be waited for in vain.
-    with patch.dict(upstash_rest.UpstashRest.__init__.__kwdefaults__, timeout=0.3):
-        return await _faulty(river, lambda: Fault(delay=random.uniform(0.2, 0.8)))
+    return await _faulty(river, lambda: Fault(delay=random.uniform(0.2, 0.8)), answer_within=0.3)
 
 
 async def refused(river: River) -> Outcome:
@@ -49,7 +46,7 @@ async def down(river: River) -> Outcome:
         return await flood(river, waters, fault)
 
 
-async def _faulty(river: River, what: Callable[[], Fault]) -> Outcome:
+async def _faulty(river: River, what: Callable[[], Fault], answer_within: float = 2.0) -> Outcome:
     assert river.upstash is not None
     double: UpstashDouble = river.upstash
 
@@ -60,5 +57,6 @@ async def _faulty(river: River, what: Callable[[], Fault]) -> Outcome:
             double.faults.extend(what() for _ in range(random.randrange(1, 4)))
         double.faults.clear()
 
-    async with pair(script(pace=river.pace), [river.open(), river.open()]) as waters:
+    stores = [river.open(answer_within=answer_within) for _ in range(2)]
+    async with pair(script(pace=river.pace), stores) as waters:
         return await flood(river, waters, fault)

@@ -11,8 +11,9 @@ from chaos.flood import WORDS, Crowd, again, flood, pair, script
 from chaos.judge import Outcome, Record, end_of, judge, missing, written
 from chaos.reader import PATIENCE
 from chaos.rivers import LIMITS, River
+from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog
-from headwater.events import Ending, Entry, Finish, TextDelta
+from headwater.events import Ending, Finish, TextDelta
 from headwater.log.logs import Logs
 from headwater.log.store import Lease, Limits
 from headwater.models.scripted import Scripted, Step

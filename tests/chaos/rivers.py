@@ -16,13 +16,15 @@ from redis_servers import Server
 from upstash_double import UpstashDouble, upstash_before
 
 from chaos.judge import Outcome, missing
+from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, StoreError
-from headwater.events import Entry
 from headwater.log.lua.script import key
 from headwater.log.redis.store import RedisStore
+from headwater.log.redis.times import RedisTimes
 from headwater.log.sqlite.store import SqliteStore
 from headwater.log.store import Flush, Limits, Store
 from headwater.log.upstash.store import UpstashStore
+from headwater.log.upstash.times import UpstashTimes
 
 LIMITS = Limits(lease=4.0, heartbeat=1.0)
 """A lease that a case can wait for, and that lapses for nobody alive on a busy machine."""
@@ -66,12 +68,19 @@ class River:
         rest = {"upstash_redis_rest_url": self.upstash.url, "upstash_redis_rest_token": self.upstash.token}
         return {"store": "upstash:", **rest}
 
-    def open(self, limits: Limits = LIMITS, clock: Callable[[], float] | None = None, url: str = "") -> Store:
-        """The store as one process opens it, perhaps by another way (`url`)."""
+    def open(
+        self,
+        limits: Limits = LIMITS,
+        clock: Callable[[], float] | None = None,
+        url: str = "",
+        answer_within: float = 2.0,
+    ) -> Store:
+        """The store as one process opens it, perhaps by another way (`url`), and with so many seconds for a request."""
         if self.upstash is not None:
-            return UpstashStore(url or self.upstash.url, self.upstash.token, limits, clock)
+            times = UpstashTimes(answer_within=answer_within)
+            return UpstashStore(url or self.upstash.url, self.upstash.token, limits, clock, times=times)
         if self.servers:
-            return RedisStore(url or self.url, limits, clock)
+            return RedisStore(url or self.url, limits, clock, times=RedisTimes(answer_within=answer_within))
         path = self.folder / "logs.sqlite"
         return SqliteStore(path, limits) if clock is None else SqliteStore(path, limits, clock)
 

@@ -3,7 +3,8 @@
 import pytest
 
 from chaos.judge import Outcome, Record, end_of, judge, written
-from headwater.events import Entry, Error, Event, Finish, TextDelta, record
+from headwater.entries import Entry, record
+from headwater.events import Error, Event, Finish, TextDelta
 from headwater.offsets import Offset
 
 WHOLE = "abc"

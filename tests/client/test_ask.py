@@ -1,4 +1,4 @@
-"""`headwater ask` as a process of its own, against a real server."""
+"""`headwater ask` as a process, against a real server."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ HELLO = [ReasoningDelta("Hm"), TextDelta("Hel"), TextDelta("lo é"), Finish("sto
 async def asking(
     *arguments: str, url: httpx.URL | str, stdin: int = DEVNULL, stdout: int = PIPE, stderr: int = PIPE
 ) -> AsyncGenerator[Process, None]:
-    """A running `headwater ask`; it is killed if the test does not wait for its end."""
+    """A running `headwater ask`, killed at the end of the context."""
     process = await asyncio.create_subprocess_exec(
         *ASK, *arguments, "--url", str(url), stdin=stdin, stdout=stdout, stderr=stderr
     )
@@ -42,15 +42,15 @@ async def asking(
             await process.communicate()
 
 
-async def ask(*arguments: str, url: httpx.URL | str, said: bytes | None = None) -> tuple[int | None, str, str]:
-    """Its exit code, what it wrote to standard output, and what to standard error."""
-    async with asking(*arguments, url=url, stdin=DEVNULL if said is None else PIPE) as process:
-        out, err = await process.communicate(said)
+async def ask(*arguments: str, url: httpx.URL | str, given: bytes | None = None) -> tuple[int | None, str, str]:
+    """The exit code, standard output and standard error of `headwater ask`, given this standard input."""
+    async with asking(*arguments, url=url, stdin=DEVNULL if given is None else PIPE) as process:
+        out, err = await process.communicate(given)
         return process.returncode, out.decode(), err.decode()
 
 
 async def test_the_answer_goes_to_standard_output_and_the_rest_to_standard_error() -> None:
-    """So that it can be piped; the second time it says that it comes from the cache."""
+    """So the answer can be piped; a remark says when it comes from the cache."""
     model = Scripted(HELLO)
     async with headwater(model) as server:
         code, out, err = await ask("Hi", url=server.client.base_url)
@@ -68,8 +68,8 @@ async def test_the_answer_goes_to_standard_output_and_the_rest_to_standard_error
         assert len(model.prompts) == 2
 
 
-async def test_the_answer_is_printed_as_it_comes() -> None:
-    """The first words stand there while the model still thinks, and nothing is held back in a pipe."""
+async def test_the_answer_is_printed_as_it_arrives() -> None:
+    """The first words appear while the model is still generating, in a pipe too."""
     gate = asyncio.Event()
     async with headwater(Scripted([TextDelta("a"), gate, TextDelta("b"), Finish("stop")])) as server:
         async with asking("Hi", url=server.client.base_url) as process:
@@ -81,14 +81,14 @@ async def test_the_answer_is_printed_as_it_comes() -> None:
 
 
 async def test_the_question_may_come_from_standard_input() -> None:
-    """With `-`, and with no question at all when something is piped in."""
+    """With `-`, and without a question if standard input is not a terminal."""
     model = Scripted([TextDelta("x"), Finish("stop")])
     async with headwater(model) as server:
         url = server.client.base_url
         named, bare, empty = await asyncio.gather(
-            ask("-", url=url, said="Wie spät?\n".encode()),
-            ask(url=url, said=b"How \xff late?"),
-            ask(url=url, said=b""),
+            ask("-", url=url, given="Wie spät?\n".encode()),
+            ask(url=url, given=b"How \xff late?"),
+            ask(url=url, given=b""),
         )
     assert (named[:2], bare[:2]) == ((0, "x\n"), (0, "x\n"))
     assert {str(prompt.messages[0].content) for prompt in model.prompts} == {"Wie spät?", "How \ufffd late?"}
@@ -98,7 +98,7 @@ async def test_the_question_may_come_from_standard_input() -> None:
 
 
 async def test_json_prints_one_event_a_line() -> None:
-    """For other programs: ASCII, and the ending is told there too."""
+    """For other programs: ASCII-only, the ending included."""
     async with headwater(Scripted(HELLO)) as server:
         code, out, _ = await ask("Hi", "--json", url=server.client.base_url)
     told = [json.loads(line) for line in out.splitlines()]
@@ -108,8 +108,8 @@ async def test_json_prints_one_event_a_line() -> None:
     assert out.isascii()
 
 
-async def test_the_exit_code_tells_how_it_ended() -> None:
-    """Finished is 0, cut off without a word is 3, failed is 1; what came is printed all the same."""
+async def test_the_exit_code_depends_on_the_ending() -> None:
+    """Finished is 0, truncated is 3, failed is 1; what arrived is printed in each case."""
     endings: list[tuple[Event | ModelError, int, str]] = [
         (Finish("length"), 0, "[cut at the length limit]"),
         (ToolCallStart("1", "weather"), 3, "[calls weather]"),
@@ -135,7 +135,7 @@ async def test_a_tool_call_is_a_first_token_too() -> None:
 
 
 async def test_an_answer_that_somebody_else_stopped_is_partial() -> None:
-    """It exits with 3, and says so."""
+    """The exit code is 3, and a remark says why."""
     logs: list[str] = []
 
     class Claims(Observer):
@@ -153,15 +153,15 @@ async def test_an_answer_that_somebody_else_stopped_is_partial() -> None:
     assert b"[stopped]" in err
 
 
-async def test_a_server_that_is_not_running_is_said_to_be_so() -> None:
-    """With what to do about it, without a traceback and without a wait."""
+async def test_a_server_that_is_not_running_is_reported() -> None:
+    """At once, with the command that starts one and without a traceback."""
     code, out, err = await ask("Hi", url="http://127.0.0.1:9")
     assert (code, out) == (1, "")
     assert err == "headwater: nothing listens at http://127.0.0.1:9; start it with: headwater serve\n"
 
 
-async def test_a_refusal_is_told_in_the_words_of_the_server() -> None:
-    """A problem's detail, and when to come back; an address that is none."""
+async def test_a_refusal_is_printed_in_the_words_of_the_server() -> None:
+    """The detail of the problem JSON and the time to wait; a malformed address needs no server."""
     limit = ModelError("too fast", code="rate_limited", status=429, retry_after=7)
     async with headwater(Scripted([limit])) as server:
         limited, unknown, strange = await asyncio.gather(
@@ -175,8 +175,8 @@ async def test_a_refusal_is_told_in_the_words_of_the_server() -> None:
     assert strange == (1, "", "headwater: 'localhost' is not an address; write it as http://127.0.0.1:8000\n")
 
 
-async def test_a_lost_answer_is_told_in_the_words_of_the_server() -> None:
-    """The server that wrote it died; a part is a part."""
+async def test_a_lost_answer_is_reported_in_the_words_of_the_server() -> None:
+    """After a crash of the writing server a part of the answer does not look whole."""
     at = {"Location": "/api/streams/abcdefgh-1"}
     about = response("404 Not Found", b"")
     part = 'id: 1-1\ndata: {"type":"text-delta","text":"a"}'
@@ -187,8 +187,8 @@ async def test_a_lost_answer_is_told_in_the_words_of_the_server() -> None:
     assert "headwater: The server is gone.\n" in err
 
 
-async def test_a_broken_connection_is_said_and_mended() -> None:
-    """The answer is whole nevertheless."""
+async def test_a_broken_connection_is_reported_and_resumed() -> None:
+    """The printed answer is whole."""
     gate = asyncio.Event()
     model = Scripted([TextDelta("a"), gate, TextDelta("b"), Finish("stop")])
     async with headwater(model) as server, breakable(server.client) as proxy:
@@ -204,7 +204,7 @@ async def test_a_broken_connection_is_said_and_mended() -> None:
 
 @pytest.mark.parametrize("begun", [True, False], ids=["in mid-answer", "before the first token"])
 async def test_ctrl_c_stops_the_answer_on_the_server(begun: bool) -> None:
-    """Also before the server has said where the answer is: it runs, and costs, already then."""
+    """Also before the response has begun, because the model is running, and billed, from then on."""
     model = Scripted([TextDelta("a"), SILENCE] if begun else [SILENCE])
     async with headwater(model, pace=Pace(hold=0.5)) as server:
         async with asking("Hi", url=server.client.base_url) as process:
@@ -221,8 +221,8 @@ async def test_ctrl_c_stops_the_answer_on_the_server(begun: bool) -> None:
     assert b"Traceback" not in err
 
 
-async def test_a_demo_model_is_called_one_in_a_terminal_and_cannot_play_tricks_on_it() -> None:
-    """What the model says must not move the cursor; what is piped stays as it came."""
+async def test_a_terminal_shows_that_a_model_is_a_demo_and_no_control_characters() -> None:
+    """A model must not move the cursor. In a pipe the answer is unchanged."""
     about = b'{"version":"0","model":"m","demo":true,"notice":"It knows nothing."}'
     start = 'id: 1-1\ndata: {"type":"start","message_id":"abcdefgh-1","model":"m"}'
     text = 'id: 1-2\ndata: {"type":"text-delta","text":"a\\u001b[2Jb"}'
@@ -241,8 +241,8 @@ async def test_a_demo_model_is_called_one_in_a_terminal_and_cannot_play_tricks_o
     assert "demo" not in err
 
 
-async def test_without_a_question_in_a_terminal_it_says_how_to_ask() -> None:
-    """Rather than wait for input that nobody knows about."""
+async def test_without_a_question_in_a_terminal_the_usage_is_printed() -> None:
+    """Instead of waiting for standard input."""
     outside, inside = pty.openpty()
     async with asking(url="http://127.0.0.1:9", stdin=inside) as process:
         _, err = await process.communicate()

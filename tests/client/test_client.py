@@ -1,4 +1,4 @@
-"""Ask and be answered; stop."""
+"""The Python client: asking, reading and stopping."""
 
 import asyncio
 
@@ -25,21 +25,21 @@ from headwater.prompt import Message
 
 
 async def test_a_chat_is_answered_event_by_event() -> None:
-    """And the answer knows afterwards what it was."""
+    """Afterwards the answer has its text, ending, model and offset."""
     async with headwater(Scripted([TextDelta("Hel"), TextDelta("lo"), Finish("stop", Usage(3, 2))])) as server:
         async with Client(str(server.client.base_url)) as client:
             answer = await client.chat(HI)
 
-            told = await read(answer)
+            events = await read(answer)
 
-            assert told == [Start("", "scripted"), TextDelta("Hel"), TextDelta("lo"), Finish("stop", Usage(3, 2))]
-            assert (answer.text, answer.ending, str(answer.offset)) == ("Hello", told[-1], "1-4")
+            assert events == [Start("", "scripted"), TextDelta("Hel"), TextDelta("lo"), Finish("stop", Usage(3, 2))]
+            assert (answer.text, answer.ending, str(answer.offset)) == ("Hello", events[-1], "1-4")
             assert answer.location == f"/api/streams/{answer.id}"
             assert (answer.cache_status, answer.age, answer.model) == ("headwater; fwd=miss", None, "scripted")
 
 
 async def test_an_answer_adds_up_its_events_of_every_kind() -> None:
-    """Reasoning, tool calls, metadata and usage beside the text; nothing counts before it was iterated."""
+    """Reasoning, tool calls, metadata and usage beside the text, of the events iterated so far."""
     script: list[Step] = [
         Metadata({"left_out": 2}),
         ReasoningDelta("Hm"),
@@ -61,7 +61,7 @@ async def test_an_answer_adds_up_its_events_of_every_kind() -> None:
 
 
 async def test_events_arrive_while_the_model_still_thinks() -> None:
-    """Nothing on the way waits for more."""
+    """Nothing between model and client buffers them."""
     gate = asyncio.Event()
     async with headwater(Scripted([TextDelta("a"), gate, TextDelta("b"), Finish("stop")])) as server:
         async with quick(server.client.base_url) as client:
@@ -72,7 +72,7 @@ async def test_events_arrive_while_the_model_still_thinks() -> None:
 
 
 async def test_what_is_asked_reaches_the_model() -> None:
-    """Parameters by name, others as they are, and a completion as one user turn."""
+    """Named parameters, other fields unchanged, and a completion as one user turn."""
     model = Scripted([Finish("stop")])
     async with headwater(model) as server, quick(server.client.base_url) as client:
         await client.chat([{"role": "user", "content": "né"}], model="scripted", temperature=0.5, max_tokens=7, top_k=3)
@@ -84,8 +84,8 @@ async def test_what_is_asked_reaches_the_model() -> None:
     assert (completion.kind, completion.messages[0].content) == ("completion", "Once upon")
 
 
-async def test_a_second_time_it_comes_from_the_cache_unless_it_must_not() -> None:
-    """The replay says how old it is; `no_cache` asks the model again."""
+async def test_a_repeated_question_hits_the_cache_unless_that_is_forbidden() -> None:
+    """A replay has an age; `no_cache` asks the model again."""
     model = Scripted([TextDelta("a"), Finish("stop")])
     async with headwater(model) as server, quick(server.client.base_url) as client:
         first = await read(await client.chat(HI))
@@ -103,7 +103,7 @@ async def test_a_second_time_it_comes_from_the_cache_unless_it_must_not() -> Non
 
 
 async def test_stop_ends_the_answer_while_the_model_is_silent() -> None:
-    """The reader is told so as the ending, over the connection that it has."""
+    """The reader gets the ending over its open connection."""
     model = Scripted([TextDelta("a"), SILENCE])
     async with headwater(model) as server, quick(server.client.base_url) as client:
         answer = await client.chat(HI)
@@ -119,7 +119,7 @@ async def test_stop_ends_the_answer_while_the_model_is_silent() -> None:
 
 
 async def test_a_client_that_leaves_does_not_end_the_answer() -> None:
-    """The generation goes on, and the next one finds it."""
+    """The generation goes on, and another client reads it."""
     gate = asyncio.Event()
     model = Scripted([TextDelta("a"), gate, TextDelta("b"), Finish("stop")])
     async with headwater(model) as server:
@@ -134,7 +134,7 @@ async def test_a_client_that_leaves_does_not_end_the_answer() -> None:
 
 
 async def test_a_reader_that_is_cancelled_can_read_on() -> None:
-    """A time limit around one event costs the connection and nothing else."""
+    """A timeout around one event costs the connection, but no event."""
     gate = asyncio.Event()
     async with headwater(Scripted([TextDelta("a"), gate, TextDelta("b"), Finish("stop")])) as server:
         async with quick(server.client.base_url) as client:
@@ -150,19 +150,19 @@ async def test_a_reader_that_is_cancelled_can_read_on() -> None:
 
 
 async def test_many_answers_are_read_at_once() -> None:
-    """More than an HTTP client commonly has connections, all held open by one gate."""
+    """More at once than an HTTP client opens connections by default."""
     gate = asyncio.Event()
     async with headwater(Scripted([TextDelta("a"), gate, Finish("stop")])) as server:
         async with quick(server.client.base_url) as client:
             answers = await asyncio.gather(*(client.chat(HI) for _ in range(120)))
             gate.set()
-            told = await asyncio.gather(*(read(answer) for answer in answers))
-    assert all(events == told[0] for events in told)
+            read_events = await asyncio.gather(*(read(answer) for answer in answers))
+    assert all(events == read_events[0] for events in read_events)
     assert sum(answer.cache_status.endswith("; collapsed") for answer in answers) == 119
 
 
-async def test_the_server_says_what_it_is() -> None:
-    """For a line about the model that answers."""
+async def test_a_server_describes_itself() -> None:
+    """Its version and its model."""
     async with headwater(Scripted([])) as server, quick(server.client.base_url) as client:
         about = await client.about()
     assert (about.version, about.model, about.demo, about.notice) == ("0", "scripted", False, None)

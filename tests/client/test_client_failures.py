@@ -1,4 +1,4 @@
-"""Whatever refuses or fails has a name of its own, and keeps what was said of it."""
+"""Refusals and failures: each has its class, and keeps the code, status and message of the server."""
 
 import pytest
 from canned import canned, events, response
@@ -28,8 +28,8 @@ BUSY = 'data: {"type":"error","code":"store","message":"the disk is busy","retry
 AT = "/api/streams/abcdefgh-1"
 
 
-async def test_a_refusal_is_the_error_that_the_server_names() -> None:
-    """The class for programs, the code and the status as the server gave them."""
+async def test_a_refusal_raises_the_error_that_the_server_names() -> None:
+    """With the class of its code, and the server's code and status."""
     async with headwater(Scripted([Finish("stop")])) as server, quick(server.client.base_url) as client:
         with pytest.raises(UnknownModel) as unknown:
             await client.chat(HI, model="gpt-0")
@@ -43,8 +43,8 @@ async def test_a_refusal_is_the_error_that_the_server_names() -> None:
     assert "messages is empty" in str(invalid.value)
 
 
-async def test_a_failure_of_the_model_keeps_when_to_come_back() -> None:
-    """A rate limit before the first token is raised, not retried: the caller knows what the answer is worth."""
+async def test_a_failure_of_the_model_keeps_its_retry_after() -> None:
+    """A rate limit before the first token raises; whether to retry is the caller's decision."""
     limit = ModelError("too fast", code="rate_limited", status=429, retryable=True, retry_after=7)
     model = Scripted([limit])
     async with headwater(model) as server, quick(server.client.base_url) as client:
@@ -57,7 +57,7 @@ async def test_a_failure_of_the_model_keeps_when_to_come_back() -> None:
 
 
 async def test_a_failure_in_mid_answer_is_its_ending() -> None:
-    """It comes as an event, since what came before is worth keeping."""
+    """An event rather than an exception, so that the caller keeps what arrived."""
     async with headwater(Scripted([TextDelta("a")])) as server, quick(server.client.base_url) as client:
         answer = await client.chat(HI)
         await read(answer)
@@ -79,7 +79,7 @@ async def test_a_failure_in_mid_answer_is_its_ending() -> None:
     ],
 )
 async def test_every_code_has_its_class(code: str, status: str, kind: type[HeadwaterError]) -> None:
-    """Codes without a class of their own are the caller's fault below 500, and the model's from there."""
+    """A code without a class is the caller's fault if its status is below 500, else the model's."""
     body = b'{"type":"about:blank","title":"","status":0,"detail":"why","code":"%b","retryable":false}' % code.encode()
     async with canned(response(status, body, Content_Type="application/problem+json")) as peer:
         async with quick(peer.url) as client:
@@ -91,34 +91,35 @@ async def test_every_code_has_its_class(code: str, status: str, kind: type[Headw
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("sent", "words"),
     [
         (response("404 Not Found", b"<h1>nginx</h1>"), "answered 404 Not Found"),
         (response("200 OK", b"<h1>It works!</h1>", Content_Type="text/html"), "content type text/html"),
         (response("307 Temporary Redirect", b"", Location="https://elsewhere/"), "answered 307"),
-        (events(START), "without saying where"),
+        (events(START), "without a Location header"),
         (events("data: hello", Location=AT), "is not an event"),
+        (events('id: 1-1\ndata: {"type":"text-delta"}', Location=AT), "is not an event"),
         (events("id: 7\ndata: {}", Location=AT), "not an offset"),
     ],
 )
-async def test_what_is_no_headwater_server_is_called_so(said: bytes, words: str) -> None:
+async def test_a_foreign_server_is_reported_as_such(sent: bytes, words: str) -> None:
     """A wrong address must not look like an empty answer."""
-    async with canned(said) as peer, quick(peer.url) as client:
+    async with canned(sent) as peer, quick(peer.url) as client:
         with pytest.raises(NotHeadwater, match=words):
             await read(await client.chat(HI))
 
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
-async def test_a_refusal_without_a_problem_says_what_to_send(status: str) -> None:
-    """An app's own guard, or a proxy's: the address is right, and what is missing is a token."""
+async def test_a_refusal_without_problem_json_says_what_to_send(status: str) -> None:
+    """From an app's own authentication or a proxy: the address is right and a token is missing."""
     async with canned(response(status, b'{"detail": "Not authenticated"}')) as peer, quick(peer.url) as client:
         with pytest.raises(RequestError, match="not allowed; send your token in Authorization") as refused:
             await client.chat(HI)
     assert refused.value.status == int(status[:3])
 
 
-async def test_a_server_that_shuts_down_is_asked_again_when_it_said() -> None:
-    """Another one answers by then; the key makes the question the same one."""
+async def test_a_server_that_shuts_down_is_retried_after_its_retry_after() -> None:
+    """By then another server answers; the idempotency key makes it the same request."""
     wait = b'{"code":"shutdown","detail":"going","retryable":true,"retry_after":0.004}'
     going = response("503 Service Unavailable", wait, Content_Type="application/problem+json")
     async with canned(going, events(START, A, B, FINISH, Location=AT)) as peer, quick(peer.url) as client:
@@ -130,8 +131,8 @@ async def test_a_server_that_shuts_down_is_asked_again_when_it_said() -> None:
     assert len(set(keys)) == 1
 
 
-async def test_a_server_that_shuts_down_for_long_is_named() -> None:
-    """When it asks for more patience than there is."""
+async def test_a_server_that_shuts_down_for_long_raises() -> None:
+    """If its `Retry-After` exceeds the longest pause."""
     async with headwater(Scripted([Finish("stop")])) as server, quick(server.client.base_url) as client:
         server.answers.drain()
         with pytest.raises(ShuttingDown) as refused:
@@ -139,15 +140,15 @@ async def test_a_server_that_shuts_down_for_long_is_named() -> None:
     assert (refused.value.retryable, refused.value.retry_after) == (True, 2.0)
 
 
-async def test_an_address_that_is_none_is_refused_at_once() -> None:
-    """Before anything is connected to."""
+async def test_a_malformed_address_is_refused_at_once() -> None:
+    """Before any connection."""
     for address in ("127.0.0.1:8000", "ftp://127.0.0.1", "http://", "http://a:b:c"):
         with pytest.raises(RequestError, match="is not an address"):
             Client(address)
 
 
 async def test_a_password_in_the_address_is_not_shown() -> None:
-    """Messages end in logs."""
+    """Error messages end in log files."""
     async with canned(response("404 Not Found", b"")) as peer:
         async with quick(peer.url.replace("http://", "http://me:secret@")) as client:
             with pytest.raises(NotHeadwater) as strange:
@@ -155,8 +156,8 @@ async def test_a_password_in_the_address_is_not_shown() -> None:
     assert "secret" not in str(strange.value)
 
 
-async def test_a_proxy_that_finds_no_server_for_a_moment_is_tried_again() -> None:
-    """Both when a question is asked and when an answer is resumed; the key and the offset go with each attempt."""
+async def test_a_bad_gateway_is_retried() -> None:
+    """For a question and for a resume; each retry has the same key or offset."""
     page = response("502 Bad Gateway", b"<h1>nginx</h1>")
     async with canned(page, events(START, A, Location=AT), page, events(B, FINISH)) as peer, quick(peer.url) as client:
         answer = await client.chat(HI)
@@ -170,8 +171,8 @@ async def test_a_proxy_that_finds_no_server_for_a_moment_is_tried_again() -> Non
     assert "last-event-id: 1-2" in more
 
 
-async def test_a_server_that_wants_to_be_left_alone_for_long_is() -> None:
-    """A client that came back earlier than it was told to would only add to the load."""
+async def test_a_long_retry_after_is_not_retried() -> None:
+    """An earlier retry would only add to the load."""
     async with canned(response("503 Service Unavailable", b"", Retry_After="3600")) as peer:
         async with quick(peer.url) as client:
             with pytest.raises(Unreachable) as failure:
@@ -180,16 +181,16 @@ async def test_a_server_that_wants_to_be_left_alone_for_long_is() -> None:
     assert len(peer.requests) == 1
 
 
-async def test_a_reading_that_broke_is_no_ending() -> None:
-    """An error without an id is no entry of the log: the store could not be read on, so the client comes back."""
+async def test_an_error_without_an_id_is_retried() -> None:
+    """It is no entry of the log: the server could not read on, and the answer goes on."""
     async with canned(events(START, A, BUSY, Location=AT), events(B, FINISH)) as peer, quick(peer.url) as client:
         answer = await client.chat(HI)
         assert (await read(answer))[1:] == [TextDelta("a"), TextDelta("b"), Finish("stop")]
     assert "last-event-id: 1-2" in peer.requests[1].lower()
 
 
-async def test_a_reading_that_breaks_for_good_is_the_failure_that_it_tells() -> None:
-    """Never an answer that looks whole."""
+async def test_an_error_without_an_id_that_persists_raises() -> None:
+    """The answer never looks whole."""
     async with canned(*[events(START, A, BUSY, Location=AT)] * 3) as peer:
         async with quick(peer.url, patience=QUICK._replace(attempts=2)) as client:
             answer = await client.chat(HI)
@@ -198,7 +199,7 @@ async def test_a_reading_that_breaks_for_good_is_the_failure_that_it_tells() -> 
     assert (answer.text, answer.ending, str(answer.offset)) == ("a", None, "1-2")
 
 
-async def test_an_answer_told_again_from_its_beginning_is_not_doubled() -> None:
+async def test_an_answer_sent_again_from_its_beginning_is_not_doubled() -> None:
     """A proxy that drops Last-Event-ID makes every resume a full replay."""
     async with canned(events(START, A, Location=AT), events(START, A, B, FINISH)) as peer, quick(peer.url) as client:
         answer = await client.chat(HI)
@@ -206,8 +207,8 @@ async def test_an_answer_told_again_from_its_beginning_is_not_doubled() -> None:
     assert answer.text == "ab"
 
 
-async def test_events_of_a_newer_server_are_passed_over() -> None:
-    """Two versions can run side by side; the offset still moves on."""
+async def test_events_of_a_newer_server_are_skipped() -> None:
+    """The offset moves on all the same."""
     newer = 'id: 1-2\ndata: {"type":"image-delta","pixels":"AAAA"}'
     async with canned(events(START, newer, Location=AT), events(B, FINISH)) as peer, quick(peer.url) as client:
         told = await read(await client.chat(HI))
@@ -215,8 +216,8 @@ async def test_events_of_a_newer_server_are_passed_over() -> None:
     assert "last-event-id: 1-2" in peer.requests[1].lower()
 
 
-async def test_a_log_unknown_to_whatever_answers_now_is_not_there() -> None:
-    """Also when the 404 is somebody else's page: there is nothing to resume."""
+async def test_a_404_of_a_foreign_server_means_no_such_log() -> None:
+    """Whoever sent it, there is nothing to resume."""
     async with canned(events(START, A, Location=AT), response("404 Not Found", b"")) as peer, quick(peer.url) as client:
         answer = await client.chat(HI)
         with pytest.raises(NoSuchLog):
@@ -224,7 +225,7 @@ async def test_a_log_unknown_to_whatever_answers_now_is_not_there() -> None:
 
 
 async def test_the_base_url_may_have_a_path() -> None:
-    """Routes mounted under a prefix, and a proxy that strips it from what the server sees: the location has none."""
+    """For routes behind a proxy that strips a prefix, so that the location has none."""
     async with canned(events(START, Location=AT), events(A, B, FINISH)) as peer, quick(f"{peer.url}/ai/") as client:
         await read(await client.chat(HI))
     asked, resumed = (request.split()[1] for request in peer.requests)

@@ -9,7 +9,8 @@ import pytest
 from reading import quick, read
 from serving import Headwater, headwater, parse, text_of
 
-from headwater.events import Entry, Error, Finish, Start, TextDelta, record, restore
+from headwater.entries import Entry, record, restore
+from headwater.events import Error, Finish, Start, TextDelta
 from headwater.log.sqlite.store import SqliteStore
 from headwater.models.scripted import Scripted
 from headwater.offsets import Offset

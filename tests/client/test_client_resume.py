@@ -1,4 +1,4 @@
-"""An answer is whole, wherever its connection breaks."""
+"""Resuming: an answer is whole, wherever its connection breaks."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -47,7 +47,7 @@ TRANSCRIPTS = {"short": SHORT, "rich": RICH, "long": LONG, "broken": BROKEN, "re
 
 
 class Setting:
-    """A server that plays a script, a proxy before it, and what a client hears over a connection that holds."""
+    """A scripted server behind a proxy, and the events that a client reads without any break."""
 
     def __init__(self, server: Headwater, proxy: Proxy, uncut: list[Event], size: int) -> None:
         self.server, self.proxy, self.uncut, self.size = server, proxy, uncut, size
@@ -59,12 +59,12 @@ async def played(request: pytest.FixtureRequest) -> AsyncGenerator[Setting, None
         server = await stack.enter_async_context(headwater(Scripted(TRANSCRIPTS[request.param])))
         proxy = await stack.enter_async_context(breakable(server.client))
         whole = await server.client.post("/api/stream/completion/chat", json={"messages": HI})
-        # Headers and chunk sizes come on top of the body; a cut may fall behind the end too.
+        # 600 bytes for headers and chunk sizes; a cut may fall after the end.
         yield Setting(server, proxy, await outcome(server.client.base_url), len(whole.content) + 600)
 
 
 async def outcome(url: httpx.URL | str, no_cache: bool = True) -> list[Event]:
-    """What a client gets to hear; a refusal before the first event is the ending that it tells."""
+    """The events that a client reads; a refusal before the first event counts as the ending."""
     async with quick(url) as client:
         try:
             answer = await client.chat(HI, no_cache=no_cache)
@@ -79,7 +79,7 @@ async def outcome(url: httpx.URL | str, no_cache: bool = True) -> list[Event]:
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, 10**6), min_size=1, max_size=3), no_cache=st.booleans())
 async def test_cut_and_resume_is_uncut(played: Setting, cuts: list[int], no_cache: bool) -> None:
-    """Several times, in the headers and in the body, of a running answer and of a replay."""
+    """With several cuts in headers and body, of a running answer and of a replay."""
     played.proxy.cuts = spread(cuts, played.size)
 
     assert await outcome(played.proxy.url, no_cache) == played.uncut
@@ -88,14 +88,14 @@ async def test_cut_and_resume_is_uncut(played: Setting, cuts: list[int], no_cach
 
 
 async def test_an_answer_cut_at_every_byte_is_uncut() -> None:
-    """A short replay, so that no position is left out."""
+    """A short replay, for every position."""
     model = Scripted([TextDelta("né"), Finish("stop")])
     async with headwater(model) as server, breakable(server.client) as proxy, quick(proxy.url) as client:
         uncut = await read(await client.chat(HI))
         location = (await client.chat(HI)).location
         whole = await server.client.get(location)
         head = sum(len(name) + len(value) + 4 for name, value in whole.headers.raw)
-        # From the last of the headers to the ending, and some bytes more for the sizes of the chunks.
+        # From the end of the headers to the ending, plus some bytes for the chunk sizes.
         for place in range(head - 10, head + len(whole.content) + 10):
             proxy.cuts = [place]
             seen = proxy.connections
@@ -103,8 +103,8 @@ async def test_an_answer_cut_at_every_byte_is_uncut() -> None:
             assert proxy.connections - seen == 2 or place > head + len(whole.content) - 5
 
 
-async def test_a_break_in_the_middle_goes_on_behind_the_last_event() -> None:
-    """The part that was seen is not told again, and the application learns why it had to wait."""
+async def test_a_break_in_mid_answer_resumes_after_the_last_event() -> None:
+    """Nothing is repeated, and `on_retry` gets the reason."""
     gate = asyncio.Event()
     told: list[str] = []
     model = Scripted([TextDelta("a"), gate, TextDelta("b"), Finish("stop")])
@@ -124,8 +124,8 @@ async def test_a_break_in_the_middle_goes_on_behind_the_last_event() -> None:
     assert len(model.prompts) == 1
 
 
-async def test_another_client_goes_on_where_the_first_one_stood() -> None:
-    """Location and offset are all that is needed; an id alone will do too."""
+async def test_another_client_goes_on_where_the_first_one_stopped() -> None:
+    """With location and offset; an id in place of the location will do."""
     async with headwater(Scripted([TextDelta("a"), TextDelta("b"), Finish("stop")])) as server:
         async with quick(server.client.base_url) as client:
             first = await client.complete("Once")
@@ -139,7 +139,7 @@ async def test_another_client_goes_on_where_the_first_one_stood() -> None:
 
 
 async def test_leaving_the_loop_loses_nothing() -> None:
-    """A second loop goes on, also when the connection was closed between."""
+    """A second loop goes on, also after the connection was closed."""
     async with headwater(Scripted(RICH)) as server, quick(server.client.base_url) as client:
         uncut = await read(await client.chat(HI))
         answer = await client.chat(HI)
@@ -169,7 +169,7 @@ async def test_a_client_at_the_end_of_a_log_gets_the_whole_answer_from_its_state
 
 
 async def test_the_state_of_an_older_server_has_text_only() -> None:
-    """During a rolling upgrade either may be the newer one."""
+    """During a rolling upgrade the client may be newer than the server."""
     body = b"""{"id":"abcdefgh-1","state":"finished","text":"ab","ending":{"type":"finish","reason":"stop"},
         "offset":"1-3","model":"m","usage":null,"timing":{"first_token":0.1,"duration":0.2}}"""
     async with canned(response("204 No Content", b""), response("200 OK", body)) as peer, quick(peer.url) as client:
@@ -179,7 +179,7 @@ async def test_the_state_of_an_older_server_has_text_only() -> None:
 
 
 async def test_a_log_that_failed_at_once_can_be_attached_to() -> None:
-    """The server says a problem where a stream would begin with the failure; by its events it is a log like others."""
+    """The server sends problem JSON instead of a stream; the client still gets the two events of the log."""
     async with headwater(Scripted(REFUSED)) as server, quick(server.client.base_url) as client:
         refused = await server.client.post("/api/stream/completion/chat", json={"messages": HI})
         assert refused.status_code == 429
@@ -189,8 +189,8 @@ async def test_a_log_that_failed_at_once_can_be_attached_to() -> None:
         assert await read(answer) == [Start("", "scripted"), Error("rate_limited", "too fast", True, 7.0)]
 
 
-async def test_a_log_that_is_gone_is_expired_and_one_that_never_was_is_not_there() -> None:
-    """Also when it goes while its reader is away."""
+async def test_a_deleted_log_is_expired_and_an_unknown_one_is_no_such_log() -> None:
+    """Also if it is deleted while its reader is disconnected."""
     async with headwater(Scripted([TextDelta("a"), SILENCE])) as server, breakable(server.client) as proxy:
         async with quick(proxy.url) as client:
             answer = await client.chat(HI)
@@ -210,8 +210,8 @@ async def test_a_log_that_is_gone_is_expired_and_one_that_never_was_is_not_there
                 await client.attach("0123456789ab-0123456789abcdef")
 
 
-async def test_an_offset_of_another_life_of_the_log_is_expired() -> None:
-    """Nothing can be continued from there, so nothing is."""
+async def test_an_offset_beyond_the_end_is_expired() -> None:
+    """There is nothing to go on with."""
     async with headwater(Scripted(SHORT)) as server, quick(server.client.base_url) as client:
         answer = await client.chat(HI)
         await read(answer)
@@ -220,8 +220,8 @@ async def test_an_offset_of_another_life_of_the_log_is_expired() -> None:
             await client.attach(answer.location, after="1-99")
 
 
-async def test_a_connection_without_a_byte_is_dead() -> None:
-    """The server's heartbeat stays out; the client hangs up and comes back, as often as it takes."""
+async def test_a_silent_connection_counts_as_dead() -> None:
+    """Without a heartbeat the client closes it and reconnects."""
     gate = asyncio.Event()
     patience = Patience(pause=0.001, longest=0.001, silence=0.1, attempts=1000)
     told: list[str] = []
@@ -240,7 +240,7 @@ async def test_a_connection_without_a_byte_is_dead() -> None:
 
 
 async def test_heartbeats_keep_a_silent_connection() -> None:
-    """A model that thinks for long costs no reconnect."""
+    """A slow model causes no reconnect."""
     gate = asyncio.Event()
     patience = Patience(pause=0.001, longest=0.001, silence=0.4)
     model = Scripted([TextDelta("a"), gate, TextDelta("b"), Finish("stop")])
@@ -248,15 +248,15 @@ async def test_heartbeats_keep_a_silent_connection() -> None:
         async with quick(proxy.url, patience=patience) as client:
             answer = await client.chat(HI)
             reading = asyncio.create_task(read(answer))
-            # Twice as long as the client bears silence.
+            # Twice the silence that the client accepts.
             await asyncio.wait({reading}, timeout=0.8)
             gate.set()
             assert (await reading)[-1] == Finish("stop")
     assert proxy.connections == 1
 
 
-async def test_attempts_are_bounded_and_every_event_starts_the_count_again() -> None:
-    """A server that stays away ends the reading, with the place from which to go on another day."""
+async def test_retries_are_limited_and_every_event_resets_their_count() -> None:
+    """After the last one reading raises, and `offset` says where to go on later."""
     gate = asyncio.Event()
     model = Scripted([TextDelta("a"), gate, TextDelta("b"), Finish("stop")])
     patience = QUICK._replace(attempts=3)
@@ -278,8 +278,8 @@ async def test_attempts_are_bounded_and_every_event_starts_the_count_again() -> 
             assert await read(again) == [TextDelta("b"), Finish("stop")]
 
 
-async def test_a_question_that_got_no_answer_joins_its_first_run() -> None:
-    """Each attempt carries the same key, so that the model is asked once although the POST is sent three times."""
+async def test_a_retried_question_joins_its_first_generation() -> None:
+    """All three POSTs have one idempotency key, so the model is asked once."""
     model = Scripted([TextDelta("a"), Finish("stop")])
     async with headwater(model) as server, breakable(server.client) as proxy, quick(proxy.url) as client:
         proxy.cuts = [20, 20]
@@ -290,8 +290,8 @@ async def test_a_question_that_got_no_answer_joins_its_first_run() -> None:
     assert len(model.prompts) == 1
 
 
-async def test_a_server_that_is_not_there_is_said_to_be_absent() -> None:
-    """After some attempts for a question, since it may just be restarting; at once for what costs nothing."""
+async def test_a_server_that_is_not_running_raises_nothing_listens() -> None:
+    """After some retries for a question, because the server may be restarting; at once for `about`."""
     told: list[str] = []
     async with quick("http://127.0.0.1:9", on_retry=lambda why, _: told.append(why)) as client:
         with pytest.raises(NothingListens, match=r"nothing listens at http://127.0.0.1:9$"):

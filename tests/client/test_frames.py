@@ -1,4 +1,4 @@
-"""Server-Sent Events as the standard reads them, whatever the chunks."""
+"""The parser of Server-Sent Events, compared with the algorithm of the standard."""
 
 import re
 from itertools import pairwise
@@ -23,7 +23,7 @@ def read(*chunks: bytes) -> tuple[list[Frame], str, int | None]:
 
 
 def by_the_book(text: str) -> tuple[list[Frame], str, int | None]:
-    """The standard's algorithm, word for word, over a whole text."""
+    """The algorithm of the standard, step by step, over a whole text."""
     frames: list[Frame] = []
     data, event, id, last, retry = "", "", None, "", None
     *lines, _ = re.split("\r\n|\n|\r", text)
@@ -48,8 +48,8 @@ def by_the_book(text: str) -> tuple[list[Frame], str, int | None]:
 
 
 @given(STREAMS, st.booleans(), st.lists(st.integers(0, 400)))
-def test_the_chunks_make_no_difference(text: str, marked: bool, cuts: list[int]) -> None:
-    """Any stream, cut anywhere, inside a character and between CR and LF too, reads as the standard says."""
+def test_the_result_does_not_depend_on_the_chunks(text: str, marked: bool, cuts: list[int]) -> None:
+    """For any stream, cut anywhere, also inside a character or between CR and LF."""
     whole = (b"\xef\xbb\xbf" if marked else b"") + text.encode()
     places = [0, *sorted(cut % (len(whole) + 1) for cut in cuts), len(whole)]
     chunks = [whole[begin:end] for begin, end in pairwise(places)]
@@ -59,7 +59,7 @@ def test_the_chunks_make_no_difference(text: str, marked: bool, cuts: list[int])
 
 @given(st.binary(max_size=200), st.integers(0, 200))
 def test_no_bytes_break_the_parser(noise: bytes, cut: int) -> None:
-    """What is not UTF-8, and not even text, still reads the same in one piece and in two."""
+    """Bytes that are not UTF-8 parse to the same frames in one piece and in two."""
     assert read(noise[:cut], noise[cut:]) == read(noise)
 
 
@@ -77,20 +77,20 @@ def test_no_bytes_break_the_parser(noise: bytes, cut: int) -> None:
     ],
 )
 def test_the_examples_of_the_standard(stream: bytes, data: list[str]) -> None:
-    """Several data lines, empty ones, one space, one byte order mark, comments, and half a frame at the end."""
+    """Several data lines, empty ones, a space, a byte order mark, comments, and a truncated frame at the end."""
     assert [frame.data for frame in read(stream)[0]] == data
 
 
-def test_a_blank_line_dispatches_at_once_although_a_line_feed_may_follow() -> None:
-    """A stream that ends its lines with CR is not one event late."""
+def test_a_blank_line_dispatches_before_the_line_feed_that_may_follow() -> None:
+    """So a stream with CR line ends is not one event late."""
     parser = Parser()
 
     assert parser.feed(b"data: x\r\r") == [Frame("x")]
     assert parser.feed(b"\n") == []
 
 
-def test_an_id_stays_until_another_comes_and_counts_only_with_its_whole_frame() -> None:
-    """A frame that was cut must be asked for again."""
+def test_an_id_stays_until_the_next_and_counts_only_with_its_whole_frame() -> None:
+    """A resume must bring a truncated frame again."""
     parser = Parser()
     parser.feed(b"id: 1-1\ndata: a\n\ndata: b\n\nid: 1-2\ndata: c\n")
     assert parser.last_id == "1-1"
@@ -98,6 +98,6 @@ def test_an_id_stays_until_another_comes_and_counts_only_with_its_whole_frame() 
     assert parser.last_id == ""
 
 
-def test_a_retry_of_a_million_digits_is_not_believed() -> None:
-    """Python refuses to read it, and nobody waits for so long."""
+def test_a_retry_of_a_million_digits_is_ignored() -> None:
+    """Python refuses to parse it."""
     assert read(b"retry: 2000\n\nretry: " + b"9" * 10_000 + b"\n\n")[2] == 2000

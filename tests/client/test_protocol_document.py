@@ -12,9 +12,9 @@ from canned import canned, events
 from proxy import breakable
 from serving import headwater
 
+from headwater.entries import Entry, record
 from headwater.errors import ModelError, StoreError
 from headwater.events import (
-    Entry,
     Event,
     Finish,
     Metadata,
@@ -26,7 +26,6 @@ from headwater.events import (
     ToolCallStart,
     ToolResult,
     Usage,
-    record,
 )
 from headwater.log.memory import MemoryStore
 from headwater.models.scripted import SILENCE, Scripted

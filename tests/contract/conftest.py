@@ -6,6 +6,7 @@ import pytest
 from upstash_double import UpstashDouble, upstash_double
 
 from headwater.log.upstash.store import UpstashStore
+from headwater.log.upstash.times import UpstashTimes
 
 pytest.register_assert_rewrite("headwater.testing")
 
@@ -24,16 +25,22 @@ def upstash(running_upstash: UpstashDouble) -> UpstashDouble:
 
 
 @pytest.fixture
-async def here(upstash: UpstashDouble) -> AsyncGenerator[UpstashStore, None]:
-    """A server's handle on the double."""
-    store = UpstashStore(upstash.url, upstash.token)
+def times() -> UpstashTimes:
+    """The intervals and time limits of both stores below; a test overrides them by parametrizing `times`."""
+    return UpstashTimes()
+
+
+@pytest.fixture
+async def here(upstash: UpstashDouble, times: UpstashTimes) -> AsyncGenerator[UpstashStore, None]:
+    """The store as one server opens it."""
+    store = UpstashStore(upstash.url, upstash.token, times=times)
     yield store
     await store.aclose()
 
 
 @pytest.fixture
-async def there(upstash: UpstashDouble) -> AsyncGenerator[UpstashStore, None]:
-    """Another server's."""
-    store = UpstashStore(upstash.url, upstash.token)
+async def there(upstash: UpstashDouble, times: UpstashTimes) -> AsyncGenerator[UpstashStore, None]:
+    """The store as another server opens it."""
+    store = UpstashStore(upstash.url, upstash.token, times=times)
     yield store
     await store.aclose()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from headwater.events import Entry
+from headwater.entries import Entry
 from headwater.log.store import lost_ending
 from headwater.testing.contract_harness import TTL, WHOLE, entry, run
 

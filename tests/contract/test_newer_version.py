@@ -13,7 +13,8 @@ from redis_servers import Server, engines, serving
 from upstash_double import UpstashDouble
 
 from headwater.answer import fold
-from headwater.events import Entry, Error, Event, Finish, Start, TextDelta, Unknown, json_of, record, restore
+from headwater.entries import Entry, json_of, record, restore
+from headwater.events import Error, Event, Finish, Start, TextDelta, Unknown
 from headwater.log.logs import Logs
 from headwater.log.memory import MemoryStore
 from headwater.log.redis.store import RedisStore

@@ -12,8 +12,8 @@ from headwater.log.lua.script import key
 from headwater.log.packs import PACK, packed
 from headwater.log.redis.store import RedisStore
 from headwater.log.store import Lease
-from headwater.log.upstash import writer as upstash_writer
 from headwater.log.upstash.store import UpstashStore
+from headwater.log.upstash.times import UpstashTimes
 from headwater.offsets import Offset
 from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, entries, entry, reading, run, seen, texts, until
 
@@ -21,9 +21,13 @@ Store = RedisStore | UpstashStore
 
 
 @pytest.fixture(params=["redis", "upstash"])
-async def store(request: pytest.FixtureRequest, upstash: UpstashDouble) -> AsyncGenerator[Store, None]:
-    by_redis = request.param == "redis"
-    store = RedisStore(f"unix://{upstash.path}") if by_redis else UpstashStore(upstash.url, upstash.token)
+async def store(
+    request: pytest.FixtureRequest, upstash: UpstashDouble, times: UpstashTimes
+) -> AsyncGenerator[Store, None]:
+    if request.param == "redis":
+        store = RedisStore(f"unix://{upstash.path}")
+    else:
+        store = UpstashStore(upstash.url, upstash.token, times=times)
     yield store
     await store.aclose()
 
@@ -159,8 +163,9 @@ async def test_a_failover_that_lost_a_tail(store: Store, lease: Lease, upstash: 
     assert await store.find("name", BOB) is None
 
 
+@pytest.mark.parametrize("times", [UpstashTimes(renew_ttls=0.0)], ids=["always by script"])
 async def test_ttls_are_renewed_when_half_of_the_spare_is_used(
-    store: Store, lease: Lease, upstash: UpstashDouble, monkeypatch: pytest.MonkeyPatch
+    store: Store, lease: Lease, upstash: UpstashDouble
 ) -> None:
     """A log that is written for long outlives the TTLs it was given; most appends leave these alone."""
     keys = [key("packs", "log"), key("log", "log"), key("name", "name")]
@@ -172,6 +177,5 @@ async def test_ttls_are_renewed_when_half_of_the_spare_is_used(
     upstash.engine.hset(key("log", "log"), "kept", later)
     for each in keys:
         upstash.engine.expire(each, 100)
-    monkeypatch.setattr(upstash_writer, "ROUTINE", 0.0)
     await store.append(run("b", begin=2), lease)
     assert all(upstash.engine.pttl(each) >= ttl - 1000 for each, ttl in zip(keys, given, strict=True))

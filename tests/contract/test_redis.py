@@ -11,11 +11,11 @@ from redis.crc import key_slot
 from redis_servers import Engine, Server, clustered, engines, serving
 
 from headwater.cache.key import log_id
+from headwater.entries import Entry
 from headwater.errors import StoreError
-from headwater.events import Entry
 from headwater.log.lua.script import key
-from headwater.log.redis import tailer as redis_tailer
 from headwater.log.redis.store import RedisStore
+from headwater.log.redis.times import RedisTimes
 from headwater.log.store import Claim, Description, Lease, Limits, Receipt
 from headwater.offsets import ORIGIN, TAG, Offset
 from headwater.principal import Principal
@@ -308,13 +308,13 @@ async def test_a_cluster_that_lost_a_server(engine: Engine) -> None:
         await store.aclose()
 
 
-async def test_readers_when_a_cluster_has_lost_a_server(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_readers_when_a_cluster_has_lost_a_server(engine: Engine) -> None:
     """Whoever follows a log on the lost server is told, and nobody else: the other logs go on to their ends."""
-    monkeypatch.setattr(redis_tailer, "PATIENCE", 1.0)
+    times = RedisTimes(unreachable_after=1.0)
     with clustered(engine) as cluster:
         for server in cluster[1:]:
             server.command("CONFIG", "SET", "cluster-require-full-coverage", "no")
-        store, peer = (RedisStore(url(cluster[1:]), LIMITS) for _ in range(2))
+        store, peer = (RedisStore(url(cluster[1:]), LIMITS, times=times) for _ in range(2))
         leases = [await store.open(secrets.token_hex(8), ALICE, ttl=TTL) for _ in range(12)]
         readers = {lease: (await reading(peer, lease.log))[0] for lease in leases}
         cluster[0].kill()

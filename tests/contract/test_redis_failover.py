@@ -9,8 +9,9 @@ import pytest
 from redis_pairs import Pair, Switch, replicated
 from redis_servers import Engine, engines
 
+from headwater.entries import Entry
 from headwater.errors import Expired, OutOfSequence, StoreError
-from headwater.events import Entry, Error, TextDelta
+from headwater.events import Error, TextDelta
 from headwater.log.logs import Logs
 from headwater.log.redis.store import RedisStore
 from headwater.log.store import Lease, Limits

@@ -8,14 +8,13 @@ from contextlib import asynccontextmanager
 import pytest
 from redis_servers import Engine, Proxy, Server, engines, serving
 
+from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, OutOfSequence, StoreError
-from headwater.events import Entry, Stop, TextDelta
+from headwater.events import Stop, TextDelta
 from headwater.log.logs import Logs
 from headwater.log.lua.script import key
-from headwater.log.redis import client as redis_client
-from headwater.log.redis import store as redis_module
-from headwater.log.redis import tailer as redis_tailer
 from headwater.log.redis.store import RedisStore
+from headwater.log.redis.times import RedisTimes
 from headwater.log.store import Lease, Limits
 from headwater.log.writer import Writer
 from headwater.offsets import ORIGIN
@@ -55,9 +54,9 @@ def server(shared: Server) -> Server:
 
 
 @asynccontextmanager
-async def stores(url: str, count: int = 2) -> AsyncGenerator[list[RedisStore], None]:
-    """Several processes' stores on one server."""
-    made = [RedisStore(url, Limits(lease=LIMITS.lease)) for _ in range(count)]
+async def stores(url: str, count: int = 2, times: RedisTimes | None = None) -> AsyncGenerator[list[RedisStore], None]:
+    """The stores of several processes on one server."""
+    made = [RedisStore(url, Limits(lease=LIMITS.lease), times=times) for _ in range(count)]
     try:
         yield made
     finally:
@@ -145,27 +144,26 @@ async def test_a_restart_that_loses_the_data(engine: Engine) -> None:
 
 async def test_a_pause(server: Server) -> None:
     """A server that stands still for longer than a command may take: whatever was then sent twice was done once."""
-    async with stores(server.url) as (store, peer):
+    times = RedisTimes(answer_within=0.5)
+    async with stores(server.url, 2, times) as (store, peer):
         logs = Logs(store)
         async with logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
             writing = asyncio.create_task(answer(writer))
             readers = [asyncio.create_task(local(logs, "log")), asyncio.create_task(remote(peer, "log"))]
             await until(lambda: len(writer._entries) > WORDS / 4)  # pyright: ignore[reportPrivateUsage]
             server.signal(signal.SIGSTOP)
-            await asyncio.sleep(redis_client.TIMEOUT + 0.5)
+            await asyncio.sleep(times.answer_within + 0.25)  # nothing but time can make it time out
             server.signal(signal.SIGCONT)
             await writing
             async with asyncio.timeout(PATIENCE):
                 assert [whole(await reader) for reader in readers] == [True, True]
 
 
-async def test_a_server_that_stays_away(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_stays_away(engine: Engine) -> None:
     """When Redis does not come back, whoever waits for more hears so; nobody hangs, and nothing looks like its end."""
-    monkeypatch.setattr(redis_tailer, "PATIENCE", 0.3)
-    monkeypatch.setattr(redis_tailer, "LOOK", 0.1)
-    monkeypatch.setattr(redis_module, "PATIENCE", 0.3)
+    times = RedisTimes(unreachable_after=0.3, look_every=0.1)
     with serving(engine) as server:
-        async with stores(server.url) as (store, peer):
+        async with stores(server.url, 2, times) as (store, peer):
             lease = await store.open("log", ALICE, ttl=TTL)
             await store.append(run("a"), lease)
             task, got = await reading(peer, "log")
@@ -199,11 +197,11 @@ async def test_wake_ups_that_are_cut_off(server: Server) -> None:
         assert len(await task) == 4
 
 
-async def test_wake_ups_that_never_come(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_wake_ups_that_never_come(server: Server) -> None:
     """A reader whom no wake-up reaches, because its user may not subscribe, gets every entry a little later."""
-    monkeypatch.setattr(redis_tailer, "LOOK", 0.2)
     server.command("ACL", "SETUSER", "deaf", "reset", "on", "nopass", "~*", "+@all", "resetchannels")
-    async with stores(server.url, 1) as (store,), stores(f"unix://deaf:any@{server.socket}", 1) as (peer,):
+    deaf, times = f"unix://deaf:any@{server.socket}", RedisTimes(look_every=0.2)
+    async with stores(server.url, 1) as (store,), stores(deaf, 1, times) as (peer,):
         lease = await store.open("log", ALICE, ttl=TTL)
         task, got = await reading(peer, "log")
         for i in range(1, 4):
@@ -257,10 +255,9 @@ async def test_answers_that_get_lost(proxy: Proxy, server: Server) -> None:
     assert server.keys_without_ttl() == []
 
 
-async def test_an_answer_that_does_not_come(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_that_does_not_come(proxy: Proxy) -> None:
     """An append that was applied and timed out, twice even, is an error; said again it is acknowledged, not doubled."""
-    monkeypatch.setattr(redis_client, "TIMEOUT", 0.2)
-    async with stores(proxy.url, 1) as (store,):
+    async with stores(proxy.url, 1, RedisTimes(answer_within=0.2)) as (store,):
         lease = await store.open("log", ALICE, ttl=TTL)
         proxy.silent = True
         proxy.lose = 1
@@ -372,6 +369,8 @@ async def test_scripts_that_were_forgotten(server: Server) -> None:
         lease = await store.open("log", ALICE, ttl=TTL)
         server.command("SCRIPT", "FLUSH")
         await store.append(run("a"), lease)
+        server.command("SCRIPT", "FLUSH")
+        assert await texts(store, "log") == ["a"]
 
 
 async def test_a_user_who_may_not(server: Server) -> None:

@@ -13,13 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headwater.entries import Entry
 from headwater.errors import Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
-from headwater.events import Entry, TextDelta
-from headwater.log import packs
+from headwater.events import TextDelta
 from headwater.log.packs import PACK, packed
-from headwater.log.sqlite import rows as sqlite_rows
 from headwater.log.sqlite.file import open_file
-from headwater.log.sqlite.rows import Rows
+from headwater.log.sqlite.rows import Rows, Sizes
 from headwater.log.sqlite.store import SqliteStore
 from headwater.log.sqlite.thread import SqliteThread
 from headwater.log.store import Lease, Limits, Receipt
@@ -204,12 +203,9 @@ async def test_nothing_is_kept_twice_or_in_part(traced: Traced) -> None:
 
 
 @pytest.fixture
-def rows(path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Rows, None, None]:
+def rows(path: Path) -> Generator[Rows, None, None]:
     """The tables, with packs and pages so small that a few entries take several."""
-    monkeypatch.setattr(packs, "PACK", 150)
-    monkeypatch.setattr(sqlite_rows, "PAGE", 5)
-    monkeypatch.setattr(sqlite_rows, "ROOM", 300)
-    rows = Rows(open_file(path), Limits(), Clock())
+    rows = Rows(open_file(path), Limits(), Clock(), Sizes(page=5, read=300, pack=150))
     yield rows
     rows.db.close()
 

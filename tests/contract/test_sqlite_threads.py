@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from headwater.errors import StoreError
-from headwater.log.sqlite import thread as sqlite_thread
 from headwater.log.sqlite.rows import Pulse, Rows
 from headwater.log.sqlite.store import SqliteStore
 from headwater.log.sqlite.thread import SqliteThread
@@ -27,10 +26,8 @@ class Words:
     """What a step is to write."""
 
 
-async def test_no_more_steps_wait_than_there_are_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_more_steps_wait_than_there_are_places(tmp_path: Path) -> None:
     """While the disk hangs, what was to be written by callers who have given up does not pile up behind it."""
-    monkeypatch.setattr(sqlite_thread, "QUEUE", 4)
-    monkeypatch.setattr(sqlite_thread, "PATIENCE", 0.05)
     answers = threading.Event()
     waiting: weakref.WeakSet[Words] = weakref.WeakSet()
 
@@ -40,7 +37,7 @@ async def test_no_more_steps_wait_than_there_are_places(tmp_path: Path, monkeypa
 
     def write(_: Rows, __: Words) -> None: ...
 
-    thread = SqliteThread("BEGIN", tmp_path / "logs.db", connect)
+    thread = SqliteThread("BEGIN", tmp_path / "logs.db", connect, places=4, answer_within=0.05)
 
     async def give_up() -> None:
         waiting.add(words := Words())

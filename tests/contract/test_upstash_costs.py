@@ -13,10 +13,8 @@ from upstash_double import UpstashDouble
 
 from headwater.events import Finish, Start, TextDelta
 from headwater.log.logs import Logs
-from headwater.log.store import Flush
-from headwater.log.upstash import poller as upstash_poller
-from headwater.log.upstash import writer as upstash_writer
 from headwater.log.upstash.store import UpstashStore
+from headwater.log.upstash.times import UpstashTimes
 from headwater.testing.contract_harness import ALICE, TTL, WHOLE, entries, entry, reading, run, until
 
 TOKENS = 1000
@@ -24,16 +22,18 @@ FASTER = 20
 """How much faster than life a test runs: whatever takes seconds shrinks alike."""
 
 
-@pytest.fixture
-def hasty(here: UpstashStore, there: UpstashStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have two servers live faster."""
-    for store in (here, there):
-        store.flush = Flush(store.flush.interval / FASTER, store.flush.events, store.flush.bytes)
-        store.limits = msgspec.structs.replace(store.limits, heartbeat=store.limits.heartbeat / FASTER)
-        poller = store._poller  # pyright: ignore[reportPrivateUsage]
-        poller._quick, poller._slow = poller._quick / FASTER, poller._slow / FASTER  # pyright: ignore[reportPrivateUsage]
-    monkeypatch.setattr(upstash_writer, "RENEWAL", upstash_writer.RENEWAL / FASTER)
-    monkeypatch.setattr(upstash_poller, "TOGETHER", upstash_poller.TOGETHER / FASTER)
+USUAL = UpstashTimes()
+HASTY = msgspec.structs.replace(
+    USUAL,
+    flush=USUAL.flush / FASTER,
+    heartbeat=USUAL.heartbeat / FASTER,
+    quick=USUAL.quick / FASTER,
+    slow=USUAL.slow / FASTER,
+    batch_window=USUAL.batch_window / FASTER,
+    renew_lease=USUAL.renew_lease / FASTER,
+)
+hasty = pytest.mark.parametrize("times", [HASTY], ids=["hasty"])
+"""Marks a test in which both servers live faster."""
 
 
 async def answer(store: UpstashStore, *, seconds: float) -> float:
@@ -64,7 +64,7 @@ async def test_an_answer_in_one_breath(here: UpstashStore, there: UpstashStore, 
     assert len(await entries(there, "log")) == TOKENS + 2
 
 
-@pytest.mark.usefixtures("hasty")
+@hasty
 @pytest.mark.parametrize("seconds", [20, 60])
 async def test_an_answer_at_a_usual_pace(
     here: UpstashStore, there: UpstashStore, upstash: UpstashDouble, seconds: float
@@ -75,7 +75,7 @@ async def test_an_answer_at_a_usual_pace(
     assert len(await entries(there, "log")) == TOKENS + 2
 
 
-@pytest.mark.usefixtures("hasty")
+@hasty
 async def test_a_model_that_thinks(here: UpstashStore, upstash: UpstashDouble) -> None:
     """A writer whose model is silent costs a command a second: the heartbeat, which also asks whether to stop."""
     lease = await here.open("log", ALICE, ttl=TTL)
@@ -88,7 +88,7 @@ async def test_a_model_that_thinks(here: UpstashStore, upstash: UpstashDouble) -
     assert lasted >= 20 - 1
 
 
-@pytest.mark.usefixtures("hasty")
+@hasty
 async def test_remote_readers(here: UpstashStore, there: UpstashStore, upstash: UpstashDouble) -> None:
     """A log that is written elsewhere costs at most two commands a second to follow, its first look included."""
     lease = await here.open("log", ALICE, ttl=TTL)
@@ -105,7 +105,7 @@ async def test_remote_readers(here: UpstashStore, there: UpstashStore, upstash: 
     assert len(await task) == 21
 
 
-@pytest.mark.usefixtures("hasty")
+@hasty
 async def test_many_readers_of_one_log(here: UpstashStore, there: UpstashStore, upstash: UpstashDouble) -> None:
     """However many follow a log here, they wait for one look, and a crowd's first look is one as well."""
     lease = await here.open("log", ALICE, ttl=TTL)

@@ -1,7 +1,8 @@
-"""The writer and the readers of one process, over both stores: at once from memory, and never further than is kept."""
+"""The writer and the readers of one process, over memory and SQLite: delivery at once, never far ahead of the store."""
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, closing
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from headwater.errors import Expired
-from headwater.events import Entry, Error, Finish, Stop, TextDelta
-from headwater.log import writer as writer_module
+from headwater.entries import Entry
+from headwater.errors import Expired, StoreError
+from headwater.events import Error, Finish, Stop, TextDelta
 from headwater.log.logs import Logs
 from headwater.log.memory import MemoryStore
 from headwater.log.sqlite.store import SqliteStore
@@ -20,8 +21,8 @@ from headwater.offsets import ORIGIN, Offset
 from headwater.testing.contract import LIMITS, QUICK
 from headwater.testing.contract_harness import ALICE, PATIENCE, TTL, WHOLE, entries, entry, until
 
-DEAF = Limits(lease=QUICK.lease, heartbeat=60.0)
-"""A writer that sends no heartbeats in time."""
+NO_HEARTBEAT = Limits(lease=QUICK.lease, heartbeat=60.0)
+"""Limits with which a writer's heartbeat comes too late to renew its lease."""
 
 Kind = MemoryStore | SqliteStore
 
@@ -46,7 +47,7 @@ async def file(limits: Limits, tmp_path: Path) -> AsyncGenerator[SqliteStore, No
 
 
 def locked(store: SqliteStore) -> "closing[sqlite3.Connection]":
-    """Keep the store's file from being written until the connection is closed."""
+    """Lock the store's file against writing until the connection is closed."""
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     return closing(other)
@@ -62,7 +63,7 @@ async def read(logs: Logs, log: str, after: Offset = ORIGIN) -> list[Entry]:
 
 
 async def test_readers_here_are_ahead_of_the_store(store: Kind) -> None:
-    """Readers in the writer's process see an event before the store has it; the others after the flush."""
+    """Readers in the writer's process get an event before the store has it; other readers after the flush."""
     store.flush = Flush(interval=60.0)
     logs = Logs(store)
     async with logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
@@ -75,7 +76,7 @@ async def test_readers_here_are_ahead_of_the_store(store: Kind) -> None:
 
 
 async def test_the_store_follows_by_itself(store: Kind) -> None:
-    """What was shown is stored a moment later, without another event to push it."""
+    """An event is stored a moment after it was shown, without a further event to cause the flush."""
     logs = Logs(store)
     async with logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
         writer.append(text("a", "b"))
@@ -88,7 +89,7 @@ async def test_the_store_follows_by_itself(store: Kind) -> None:
 
 
 async def test_all_readers_read_the_same(store: Kind) -> None:
-    """Readers here, readers of the store and readers who come when it is over read the same, from any offset."""
+    """Local readers, readers of the store and readers after the ending get the same entries, from any offset."""
     logs = Logs(store)
     async with logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
         here = asyncio.create_task(read(logs, "log"))
@@ -107,7 +108,7 @@ async def test_all_readers_read_the_same(store: Kind) -> None:
 
 
 async def test_a_crowd_reads_several_events_at_once(store: Kind) -> None:
-    """A crowd is not woken for every token, and yet everybody in it gets every one of them, in order."""
+    """A crowd of readers is not woken for every token, and each of them still gets every token in order."""
     logs = Logs(store)
     words = [str(number) for number in range(50)]
     wakes: list[int] = []
@@ -119,7 +120,7 @@ async def test_a_crowd_reads_several_events_at_once(store: Kind) -> None:
 
     async with asyncio.timeout(PATIENCE), logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
         crowd = [asyncio.create_task(follow()) for _ in range(300)]
-        await asyncio.sleep(0)  # now they wait
+        await asyncio.sleep(0)  # now the readers wait
         for word in words:
             writer.append(text(word))
             await asyncio.sleep(0)
@@ -129,7 +130,7 @@ async def test_a_crowd_reads_several_events_at_once(store: Kind) -> None:
 
 
 async def test_a_reader_beyond_what_was_shown(store: Kind) -> None:
-    """An offset that this writer never handed out is expired."""
+    """An offset that this writer never handed out is `Expired`."""
     logs = Logs(store)
     async with logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
         writer.append(text("a"))
@@ -140,7 +141,7 @@ async def test_a_reader_beyond_what_was_shown(store: Kind) -> None:
 
 
 async def test_a_stop_interrupts_a_silent_writer(store: Kind) -> None:
-    """A stop reaches a writer that has nothing to write within a second, with the name of who asked."""
+    """A stop reaches a writer without events within a second, with the subject who requested it."""
     logs = Logs(store)
     async with logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
         interrupted = asyncio.Event()
@@ -155,7 +156,7 @@ async def test_a_stop_interrupts_a_silent_writer(store: Kind) -> None:
 
 @pytest.mark.parametrize("limits", [QUICK], indirect=True, ids=["quick"])
 async def test_heartbeats_keep_a_silent_log_alive(store: Kind) -> None:
-    """A model that thinks for longer than a lease does not lose its log."""
+    """A model that is silent for longer than a lease does not lose its log."""
     logs = Logs(store)
     async with logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
         with pytest.raises(TimeoutError):
@@ -165,15 +166,15 @@ async def test_heartbeats_keep_a_silent_log_alive(store: Kind) -> None:
     assert (await store.describe("log")).state == "finished"
 
 
-@pytest.mark.parametrize("limits", [DEAF], indirect=True, ids=["deaf"])
+@pytest.mark.parametrize("limits", [NO_HEARTBEAT], indirect=True, ids=["no heartbeat"])
 async def test_a_fenced_writer_falls_silent(store: Kind) -> None:
-    """A writer whose log was taken over is interrupted; its readers get `lost`, also those who had seen more."""
+    """A writer whose log was taken over is interrupted; its readers get `lost`, even those ahead of the store."""
     store.flush = Flush(interval=60.0, events=2)
     logs = Logs(store)
     async with logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
         interrupted = asyncio.Event()
         writer.interrupt = interrupted.set
-        assert [each.offset for each in await entries(store, "log")] == [Offset(2, 1)]  # somebody else noticed
+        assert [each.offset for each in await entries(store, "log")] == [Offset(2, 1)]  # a reader sealed it
         reader = asyncio.create_task(read(logs, "log"))
         writer.append(text("a", "b", "c"))
         async with asyncio.timeout(PATIENCE):
@@ -190,7 +191,7 @@ async def test_a_fenced_writer_falls_silent(store: Kind) -> None:
 
 @pytest.mark.parametrize("limits", [Limits(entries=10)], indirect=True, ids=["small"])
 async def test_a_log_that_is_full(store: Kind) -> None:
-    """A log at its bound interrupts the producer, takes nothing more, and still takes its ending."""
+    """A log at its bound interrupts the producer, ignores further events, and still takes its ending."""
     logs = Logs(store)
     async with logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
         interrupted = asyncio.Event()
@@ -206,7 +207,7 @@ async def test_a_log_that_is_full(store: Kind) -> None:
 
 @pytest.mark.parametrize("limits", [Limits(bytes=300)], indirect=True, ids=["small"])
 async def test_a_full_log_has_no_holes(store: Kind) -> None:
-    """What comes behind an event that finds no room is not kept either, however small it is."""
+    """Events behind one that does not fit are dropped too, however small they are."""
     async with Logs(store).write(await store.open("log", ALICE, ttl=TTL)) as writer:
         writer.append(text("a", "b" * 300, "c"))
         assert writer.full
@@ -216,7 +217,7 @@ async def test_a_full_log_has_no_holes(store: Kind) -> None:
 
 @pytest.mark.parametrize("limits", [QUICK], indirect=True, ids=["quick"])
 async def test_a_producer_that_dies_without_an_ending(store: Kind) -> None:
-    """A producer that leaves its log open strands no reader: the log is found lapsed and ends `lost`."""
+    """A producer that leaves its log open strands no reader: the lease lapses and the log ends `lost`."""
     logs = Logs(store)
     async with logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
         writer.append(text("a"))
@@ -227,8 +228,8 @@ async def test_a_producer_that_dies_without_an_ending(store: Kind) -> None:
     assert ending.code == "lost"
 
 
-async def test_an_ending_is_shown_when_it_is_kept(file: SqliteStore) -> None:
-    """Readers here get the ending only when the store has it: until then another may end the log differently."""
+async def test_an_ending_is_shown_when_it_is_stored(file: SqliteStore) -> None:
+    """Local readers get the ending only once the store has it: until then another process may seal differently."""
     logs = Logs(file)
     async with logs.write(await file.open("log", ALICE, ttl=TTL)) as writer:
         with locked(file):
@@ -244,7 +245,7 @@ async def test_an_ending_is_shown_when_it_is_kept(file: SqliteStore) -> None:
 
 
 async def test_a_flush_that_breaks_ends_the_answer_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What no store should raise is told to the readers, and lets nobody wait for ever."""
+    """An exception that no store should raise ends the answer for its readers, and leaves no task waiting."""
     store = MemoryStore()
 
     async def broken(_: Sequence[Entry], __: Lease) -> Receipt:
@@ -262,7 +263,7 @@ async def test_a_flush_that_breaks_ends_the_answer_here(monkeypatch: pytest.Monk
 
 
 async def test_a_store_that_is_slow_holds_the_producer_back(file: SqliteStore) -> None:
-    """The producer waits while the store is a flush behind, and goes on when it has caught up."""
+    """The producer waits while the store is a flush behind, and continues when it has caught up."""
     logs = Logs(file)
     async with logs.write(await file.open("log", ALICE, ttl=TTL)) as writer:
         with locked(file):
@@ -277,7 +278,7 @@ async def test_a_store_that_is_slow_holds_the_producer_back(file: SqliteStore) -
 
 
 async def test_a_heartbeat_that_meets_a_slow_flush(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A writer waits for a flush that takes longer than a heartbeat without asking over and over if it is through."""
+    """While a flush takes longer than a heartbeat, the writer waits for it without looking again and again."""
     store, answers = MemoryStore(Limits(heartbeat=0.05)), asyncio.Event()
     store.flush = Flush(interval=0.0)
     append = store.append
@@ -301,15 +302,15 @@ async def test_a_heartbeat_that_meets_a_slow_flush(monkeypatch: pytest.MonkeyPat
         async with asyncio.timeout(PATIENCE):
             monkeypatch.setattr(loop, "call_at", noted)
             await enough.wait()
-        assert looked[3] - looked[1] > store.limits.heartbeat  # the first may be of the flush itself
+        assert looked[3] - looked[1] > store.limits.heartbeat  # the first call may belong to the flush itself
         answers.set()
         await writer.seal(WHOLE)
 
 
 @pytest.mark.parametrize("limits", [QUICK], indirect=True, ids=["quick"])
-async def test_a_store_that_fails(file: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that takes nothing ends the readers here with an error and stops the producer; the log ends `lost`."""
-    monkeypatch.setattr(writer_module, "PATIENCE", 0.5)
+async def test_a_store_that_fails(file: SqliteStore) -> None:
+    """A store that takes nothing ends the local readers with an error and stops the producer; the log ends `lost`."""
+    file.flush = Flush(retry_for=0.5)
     logs = Logs(file)
     async with logs.write(await file.open("log", ALICE, ttl=TTL)) as writer:
         interrupted = asyncio.Event()
@@ -329,10 +330,68 @@ async def test_a_store_that_fails(file: SqliteStore, monkeypatch: pytest.MonkeyP
 
 
 async def test_the_log_of_another_process(file: SqliteStore) -> None:
-    """A log that is written elsewhere is read from the store, to its end."""
+    """A log that another process writes is read from the store, to its end."""
     elsewhere: Store = SqliteStore(file.path, LIMITS)
     lease = await elsewhere.open("log", ALICE, ttl=TTL)
     reader = asyncio.create_task(read(Logs(file), "log"))
     await elsewhere.seal([entry(1, WHOLE)], lease)
     assert len(await reader) == 1
     await elsewhere.aclose()
+
+
+async def test_what_was_stored_is_reported(store: Kind) -> None:
+    """The hook `flushed` gets the entries and seconds of each flush and of the seal; every entry is counted once."""
+    reports: list[tuple[int, float]] = []
+
+    def flushed(count: int, seconds: float) -> None:
+        reports.append((count, seconds))
+
+    logs = Logs(store)
+    begin = time.monotonic()
+    async with logs.write(await store.open("log", ALICE, ttl=TTL), flushed=flushed) as writer:
+        writer.append(text("a", "b"))
+        await until(lambda: len(reports) == 1)
+        assert reports[0][0] == 2
+        writer.append(text("c"))
+        await writer.seal(WHOLE)
+    passed = time.monotonic() - begin
+    assert sum(count for count, _ in reports) == len(await entries(store, "log")) == 4
+    assert all(0 < seconds < passed for _, seconds in reports)
+
+
+async def test_heartbeats_are_reported() -> None:
+    """A heartbeat is a flush of no entries, and is reported as one."""
+    reports: list[int] = []
+    store = MemoryStore(Limits(heartbeat=0.02))
+    async with Logs(store).write(
+        await store.open("log", ALICE, ttl=TTL), flushed=lambda count, _: reports.append(count)
+    ):
+        await until(lambda: len(reports) == 3)
+    assert reports == [0, 0, 0]
+
+
+async def test_a_store_that_fails_is_reported(file: SqliteStore) -> None:
+    """The hook `store_failed` gets the last error once retrying is over; nothing is reported as stored."""
+    file.flush = Flush(retry_for=0.3)
+    failures: list[StoreError] = []
+    reports: list[int] = []
+    lease = await file.open("log", ALICE, ttl=TTL)
+    async with Logs(file).write(
+        lease, flushed=lambda count, _: reports.append(count), store_failed=failures.append
+    ) as writer:
+        with locked(file):
+            writer.append(text("a"))
+            await writer.seal(WHOLE)
+    assert [str(each) for each in failures] == ["no answer for 0.3 s"]
+    assert reports == []
+
+
+async def test_a_takeover_is_no_failure_of_the_store(store: Kind) -> None:
+    """A fenced writer reports no failed store: the store works, and refuses this writer."""
+    failures: list[StoreError] = []
+    async with Logs(store).write(await store.open("log", ALICE, ttl=TTL), store_failed=failures.append) as writer:
+        await store.forget("log")
+        writer.append(text("a"))
+        await writer.seal(WHOLE)
+        assert writer.fenced
+    assert failures == []

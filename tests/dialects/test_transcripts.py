@@ -1,4 +1,4 @@
-"""What the wires make of the corpus, byte for byte; the browser's client is tested against the same files."""
+"""The dialects' forms of each transcript, byte for byte. The browser's client is tested with the same files."""
 
 import json
 
@@ -15,25 +15,25 @@ from headwater.dialects.text.dialect import TextReader
 from headwater.events import Error, Stop, TextDelta
 
 FIELDS = ["id", "state", "text", "ending", "offset", "model", "usage", "timing", "reasoning", "tools", "metadata"]
-"""What a state has, in this order: fields that are new come last."""
+"""The fields of the JSON state in their order; new fields come last."""
 
 each_transcript = pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda transcript: transcript.name)
 
 
 @each_transcript
 def test_the_native_bytes_are_those_of_the_corpus(transcript: Transcript, request: pytest.FixtureRequest) -> None:
-    """A changed byte on the wire is a decision, not an accident."""
-    wire = NativeReader(MESSAGE_ID)
-    said = wire.open() + b"".join(wire.feed([entry]) for entry in transcript.entries)
+    """A changed byte of the protocol is a decision, not an accident."""
+    reader = NativeReader(MESSAGE_ID)
+    written = reader.open() + b"".join(reader.feed([entry]) for entry in transcript.entries)
     if request.config.getoption("--write-transcripts"):
-        transcript.sse.write_bytes(said)
+        transcript.sse.write_bytes(written)
 
-    assert said == transcript.sse.read_bytes()
+    assert written == transcript.sse.read_bytes()
 
 
 @each_transcript
 def test_the_state_is_that_of_the_corpus(transcript: Transcript, request: pytest.FixtureRequest) -> None:
-    """The same log as one object; the browser's fold of the stream is compared with the same file, on every field."""
+    """The browser's fold of the stream is compared with the same file, on every field."""
     state = json.loads(msgspec.json.encode(whole(fold(transcript.entries))))
     if request.config.getoption("--write-transcripts"):
         transcript.state.write_text(json.dumps(state, indent=2) + "\n")
@@ -43,7 +43,7 @@ def test_the_state_is_that_of_the_corpus(transcript: Transcript, request: pytest
 
 @each_transcript
 def test_the_state_has_every_field_and_agrees_with_the_stream(transcript: Transcript) -> None:
-    """Two tellings of one log; a client reads an ending in the same form from both."""
+    """A client reads the ending, the text and the offset in the same form from both."""
     state, frames = json.loads(transcript.state.read_text()), parse(transcript.sse.read_bytes())
     last = frames[-1]
 
@@ -56,17 +56,17 @@ def test_the_state_has_every_field_and_agrees_with_the_stream(transcript: Transc
 
 
 @each_transcript
-def test_a_wire_that_starts_in_the_middle_says_the_rest_unchanged(transcript: Transcript) -> None:
-    """Resuming is reading on: no frame depends on those before it."""
+def test_a_stream_that_resumes_anywhere_goes_on_unchanged(transcript: Transcript) -> None:
+    """No frame depends on those before it."""
     whole = [NativeReader(MESSAGE_ID).feed([entry]) for entry in transcript.entries]
     for begin in range(len(whole) + 1):
-        wire = NativeReader(MESSAGE_ID)
-        assert [wire.feed([entry]) for entry in transcript.entries[begin:]] == whole[begin:]
+        reader = NativeReader(MESSAGE_ID)
+        assert [reader.feed([entry]) for entry in transcript.entries[begin:]] == whole[begin:]
 
 
 @each_transcript
 def test_every_frame_is_one_line_of_ascii(transcript: Transcript) -> None:
-    """Whatever the model says, no client can cut a frame in the wrong place."""
+    """So no client splits a frame in the wrong place, whatever characters the model produces."""
     body = transcript.sse.read_bytes()
     assert body.isascii()
     assert b"\r" not in body
@@ -75,17 +75,17 @@ def test_every_frame_is_one_line_of_ascii(transcript: Transcript) -> None:
 
 
 @each_transcript
-def test_bare_text_says_the_text_or_breaks_off(transcript: Transcript) -> None:
-    """It has no word for a failure, and does not make one up."""
-    wire = TextReader()
-    said = b""
+def test_bare_text_is_the_text_and_breaks_off_unless_the_answer_finished(transcript: Transcript) -> None:
+    """The dialect cannot express a failure other than by breaking the connection."""
+    reader = TextReader()
+    written = b""
     broke = False
     for entry in transcript.entries:
         try:
-            said += wire.feed([entry])
+            written += reader.feed([entry])
         except Unspeakable:
             broke = True
 
     text = "".join(entry.event.text for entry in transcript.entries if isinstance(entry.event, TextDelta))
-    assert said.decode() == text
+    assert written.decode() == text
     assert broke == isinstance(transcript.entries[-1].event, Error | Stop)

@@ -1,4 +1,4 @@
-"""A provider whose answer is written out byte for byte, for what no well-behaved server says."""
+"""A provider whose answers are written byte by byte in the test, for bytes that no well-behaved server sends."""
 
 import asyncio
 import dataclasses
@@ -26,16 +26,16 @@ class Raw(Upstream):
             await self._hold()
 
 
-def line(chunk: Any, end: str = "\n") -> bytes:
-    """A chunk as one event of a stream."""
-    return f"data: {json.dumps(chunk)}{end}{end}".encode()
+def line(content: Any, end: str = "\n") -> bytes:
+    """A JSON value as one event of a stream."""
+    return f"data: {json.dumps(content)}{end}{end}".encode()
 
 
-def said(finish: str | None = None, **delta: Any) -> bytes:
+def chunk(finish: str | None = None, **delta: Any) -> bytes:
     """A chat chunk as one event of a stream."""
     return line({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 
 
-def called(index: int, id: str | None = None, name: str | None = None, arguments: str = "") -> bytes:
+def call_chunk(index: int, id: str | None = None, name: str | None = None, arguments: str = "") -> bytes:
     """A piece of a tool call as one event of a stream."""
-    return said(tool_calls=[{"index": index, "id": id, "function": {"name": name, "arguments": arguments}}])
+    return chunk(tool_calls=[{"index": index, "id": id, "function": {"name": name, "arguments": arguments}}])

@@ -27,7 +27,7 @@ class Named:
         self.prepared = self.closed = False
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
-        """Say nothing."""
+        """An empty answer."""
         yield [Finish("stop")]
 
     async def prepare(self) -> None:
@@ -40,7 +40,7 @@ class Named:
 
 
 class Shop:
-    """A catalogue that offers any name, and everything it ever built."""
+    """A catalogue that offers any name, and all models that it built."""
 
     def __init__(self, most: int) -> None:
         self.built: list[Named] = []
@@ -58,12 +58,12 @@ class Shop:
 
 
 def anything(**options: str) -> Catalogue:
-    """A server's own catalogue, that offers every name of the provider."""
+    """The server's own catalogue, offering every name of the provider."""
     chosen: dict[str, Any] = {"model": "openai:m", "allowed_models": ["*"], **options}
     return catalogue(Settings(**chosen), "openai:m")
 
 
-async def test_of_the_names_that_callers_think_of_only_the_last_are_kept() -> None:
+async def test_of_unlisted_names_only_the_last_used_are_kept() -> None:
     """A caller who may use any name must not fill the memory; the models that the operator named stay."""
     shop = Shop(most=3)
     for name in ("chat", "a", "b", "c", "a", "d"):
@@ -77,7 +77,7 @@ async def test_of_the_names_that_callers_think_of_only_the_last_are_kept() -> No
 
 
 async def test_all_names_of_one_account_share_its_connections() -> None:
-    """Another name is no reason to shake hands again; they are closed with the catalogue, and not with a model."""
+    """Another name needs no new handshake; the catalogue closes the connections, no single model does."""
     async with Upstream() as upstream:
         models = anything(OPENAI_BASE_URL=upstream.url, OPENAI_API_KEY=KEY)
         direct: list[OpenAIModel] = []
@@ -93,8 +93,8 @@ async def test_all_names_of_one_account_share_its_connections() -> None:
         assert all(session.closed for session in sessions)
 
 
-async def test_a_model_that_is_built_is_not_built_again_to_be_found() -> None:
-    """Every request looks its model up."""
+async def test_a_model_is_built_once() -> None:
+    """Although every request looks it up."""
     models = anything()
     first = await models.get(models.find("openai:other", "chat"))
     assert await models.get(models.find("openai:other", "chat")) is first

@@ -17,7 +17,7 @@ from headwater.models.langchain.model import sends_extra
 
 
 async def statuses(model: Any, **settings: Any) -> list[str]:
-    """The cache's words on two requests that differ in an unknown field, and on the first one again."""
+    """The `Cache-Status` of two requests that differ in an unknown field, and of the first one again."""
     app = FastAPI()
     app.include_router(headwater.router(model, store="memory:", **settings))
     async with serving(app, lifespan=True) as client:
@@ -31,12 +31,12 @@ MISS, HIT = "headwater; fwd=miss", "headwater; hit"
 
 
 async def test_the_echo_model_has_one_answer_to_both() -> None:
-    """It ignores what it does not know."""
+    """The model ignores unknown fields."""
     assert await statuses("echo") == [MISS, HIT, HIT]
 
 
 async def test_an_openai_compatible_provider_has_an_answer_to_each() -> None:
-    """It is sent the field, and may do as it says."""
+    """The provider gets the field, and may act on it."""
     async with Upstream() as upstream:
         found = await statuses("openai:x", openai_base_url=upstream.url)
         assert [request.body["top_k"] for request in upstream.requests] == [1, 2]
@@ -44,7 +44,7 @@ async def test_an_openai_compatible_provider_has_an_answer_to_each() -> None:
 
 
 async def test_a_runnable_is_judged_by_the_model_that_it_is() -> None:
-    """Also by the one that something is bound to; a chain or a graph gets the messages alone."""
+    """Bindings do not matter; a chain or a graph gets the messages alone."""
     options: dict[str, Any] = {"api_key": KEY}
     assert await statuses(RunnableLambda(str), cache_as="v1") == [MISS, HIT, HIT]
     openai = ChatOpenAI(model="m", **options)
@@ -70,5 +70,5 @@ async def test_a_runnable_is_judged_by_the_model_that_it_is() -> None:
     ],
 )
 def test_a_name_tells_whether_its_provider_gets_them(name: str, sends: bool) -> None:
-    """Before the model is built; an unknown provider is taken for one that does."""
+    """Before the model is built; an unknown provider counts as one that gets them."""
     assert sends_by_name(name) is sends

@@ -19,15 +19,16 @@ from headwater.models.langchain.model import LangChainModel
 from headwater.prompt import File, Image, Message, MessageToolCall, Part, Prompt, ProviderPart, Text
 
 
-def runnable(says: Any) -> LangChainModel:
+def runnable(reply: Any) -> LangChainModel:
+    """A Runnable that streams what an async generator function yields for its input."""
     from langchain_core.runnables import RunnableGenerator
 
-    async def of_input(given: Any):
-        async for one in given:
-            async for said in says(one):
-                yield said
+    async def transform(inputs: Any):
+        async for one in inputs:
+            async for piece in reply(one):
+                yield piece
 
-    return LangChainModel(RunnableGenerator(of_input), "generator")
+    return LangChainModel(RunnableGenerator(transform), "generator")
 
 
 async def inner(upstream: Upstream) -> tuple[LangChainModel, Any]:
@@ -39,11 +40,11 @@ async def inner(upstream: Upstream) -> tuple[LangChainModel, Any]:
     return owner, ready.result().runnable
 
 
-# ---- What LangChain's objects are asked
+# ---- The input of LangChain's objects
 
 
 async def test_messages_are_in_openais_form_which_langchain_translates_for_every_provider():
-    """Only a file at an address, for which OpenAI's form has no word, is in LangChain's own."""
+    """Only a file at an address is in LangChain's own form, since OpenAI's has no place for it."""
     from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
     from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
@@ -80,36 +81,36 @@ async def test_messages_are_in_openais_form_which_langchain_translates_for_every
     assert (result.content, result.tool_call_id) == ("42", "c1")
 
 
-# ---- What only LangChain's objects say
+# ---- Output that only LangChain's objects have
 
 
 async def test_content_blocks_of_other_providers_become_reasoning_and_text():
     from langchain_core.messages import AIMessageChunk
 
-    async def says(_: Any):
+    async def reply(_: Any):
         yield AIMessageChunk(content=[{"type": "thinking", "thinking": "Hm"}])
         yield AIMessageChunk(content=[{"type": "reasoning", "summary": [{"type": "summary_text", "text": "So"}]}])
         yield AIMessageChunk(content=[{"type": "reasoning", "reasoning": "on"}, {"type": "text", "text": "42"}, "!"])
         yield AIMessageChunk(content="", response_metadata={"stop_reason": "end_turn"})
 
-    events = await answer(runnable(says))
+    events = await answer(runnable(reply))
     assert events == [*map(ReasoningDelta, ("Hm", "So", "on")), TextDelta("42"), TextDelta("!"), Finish("stop")]
 
 
-async def test_how_the_history_was_fitted_is_told():
+async def test_metadata_reports_how_the_history_was_fitted():
     from langchain_core.messages import AIMessageChunk
 
-    async def says(_: Any):
+    async def reply(_: Any):
         yield AIMessageChunk(content="", response_metadata={"fitted": {"dropped": 2}})
         yield AIMessageChunk(content="Hi", response_metadata={"finish_reason": "stop"})
 
-    assert await answer(runnable(says)) == [Metadata({"fitted": {"dropped": 2}}), TextDelta("Hi"), Finish("stop")]
+    assert await answer(runnable(reply)) == [Metadata({"fitted": {"dropped": 2}}), TextDelta("Hi"), Finish("stop")]
 
 
-async def test_usage_told_in_two_halves_is_added_up_with_its_details():
+async def test_usage_in_two_halves_is_added_up_with_its_details():
     from langchain_core.messages import AIMessageChunk
 
-    async def says(_: Any):
+    async def reply(_: Any):
         first: Any = {
             "input_tokens": 5,
             "output_tokens": 0,
@@ -120,7 +121,7 @@ async def test_usage_told_in_two_halves_is_added_up_with_its_details():
         last: Any = {"input_tokens": 0, "output_tokens": 9, "total_tokens": 9}
         yield AIMessageChunk(content="", usage_metadata=last, response_metadata={"finish_reason": "stop"})
 
-    finish = (await answer(runnable(says)))[-1]
+    finish = (await answer(runnable(reply)))[-1]
     assert finish == Finish("stop", Usage(5, 9, {"input_token_details": {"cache_read": 4}}))
 
 

@@ -1,4 +1,4 @@
-"""How a model is built, and how it lets go of its provider."""
+"""How a LangChain model is built, and how it releases its provider."""
 
 import asyncio
 import subprocess
@@ -32,7 +32,7 @@ async def test_cancelling_a_chain_or_a_graph_closes_the_providers_connection_too
             stream = LangChainModel(wrapped, "wrapped").stream(HELLO)
             assert await anext(stream) == [TextDelta("Hel")]
             waiting = asyncio.ensure_future(anext(stream))
-            # LangChain runs each step of a chain in a task of its own; let the silence reach the innermost.
+            # LangChain runs each step of a chain in a task of its own; give the innermost time to wait too.
             assert not (await asyncio.wait({waiting}, timeout=0.1))[0]
             waiting.cancel()
             await asyncio.wait({waiting})
@@ -41,17 +41,25 @@ async def test_cancelling_a_chain_or_a_graph_closes_the_providers_connection_too
         assert upstream.calls == 2
 
 
-async def test_a_model_that_is_closed_while_it_speaks_ends_its_answer_first():
-    """A catalogue lets go of models without knowing who listens to them."""
+async def test_a_model_that_is_closed_in_mid_answer_finishes_the_answer_first():
+    """A catalogue evicts models without knowing whether an answer is running."""
+    closed: list[int] = []
     async with Upstream(gated=True) as upstream:
-        model = chat(upstream)
+        owner, inside = await inner(upstream)
+
+        async def close() -> None:
+            closed.append(1)
+            await owner.aclose()
+
+        model = LangChainModel(lambda: Opened(inside, close), "model")
         stream = model.stream(HELLO)
         upstream.release()
         assert await anext(stream) == [TextDelta("Hel")]
         await model.aclose()
+        assert not closed
         upstream.release(9)
         assert texts([event async for batch in stream for event in batch]) == ["lo"]
-        assert not model._leaving  # pyright: ignore[reportPrivateUsage]
+    assert closed == [1]
 
 
 def test_importing_the_model_imports_no_langchain():
@@ -69,7 +77,7 @@ def test_the_same_model_can_be_closed_and_used_in_another_loop():
             assert texts(await answer(used[0])) == ["Hel", "lo"]
 
     async def second() -> None:
-        # The address is the first loop's; that nobody is there any more is told by the provider's own words.
+        # The address is the first loop's, and its server is gone, so a new connection is attempted and refused.
         with pytest.raises(ModelError) as failure:
             await answer(used[0])
         assert failure.value.code == "provider_unreachable"

@@ -37,27 +37,27 @@ async def test_a_model_with_something_bound_to_it_is_still_a_chat_model():
 
 
 async def test_a_function_without_a_model_is_finished_when_it_ends():
-    async def says(messages: Any):
+    async def reply(messages: Any):
         yield f"You said {messages[-1].content}"
 
-    assert await answer(runnable(says)) == [TextDelta("You said Hello"), Finish("stop")]
+    assert await answer(runnable(reply)) == [TextDelta("You said Hello"), Finish("stop")]
 
 
-async def test_chunks_that_never_tell_a_reason_are_not_finished():
+async def test_chunks_without_a_reason_to_end_are_not_finished():
     from langchain_core.messages import AIMessageChunk
 
-    async def says(_: Any):
+    async def reply(_: Any):
         yield AIMessageChunk(content="Hi")
 
-    assert await answer(runnable(says)) == [TextDelta("Hi")]
+    assert await answer(runnable(reply)) == [TextDelta("Hi")]
 
 
-async def test_output_that_is_neither_text_nor_message_is_an_error_that_says_so():
-    async def says(_: Any):
+async def test_output_that_is_neither_text_nor_message_is_a_clear_error():
+    async def reply(_: Any):
         yield {"answer": 42}
 
     with pytest.raises(ModelError, match=r"yielded a dict.*StrOutputParser"):
-        await answer(runnable(says))
+        await answer(runnable(reply))
 
 
 async def test_a_graph_streams_its_models_its_tools_and_the_last_reason():
@@ -75,7 +75,7 @@ async def test_a_graph_streams_its_models_its_tools_and_the_last_reason():
             return {"messages": [ToolMessage(content="rain", tool_call_id="c1")]}
 
         graph: Any = StateGraph(MessagesState)
-        for before, name, node in [(START, "ask", ask), ("ask", "look", look), ("look", "tell", ask)]:
+        for before, name, node in [(START, "ask", ask), ("ask", "look", look), ("look", "answer", ask)]:
             graph.add_node(name, node)
             graph.add_edge(before, name)
         events = await answer(LangChainModel(graph.compile(), "graph"))

@@ -16,13 +16,13 @@ from headwater.models.embedded.llamacpp import LlamaCppChat
 pytestmark = pytest.mark.local_model
 
 LONG = "Tell me everything that you know about the sea, at length."
-# An answer that outlasts every limit below unless it is cancelled.
+# An answer that takes longer than every limit below unless it is cancelled.
 ENDLESS: dict[str, Any] = {"max_tokens": 1024, "stop": None, "temperature": 1.5}
 
 
 @pytest.fixture(scope="module")
 def chat(weights_path: Path) -> Iterator[LlamaCppChat]:
-    """Two answers at once; it serves one event loop after another, as every test brings its own."""
+    """Two slots; shared by the event loops of all tests."""
     model = LlamaCppChat(path=weights_path)
     yield model
     model.close()
@@ -30,7 +30,7 @@ def chat(weights_path: Path) -> Iterator[LlamaCppChat]:
 
 @pytest.fixture
 def single(weights_path: Path) -> Iterator[LlamaCppChat]:
-    """One answer at a time, on one thread, so that a long prompt takes seconds on any computer."""
+    """One slot on one thread, so that a long prompt takes seconds on any computer."""
     model = LlamaCppChat(path=weights_path, n_parallel=1, threads=1)
     yield model
     model.close()
@@ -73,17 +73,17 @@ async def test_the_limit_of_tokens_ends_the_answer_with_length(chat: LlamaCppCha
 
 
 async def test_the_same_seed_gives_the_same_answer_and_a_stop_word_ends_it(chat: LlamaCppChat):
-    asked: dict[str, Any] = {"max_tokens": 12, "seed": 7, "temperature": 1.2, "top_p": 0.95}
-    once = await chat.ainvoke(LONG, **asked)
-    again = await chat.ainvoke(LONG, **asked)
+    options: dict[str, Any] = {"max_tokens": 12, "seed": 7, "temperature": 1.2, "top_p": 0.95}
+    once = await chat.ainvoke(LONG, **options)
+    again = await chat.ainvoke(LONG, **options)
     assert once.text == again.text
     word = str(once.text).split()[2]
-    cut = await chat.ainvoke(LONG, stop=[word], **asked)
+    cut = await chat.ainvoke(LONG, stop=[word], **options)
     assert word not in str(cut.text)
     assert cut.response_metadata["finish_reason"] == "stop"
 
 
-def test_it_can_be_asked_without_an_event_loop(chat: LlamaCppChat):
+def test_it_works_without_an_event_loop(chat: LlamaCppChat):
     message = chat.invoke("Hello", max_tokens=4)
     assert message.text
     assert message.response_metadata["finish_reason"] in ("stop", "length")
@@ -110,7 +110,7 @@ async def test_closing_an_answer_is_instant_and_frees_its_place_within_a_second(
 async def test_a_prompt_that_is_still_being_read_is_cancelled_within_a_second_too(single: LlamaCppChat):
     await single.prepare()
     reading = asyncio.ensure_future(first_text(single.astream("sea and land " * 500, max_tokens=16)))
-    await asyncio.wait([reading], timeout=0.3)  # of the seconds it takes to read; nothing tells that it began
+    await asyncio.wait([reading], timeout=0.3)  # of the seconds that reading takes; no event marks its beginning
     assert not reading.done()
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -156,7 +156,7 @@ async def test_a_single_message_that_is_too_long_is_refused_as_such(chat: LlamaC
     assert (failure.value.code, failure.value.status) == ("context_length", 413)
 
 
-async def test_what_it_cannot_read_is_refused(chat: LlamaCppChat):
+async def test_pictures_and_empty_chats_are_refused(chat: LlamaCppChat):
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
     with pytest.raises(ModelError, match="text only"):
         await chat.ainvoke([("human", [picture])])
@@ -234,5 +234,5 @@ def test_the_embedded_model_can_run_here():
     ],
 )
 def test_a_computer_that_cannot_run_it_is_told_why(machine: str, cpuinfo: str, soabi: str, reason: str | None):
-    told = preflight.unfit(machine, cpuinfo, soabi)
-    assert told is None if reason is None else reason in str(told)
+    found = preflight.unfit(machine, cpuinfo, soabi)
+    assert found is None if reason is None else reason in str(found)

@@ -1,4 +1,4 @@
-"""Our LangChain models: what LangChain's own would say, over the wire, and theirs where the wire has no words."""
+"""Our LangChain models do what LangChain's own do, with streams decoded by us wherever that is possible."""
 
 import asyncio
 import gc
@@ -24,11 +24,11 @@ from headwater.models.scripted import Scripted
 from headwater.wiring.models import _offer_of  # pyright: ignore[reportPrivateUsage]
 
 
-async def test_who_asks_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_credentials_are_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Key, address, organisation and project, as LangChain and OpenAI read them."""
     async with Upstream() as upstream:
-        told = {"API_KEY": KEY, "BASE_URL": upstream.url, "ORG_ID": "org", "PROJECT_ID": "project"}
-        for name, value in told.items():
+        variables = {"API_KEY": KEY, "BASE_URL": upstream.url, "ORG_ID": "org", "PROJECT_ID": "project"}
+        for name, value in variables.items():
             monkeypatch.setenv(f"OPENAI_{name}", value)
         await whole(ChatOpenAIWire(model="gpt-test"))
         headers = upstream.requests[0].headers
@@ -36,8 +36,8 @@ async def test_who_asks_is_taken_from_the_environment(monkeypatch: pytest.Monkey
     assert (headers["openai-organization"], headers["openai-project"]) == ("org", "project")
 
 
-async def test_a_proxy_is_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OPENAI_PROXY's, where it is set."""
+async def test_a_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one of OPENAI_PROXY."""
     async with Upstream() as proxy:
         monkeypatch.setenv("OPENAI_PROXY", proxy.url.removesuffix("/v1"))
         model = ChatOpenAIWire(model="m", base_url="http://provider.invalid/v1", api_key=KEY)  # pyright: ignore[reportArgumentType]
@@ -46,8 +46,8 @@ async def test_a_proxy_is_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
         assert proxy.requests[0].path == "http://provider.invalid/v1/chat/completions"
 
 
-class Ears(AsyncCallbackHandler):
-    """What callbacks are told."""
+class Recorder(AsyncCallbackHandler):
+    """Records the callbacks' arguments."""
 
     run_inline = True
 
@@ -66,43 +66,43 @@ class Ears(AsyncCallbackHandler):
         self.errors.append(error)
 
 
-async def test_callbacks_hear_every_token_and_the_end() -> None:
+async def test_callbacks_get_every_token_and_the_end() -> None:
     """Also those of `ainvoke` on a model that streams."""
     async with Upstream(tokens=["a", "b"], pace=0.02) as upstream:
         for ask in ("astream", "ainvoke"):
-            ears = Ears()
+            recorder = Recorder()
             model = build(ChatOpenAIWire, upstream, streaming=True)
             if ask == "astream":
-                await whole(model, config={"callbacks": [ears]})
+                await whole(model, config={"callbacks": [recorder]})
             else:
-                assert (await model.ainvoke("Hello", {"callbacks": [ears]})).text == "ab"
-            assert [token for token in ears.tokens if token] == ["a", "b"]
-            assert ears.end[0].generations[0][0].text == "ab"
+                assert (await model.ainvoke("Hello", {"callbacks": [recorder]})).text == "ab"
+            assert [token for token in recorder.tokens if token] == ["a", "b"]
+            assert recorder.end[0].generations[0][0].text == "ab"
 
 
-async def test_a_failure_is_told_to_callbacks_with_what_came_before_it() -> None:
-    """As LangChain tells it."""
+async def test_callbacks_get_a_failure_and_the_tokens_before_it() -> None:
+    """Like LangChain's."""
     async with Upstream(error_after=1) as upstream:
-        ears = Ears()
+        recorder = Recorder()
         with pytest.raises(Exception, match="no luck"):
-            await whole(build(ChatOpenAIWire, upstream), config={"callbacks": [ears]})
-    assert "".join(ears.tokens) == "Hel"
-    assert len(ears.errors) == 1
+            await whole(build(ChatOpenAIWire, upstream), config={"callbacks": [recorder]})
+    assert "".join(recorder.tokens) == "Hel"
+    assert len(recorder.errors) == 1
 
 
 async def test_reasoning_is_kept_streamed_or_not() -> None:
     """ChatOpenAI drops it."""
     async with Upstream(reasoning=["Hm", "m"], tokens=["42"]) as upstream:
         assert (await whole(build(ChatOpenAIWire, upstream)))["additional_kwargs"] == {"reasoning_content": "Hmm"}
-    said = {"role": "assistant", "content": "42", "reasoning": "Hmm"}
-    body = {"choices": [{"index": 0, "finish_reason": "stop", "message": said}]}
+    message_fields = {"role": "assistant", "content": "42", "reasoning": "Hmm"}
+    body = {"choices": [{"index": 0, "finish_reason": "stop", "message": message_fields}]}
     async with fixed(json.dumps(body).encode(), "application/json") as url:
         message = await ChatOpenAIWire(model="m", base_url=url, api_key=KEY).ainvoke("Hello")  # pyright: ignore[reportArgumentType]
     assert message.additional_kwargs["reasoning_content"] == "Hmm"
 
 
 async def test_the_text_of_one_read_is_one_chunk() -> None:
-    """Which is what makes a burst cheap; whatever is more than text stays as it came."""
+    """That makes a burst cheap; chunks with anything but text are not merged."""
     body = "".join(
         f"data: {json.dumps({'choices': [{'index': 0, 'delta': delta, 'finish_reason': finish}]})}\n\n"
         for delta, finish in [*(({"content": f"{number} "}, None) for number in range(50)), ({}, "stop")]
@@ -114,11 +114,11 @@ async def test_the_text_of_one_read_is_one_chunk() -> None:
     assert [chunk.response_metadata.get("finish_reason") for chunk in chunks if not chunk.text] == ["stop", None]
 
 
-# ---- What the wire does not speak is ChatOpenAI's
+# ---- Everything else is ChatOpenAI's
 
 
 async def test_structured_output_and_bound_tools_are_as_with_chat_openai() -> None:
-    """One streams over OpenAI's own client, the other over the wire."""
+    """One streams over OpenAI's own client, the other over ours."""
     schema = {"title": "A", "type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 
     async def ask(model: Any) -> Any:
@@ -134,8 +134,8 @@ async def test_structured_output_and_bound_tools_are_as_with_chat_openai() -> No
         assert ours["tool_calls"][0]["args"] == {"a": 1}
 
 
-async def test_what_is_not_streamed_or_not_async_is_chat_openais() -> None:
-    """Inside a running loop and outside of it."""
+async def test_calls_that_are_not_streamed_or_not_async_are_chat_openais() -> None:
+    """Inside a running event loop and outside of it."""
 
     async def ask(model: Any) -> Any:
         streamed = [chunk.text for chunk in model.stream("Hello")]
@@ -154,7 +154,7 @@ async def in_thread(url: str, ask: Callable[[Any], Any]) -> tuple[Any, Any]:
 
 
 async def test_a_client_of_the_users_own_is_used() -> None:
-    """Whatever it is, it is there for a reason."""
+    """It was configured for a reason."""
     import openai
 
     async with Upstream() as upstream, openai.DefaultAsyncHttpxClient(headers={"X-Mine": "1"}) as client:
@@ -163,17 +163,17 @@ async def test_a_client_of_the_users_own_is_used() -> None:
 
 
 @pytest.mark.parametrize("options", [{"n": 2}, {"include_response_headers": True}, {"http_socket_options": []}])
-async def test_what_is_more_than_one_plain_stream_is_as_with_chat_openai(options: dict[str, Any]) -> None:
-    """Several answers, the headers of an answer, sockets of the user's own making."""
+async def test_anything_but_one_plain_stream_is_as_with_chat_openai(options: dict[str, Any]) -> None:
+    """Several answers, the headers of an answer, the user's own socket options."""
     async with Upstream() as upstream:
         ours, theirs = await both(upstream, whole, **options)
-    for said in (ours, theirs):
-        said["response_metadata"].pop("headers", None)
+    for message in (ours, theirs):
+        message["response_metadata"].pop("headers", None)
     assert ours == theirs
 
 
-async def test_a_key_that_changes_is_asked_for_each_time() -> None:
-    """As OpenAI's client takes it."""
+async def test_a_key_that_changes_is_read_for_each_request() -> None:
+    """OpenAI's client accepts a function for it."""
     keys = iter(("one", "two"))
     async with Upstream() as upstream:
         model = build(ChatOpenAIWire, upstream, api_key=lambda: next(keys))
@@ -183,14 +183,14 @@ async def test_a_key_that_changes_is_asked_for_each_time() -> None:
 
 
 async def test_the_responses_api_is_chat_openais() -> None:
-    """The wire is not asked."""
+    """Our client is not used."""
     async with Upstream() as upstream:
         with pytest.raises(Exception, match="no route /v1/responses"):
             await whole(build(ChatOpenAIWire, upstream, use_responses_api=True))
 
 
 def test_a_stored_model_is_read_back_as_chat_openai() -> None:
-    """Wherever that is, also without Headwater."""
+    """So it can be loaded without Headwater."""
     from langchain_core.load import dumpd
 
     for ours, theirs in ((ChatOpenAIWire, ChatOpenAI), (OpenAIWireLLM, OpenAI)):
@@ -203,7 +203,7 @@ def test_a_stored_model_is_read_back_as_chat_openai() -> None:
 
 @pytest.mark.parametrize(("status", "calls"), [((500, 200), 2), ((429, 429, 200), 3), ((401, 200), 1)])
 async def test_retries_are_the_clients(status: Sequence[int], calls: int) -> None:
-    """As many as LangChain is told, of what is worth it."""
+    """As many as `max_retries`, of errors that are worth it."""
     async with Upstream(status=status, headers={"retry-after-ms": "1"}) as upstream:
         model = build(ChatOpenAIWire, upstream, max_retries=2)
         if calls == 1:
@@ -224,14 +224,20 @@ async def test_silence_has_langchains_limit_and_ends_the_connection() -> None:
 
 
 async def test_a_slow_reader_is_not_a_silent_provider() -> None:
-    """Only waiting counts."""
-    async with Upstream(tokens=["a", "b", "c"], pace=0.01) as upstream:
-        model = build(ChatOpenAIWire, upstream, stream_chunk_timeout=0.2)
-        async for _ in model.astream("Hello"):
-            await asyncio.sleep(0.15)
+    """Only the time within a read counts, so a pause of several limits between two reads is no silence."""
+    limit, loop, passed = 0.05, asyncio.get_running_loop(), asyncio.Event()
+    async with Upstream(tokens=["a", "b", "c"], gated=True) as upstream:
+        stream = build(ChatOpenAIWire, upstream, stream_chunk_timeout=limit).astream("Hello")
+        upstream.release()
+        while (await anext(stream)).text != "a":
+            pass
+        loop.call_later(3 * limit, passed.set)
+        await passed.wait()
+        upstream.release(2)
+        assert "".join([chunk.text async for chunk in stream]) == "bc"
 
 
-async def test_breaking_off_closes_the_providers_connection() -> None:
+async def test_an_abandoned_stream_closes_the_providers_connection() -> None:
     """By cancelling, by closing, by leaving the loop."""
     async with Upstream(silent_after=1) as upstream:
         model = build(ChatOpenAIWire, upstream)
@@ -248,22 +254,22 @@ async def test_breaking_off_closes_the_providers_connection() -> None:
             pass
         await stream.aclose()
         await asyncio.wait_for(upstream.requests[1].closed.wait(), 1)
-        heard = asyncio.Event()
+        begun = asyncio.Event()
 
-        async def listen() -> None:
+        async def read_on() -> None:
             async for chunk in model.astream("Hello"):
                 if chunk.text:
-                    heard.set()
+                    begun.set()
 
-        reading = asyncio.create_task(listen())
-        await asyncio.wait_for(heard.wait(), 1)
+        reading = asyncio.create_task(read_on())
+        await asyncio.wait_for(begun.wait(), 1)
         reading.cancel()
         await asyncio.wait({reading})
         await asyncio.wait_for(upstream.requests[2].closed.wait(), 1)
 
 
 def test_nothing_is_left_open_in_one_event_loop_after_another() -> None:
-    """Nobody closes a LangChain model; its connections end with their loop, and no one complains."""
+    """A LangChain model has no close hook; its connections end with their loop, without a warning."""
     code = """
 import asyncio, sys
 sys.path.insert(0, "tests")
@@ -275,7 +281,7 @@ async def once():
         model = models[0] if models else ChatOpenAIWire(model="m", base_url=upstream.url, api_key="k")
         models.append(model)
         model.root_async_client.base_url = model.async_client._client.base_url = upstream.url
-        model._wire = None
+        model._completions = None
         async for chunk in model.astream("Hello"):
             print(chunk.text, end="")
 asyncio.run(once())
@@ -290,8 +296,8 @@ asyncio.run(once())
 # ---- In Headwater
 
 
-async def test_the_server_takes_the_wire_beneath_the_model() -> None:
-    """With everything the model was made with."""
+async def test_the_server_calls_the_provider_directly() -> None:
+    """With all options of the model."""
     async with Upstream() as upstream:
         options = {"temperature": 0.3, "max_tokens": 9, "organization": "org", "extra_body": {"top_k": 4}}
         model = build(ChatOpenAIWire, upstream, **options)
@@ -310,7 +316,7 @@ async def test_the_server_takes_the_wire_beneath_the_model() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"callbacks": [Ears()]},
+        {"callbacks": [Recorder()]},
         {"use_responses_api": True},
         {"default_query": {"v": "1"}},
         {"timeout": 3},
@@ -323,14 +329,14 @@ async def test_the_server_takes_the_wire_beneath_the_model() -> None:
         {"api_key": lambda: "changing"},
     ],
 )
-async def test_the_server_leaves_to_langchain_what_would_be_lost(options: dict[str, Any]) -> None:
-    """Callbacks, and whatever else the wire alone would not do."""
+async def test_the_server_leaves_to_langchain_what_a_direct_call_would_lose(options: dict[str, Any]) -> None:
+    """Callbacks, and everything else around the request itself."""
     async with Upstream() as upstream:
         assert build(ChatOpenAIWire, upstream, **options).direct(Scripted([])) is None
 
 
-async def test_a_router_takes_it_too_unless_something_is_bound_to_the_model() -> None:
-    """What is bound is nowhere in the model within."""
+async def test_a_router_calls_it_directly_unless_something_is_bound_to_the_model() -> None:
+    """The model within does not have the bound arguments."""
     async with Upstream() as upstream:
         model = build(ChatOpenAIWire, upstream)
         assert isinstance(await _offer_of(model, None).build(), OpenAIModel)
@@ -338,8 +344,8 @@ async def test_a_router_takes_it_too_unless_something_is_bound_to_the_model() ->
         assert isinstance(await _offer_of(build(ChatOpenAI, upstream), None).build(), LangChainModel)
 
 
-async def test_the_completion_model_has_a_wire_too() -> None:
-    """And its own defaults."""
+async def test_the_completion_model_is_called_directly_too() -> None:
+    """With its own defaults."""
     async with Upstream() as upstream:
         model = build(OpenAIWireLLM, upstream, temperature=0.1)
         direct = model.direct(Scripted([]))

@@ -1,4 +1,4 @@
-"""Our LangChain models beside LangChain's own: the same requests, the same messages, the same exceptions."""
+"""Our LangChain models against LangChain's own: the same requests, the same messages, the same exceptions."""
 
 import json
 from typing import Any
@@ -32,20 +32,20 @@ ANSWERS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("said", ANSWERS, ids=lambda said: json.dumps(said)[:60])
+@pytest.mark.parametrize("script", ANSWERS, ids=lambda script: json.dumps(script)[:60])
 @pytest.mark.parametrize("output", [None, "v1"])
-async def test_a_stream_is_the_same_message_or_the_same_exception(said: dict[str, Any], output: str | None) -> None:
-    """Content, tool calls, usage, reason and metadata; and of what fails, class, words and status."""
-    async with Upstream(**said) as upstream:
+async def test_a_stream_is_the_same_message_or_the_same_exception(script: dict[str, Any], output: str | None) -> None:
+    """Content, tool calls, usage, reason and metadata; of a failure its class, message and status."""
+    async with Upstream(**script) as upstream:
         ours, theirs = await both(upstream, whole, output_version=output)
     assert ours == theirs
 
 
-@pytest.mark.parametrize("said", ANSWERS, ids=lambda said: json.dumps(said)[:60])
-async def test_a_completion_is_the_same_text_or_the_same_exception(said: dict[str, Any]) -> None:
+@pytest.mark.parametrize("script", ANSWERS, ids=lambda script: json.dumps(script)[:60])
+async def test_a_completion_is_the_same_text_or_the_same_exception(script: dict[str, Any]) -> None:
     """The same for the older API."""
     found: list[Any] = []
-    async with Upstream(**said) as upstream:
+    async with Upstream(**script) as upstream:
         for kind in (OpenAIWireLLM, OpenAI):
             try:
                 found.append("".join([chunk async for chunk in build(kind, upstream).astream("Once")]))
@@ -64,8 +64,8 @@ SETTINGS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", SETTINGS)
-async def test_the_provider_is_asked_in_the_same_words(options: dict[str, Any]) -> None:
-    """Body, path and headers, but for those that are of the connection."""
+async def test_the_provider_gets_the_same_request(options: dict[str, Any]) -> None:
+    """Body, path and headers, except those of the connection."""
 
     async def ask(model: Any) -> Any:
         return await whole(model, [SystemMessage("Be brief"), HumanMessage("Hi")], stop=["."], tools=[TOOL])
@@ -82,7 +82,7 @@ async def test_the_provider_is_asked_in_the_same_words(options: dict[str, Any]) 
 
 
 async def test_history_of_langchain_messages_goes_as_it_is() -> None:
-    """Nothing of a message is lost on the way."""
+    """No part of a message is lost."""
     message = AIMessage(content="", tool_calls=[{"name": "f", "args": {"a": 1}, "id": "c1"}])
 
     async def ask(model: Any) -> Any:

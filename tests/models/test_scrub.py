@@ -1,4 +1,4 @@
-"""What may be told of any provider's failure: recognised by what it carries, and without secrets."""
+"""Any exception of a provider's library becomes an error that is classified by its attributes and has no secrets."""
 
 import json
 import socket
@@ -126,10 +126,10 @@ SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=4
 
 @given(before=st.text(max_size=700), secret=SECRETS, after=st.text(max_size=700))
 def test_a_configured_secret_never_shows_whatever_it_looks_like(before: str, secret: str, after: str):
-    said = scrub(before + secret + after, [secret])
-    assert secret not in said.replace(HIDDEN, "")
-    assert len(said) <= MAX_MESSAGE
-    assert "\n" not in said
+    text = scrub(before + secret + after, [secret])
+    assert secret not in text.replace(HIDDEN, "")
+    assert len(text) <= MAX_MESSAGE
+    assert "\n" not in text
 
 
 @pytest.mark.parametrize("piece", ["a-", "key", "key=", "bearer ", "://", "sk-", "eyJaaaaaaaa.", "'", 'key="', "key "])

@@ -1,11 +1,11 @@
-"""What a provider's answer is as events: the same whichever way it is reached."""
+"""A provider's answer as events: the same by every way to the provider."""
 
 from typing import Any
 
 import msgspec
 import pytest
 from upstream import Upstream
-from ways import ASKED, EVERY_CHAT, EVERY_COMPLETION, EVERY_WAY, HELLO, Build, answer, told
+from ways import EVERY_CHAT, EVERY_COMPLETION, EVERY_WAY, HELLO, ONCE_UPON, Build, answer, joined_answer
 
 from headwater.errors import ModelError
 from headwater.events import Finish, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, Usage
@@ -14,40 +14,40 @@ from headwater.prompt import Image, Message, MessageToolCall, Prompt, Text, Tool
 
 @EVERY_CHAT
 async def test_a_chat_answer_comes_with_its_usage_and_reason(build: Build) -> None:
-    """Text of any script, and empty tokens that say nothing."""
+    """Text in any script; empty tokens are dropped."""
     async with Upstream(tokens=["Hel", "lo", "", " wörld 🌍", "\n"], usage=(7, 3)) as upstream:
-        assert await told(build(upstream)) == [TextDelta("Hello wörld 🌍\n"), Finish("stop", Usage(7, 3))]
+        assert await joined_answer(build(upstream)) == [TextDelta("Hello wörld 🌍\n"), Finish("stop", Usage(7, 3))]
 
 
 @EVERY_COMPLETION
 async def test_a_completion_comes_with_its_usage_and_reason(build: Build) -> None:
     """By the older API."""
     async with Upstream(tokens=["Hel", "lo"], finish="length") as upstream:
-        assert await told(build(upstream), ASKED) == [TextDelta("Hello"), Finish("length", Usage(3, 2))]
+        assert await joined_answer(build(upstream), ONCE_UPON) == [TextDelta("Hello"), Finish("length", Usage(3, 2))]
         assert upstream.requests[0].path == "/v1/completions"
         assert upstream.requests[0].body["prompt"] == "Once upon"
 
 
 @EVERY_CHAT
-async def test_a_completion_asked_of_a_chat_model_is_one_user_turn(build: Build) -> None:
+async def test_a_completion_by_a_chat_model_is_one_user_turn(build: Build) -> None:
     """So one model serves both routes."""
     async with Upstream() as upstream:
-        await answer(build(upstream), ASKED)
+        await answer(build(upstream), ONCE_UPON)
         assert upstream.requests[0].body["messages"] == [{"role": "user", "content": "Once upon"}]
 
 
 @EVERY_WAY
 async def test_a_stream_that_ends_without_a_reason_has_no_finish(build: Build) -> None:
-    """It is truncated, and must not look whole."""
+    """A truncated answer must not look whole."""
     async with Upstream(finish=None) as upstream:
-        assert await told(build(upstream)) == [TextDelta("Hello")]
+        assert await joined_answer(build(upstream)) == [TextDelta("Hello")]
 
 
 @EVERY_WAY
-async def test_a_provider_that_does_not_count_is_not_counted_for(build: Build) -> None:
-    """No usage is not a usage of none."""
+async def test_without_token_counts_there_is_no_usage(build: Build) -> None:
+    """No usage is not the same as a usage of zero."""
     async with Upstream(tokens=["a"], usage=None) as upstream:
-        assert await told(build(upstream)) == [TextDelta("a"), Finish("stop")]
+        assert await joined_answer(build(upstream)) == [TextDelta("a"), Finish("stop")]
 
 
 REASONS = {
@@ -60,19 +60,19 @@ REASONS = {
 
 @EVERY_WAY
 async def test_the_reasons_of_all_providers_become_ours(build: Build) -> None:
-    """Whatever each of them calls it."""
+    """Under any of their names."""
     async with Upstream(tokens=["x"]) as upstream:
         for reason, names in REASONS.items():
             for upstream.finish in names:
-                assert await told(build(upstream)) == [TextDelta("x"), Finish(reason, Usage(3, 2))]
+                assert await joined_answer(build(upstream)) == [TextDelta("x"), Finish(reason, Usage(3, 2))]
 
 
 @EVERY_CHAT
 async def test_the_reasons_to_call_a_tool_become_ours(build: Build) -> None:
-    """As the others do."""
+    """Under any of their names."""
     async with Upstream(tokens=[], tool_calls=[("c1", "f", ["{}"])]) as upstream:
         for upstream.finish in ("tool_calls", "function_call", "tool_use"):
-            assert (await told(build(upstream)))[-1] == Finish("tool_calls", Usage(3, 2))
+            assert (await joined_answer(build(upstream)))[-1] == Finish("tool_calls", Usage(3, 2))
 
 
 @EVERY_CHAT
@@ -100,8 +100,8 @@ async def test_a_whole_conversation_with_tools_and_pictures_arrives_as_it_was(bu
 
 
 @EVERY_CHAT
-async def test_messages_that_nobody_can_read_are_the_callers_fault(build: Build) -> None:
-    """And cost no request."""
+async def test_messages_that_no_model_can_read_are_the_callers_mistake(build: Build) -> None:
+    """No request is sent."""
     async with Upstream() as upstream:
         with pytest.raises(ModelError) as failure:
             await answer(build(upstream), Prompt(model="m", messages=[Message("tool", "42")]))
@@ -110,7 +110,7 @@ async def test_messages_that_nobody_can_read_are_the_callers_fault(build: Build)
 
 @EVERY_CHAT
 async def test_tool_calls_begin_grow_and_end_one_after_the_other(build: Build) -> None:
-    """After what was said before them."""
+    """After the text before them."""
     calls = [("c1", "weather", ['{"city":', '"Oslo"}']), ("c2", "time", ["{}"])]
     tool: dict[str, Any] = {
         "type": "function",
@@ -118,7 +118,7 @@ async def test_tool_calls_begin_grow_and_end_one_after_the_other(build: Build) -
     }
     async with Upstream(tokens=["Let me see"], tool_calls=calls, finish="tool_calls") as upstream:
         tools = [Tool("weather", parameters={"type": "object", "properties": {}})]
-        events = await told(build(upstream), msgspec.structs.replace(HELLO, tools=tools))
+        events = await joined_answer(build(upstream), msgspec.structs.replace(HELLO, tools=tools))
         assert upstream.requests[0].body["tools"] == [tool]
     assert events == [
         TextDelta("Let me see"),
@@ -137,11 +137,11 @@ async def test_tool_calls_begin_grow_and_end_one_after_the_other(build: Build) -
 async def test_a_tool_call_that_is_cut_off_never_looks_finished(build: Build) -> None:
     """Half of its arguments must not reach a tool."""
     async with Upstream(tokens=[], tool_calls=[("c1", "f", ['{"a'])], finish=None) as upstream:
-        assert await told(build(upstream)) == [ToolCallStart("c1", "f"), ToolCallDelta("c1", '{"a')]
+        assert await joined_answer(build(upstream)) == [ToolCallStart("c1", "f"), ToolCallDelta("c1", '{"a')]
 
 
 @EVERY_CHAT
 async def test_the_reasoning_of_compatible_servers_is_kept(build: Build) -> None:
-    """A model that thinks is not silent."""
+    """So a model that thinks does not look silent."""
     async with Upstream(reasoning=["Hm", "m"], tokens=["42"]) as upstream:
-        assert (await told(build(upstream)))[:-1] == [ReasoningDelta("Hmm"), TextDelta("42")]
+        assert (await joined_answer(build(upstream)))[:-1] == [ReasoningDelta("Hmm"), TextDelta("42")]

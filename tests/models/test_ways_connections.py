@@ -1,4 +1,4 @@
-"""How a model lets go of its provider: the same whichever way it is reached."""
+"""How a model releases its provider: the same by every way to the provider."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from headwater.events import TextDelta
 
 @EVERY_WAY
 async def test_each_token_is_there_before_the_next_one_is_sent(build: Build) -> None:
-    """Nothing is held back to fill a batch."""
+    """No token waits to fill a batch."""
     async with Upstream(tokens=["a", "b", "c"], gated=True) as upstream:
         model = build(upstream)
         async with aclosing(model.stream(HELLO)) as batches:
@@ -48,7 +48,7 @@ async def test_cancelling_closes_the_providers_connection_while_it_is_silent(bui
 
 @EVERY_WAY
 async def test_closing_the_stream_closes_the_providers_connection(build: Build) -> None:
-    """Also that of one that is still referenced."""
+    """Also if the stream is still referenced."""
     async with Upstream(silent_after=1) as upstream:
         model = build(upstream)
         stream = model.stream(HELLO)
@@ -60,7 +60,7 @@ async def test_closing_the_stream_closes_the_providers_connection(build: Build) 
 
 @EVERY_WAY
 async def test_a_request_without_an_answer_is_cancelled_too(build: Build) -> None:
-    """The provider has the request and thinks; to be cancelled is no failure of its."""
+    """The provider has the request and thinks; a cancellation is not its failure."""
     async with Upstream(gated=True, reasoning=[]) as upstream:
         model = build(upstream)
         asking = asyncio.ensure_future(anext(model.stream(HELLO)))

@@ -1,4 +1,4 @@
-"""Whatever a provider does wrong is said out loud, with the right status: the same whichever way it is reached."""
+"""Every failure of a provider is an error with the right status: the same by every way to the provider."""
 
 import datetime
 import email.utils
@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 from raw import Raw
 from upstream import Upstream
-from ways import EVERY_CHAT, EVERY_WAY, KEY, Build, direct_chat, joined, said_until_it_failed
+from ways import EVERY_CHAT, EVERY_WAY, KEY, Build, joined, until_failure
 
 from headwater.errors import ModelError
 from headwater.events import TextDelta
+from headwater.models.openai.connection import Account, Connections, Deadlines
+from headwater.models.openai.model import OpenAIModel
 
 
 async def failure_of(build: Build, upstream: Upstream) -> ModelError:
-    return (await said_until_it_failed(build(upstream)))[1]
+    return (await until_failure(build(upstream)))[1]
 
 
 @EVERY_WAY
@@ -40,7 +42,7 @@ async def failure_of(build: Build, upstream: Upstream) -> ModelError:
 async def test_an_http_error_has_its_code_and_is_not_retried_here(
     build: Build, status: int, code: str, ours: int, retryable: bool
 ) -> None:
-    """The generation retries, and nobody else."""
+    """Only the generation retries."""
     async with Upstream(status=status) as upstream:
         failure = await failure_of(build, upstream)
         assert upstream.calls == 1
@@ -49,8 +51,8 @@ async def test_an_http_error_has_its_code_and_is_not_retried_here(
 
 
 @EVERY_WAY
-async def test_a_prompt_that_is_too_long_is_told_as_such(build: Build) -> None:
-    """It is the caller who can help it."""
+async def test_a_prompt_that_is_too_long_has_its_own_code(build: Build) -> None:
+    """The caller can shorten it."""
     error = {"message": "This model's maximum context length is 8192 tokens", "code": "context_length_exceeded"}
     async with Upstream(status=400, error=error) as upstream:
         failure = await failure_of(build, upstream)
@@ -77,11 +79,11 @@ WAITS: list[tuple[dict[str, str], float | None]] = [
 
 @EVERY_CHAT
 async def test_how_long_to_wait_is_passed_on(build: Build) -> None:
-    """However the provider writes it."""
+    """In every form that providers use."""
     async with Upstream(status=429) as upstream:
         for upstream.headers, seconds in WAITS:
             failure = await failure_of(build, upstream)
-            # A date was made when the tests were collected, which may be minutes ago.
+            # A date was computed when the tests were collected, which may be minutes ago.
             leeway = 1800 if "GMT" in str(upstream.headers) else 0.001
             wanted: Any = seconds and pytest.approx(seconds, abs=leeway)  # pyright: ignore[reportUnknownMemberType]
             assert failure.retry_after == wanted, upstream.headers
@@ -89,7 +91,7 @@ async def test_how_long_to_wait_is_passed_on(build: Build) -> None:
 
 @EVERY_WAY
 async def test_waiting_does_not_fill_an_empty_account(build: Build) -> None:
-    """Nothing is asked again for it."""
+    """So the error is not retryable."""
     async with Upstream(status=429, error={"message": "No credit", "code": "insufficient_quota"}) as upstream:
         failure = await failure_of(build, upstream)
     assert (failure.code, failure.retryable) == ("rate_limited", False)
@@ -97,18 +99,20 @@ async def test_waiting_does_not_fill_an_empty_account(build: Build) -> None:
 
 @EVERY_WAY
 async def test_an_http_error_that_comes_in_pieces_is_read_to_its_end(build: Build) -> None:
-    """Half of its JSON would not tell an empty account from a busy hour."""
+    """Half of its JSON would not distinguish an empty account from a rate limit."""
     error = json.dumps({"error": {"message": "No credit", "code": "insufficient_quota"}}).encode()
     async with Raw(status=429, pieces=[error[:30], error[30:]], pace=0.02) as upstream:
         failure = await failure_of(build, upstream)
     assert (failure.code, failure.retryable) == ("rate_limited", False)
 
 
-async def test_an_http_error_whose_body_never_ends_is_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its status has been said, and nobody waits for more than a moment."""
-    monkeypatch.setattr("headwater.models.openai.connection.REFUSING", 0.05)
+async def test_an_http_error_whose_body_never_ends_is_reported_all_the_same() -> None:
+    """Its status is known, so the body has a short deadline."""
     async with Raw(status=503, pieces=[b"Ov", b"erloaded"], gated=True) as upstream:
-        failure = await failure_of(direct_chat, upstream)
+        account = Account(upstream.url, KEY)
+        connections = Connections(account, Deadlines(refusal=0.05))
+        failure = await failure_of(lambda _: OpenAIModel("m", "chat", account, connections=connections), upstream)
+        await connections.aclose()
     assert (failure.code, failure.status, failure.retryable) == ("provider_error", 502, True)
     assert "Ov" in str(failure)
 
@@ -125,25 +129,25 @@ async def test_a_connection_that_breaks_is_a_cut(build: Build, cut: Any, after: 
 
 @EVERY_WAY
 async def test_what_came_before_a_cut_has_been_given_out(build: Build) -> None:
-    """All of it, however fast the cut follows."""
+    """All of it, even if the cut follows at once."""
     async with Upstream(tokens=["a", "b", "c"], cut_after=2, cut="eof") as upstream:
-        events, _ = await said_until_it_failed(build(upstream))
+        events, _ = await until_failure(build(upstream))
     assert joined(events) == [TextDelta("ab")]
 
 
 @EVERY_WAY
-async def test_an_error_in_the_middle_of_the_stream_is_told(build: Build) -> None:
-    """After what came before it."""
+async def test_an_error_in_the_middle_of_the_stream_ends_the_answer(build: Build) -> None:
+    """After the text before it."""
     async with Upstream(error_after=1) as upstream:
-        events, failure = await said_until_it_failed(build(upstream))
+        events, failure = await until_failure(build(upstream))
     assert events == [TextDelta("Hel")]
     assert (failure.code, failure.status) == ("provider_error", 502)
     assert "no luck" in str(failure)
 
 
 @EVERY_WAY
-async def test_an_error_in_the_stream_may_bring_its_status_along(build: Build) -> None:
-    """As OpenRouter's do."""
+async def test_an_error_in_the_stream_may_contain_its_status(build: Build) -> None:
+    """OpenRouter's do."""
     async with Upstream(error_after=1, error={"message": "Slow down", "code": 429}) as upstream:
         failure = await failure_of(build, upstream)
     assert (failure.code, failure.status, failure.retryable) == ("rate_limited", 429, True)
@@ -151,9 +155,9 @@ async def test_an_error_in_the_stream_may_bring_its_status_along(build: Build) -
 
 @EVERY_WAY
 async def test_a_line_that_is_not_json_is_garbled(build: Build) -> None:
-    """After what could be read."""
+    """After the text that could be read."""
     async with Upstream(garbled_after=1) as upstream:
-        events, failure = await said_until_it_failed(build(upstream))
+        events, failure = await until_failure(build(upstream))
     assert events == [TextDelta("Hel")]
     assert (failure.code, failure.status) == ("provider_garbled", 502)
 
@@ -174,5 +178,5 @@ async def test_the_servers_own_key_never_shows(build: Build) -> None:
     """Whatever the provider echoes."""
     error = {"message": f"Incorrect API key provided: {KEY}. Find it at https://me:pass@example.org/?key=abc"}
     async with Upstream(status=401, error=error) as upstream:
-        said = str(await failure_of(build, upstream))
-    assert not any(secret in said for secret in (KEY, "pass", "abc"))
+        message = str(await failure_of(build, upstream))
+    assert not any(secret in message for secret in (KEY, "pass", "abc"))

@@ -1,32 +1,33 @@
-"""What a provider says in no proper stream, over our wire: beneath LangChain's classes, and without them."""
+"""Answers that are no proper stream, decoded by us: beneath LangChain's classes, and without them."""
 
 import json
-from typing import Any
 
 import pytest
-from raw import DONE, Raw, line, said
-from ways import Build, direct_chat, joined, said_until_it_failed, told, wired_chat
+from raw import DONE, Raw, chunk, line
+from ways import Build, direct_chat, fast_chat, joined, joined_answer, until_failure
 
 from headwater.events import Finish, TextDelta
+from headwater.models.openai.lines import Bounds
+from headwater.models.openai.stream import Stream
 
-OVER_THE_WIRE = pytest.mark.parametrize("build", [direct_chat, wired_chat])
+OUR_DECODING = pytest.mark.parametrize("build", [direct_chat, fast_chat])
 
-GOOD = said(content="good")
-ENDING = said("stop") + DONE
+GOOD = chunk(content="good")
+ENDING = chunk("stop") + DONE
 SUSPENDED = {"message": "Account suspended", "code": 403}
 
 
-@OVER_THE_WIRE
-async def test_good_text_before_bytes_that_are_no_text_is_told(build: Build) -> None:
+@OUR_DECODING
+async def test_text_before_undecodable_bytes_is_passed_on(build: Build) -> None:
     """Also when one read of the socket brought both."""
     wrong = b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n'
     async with Raw(pieces=[GOOD + wrong + ENDING]) as upstream:
-        events, failure = await said_until_it_failed(build(upstream))
+        events, failure = await until_failure(build(upstream))
     assert events == [TextDelta("good")]
     assert failure.code == "provider_garbled"
 
 
-@OVER_THE_WIRE
+@OUR_DECODING
 @pytest.mark.parametrize(
     "body",
     [
@@ -40,61 +41,62 @@ async def test_good_text_before_bytes_that_are_no_text_is_told(build: Build) -> 
     ],
 )
 @pytest.mark.parametrize("pieces", [1, 2])
-async def test_an_error_in_an_answer_that_began_with_200_is_told(build: Build, body: bytes, pieces: int) -> None:
-    """In whatever form it comes, and after what came before it."""
+async def test_an_error_in_an_answer_that_began_with_200_is_reported(build: Build, body: bytes, pieces: int) -> None:
+    """In every form, and after the text before it."""
     half = body.find(b"\n") + 1 if pieces == 2 else 0
     for before, words in ([], []), ([GOOD], [TextDelta("good")]):
         async with Raw(pieces=[*before, body[:half], body[half:]], pace=0.005) as upstream:
-            events, failure = await said_until_it_failed(build(upstream))
+            events, failure = await until_failure(build(upstream))
         assert events == words
         assert (failure.code, failure.status) == ("provider_auth", 502)
         assert "Account suspended" in str(failure)
 
 
-@OVER_THE_WIRE
-async def test_an_error_event_may_be_bare_words(build: Build) -> None:
-    """They are the provider's own."""
+@OUR_DECODING
+async def test_an_error_event_may_be_plain_text(build: Build) -> None:
+    """Not all providers send JSON."""
     async with Raw(pieces=[GOOD, b"event: error\ndata: no room left\n\n"]) as upstream:
-        events, failure = await said_until_it_failed(build(upstream))
+        events, failure = await until_failure(build(upstream))
     assert events == [TextDelta("good")]
     assert failure.code == "provider_error"
 
 
-@OVER_THE_WIRE
+@OUR_DECODING
 async def test_a_page_in_place_of_a_stream_is_garbled(build: Build) -> None:
-    """As a proxy's login form is, which comes with 200."""
+    """For example a proxy's login form, whose status is 200."""
     async with Raw(pieces=[b"<html>\n<body>Please log in</body>\n</html>"]) as upstream:
-        events, failure = await said_until_it_failed(build(upstream))
+        events, failure = await until_failure(build(upstream))
     assert (events, failure.code) == ([], "provider_garbled")
 
 
-@OVER_THE_WIRE
+@OUR_DECODING
 async def test_a_last_line_needs_no_end(build: Build) -> None:
     """The reason to finish is in it."""
-    async with Raw(pieces=[GOOD, said("stop", content="!").rstrip()]) as upstream:
-        assert await told(build(upstream)) == [TextDelta("good!"), Finish("stop")]
+    async with Raw(pieces=[GOOD, chunk("stop", content="!").rstrip()]) as upstream:
+        assert await joined_answer(build(upstream)) == [TextDelta("good!"), Finish("stop")]
 
 
-@OVER_THE_WIRE
+@OUR_DECODING
 async def test_a_last_line_that_is_cut_is_no_end(build: Build) -> None:
-    """The answer is truncated, and what came of it is told."""
-    async with Raw(pieces=[GOOD, said("stop", content="!")[:40]]) as upstream:
-        assert await told(build(upstream)) == [TextDelta("good")]
+    """The answer is truncated; the text before the cut is passed on."""
+    async with Raw(pieces=[GOOD, chunk("stop", content="!")[:40]]) as upstream:
+        assert await joined_answer(build(upstream)) == [TextDelta("good")]
 
 
-@OVER_THE_WIRE
-async def test_a_byte_order_mark_costs_no_words(build: Build) -> None:
-    """However it is cut off from the first line."""
+@OUR_DECODING
+async def test_a_byte_order_mark_is_skipped(build: Build) -> None:
+    """Wherever the read is cut."""
     body = b"\xef\xbb\xbf" + GOOD + ENDING
     for cut in (0, 1, 3):
         async with Raw(pieces=[body[:cut], body[cut:]], pace=0.005) as upstream:
-            assert joined(await told(build(upstream))) == [TextDelta("good"), Finish("stop")]
+            assert joined(await joined_answer(build(upstream))) == [TextDelta("good"), Finish("stop")]
 
 
-@OVER_THE_WIRE
-async def test_lines_that_are_no_stream_do_not_fill_the_memory(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is kept of them is for an error's words only."""
-    monkeypatch.setattr("headwater.models.openai.lines.MOST_STRANGE", 10)
-    pieces: list[Any] = [b'{"error":\n', b'"too long to be kept"}\n', GOOD, ENDING]
-    async with Raw(pieces=pieces) as upstream:
-        assert await told(build(upstream)) == [TextDelta("good"), Finish("stop")]
+def test_lines_that_are_no_stream_do_not_fill_the_memory() -> None:
+    """They are kept for an error's message only, and only up to a bound."""
+    stream = Stream(Bounds(foreign=10))
+    events = [
+        event for data in (b'{"error":\n', b'"too long to be kept"}\n', GOOD, ENDING) for event in stream.feed(data)
+    ]
+    assert [*events, *stream.finish()] == [TextDelta("good"), Finish("stop")]
+    assert stream.failure is None

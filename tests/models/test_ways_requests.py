@@ -1,4 +1,4 @@
-"""What of a request reaches the provider, and what never does: the same whichever way it is reached."""
+"""Which fields of a request reach the provider, and which never do: the same by every way to the provider."""
 
 from typing import Any
 
@@ -6,20 +6,20 @@ import msgspec
 import pytest
 from upstream import Upstream
 from ways import (
-    ASKED,
     EVERY_CHAT,
     EVERY_WAY,
     HELLO,
     KEY,
+    ONCE_UPON,
     Build,
     answer,
     chat,
     completion,
     direct_chat,
     direct_completion,
+    fast_chat,
+    fast_completion,
     texts,
-    wired_chat,
-    wired_completion,
 )
 
 from headwater.errors import ModelError
@@ -46,7 +46,7 @@ CALL = MessageToolCall("c1", "weather", '{"city": "Oslo"}')
 TOOL = Tool("weather", "Looks out of the window", {"type": "object", "properties": {"city": {"type": "string"}}})
 PROMPTS = [
     HELLO,
-    ASKED,
+    ONCE_UPON,
     msgspec.structs.replace(HELLO, parameters=Parameters(0.5, 0.9, 77, ["END"], 42, 0.1, 0.2)),
     msgspec.structs.replace(HELLO, extra={"logit_bias": {"1": -100}, "model": "dear", "stream": False, "n": 1}),
     msgspec.structs.replace(HELLO, extra={"max_completion_tokens": 9}, parameters=Parameters(max_tokens=5)),
@@ -81,9 +81,9 @@ PROMPTS = [
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-@pytest.mark.parametrize("build", [direct_chat, wired_chat])
-async def test_a_chat_model_is_asked_in_the_same_words(build: Build, prompt: Prompt) -> None:
-    """The body is that of LangChain's chat model, field by field."""
+@pytest.mark.parametrize("build", [direct_chat, fast_chat])
+async def test_a_chat_model_gets_the_same_body(build: Build, prompt: Prompt) -> None:
+    """Field by field that of LangChain's chat model."""
     async with Upstream() as upstream:
         await answer(build(upstream), prompt)
         await answer(chat(upstream), prompt)
@@ -93,9 +93,9 @@ async def test_a_chat_model_is_asked_in_the_same_words(build: Build, prompt: Pro
 
 
 @pytest.mark.parametrize("prompt", PROMPTS[:5])
-@pytest.mark.parametrize("build", [direct_completion, wired_completion])
-async def test_a_completion_model_is_asked_in_the_same_words(build: Build, prompt: Prompt) -> None:
-    """But for the fields that LangChain sends empty."""
+@pytest.mark.parametrize("build", [direct_completion, fast_completion])
+async def test_a_completion_model_gets_the_same_body(build: Build, prompt: Prompt) -> None:
+    """Except the fields that LangChain sends empty."""
     async with Upstream() as upstream:
         await answer(build(upstream), prompt)
         await answer(completion(upstream), prompt)
@@ -106,19 +106,19 @@ async def test_a_completion_model_is_asked_in_the_same_words(build: Build, promp
 
 
 @EVERY_CHAT
-async def test_parameters_are_the_providers_own_names(build: Build) -> None:
-    """As OpenAI's API has them."""
+async def test_parameters_have_the_providers_names(build: Build) -> None:
+    """Those of OpenAI's API."""
     async with Upstream() as upstream:
         await answer(build(upstream), PROMPTS[2])
         body = upstream.requests[0].body
-    told = {"temperature": 0.5, "top_p": 0.9, "stop": ["END"], "seed": 42}
-    told |= {"frequency_penalty": 0.1, "presence_penalty": 0.2, "max_completion_tokens": 77}
-    assert body.items() >= told.items()
+    wanted = {"temperature": 0.5, "top_p": 0.9, "stop": ["END"], "seed": 42}
+    wanted |= {"frequency_penalty": 0.1, "presence_penalty": 0.2, "max_completion_tokens": 77}
+    assert body.items() >= wanted.items()
 
 
 @EVERY_WAY
 async def test_no_field_of_a_request_changes_where_it_goes_or_with_which_key(build: Build) -> None:
-    """They travel in the JSON body, and nowhere else."""
+    """Fields travel in the JSON body, and nowhere else."""
     async with Upstream() as upstream, Upstream() as elsewhere:
         extra: dict[str, Any] = {
             "base_url": elsewhere.url,
@@ -147,8 +147,8 @@ async def test_no_field_of_a_request_changes_where_it_goes_or_with_which_key(bui
 
 
 @EVERY_CHAT
-async def test_no_unknown_field_overrules_what_headwater_says_itself(build: Build) -> None:
-    """Or a request would reach a model that the operator does not offer."""
+async def test_no_unknown_field_overrides_headwaters_own(build: Build) -> None:
+    """Otherwise a request could reach a model that the operator does not offer."""
     extra: dict[str, Any] = {
         "model": "dear",
         "messages": [],
@@ -185,8 +185,8 @@ async def test_several_answers_to_one_request_are_refused(build: Build) -> None:
         assert upstream.calls == 0
 
 
-async def test_extra_fields_are_ignored_where_there_is_no_body_to_put_them() -> None:
-    """A provider of another kind has no place for them."""
+async def test_unknown_fields_are_ignored_by_other_providers() -> None:
+    """Their classes have no place for them."""
     from langchain_core.language_models.fake_chat_models import FakeListChatModel
 
     model = LangChainModel(FakeListChatModel(responses=["Hi"]), "fake")
@@ -195,8 +195,8 @@ async def test_extra_fields_are_ignored_where_there_is_no_body_to_put_them() -> 
 
 @pytest.mark.parametrize("provider", [through_langchain, from_name], ids=["through LangChain", "directly"])
 @pytest.mark.parametrize("name", ["openai:x", "openai-completion:x"])
-async def test_who_pays_is_told(provider: Any, name: str) -> None:
-    """The organisation and the project that the operator has set."""
+async def test_the_paying_organisation_is_sent(provider: Any, name: str) -> None:
+    """And the project, as the operator has set them."""
     async with Upstream() as upstream:
         settings = Settings(openai_org_id="org", openai_project_id="project")  # pyright: ignore[reportCallIssue]
         await answer(provider(name, Account(upstream.url, KEY, settings.openai_headers())))
@@ -205,8 +205,8 @@ async def test_who_pays_is_told(provider: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("provider", [through_langchain, from_name], ids=["through LangChain", "directly"])
-async def test_a_proxy_is_gone_through(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where LangChain would read the same variable, and refuse to be told twice."""
+async def test_a_proxy_is_used(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although LangChain reads the same variable, and refuses a proxy that is set twice."""
     async with Upstream() as proxy:
         address = proxy.url.removesuffix("/v1")
         monkeypatch.setenv("OPENAI_PROXY", address)

@@ -1,4 +1,4 @@
-"""Our LangChain model and LangChain's own, asked the same."""
+"""Our LangChain model and LangChain's own, with the same requests."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -15,36 +15,36 @@ TOOL: dict[str, Any] = {"type": "function", "function": {"name": "f", "parameter
 
 
 def build(kind: type[Any], upstream: Upstream, **options: Any) -> Any:
-    """A model of either class, as an operator would have it."""
-    given: dict[str, Any] = {"base_url": upstream.url, "api_key": KEY, "max_retries": 0, **options}
+    """A model of either class with an operator's options."""
+    arguments: dict[str, Any] = {"base_url": upstream.url, "api_key": KEY, "max_retries": 0, **options}
     if issubclass(kind, ChatOpenAI):
-        given |= {"stream_usage": True}
-    return kind(model="gpt-test", **given)
+        arguments |= {"stream_usage": True}
+    return kind(model="gpt-test", **arguments)
 
 
 async def both(upstream: Upstream, ask: Callable[[Any], Any], **options: Any) -> tuple[Any, Any]:
-    """What our model and LangChain's give back, or raise."""
-    said: list[Any] = []
+    """The results of our model and of LangChain's, or their exceptions."""
+    results: list[Any] = []
     for kind in (ChatOpenAIWire, ChatOpenAI):
         try:
-            said.append(await ask(build(kind, upstream, **options)))
-        except Exception as failure:  # noqa: BLE001 - whichever it is, both must raise it
+            results.append(await ask(build(kind, upstream, **options)))
+        except Exception as failure:  # noqa: BLE001 - both must raise the same, whatever it is
             body: Any = getattr(failure, "body", None)
-            said.append((type(failure), str(failure), body, getattr(failure, "status_code", None)))
-    return said[0], said[1]
+            results.append((type(failure), str(failure), body, getattr(failure, "status_code", None)))
+    return results[0], results[1]
 
 
-async def whole(model: Any, given: Any = "Hello", **arguments: Any) -> dict[str, Any]:
-    """All chunks of a stream in one message, without what is another in every run."""
+async def whole(model: Any, question: Any = "Hello", **arguments: Any) -> dict[str, Any]:
+    """All chunks of a stream as one message, without the parts that differ in every run."""
     message: Any = None
-    async for chunk in model.astream(given, **arguments):
+    async for chunk in model.astream(question, **arguments):
         message = chunk if message is None else message + chunk
     return {**message.model_dump(), "id": None, "blocks": message.content_blocks}
 
 
 @asynccontextmanager
 async def fixed(body: bytes, content_type: str = "text/event-stream") -> AsyncGenerator[str, None]:
-    """A server that gives the same answer to everybody, in one write."""
+    """A server with the same answer to every request, sent in one write."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).lower()

@@ -1,6 +1,6 @@
-"""The ways to an OpenAI-compatible provider: through LangChain, directly, and through LangChain over our wire.
+"""The ways to an OpenAI-compatible provider: through LangChain, directly, and through LangChain with our decoding.
 
-Which of them is taken must not show in what a model says: the tests that take them all ask for the same events.
+All ways must give the same events; the tests that are parametrised with them check that.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from headwater.prompt import Message, Prompt
 
 KEY = "sk-the-operators-own-key"
 HELLO = Prompt(model="m", messages=[Message("user", "Hello")])
-ASKED = Prompt(kind="completion", model="m", messages=[Message("user", "Once upon")])
+ONCE_UPON = Prompt(kind="completion", model="m", messages=[Message("user", "Once upon")])
 
 Build = Callable[[Upstream], Any]
 
@@ -41,22 +41,22 @@ def direct_completion(upstream: Upstream) -> OpenAIModel:
     return OpenAIModel("babble", "completion", Account(upstream.url, KEY))
 
 
-def wired_chat(upstream: Upstream) -> LangChainModel:
+def fast_chat(upstream: Upstream) -> LangChainModel:
     from headwater.langchain import ChatOpenAIWire
 
     options: dict[str, Any] = {"base_url": upstream.url, "api_key": KEY, "max_retries": 0, "stream_usage": True}
-    return LangChainModel(ChatOpenAIWire(model="gpt-test", **options), "wired", secrets=[KEY])
+    return LangChainModel(ChatOpenAIWire(model="gpt-test", **options), "fast", secrets=[KEY])
 
 
-def wired_completion(upstream: Upstream) -> LangChainModel:
+def fast_completion(upstream: Upstream) -> LangChainModel:
     from headwater.langchain import OpenAIWireLLM
 
     options: dict[str, Any] = {"base_url": upstream.url, "api_key": KEY, "max_retries": 0}
-    return LangChainModel(OpenAIWireLLM(model="babble", **options), "wired", secrets=[KEY])
+    return LangChainModel(OpenAIWireLLM(model="babble", **options), "fast", secrets=[KEY])
 
 
-CHATS: list[Build] = [chat, direct_chat, wired_chat]
-COMPLETIONS: list[Build] = [completion, direct_completion, wired_completion]
+CHATS: list[Build] = [chat, direct_chat, fast_chat]
+COMPLETIONS: list[Build] = [completion, direct_completion, fast_completion]
 
 EVERY_CHAT = pytest.mark.parametrize("build", CHATS)
 EVERY_COMPLETION = pytest.mark.parametrize("build", COMPLETIONS)
@@ -64,7 +64,7 @@ EVERY_WAY = pytest.mark.parametrize("build", [*CHATS, *COMPLETIONS])
 
 
 async def answer(model: Any, prompt: Prompt = HELLO) -> list[Event]:
-    """All events of one answer; what the model opened is closed again."""
+    """All events of one answer; afterwards the model closes its connections."""
     try:
         async with aclosing(model.stream(prompt)) as batches:
             return [event async for batch in batches for event in batch]
@@ -72,8 +72,8 @@ async def answer(model: Any, prompt: Prompt = HELLO) -> list[Event]:
         await model.aclose()
 
 
-async def said_until_it_failed(model: Any, prompt: Prompt = HELLO) -> tuple[list[Event], ModelError]:
-    """What an answer said, and how it failed."""
+async def until_failure(model: Any, prompt: Prompt = HELLO) -> tuple[list[Event], ModelError]:
+    """The events of an answer until it failed, and the failure."""
     events: list[Event] = []
     with pytest.raises(ModelError) as failure:
         async with aclosing(model.stream(prompt)) as batches:
@@ -84,7 +84,7 @@ async def said_until_it_failed(model: Any, prompt: Prompt = HELLO) -> tuple[list
 
 
 def joined(events: Sequence[Event]) -> list[Event]:
-    """The same with neighbouring pieces of text in one: how many there are may be the network's doing."""
+    """The same events with neighbouring pieces of text joined: the network decides how many pieces there are."""
     whole: list[Event] = []
     for event in events:
         match (whole[-1] if whole else None), event:
@@ -95,8 +95,8 @@ def joined(events: Sequence[Event]) -> list[Event]:
     return whole
 
 
-async def told(model: Any, prompt: Prompt = HELLO) -> list[Event]:
-    """All events of one answer, its text in one piece."""
+async def joined_answer(model: Any, prompt: Prompt = HELLO) -> list[Event]:
+    """All events of one answer, with its text in one piece."""
     return joined(await answer(model, prompt))
 
 

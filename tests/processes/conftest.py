@@ -1,4 +1,4 @@
-"""What the process tests share: the stores that several servers can have in common."""
+"""Fixtures of the process tests: stores that several servers share."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -10,7 +10,7 @@ from upstash_double import upstash_double
 
 @pytest.fixture(params=["sqlite", "valkey", "upstash"])
 def river(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[dict[str, str], None, None]:
-    """The settings of one store for all servers of a test, and a lease short enough to wait for."""
+    """Settings of a store for all servers of a test, with a lease short enough to wait for."""
     shared = {"HEADWATER_LEASE": "1.5"}
     if request.param == "sqlite":
         yield {**shared, "HEADWATER_STORE": f"sqlite://{tmp_path}/logs.sqlite"}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from headwater import entries
 from headwater import events as present
 from headwater.cli.main import app
 from headwater.log.writer import Writer
@@ -44,7 +45,7 @@ class Stored(msgspec.Struct, array_like=True, frozen=True):
     )
 
 
-SCHEMA = present.SCHEMA + 1
+SCHEMA = entries.SCHEMA + 1
 NEWER = {"SCHEMA": SCHEMA, "_PREFIX": b"[%d," % SCHEMA, "_decoder": msgspec.json.Decoder(Stored)}
 
 append = Writer.append
@@ -63,7 +64,7 @@ def append_with_sources(self: Writer, events: Sequence[present.Event]) -> None:
 
 if __name__ == "__main__":
     for name, value in NEWER.items():
-        assert hasattr(present, name), name
-        setattr(present, name, value)
+        assert hasattr(entries, name), name
+        setattr(entries, name, value)
     Writer.append = append_with_sources
     app()

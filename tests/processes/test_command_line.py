@@ -1,4 +1,4 @@
-"""What an operator who mistypes is told."""
+"""Errors of the command line."""
 
 import socket
 import subprocess
@@ -9,13 +9,13 @@ import pytest
 
 
 def headwater(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
+    """Run `headwater` until it exits."""
     command = [sys.executable, "-m", "headwater", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30, check=False)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "words"),
     [
         (["--set", "cache_tll=60"], "no setting cache_tll"),
         (["--set", "cache_ttl"], "NAME=VALUE"),
@@ -30,18 +30,18 @@ def headwater(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
     ],
     ids=" ".join,
 )
-def test_a_mistake_is_named_and_nothing_is_started(arguments: list[str], told: str, tmp_path: Path) -> None:
+def test_a_wrong_setting_is_named_and_no_server_starts(arguments: list[str], words: str, tmp_path: Path) -> None:
     """In one line, without a traceback."""
     ended = headwater("serve", "--model", "echo", *arguments, folder=tmp_path)
 
     assert ended.returncode in (1, 2)
-    assert told in ended.stderr
+    assert words in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert "Try --port" not in ended.stderr  # a free port is no cure for any of these
+    assert "Try --port" not in ended.stderr  # another port would not help here
 
 
-def test_a_port_that_is_taken_is_said_to_be_so_and_an_empty_option_is_none(tmp_path: Path) -> None:
-    """A script may pass on variables that are not set; `--model ""` here would fail before the port is looked at."""
+def test_a_port_in_use_is_reported_and_an_empty_option_is_ignored(tmp_path: Path) -> None:
+    """A script may pass on variables that are not set. An empty `--model` alone would fail before the port is tried."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -53,7 +53,7 @@ def test_a_port_that_is_taken_is_said_to_be_so_and_an_empty_option_is_none(tmp_p
     assert "Try --port 8001" in ended.stderr
 
 
-def test_help_and_version_are_there(tmp_path: Path) -> None:
-    """And need no server."""
+def test_help_and_version_are_printed(tmp_path: Path) -> None:
+    """Without a server."""
     assert "serve" in headwater("--help", folder=tmp_path).stdout
     assert headwater("--version", folder=tmp_path).stdout.startswith("headwater ")

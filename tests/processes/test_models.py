@@ -1,4 +1,4 @@
-"""Which model answers, as an operator sets it."""
+"""Settings that choose the model."""
 
 from pathlib import Path
 
@@ -8,16 +8,16 @@ from serving import chat, parse, text_of
 from upstream import Upstream
 
 
-@pytest.mark.parametrize("wire", ["false", "true"], ids=["through LangChain", "directly"])
-async def test_each_route_reaches_the_model_that_was_set_for_it(wire: str, tmp_path: Path) -> None:
-    """Completions go to the completion API where there is such a model; a request may name what the operator allows."""
+@pytest.mark.parametrize("direct", ["false", "true"], ids=["through LangChain", "directly"])
+async def test_each_route_reaches_the_model_of_its_setting(direct: str, tmp_path: Path) -> None:
+    """Completions use the completion model if one is set; a request may name any allowed model."""
     async with Upstream(tokens=["ok"]) as upstream:
         async with serve(
             tmp_path,
             OPENAI_API_KEY="sk-test",
             OPENAI_BASE_URL=upstream.url,
             HEADWATER_STORE="memory:",
-            HEADWATER_OPENAI_WIRE=wire,
+            HEADWATER_OPENAI_WIRE=direct,
             HEADWATER_MODEL="openai:small",
             HEADWATER_COMPLETION_MODEL="openai-completion:old",
             HEADWATER_ALLOWED_MODELS="openai:large",
@@ -40,7 +40,7 @@ async def test_each_route_reaches_the_model_that_was_set_for_it(wire: str, tmp_p
 
 
 async def test_any_model_of_the_provider_may_be_allowed(tmp_path: Path) -> None:
-    """And none of another one."""
+    """With `*`; models of other providers are refused."""
     async with Upstream(tokens=["ok"]) as upstream:
         async with serve(
             tmp_path, OPENAI_BASE_URL=upstream.url, HEADWATER_STORE="memory:", HEADWATER_ALLOWED_MODELS="*"

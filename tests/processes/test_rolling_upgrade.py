@@ -1,4 +1,4 @@
-"""Two versions on one store, as during a rolling upgrade: each serves the logs of the other, whole."""
+"""A rolling upgrade: two versions share a store, and each serves the logs of the other whole."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def settings(upstream: Upstream, river: dict[str, str]) -> dict[str, str]:
 
 
 def types(writing: Sequence[str], tokens: int) -> list[str]:
-    """The types of the events that a version writes for an answer of so many tokens."""
+    """The event types that a version writes for an answer of this many tokens."""
     token = ["source", "text-delta"] if writing == NEWER_VERSION else ["text-delta"]
     return ["start", *token * tokens, "finish"]
 
@@ -39,7 +39,7 @@ async def whole(server: Serving, location: str) -> tuple[list[Frame], bytes, dic
 async def test_a_log_of_one_version_is_served_whole_by_the_other(
     writing: Sequence[str], reading: Sequence[str], tmp_path: Path, river: dict[str, str]
 ) -> None:
-    """While it is written, resumed at every event, from the cache, and in every form."""
+    """Live, resumed after every event, from the cache, and in every form."""
     async with Upstream(tokens=["a", "b", "c"], gated=True) as upstream:
         async with (
             serve(tmp_path, program=writing, **settings(upstream, river)) as writer,
@@ -83,7 +83,7 @@ async def test_a_log_of_one_version_is_served_whole_by_the_other(
 async def test_a_reader_goes_on_at_the_other_version(
     writing: Sequence[str], reading: Sequence[str], tmp_path: Path, river: dict[str, str]
 ) -> None:
-    """An answer that is read from its writer, and resumed at the server that replaces it."""
+    """A stream that begins at the server that drains resumes at the one that replaces it."""
     async with Upstream(tokens=["a", "b"], gated=True) as upstream:
         async with (
             serve(tmp_path, program=writing, **settings(upstream, river), HEADWATER_DRAIN="20") as leaving,

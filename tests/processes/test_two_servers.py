@@ -1,4 +1,4 @@
-"""Two server processes on one store are one river: any of them serves, stops and buries any log."""
+"""Two server processes on one store: each serves, stops and seals the logs of the other."""
 
 import asyncio
 import signal
@@ -18,7 +18,7 @@ def settings(upstream: Upstream, river: dict[str, str], **more: str) -> dict[str
 
 
 async def test_identical_requests_to_two_servers_make_one_call(tmp_path: Path, river: dict[str, str]) -> None:
-    """Whoever is second, on whichever server, reads the first one's log; and later finds it in the cache of both."""
+    """The second request reads the log of the first, whichever server it reaches; later requests hit the cache."""
     async with Upstream(tokens=["a", "b", "c"], gated=True) as upstream:
         async with (
             serve(tmp_path, **settings(upstream, river)) as one,
@@ -35,10 +35,13 @@ async def test_identical_requests_to_two_servers_make_one_call(tmp_path: Path, r
     assert all(answer.headers["cache-status"].startswith("headwater; hit") for answer in later)
 
 
-async def test_the_death_of_a_producer_is_told_to_readers_elsewhere_and_frees_the_name(
+async def test_the_death_of_a_producer_ends_its_log_as_lost_and_frees_the_name(
     tmp_path: Path, river: dict[str, str]
 ) -> None:
-    """The prefix, then `lost`, within the lease and two seconds; also for a client that had seen beyond the store."""
+    """Readers on another server get the prefix, then `lost`, within the lease and 2 s.
+
+    So does a client that had seen more than was stored.
+    """
     async with Upstream(tokens=["a", "b", "c"], silent_after=2) as upstream:
         async with serve(tmp_path, **settings(upstream, river)) as survivor:
             async with serve(tmp_path, **settings(upstream, river)) as producer:
@@ -67,7 +70,7 @@ async def test_the_death_of_a_producer_is_told_to_readers_elsewhere_and_frees_th
 
 
 async def test_a_stop_through_another_server_ends_a_silent_generation(tmp_path: Path, river: dict[str, str]) -> None:
-    """Within a second, the provider's connection included."""
+    """Within a second; the connection to the provider closes too."""
     async with Upstream(tokens=["a", "b"], silent_after=1) as upstream:
         async with (
             serve(tmp_path, **settings(upstream, river)) as one,
@@ -86,7 +89,7 @@ async def test_a_stop_through_another_server_ends_a_silent_generation(tmp_path: 
 
 
 async def test_answers_survive_the_server(tmp_path: Path, river: dict[str, str]) -> None:
-    """What was answered before a crash is a hit after it."""
+    """An answer finished before a crash is a cache hit after it."""
     async with Upstream(tokens=["kept"]) as upstream:
         async with serve(tmp_path, **settings(upstream, river)) as server:
             first = await post_chat(server.client)
@@ -99,8 +102,8 @@ async def test_answers_survive_the_server(tmp_path: Path, river: dict[str, str])
     assert parse(first.content)[1:] == parse(second.content)[1:]
 
 
-async def test_a_server_that_is_told_to_end_tells_its_readers_and_ends(tmp_path: Path, river: dict[str, str]) -> None:
-    """After the time they are given, running answers end with an error that invites a retry, not with a cut."""
+async def test_a_terminated_server_ends_its_answers_with_an_error(tmp_path: Path, river: dict[str, str]) -> None:
+    """Answers that still run after the drain time end with an `error`, not with a broken connection."""
     async with Upstream(tokens=["a", "b"], silent_after=1) as upstream:
         async with serve(tmp_path, **settings(upstream, river)) as server:
             async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
@@ -112,7 +115,7 @@ async def test_a_server_that_is_told_to_end_tells_its_readers_and_ends(tmp_path:
                 status = await server.process.wait()
 
     assert (last["code"], last["retryable"]) == ("shutdown", True)
-    assert status == -signal.SIGTERM  # uvicorn ends as the signal would have ended it, once all is closed
+    assert status == -signal.SIGTERM  # uvicorn closes everything, then ends with the signal
 
 
 async def _types_until_it_breaks(client: "object") -> list[str]:
@@ -123,7 +126,7 @@ async def _types_until_it_breaks(client: "object") -> list[str]:
     try:
         async with client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
             async for frame in frames(response):
-                seen.append(frame["type"])  # noqa: PERF401 - what was seen must survive the exception
+                seen.append(frame["type"])  # noqa: PERF401 - the frames must survive the exception
     except httpx.TransportError:
         return seen
-    raise AssertionError("the connection of a killed server ended cleanly")
+    raise AssertionError("the connection of a killed server closed cleanly")

@@ -17,14 +17,14 @@ def settings(upstream: Upstream, river: dict[str, str], **more: str) -> dict[str
 
 
 def workers(server: Serving) -> list[int]:
-    """The pids of a supervisor's server processes; multiprocessing's own tracker is not one."""
+    """The pids of a supervisor's workers, without multiprocessing's resource tracker."""
     pid = server.process.pid
     children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
     return [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def alive(pid: int) -> bool:
-    """Whether a process still runs."""
+    """Whether a process is running."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:
@@ -32,7 +32,7 @@ def alive(pid: int) -> bool:
 
 
 async def test_workers_share_their_logs_and_replace_the_dead(tmp_path: Path, river: dict[str, str]) -> None:
-    """Duplicates collapse whichever worker they reach, and a worker that dies is started again."""
+    """Duplicate requests collapse across workers, and a worker that dies is restarted."""
     async with Upstream(tokens=["a", "b", "c"], gated=True) as upstream:
         async with serve(tmp_path, **settings(upstream, river, HEADWATER_WORKERS="2")) as server:
             first = workers(server)
@@ -52,7 +52,7 @@ async def test_workers_share_their_logs_and_replace_the_dead(tmp_path: Path, riv
 
 
 async def test_workers_end_with_a_supervisor_that_was_killed(tmp_path: Path, river: dict[str, str]) -> None:
-    """Nothing is left on the port that nobody can find."""
+    """No orphan keeps the port."""
     async with Upstream() as upstream:
         async with serve(tmp_path, **settings(upstream, river, HEADWATER_WORKERS="2")) as server:
             orphans = workers(server)
@@ -60,10 +60,10 @@ async def test_workers_end_with_a_supervisor_that_was_killed(tmp_path: Path, riv
             await until(lambda: not any(map(alive, orphans)), "the workers ended", 15)
 
 
-async def test_a_draining_server_finishes_what_it_began_and_refuses_what_is_new(
+async def test_a_draining_server_finishes_its_answers_and_refuses_new_requests(
     tmp_path: Path, river: dict[str, str]
 ) -> None:
-    """`/readyz` takes it out of rotation meanwhile; then it ends by itself."""
+    """`/readyz` fails meanwhile, and the process then exits."""
     async with Upstream(tokens=["a", "b"], gated=True) as upstream:
         async with serve(tmp_path, **settings(upstream, river, HEADWATER_DRAIN="20")) as server:
             async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
@@ -89,7 +89,7 @@ async def test_a_draining_server_finishes_what_it_began_and_refuses_what_is_new(
 
 
 async def test_readers_of_a_draining_server_go_on_at_another_one(tmp_path: Path, river: dict[str, str]) -> None:
-    """Its connection ends without an ending, which is what a client resumes; no token is lost on the way."""
+    """The stream closes without an ending, so the client resumes elsewhere and loses no token."""
     async with Upstream(tokens=["a", "b"], gated=True) as upstream:
         async with (
             serve(tmp_path, **settings(upstream, river)) as writer,

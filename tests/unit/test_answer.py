@@ -8,8 +8,8 @@ import pytest
 from corpus import TRANSCRIPTS, Transcript
 
 from headwater.answer import Answer, Fold, Timing, ToolCall, fold
+from headwater.entries import Entry, record
 from headwater.events import (
-    Entry,
     Error,
     Event,
     Finish,
@@ -23,7 +23,6 @@ from headwater.events import (
     ToolCallStart,
     ToolResult,
     Usage,
-    record,
 )
 from headwater.offsets import ORIGIN, Offset
 
@@ -176,3 +175,10 @@ def test_an_answer_is_plain_data() -> None:
     answer = fold(log(START, ToolCallStart("a", "x"), TextDelta("é"), Metadata({"k": [1]}), Finish("stop", Usage(1))))
 
     assert msgspec.json.decode(msgspec.json.encode(answer), type=Answer) == answer
+
+
+def test_a_log_whose_writer_died_at_once_is_lost_and_nothing_else() -> None:
+    """Its only entry is the ending, which another process wrote."""
+    answer = fold([record(Offset(2, 1), 15.0, Error("lost", "gone"))])
+    assert (answer.id, answer.model, answer.state, answer.text) == (None, None, "lost", "")
+    assert (answer.offset, answer.timing) == (Offset(2, 1), Timing(None, 15.0))

@@ -7,7 +7,8 @@ import pytest
 
 from headwater.answers.generation import Generation, Timeouts
 from headwater.answers.nursery import Nursery
-from headwater.events import Entry, Error, Event, Finish, Start, TextDelta
+from headwater.entries import Entry
+from headwater.events import Error, Event, Finish, Start, TextDelta
 from headwater.log.logs import Logs
 from headwater.log.memory import MemoryStore
 from headwater.log.store import Lease

@@ -11,27 +11,9 @@ from hypothesis import strategies as st
 from headwater.answer import Answer, Fold, fold
 from headwater.dialects.native.reader import NativeReader
 from headwater.dialects.text.dialect import TextReader
+from headwater.entries import SCHEMA, Entry, decode, json_of, record, restore, restore_lines, unknown_ending
 from headwater.errors import StoreError
-from headwater.events import (
-    SCHEMA,
-    Ending,
-    Entry,
-    Error,
-    Event,
-    Finish,
-    Metadata,
-    Start,
-    TextDelta,
-    ToolCallDelta,
-    Unknown,
-    decode,
-    json_of,
-    parts,
-    record,
-    restore,
-    restore_lines,
-    unknown_ending,
-)
+from headwater.events import Ending, Error, Event, Finish, Metadata, Start, TextDelta, ToolCallDelta, Unknown, parts
 from headwater.offsets import Offset
 
 HERE = Offset(1, 7)

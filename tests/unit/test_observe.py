@@ -10,10 +10,11 @@ from serving import chat, headwater, post_chat
 
 from headwater.answer import Answer
 from headwater.answers.generation import Timeouts
+from headwater.entries import Entry
 from headwater.errors import Fenced, ModelError, StoreError
-from headwater.events import Entry, Error, Finish, Metadata, TextDelta
+from headwater.events import Error, Finish, Metadata, TextDelta
 from headwater.log.memory import MemoryStore
-from headwater.log.store import Lease, Receipt
+from headwater.log.store import Flush, Lease, Receipt
 from headwater.models.scripted import SILENCE, Scripted
 from headwater.observe import Observer, Observers, OnFinish, Request
 
@@ -80,6 +81,45 @@ async def test_each_way_to_meet_the_cache_has_its_name() -> None:
 
     assert [fact[1] for fact in notes.facts if fact[0] == "claimed"] == ["miss", "hit", "bypass", "bypass"]
     assert [fact[1] for fact in live.facts if fact[0] == "claimed"] == ["miss", "joined"]
+
+
+async def test_flushes_are_told_with_their_entries() -> None:
+    """All entries of the log are in one of them, the ending included."""
+    flushes: list[int] = []
+
+    class Flushes(Observer):
+        def flushed(self, log: str, entries: int, seconds: float) -> None:
+            flushes.append(entries)
+
+    async with headwater(HELLO, observers=[Flushes()]) as server:
+        await post_chat(server.client)
+
+    assert sum(flushes) == 5
+
+
+async def test_a_store_that_fails_is_told_with_its_error() -> None:
+    """Once its writer has given up; the answer ends with the error that its readers get."""
+    failures: list[str] = []
+
+    class Failures(Notes):
+        def store_failed(self, log: str, error: Exception) -> None:
+            failures.append(str(error))
+
+    class Failing(MemoryStore):
+        async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
+            raise StoreError("the disk is full")
+
+        async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
+            raise StoreError("the disk is full")
+
+    notes = Failures()
+    store = Failing()
+    store.flush = Flush(retry_for=0.1)
+    async with headwater(HELLO, store, observers=[notes]) as server:
+        await post_chat(server.client)
+
+    assert failures == ["the disk is full"]
+    assert ("ended", "failed", "Hello") in notes.facts
 
 
 async def test_a_retry_is_told_with_its_reason_and_its_wait() -> None:

@@ -12,8 +12,9 @@ from starlette.requests import Request
 from upstream import Upstream
 
 from headwater.answers.generation import Timeouts
+from headwater.entries import record
 from headwater.errors import ModelError
-from headwater.events import Finish, Start, TextDelta, record
+from headwater.events import Finish, Start, TextDelta
 from headwater.log.memory import MemoryStore
 from headwater.models.langchain import openai_models
 from headwater.models.langchain.model import LangChainModel

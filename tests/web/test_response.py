@@ -8,7 +8,8 @@ from starlette.types import Message
 
 from headwater.dialects.native import request as native
 from headwater.dialects.native.dialect import Native
-from headwater.events import Entry, Event, Finish, Start, TextDelta, record
+from headwater.entries import Entry, record
+from headwater.events import Event, Finish, Start, TextDelta
 from headwater.offsets import Offset
 from headwater.web.response import Delivery, LogResponse, Pace
 

@@ -16,8 +16,9 @@ from headwater.answers.answers import Answers, Policy
 from headwater.answers.claim import Caching
 from headwater.answers.generation import Timeouts
 from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Muted, Reader, Refusal
+from headwater.entries import Entry
 from headwater.errors import InvalidPrompt, ModelError
-from headwater.events import Entry, Error, Finish, Stop, TextDelta
+from headwater.events import Error, Finish, Stop, TextDelta
 from headwater.log.memory import MemoryStore
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.model import Model

@@ -17,11 +17,11 @@ from headwater.answers.drain import Drain
 from headwater.answers.generation import Generation, Timeouts
 from headwater.answers.nursery import Nursery
 from headwater.cache.policy import Directives, cache_status
-from headwater.errors import NoSuchLog, ShuttingDown
-from headwater.events import Entry
+from headwater.entries import Entry
+from headwater.errors import NoSuchLog, ShuttingDown, StoreError
 from headwater.log.logs import Logs
 from headwater.log.store import Claim, Description, Lease, Store, lost_ending
-from headwater.log.writer import Writer
+from headwater.log.writer import Flushed, StoreFailed, Writer
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.observe import Observers, Outcome, Request
 from headwater.offsets import ORIGIN, Offset
@@ -224,7 +224,8 @@ class Answers:
     async def _generate(self, offer: Offer, request: Request, lease: Lease) -> None:
         answer: Answer | None = None
         try:
-            async with self._logs.write(lease) as writer:
+            flushed, store_failed = self._writer_hooks(lease.log)
+            async with self._logs.write(lease, flushed=flushed, store_failed=store_failed) as writer:
                 generation = Generation(
                     lambda: self._catalogue.get(offer), request, writer, self._policy.timeouts, self._observers
                 )
@@ -236,6 +237,20 @@ class Answers:
         finally:  # also when the server shuts down: that is an ending like any other
             if answer is not None:
                 await self._observers.ended(request, answer)
+
+    def _writer_hooks(self, log: str) -> tuple[Flushed | None, StoreFailed | None]:
+        """What a writer calls to notify observers of its flushes; nothing when there are no observers."""
+        observers = self._observers
+        if not observers:
+            return None, None
+
+        def flushed(entries: int, seconds: float) -> None:
+            observers.notify(lambda observer: observer.flushed(log, entries, seconds))
+
+        def store_failed(error: StoreError) -> None:
+            observers.notify(lambda observer: observer.store_failed(log, error))
+
+        return flushed, store_failed
 
     async def _observed(self, pages: Pages, log: str, dialect: str) -> Pages:
         self._observers.notify(lambda observer: observer.reader_came(log, dialect))
@@ -262,7 +277,8 @@ async def _written(writer: Writer, lease: Lease) -> Answer:
                 fold.feed(entry)
     answer = fold.answer()
     if answer.ending is None:
-        fold.feed(writer.unkept or lost_ending(lease.epoch, answer.offset.sequence, answer.timing.duration or 0.0))
+        elapsed = answer.timing.duration or 0.0
+        fold.feed(writer.local_ending or lost_ending(lease.epoch, answer.offset.sequence, elapsed))
         answer = fold.answer()
     return answer
 

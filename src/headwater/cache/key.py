@@ -1,7 +1,7 @@
 """The key of a prompt: equal for requests that must have the same answer, different for all others. Pure.
 
-It is an HMAC, so that nobody who sees a key learns a prompt by trying some, and its input is one canonical JSON array,
-so that no two different requests can run together the way concatenated fields do.
+An HMAC, so that nobody who sees a key can find its prompt by trying candidates. Its input is one canonical JSON array,
+so that no two different requests have the same input, as concatenated fields could.
 """
 
 import hashlib
@@ -18,32 +18,33 @@ from headwater.offsets import TAG
 from headwater.prompt import Prompt
 
 VERSION = 2
-"""Rises when the canonical form changes, so that an upgrade misses instead of mixing up."""
+"""Raise it when the canonical form of a prompt changes: an upgraded server then misses, and never mixes answers up."""
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _SAFE = re.compile(r"[^a-z0-9]")
 
 
 def fingerprint(prompt: Prompt, *, tenant: str, upstream: str, secret: bytes, salt: str = "") -> str:
-    """The name a prompt's log is bound to: 64 hex digits.
+    """The name that a prompt's log is bound to: 64 hex digits.
 
-    `upstream` is the address the model is reached at, since the same name elsewhere is another model. `salt` keeps
-    apart what would otherwise meet, such as retries under different idempotency keys.
+    Every field of the prompt counts, `extra` included, so leave out beforehand what the model will not send
+    (`Offer.addressed`). `upstream` is the model's address, since the same name elsewhere is another model. `salt`
+    separates requests that would otherwise share a log, such as retries under different idempotency keys.
     """
     canonical: list[Any] = [VERSION, tenant, upstream, salt, *msgspec.structs.astuple(prompt)]
     return hmac.new(secret, _encode(canonical), hashlib.sha256).hexdigest()
 
 
 def log_id(name: str, random: str) -> str:
-    """An id for a log that will be bound to `name`; it begins with a tag of it, so that both can share a shard."""
+    """An id for a log that will be bound to `name`; its first bytes are the name's, so that both share a shard."""
     return f"{name[:TAG]}-{_SAFE.sub('', random.lower())}"
 
 
 class Tokens:
-    """Tokens that nobody can guess from others, without asking the system for randomness each time.
+    """Random tokens that cannot be guessed from earlier ones, without a system call for each.
 
-    Asking it took a tenth of the time of a stored answer. A keyed hash of a count is as good, and the process's number
-    is hashed too, so that a fork does not repeat its parent's.
+    `os.urandom` took a tenth of the time of a stored answer. A keyed hash of a counter is as good. The process id is
+    hashed too, so that a forked process does not repeat its parent's tokens.
     """
 
     def __init__(self) -> None:
@@ -51,6 +52,6 @@ class Tokens:
         self._count = itertools.count()
 
     def new(self, size: int) -> str:
-        """`size` bytes, 32 at most, as hex digits."""
+        """A token of `size` bytes, 32 at most, as hex digits."""
         counted = b"%d-%d" % (os.getpid(), next(self._count))
         return hashlib.blake2s(counted, key=self._key, digest_size=size).hexdigest()

@@ -146,7 +146,7 @@ class Printer:
         """Set when the location of the answer is known, so that the answer can be stopped."""
         self._as_json = as_json
         self._terminal = sys.stdout.isatty()
-        self._asked = self._last = time.monotonic()
+        self._sent = self._last = time.monotonic()
         self._first: float | None = None
         self._deltas = 0
         self._mid_line = False
@@ -157,7 +157,7 @@ class Printer:
 
     def begin(self) -> None:
         """Note when the question is sent."""
-        self._asked = time.monotonic()
+        self._sent = time.monotonic()
 
     def attached(self, answer: "Answer") -> None:
         """Note the answer, and print whether it comes from the cache or from a generation that others started."""
@@ -253,13 +253,13 @@ class Printer:
             self.note(f"demo model: {about.notice}" if about.notice else f"{model} is a demo model")
 
     def _speed(self, answer: "Answer") -> str:
-        first = (self._first or self._asked) - self._asked
+        first = (self._first or self._sent) - self._sent
         words = f"first token after {first:.2f} s"
         if "; hit" in answer.cache_status:
             return words  # the speed of a replay is not that of the model
         counted = answer.usage.output_tokens if answer.usage is not None else 0
         tokens, about = (counted, "") if counted else (self._deltas, "about ")
-        taken = self._last - self._asked - first
+        taken = self._last - self._sent - first
         return f"{words}, {about}{(tokens - 1) / taken:.1f} tokens/s" if tokens > 1 and taken > 0 else words
 
     def _print(self, text: str) -> None:

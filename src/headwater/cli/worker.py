@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from headwater.answers.answers import Answers
-from headwater.settings import Settings
+from headwater.settings import Settings, export_env_file
 from headwater.wiring.server import server
 
 PATIENCE = 10
@@ -30,6 +30,7 @@ class Factory:
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
         for chatty in ("httpx", "httpx2", "openai"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
+        export_env_file()
         built = server(self.settings)
         self.answers = built.answers
         return built.app

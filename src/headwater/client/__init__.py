@@ -1,4 +1,4 @@
-"""A Python client that resumes by itself: ask, and read the answer's events until its ending.
+"""A Python client for Headwater servers. It reads an answer's events to their ending and reconnects by itself.
 
 async with Client("http://127.0.0.1:8000") as client:
     answer = await client.chat([{"role": "user", "content": "Hi"}])

@@ -14,8 +14,9 @@ from headwater.client.connection import Connection, Server
 from headwater.client.failures import NotHeadwater, Unreachable, failure_of, is_transient
 from headwater.client.frames import Frame
 from headwater.client.patience import Attempts, Notice, Patience
+from headwater.entries import decode
 from headwater.errors import Expired, HeadwaterError, NoSuchLog, RequestError
-from headwater.events import Ending, Error, Event, Start, State, Unknown, Usage, decode
+from headwater.events import Ending, Error, Event, Start, State, Unknown, Usage
 from headwater.offsets import ORIGIN, Offset, parse
 
 

@@ -1,4 +1,4 @@
-"""Asks a Headwater server, and gives answers that resume by themselves."""
+"""`Client`: asks a Headwater server and returns answers that reconnect by themselves."""
 
 import json
 import secrets
@@ -16,21 +16,21 @@ from headwater.offsets import ORIGIN, Offset, parse
 
 
 class About(msgspec.Struct, frozen=True):
-    """What a server says of itself."""
+    """A server's description of itself, from `GET /api/about`."""
 
     version: str
     model: str
     demo: bool = False
-    """Whether the model only shows that everything works, and its answers are worth nothing."""
+    """Whether the model is only a demonstration, whose answers are worthless."""
     notice: str | None = None
 
 
 class Client:
-    """A client of one server, named by its address, with a path if the routes are mounted under one.
+    """A client of the server at `base_url`, which includes the path under which the routes are mounted, if any.
 
-    `headers` go with every request (an `Authorization`, say). `on_retry` is called before each new attempt with the
-    reason and the seconds until then. Use it as a context manager: it owns the connections of its answers.
-    Raises `RequestError` for a `base_url` that is none.
+    `headers` are sent with every request, for example `Authorization`. `on_retry` is called before each retry with the
+    reason and the seconds until the retry. The client is a context manager; closing it closes the connections of its
+    answers. Raises `RequestError` if `base_url` is not an HTTP address.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class Client:
         no_cache: bool = False,
         **fields: Any,
     ) -> Answer:
-        """Ask for the next turn of a chat, `[{"role": …, "content": …}, …]`; `fields` go along as they are.
+        """Ask for the next turn of a chat, `[{"role": …, "content": …}, …]`; `fields` are sent unchanged.
 
-        Returns when the server knows whether there will be an answer: at its first token, or after 2 s. Raises what
-        the server refuses with (`InvalidPrompt`, `UnknownModel`, `ModelError`, …), `Unreachable` or `NotHeadwater`.
+        Returns at the first token or after 2 s, whichever is first. Raises the server's refusal (`InvalidPrompt`,
+        `UnknownModel`, `ModelError`, …), `Unreachable` or `NotHeadwater`.
         """
-        asked = {"messages": [dict(message) for message in messages], "model": model, "temperature": temperature}
-        return await self._ask("/api/stream/completion/chat", asked | fields, no_cache)
+        body = {"messages": [dict(message) for message in messages], "model": model, "temperature": temperature}
+        return await self._ask("/api/stream/completion/chat", body | fields, no_cache)
 
     async def complete(
         self,
@@ -70,15 +70,15 @@ class Client:
         no_cache: bool = False,
         **fields: Any,
     ) -> Answer:
-        """Ask for the continuation of a text; otherwise like `chat`."""
-        asked = {"message": text, "model": model, "temperature": temperature}
-        return await self._ask("/api/stream/completion", asked | fields, no_cache)
+        """Ask for the continuation of a text. Otherwise the same as `chat`."""
+        body = {"message": text, "model": model, "temperature": temperature}
+        return await self._ask("/api/stream/completion", body | fields, no_cache)
 
     async def attach(self, location: str, after: Offset | str | None = None) -> Answer:
-        """Read an answer that was asked for before: by its location or id, from its beginning or after an offset.
+        """Read an existing answer, by its location or id, from its beginning or after an offset.
 
-        A log that failed is told as such by its events. Raises `NoSuchLog`, `Expired`, `RequestError` for what is not
-        an offset, `Unreachable` or `NotHeadwater`.
+        An answer that failed ends with an `Error` event and raises nothing here. Raises `NoSuchLog`, `Expired`,
+        `RequestError` for a malformed offset, `Unreachable` or `NotHeadwater`.
         """
         begin = parse(after) if isinstance(after, str) else after or ORIGIN
         answer = Answer(self._server, location, self._persistence, after=begin)
@@ -86,11 +86,11 @@ class Client:
         return answer
 
     async def about(self) -> About:
-        """What the server says of itself. One attempt; raises `NothingListens`, `Unreachable` or `NotHeadwater`."""
+        """Describe the server, in one attempt. Raises `NothingListens`, `Unreachable` or `NotHeadwater`."""
         return await self._server.get("GET", "/api/about", About)
 
     async def aclose(self) -> None:
-        """Close every connection; answers that are being written go on."""
+        """Close every connection. The server goes on writing its answers."""
         await self._server.aclose()
 
     async def __aenter__(self) -> "Client":
@@ -99,10 +99,10 @@ class Client:
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         await self.aclose()
 
-    async def _ask(self, path: str, asked: dict[str, Any], no_cache: bool) -> Answer:
-        # ASCII, because half of a surrogate pair cannot be told in UTF-8 and must not break the client.
-        body = json.dumps({name: value for name, value in asked.items() if value is not None}).encode()
-        # The key makes it safe to send the same request again when no answer came: it joins the first run.
+    async def _ask(self, path: str, fields: dict[str, Any], no_cache: bool) -> Answer:
+        # ASCII-only JSON, because UTF-8 cannot encode an unpaired surrogate.
+        body = json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
+        # The key makes the POST safe to repeat: a second one joins the generation that the first one started.
         headers = {"Content-Type": "application/json", "Idempotency-Key": secrets.token_hex(16)}
         if no_cache:
             headers["Cache-Control"] = "no-cache"
@@ -112,5 +112,5 @@ class Client:
         location = response.headers.get("location")
         if location is None or connection is None:
             await response.aclose()
-            raise unexpected(response.request, "answered without saying where the answer can be read again")
+            raise unexpected(response.request, "answered without a Location header")
         return Answer(self._server, location, self._persistence, opened=(response, connection))

@@ -1,4 +1,4 @@
-"""The HTTP beneath the client: requests to one server, and one response read as frames."""
+"""HTTP for the client: requests to one server, and a streaming response read as frames."""
 
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -30,13 +30,13 @@ class Connection:
 
     @property
     def retry(self) -> float | None:
-        """Seconds after which the server wants to be called again, when it said so."""
+        """Seconds to wait before reconnecting, if the server sent `retry:`."""
         return None if self._parser.retry is None else self._parser.retry / 1000
 
     async def read(self) -> list[Frame]:
-        """The frames that the next bytes complete, possibly none.
+        """Wait for the next bytes and return the frames that they complete, possibly none.
 
-        Raises `Unreachable` when the connection broke, closed, or was silent for too long.
+        Raises `Unreachable` if the connection breaks, closes or stays silent for too long.
         """
         try:
             chunk = await anext(self._chunks, None)
@@ -49,12 +49,12 @@ class Connection:
         return self._parser.feed(chunk)
 
     async def aclose(self) -> None:
-        """Close the connection, if it is still open."""
+        """Close the connection. May be called again."""
         await self._response.aclose()
 
 
 class Server:
-    """Makes requests to one server; what is not a success is raised as the error that it says."""
+    """Makes requests to one server, and raises unsuccessful responses as the errors that they describe."""
 
     def __init__(self, base_url: str, headers: Mapping[str, str], patience: Patience) -> None:
         try:
@@ -69,20 +69,20 @@ class Server:
             base_url=url,
             headers={"User-Agent": f"headwater/{VERSION}", **headers},
             timeout=httpx.Timeout(patience.silence, connect=patience.connect, pool=None),
-            # Every answer that is being read holds a connection; a bound would make the next one wait in silence.
+            # Every answer being read holds a connection; with a limit, the next request would wait for one.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
-            # A proxy that the environment names for the world outside cannot reach this machine's loopback.
+            # A proxy named by the environment cannot reach this machine's loopback address.
             trust_env=not local,
-            # Without TLS the world's certificates need not be read, which takes longer than everything else here.
+            # Without TLS, skip loading the CA certificates: that takes longer than the rest of this constructor.
             verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if local and url.scheme == "http" else True,
         )
 
     async def open(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> httpx.Response:
-        """The response, its body unread; the caller closes it.
+        """Send a request and return the response with its body unread; the caller closes it.
 
-        Raises `Unreachable`, `NotHeadwater`, or what the server's problem JSON says.
+        Raises `Unreachable`, `NotHeadwater`, or the error that the server's problem JSON describes.
         """
         request = self._http.build_request(method, path, headers=headers, content=body)
         try:
@@ -105,7 +105,10 @@ class Server:
     async def stream(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
     ) -> tuple[httpx.Response, Connection | None]:
-        """A response in Server-Sent Events, and how to read it; None for an empty one (204). Raises as `open` does."""
+        """Send a request for Server-Sent Events; the connection is None for an empty response (204).
+
+        Raises as `open` does, and `NotHeadwater` for another content type.
+        """
         response = await self.open(method, path, headers={"Accept": EVENTS, **headers}, body=body)
         if response.status_code == 204:
             await response.aclose()
@@ -117,12 +120,12 @@ class Server:
         return response, Connection(response, self._patience.silence)
 
     async def get(self, method: str, path: str, shape: type[Shape]) -> Shape:
-        """A JSON response, in the shape expected. Raises as `open` does."""
+        """Send a request and decode its JSON response as `shape`. Raises as `open` does."""
         response = await self.open(method, path, headers={"Accept": "application/json"})
         try:
             return msgspec.json.decode(await response.aread(), type=shape)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise unexpected(response.request, f"answered with something else than expected ({error})") from error
+            raise unexpected(response.request, f"answered with unexpected JSON ({error})") from error
         except httpx.RequestError as error:
             raise Unreachable(f"{shown(response.request.url)} broke off: {_why(error)}") from error
         finally:

@@ -1,4 +1,4 @@
-"""What can go wrong between here and a server, and how a refusal of the server becomes the error that it names."""
+"""Errors of the client, and the conversion of a server's refusals into exceptions."""
 
 import httpx
 import msgspec
@@ -19,7 +19,7 @@ from headwater.events import Error
 
 
 class Unreachable(HeadwaterError):
-    """The server could not be reached, or the connection to it broke off; trying again may help."""
+    """The server could not be reached, or the connection broke. A retry may help."""
 
     code = "unreachable"
     status = 503
@@ -27,18 +27,18 @@ class Unreachable(HeadwaterError):
 
 
 class NothingListens(Unreachable):
-    """No connection could be made at all: most likely no server runs at the address."""
+    """No connection could be opened: most likely no server runs at the address."""
 
 
 class NotHeadwater(HeadwaterError):
-    """Something answers at the address, but not as Headwater does; `status` is the one it answered with."""
+    """The address answers, but not as a Headwater server does. `status` is the HTTP status of the response."""
 
     code = "not_headwater"
     status = 502
 
 
 class _Problem(msgspec.Struct):
-    """The members of a problem JSON (RFC 9457) that Headwater writes."""
+    """The members of Headwater's problem JSON (RFC 9457) that the client uses."""
 
     code: str
     detail: str
@@ -54,15 +54,15 @@ _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 def is_transient(failure: HeadwaterError) -> bool:
     """Whether the same request may succeed a moment later."""
     if isinstance(failure, NotHeadwater):
-        return False  # its status says what it answered with, not what is wrong
+        return False  # its status is that of the foreign response
     return isinstance(failure, Unreachable) or failure.status in _TRANSIENT
 
 
 def refusal(response: httpx.Response) -> HeadwaterError:
-    """The error that a response says which is not a success; its body must have been read.
+    """The exception for an unsuccessful response, whose body must have been read.
 
-    The class is that of the code where `headwater.errors` has one. Of the others, one that names a log is that log's
-    ending, so it is the model's failure. A proxy's own page is `Unreachable`, `RequestError` or `NotHeadwater`.
+    A code of `headwater.errors` decides the class. Any other problem that names a log is that log's ending, so it
+    becomes `ModelError`. A response of a proxy becomes `Unreachable`, `RequestError` or `NotHeadwater`.
     """
     try:
         problem = msgspec.json.decode(response.content, type=_Problem)
@@ -85,12 +85,12 @@ def failure_of(error: Error) -> HeadwaterError:
 
 
 def shown(url: httpx.URL) -> str:
-    """An address as people may see it: without the password that it may hold."""
+    """An address for people, without user name and password."""
     return str(url.copy_with(userinfo=b"")).rstrip("/")
 
 
 def unexpected(request: httpx.Request, what: str, status: int = 502) -> NotHeadwater:
-    """The failure of a response that no Headwater server would give."""
+    """The exception for a response that no Headwater server would send."""
     failure = NotHeadwater(f"{shown(request.url)} {what}; is this the address of a Headwater server?")
     failure.status = status
     return failure

@@ -1,4 +1,4 @@
-"""Server-Sent Events as bytes arrive: the reading half of WHATWG HTML §9.2. Pure, no I/O."""
+"""An incremental parser of Server-Sent Events (WHATWG HTML §9.2). Pure, no I/O."""
 
 import re
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 _EOL = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 _LONGEST_RETRY = 9
-"""Digits of a `retry:` that is believed; more than 11 days are a mistake, and Python refuses to read very long ones."""
+"""Digits of a `retry:` that are accepted. More than 11 days are a mistake, and Python refuses very long integers."""
 
 
 class Frame(NamedTuple):
@@ -16,29 +16,29 @@ class Frame(NamedTuple):
     """The `data:` lines, joined by LF."""
     event: str = "message"
     id: str | None = None
-    """The id written in this very frame; None when it only inherits `Parser.last_id`."""
+    """The id in this frame; None if the frame has none and `Parser.last_id` stays."""
 
 
 class Parser:
-    """Turns the bytes of one response into frames, however they are cut into chunks.
+    """Turns the bytes of one response into frames, independent of how the bytes are cut into chunks.
 
-    A frame that the end of the stream cuts in two is never given out, and its id never counts.
+    A frame that the end of the stream truncates is dropped together with its id.
     """
 
     def __init__(self) -> None:
         self.last_id = ""
-        """The id of the last frame, which stays until another changes it: what `Last-Event-ID` would send."""
+        """The id of the last frame that had one: the value for `Last-Event-ID`."""
         self.retry: int | None = None
-        """Milliseconds to wait before a reconnect, as the server asked last."""
-        self._rest: list[bytes] = []  # pieces of the line that has not ended yet
+        """Milliseconds to wait before a reconnect: the server's last `retry:`."""
+        self._rest: list[bytes] = []  # pieces of the unfinished line
         self._after_cr = False
         self._begun = False
         self._forget()
 
     def feed(self, chunk: bytes) -> list[Frame]:
-        """Take the next bytes; give the frames that they complete."""
+        """Add the next bytes and return the frames that they complete."""
         if self._after_cr and chunk:
-            # A CR ended the line already; the LF that may follow belongs to it, also when it comes a chunk later.
+            # The CR at the end of the last chunk ended its line; an LF that follows belongs to that CR.
             chunk = chunk.removeprefix(b"\n")
             self._after_cr = False
         if not chunk:
@@ -69,7 +69,7 @@ class Parser:
             case "retry" if value.isascii() and value.isdigit() and len(value) <= _LONGEST_RETRY:
                 self.retry = int(value)
             case _:
-                pass  # a comment, whose name is empty, or a field that the standard does not know
+                pass  # a comment (the name is empty) or an unknown field
         return None
 
     def _dispatch(self) -> Frame | None:

@@ -1,4 +1,4 @@
-"""How often and how soon a client tries again."""
+"""Retries: how often and how soon."""
 
 import asyncio
 import random
@@ -11,56 +11,56 @@ from headwater.errors import HeadwaterError, ShuttingDown
 Result = TypeVar("Result")
 
 Notice = Callable[[str, float], None]
-"""Called before each new attempt with the reason, and the seconds until then."""
+"""Called before each retry with the reason and the seconds until the retry."""
 
 
 class Patience(NamedTuple):
-    """How long a client bears with a server; times in seconds."""
+    """Limits of a client's retries and waits; times in seconds."""
 
     attempts: int = 8
-    """Failures in a row after which the reading of an answer is given up; every new event starts the count again."""
+    """Consecutive failures after which reading an answer gives up. Every new event resets the count."""
     requests: int = 3
-    """Failures in a row after which any other request is: somebody waits for it who has seen nothing yet."""
+    """The same for any other request; fewer, because its caller has seen nothing yet."""
     pause: float = 1.0
-    """Before the second attempt, unless the server says otherwise (`retry:`, `Retry-After`); it doubles from there."""
+    """Back-off before the first retry, unless the server sends `retry:` or `Retry-After`. It doubles each time."""
     longest: float = 30.0
-    """No pause is longer, and a server that asks for a longer one is not tried again."""
+    """Upper limit of the back-off. A server whose `Retry-After` is longer is not retried."""
     silence: float = 30.0
-    """A connection without a byte for so long is dead: the server sends a heartbeat every 10."""
+    """Silence after which a connection counts as dead. The server sends a heartbeat every 10 s."""
     connect: float = 10.0
 
 
 class Attempts:
-    """Counts failures in a row, and waits before each new attempt."""
+    """Counts consecutive failures, and waits before each retry."""
 
     def __init__(self, patience: Patience, limit: int, notice: Notice | None = None) -> None:
         self.retry: float | None = None
-        """Seconds that the server wants between attempts, when it said so."""
+        """The server's last `retry:` in seconds; None if it sent none."""
         self._patience = patience
         self._limit = limit
         self._notice = notice
         self._failures = 0
 
     def progress(self) -> None:
-        """Something came: earlier failures do not count any more."""
+        """Reset the count of failures, because an event arrived."""
         self._failures = 0
 
     async def after(self, failure: HeadwaterError) -> None:
-        """Wait until it is time to try again. Raises the failure when that is no use any more."""
+        """Wait until the next retry. Raises the failure if no attempt is left or the server asks for too long."""
         self._failures += 1
-        asked = failure.retry_after
-        if self._failures > self._limit or (asked is not None and asked > self._patience.longest):
+        wanted = failure.retry_after
+        if self._failures > self._limit or (wanted is not None and wanted > self._patience.longest):
             raise failure
         base = self._patience.pause if self.retry is None else self.retry
         pause = min(base * 2 ** (self._failures - 1), self._patience.longest)
-        # Jitter, so that the clients of a server that went down do not all come back in the same instant.
-        pause = max(pause * random.uniform(0.5, 1.0), asked or 0.0)  # noqa: S311 - spreads clients, hides nothing
+        # Jitter, so that the clients of a restarted server do not all reconnect at the same instant.
+        pause = max(pause * random.uniform(0.5, 1.0), wanted or 0.0)  # noqa: S311 - not for security
         if self._notice is not None:
             self._notice(str(failure), pause)
         await asyncio.sleep(pause)
 
     async def persist(self, call: Callable[[], Awaitable[Result]]) -> Result:
-        """Make a request that may be repeated, again while no server takes it. Raises what it raises."""
+        """Make an idempotent request, with retries while the server is unreachable or shuts down."""
         while True:
             try:
                 return await call()

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from headwater.answer import Answer
-from headwater.events import Entry, Error
+from headwater.entries import Entry
+from headwater.events import Error
 from headwater.offsets import ORIGIN, Offset
 from headwater.prompt import Prompt
 

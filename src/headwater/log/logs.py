@@ -1,27 +1,28 @@
 """The logs as this process sees them: one store, and the writers that are alive here.
 
-A reader of a log that is written here is served from the writer's memory; any other, and the rest of that one once its
-writer has gone, from the store. The reader cannot tell, because both speak in offsets.
+A reader of a log that is written here is served from the writer's memory. Any other reader is served from the store,
+and so is the rest of such a log once its writer has gone. The reader cannot tell, because both speak in offsets.
 """
 
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
-from headwater.events import Ending, Entry, Page, Unknown, unknown_ending
+from headwater.entries import Entry, Page, unknown_ending
+from headwater.events import Ending, Unknown
 from headwater.log.store import Description, Lease, Store
-from headwater.log.writer import Writer
+from headwater.log.writer import Flushed, StoreFailed, Writer
 from headwater.offsets import ORIGIN, Offset
 
 REPLAYED = 32 * 1024 * 1024
 """Bytes of memory for sealed logs that were read lately, about: enough for a few hundred popular answers."""
 
 _ENTRY = 512
-"""Bytes that an entry takes in memory beside its stored form and its frame, about."""
+"""Bytes of memory that an entry takes beside its stored form and its frame, about."""
 
 
 class Logs:
-    """Reads, stops and describes logs wherever they are written, and opens the writers of those written here."""
+    """Reads and describes logs wherever they are written, and opens the writers of those written here."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -30,9 +31,11 @@ class Logs:
         self._sealed_size = 0
 
     @asynccontextmanager
-    async def write(self, lease: Lease) -> AsyncGenerator[Writer, None]:
-        """The writer of a log, known to this process's readers while the context lasts."""
-        async with Writer(self.store, lease) as writer:
+    async def write(
+        self, lease: Lease, *, flushed: Flushed | None = None, store_failed: StoreFailed | None = None
+    ) -> AsyncGenerator[Writer, None]:
+        """The writer of a log, known to this process's readers while the context lasts; for the hooks see `Writer`."""
+        async with Writer(self.store, lease, flushed=flushed, store_failed=store_failed) as writer:
             self._writers[lease.log] = writer
             try:
                 yield writer
@@ -46,11 +49,12 @@ class Logs:
     async def read(
         self, log: str, after: Offset = ORIGIN, *, follow: bool = True
     ) -> AsyncGenerator[Sequence[Entry], None]:
-        """Every entry after `after`, old then new, until the ending; without `follow`, until what there is now.
+        """Every entry after `after`, stored ones, then new ones, until the ending; without `follow`, until now.
 
         A sealed log whose last event a newer version wrote ends with `unknown_ending`, which is in no store.
-        Raises `NoSuchLog`, `Expired` or `StoreError`. Whether the log still exists is asked of the store by `state` or
-        a claim: what is read here of one that has just gone is what was in it.
+
+        Raises `NoSuchLog`, `Expired` or `StoreError`. Does not find out whether the log still exists, which `state` and
+        a claim do: a log that has just been deleted may be read once more.
         """
         writer = self._writers.get(log)
         if writer is not None:
@@ -60,8 +64,8 @@ class Logs:
                     after = page[-1].offset
                     if isinstance(page[-1].event, Ending):
                         return
-            if writer.unkept is not None:
-                yield [writer.unkept]
+            if (ending := writer.local_ending) is not None:
+                yield [ending]
                 return
             if not follow:
                 return
@@ -80,7 +84,7 @@ class Logs:
                 yield [unknown_ending(last)]
 
     def _keep(self, log: str, page: Sequence[Entry]) -> Sequence[Entry]:
-        """Remember a sealed log, which never changes again, if this one page is the whole of it."""
+        """Remember a sealed log, which never changes again, if this one page is the whole log."""
         if page[0].offset.sequence != 1 or log in self._sealed:
             return page
         whole = self._sealed[log] = Page(page)

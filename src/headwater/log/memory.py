@@ -1,4 +1,8 @@
-"""The reference store: everything in this process's memory, gone with it. Read this file to learn the contract."""
+"""The reference store: everything in this process's memory, lost with the process. Read it to learn the contract.
+
+No method but `read` awaits anything, so each is one atomic step of the event loop. Nothing runs in the background:
+every call first expires what is due (`_sweep`), and seals the lapsed logs it meets (`_seal_if_lapsed`).
+"""
 
 import asyncio
 import time
@@ -6,13 +10,12 @@ from bisect import bisect_right
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
+from headwater.entries import Entry
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
-from headwater.events import Ending, Entry, State, is_admissible, state_after
-from headwater.log.store import Claim, Description, Flush, Lease, Limits, Receipt, check_offset, lost_ending
+from headwater.events import Ending, State, is_admissible, state_after
+from headwater.log.store import PAGE, Claim, Description, Flush, Lease, Limits, Receipt, check_offset, lost_ending
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
-
-PAGE = 512
 
 
 @dataclass
@@ -21,45 +24,53 @@ class _Log:
     tenant: str
     ttl: float
     name: str | None
+    """Bound to this log when it is sealed admissibly."""
     subjects: set[str]
     renewed: float
+    """When the lease was renewed last, on the monotonic clock."""
     opened: float
+    """When it was opened, on the wall clock, as `sealed` is."""
     epoch: int = 1
     state: State = "open"
     entries: list[Entry] = field(default_factory=list[Entry])
     size: int = 0
     stop: str | None = None
+    """The subject who requested a stop."""
     sealed: float = 0.0
-    changed: asyncio.Event | None = None  # made by the first who waits
-    wakes: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+    changed: asyncio.Event | None = None
+    """Made by the first reader that waits, set and dropped at the next change."""
+    listeners: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
     @property
     def last(self) -> Offset:
         return self.entries[-1].offset if self.entries else ORIGIN
 
-    def announce(self) -> None:
-        """Wake everyone who waits for this log; they look for themselves."""
+    def wake_readers(self) -> None:
         if self.changed is not None:
             self.changed.set()
             self.changed = None
 
+    def wake_writer(self) -> None:
+        for wake in list(self.listeners):
+            wake()
+
 
 class MemoryStore:
-    """Keeps logs in memory, for tests and for servers that may forget.
+    """Keeps logs in memory, for tests and for servers that may forget. Use it from one event loop.
 
     `clock` gives wall time in seconds, for ages and TTLs; leases run on the monotonic clock, which does not jump.
     """
 
     def __init__(self, limits: Limits | None = None, clock: Callable[[], float] = time.time) -> None:
         self.limits = limits or Limits()
-        # Nobody else reads this memory, and whatever ends this process ends it too: there is no hurry to fill it.
+        # Flushes need not hurry: no other process reads this memory, and what ends this process ends it too.
         self.flush = Flush(interval=0.25, events=1024, bytes=256 * 1024)
         self._clock = clock
         self._logs: dict[str, _Log] = {}
-        self._names: dict[str, str] = {}
-        self._tombstones: dict[str, float] = {}
+        self._names: dict[str, str] = {}  # the log each name is bound to
+        self._tombstones: dict[str, float] = {}  # deleted ids, and until when they are remembered
         self._constants: dict[str, bytes] = {}
-        self._sweep_due = 0.0
+        self._swept = 0.0
         self._closed = False
 
     async def claim(
@@ -74,7 +85,7 @@ class MemoryStore:
     ) -> Claim:
         bound = await self.find(name, principal, newer_than=newer_than)
         if bound is not None:
-            # The winner, whose answer got lost on the way, asks again.
+            # The winner retries when it did not get its answer.
             again = bound.log == log and bound.state == "open"
             return Claim(log, won=True, lease=Lease(log)) if again else bound
         lease = await self.open(log, principal, ttl=ttl, name=binds or name)
@@ -83,100 +94,100 @@ class MemoryStore:
 
     async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
         self._sweep()
-        held = self._logs.get(self._names.get(name, ""))
-        if held is None:
+        found = self._logs.get(self._names.get(name, ""))
+        if found is None:
             return None
-        self._seal_if_lapsed(held)
-        if held.state != "open":
-            age = self._age(held)
-            # A lapsed log has just lost its name; a name outlives neither its TTL nor the patience of the caller.
-            if self._names.get(name) != held.id or age >= held.ttl or (newer_than is not None and age > newer_than):
+        self._seal_if_lapsed(found)
+        if found.state == "open":
+            if found.stop is not None:
                 return None
-            return Claim(held.id, won=False, state=held.state, age=age, ttl=held.ttl - age)
-        if held.stop is not None:
+            found.subjects.add(principal.subject)
+            return Claim(found.id, won=False)
+        age = self._age(found)
+        too_old = age >= found.ttl or (newer_than is not None and age > newer_than)
+        if too_old or self._names.get(name) != found.id:  # a lapsed log has just lost its name
             return None
-        held.subjects.add(principal.subject)
-        return Claim(held.id, won=False)
+        return Claim(found.id, won=False, state=found.state, age=age, ttl=found.ttl - age)
 
     async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
         try:
-            held = self._get(log)
+            found = self._get(log)
         except NoSuchLog:
-            now = self._clock()
-            self._logs[log] = _Log(log, principal.tenant, ttl, name, {principal.subject}, time.monotonic(), now)
+            subjects = {principal.subject}
+            self._logs[log] = _Log(log, principal.tenant, ttl, name, subjects, time.monotonic(), self._clock())
         else:
-            if held.state != "open":
-                raise Sealed.of(log, held.state)
+            if found.state != "open":
+                raise Sealed.of(log, found.state)
         return Lease(log)
 
     async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
-        held = self._writable(lease)
-        fresh = self._fresh(held, entries)
+        log = self._writable(lease)
+        fresh = self._unstored(log, entries)
         size = sum(len(entry.data) for entry in fresh)
-        if len(held.entries) + len(fresh) > self.limits.entries or held.size + size > self.limits.bytes:
-            raise LogFull.of(held.id, self.limits.entries, self.limits.bytes)
-        held.renewed = time.monotonic()
+        if len(log.entries) + len(fresh) > self.limits.entries or log.size + size > self.limits.bytes:
+            raise LogFull.of(log.id, self.limits.entries, self.limits.bytes)
+        log.renewed = time.monotonic()
         if fresh:
-            held.entries.extend(fresh)
-            held.size += size
-            held.announce()
-        return Receipt(stop=held.stop)
+            log.entries.extend(fresh)
+            log.size += size
+            log.wake_readers()
+        return Receipt(stop=log.stop)
 
     async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
-        held = self._get(lease.log)
-        if held.entries and entries[-1] == held.entries[-1]:
-            return
-        held = self._writable(lease)
-        fresh = self._fresh(held, entries)
+        found = self._get(lease.log)
+        if found.entries and entries[-1] == found.entries[-1]:
+            return  # a retry of the seal that was taken
+        log = self._writable(lease)
+        fresh = self._unstored(log, entries)
         if not fresh:
-            raise OutOfSequence.gap(held.id, len(held.entries))
-        held.entries.extend(fresh)
-        self._close(held)
+            raise OutOfSequence.gap(log.id, len(log.entries))
+        log.entries.extend(fresh)
+        self._close(log)
 
     async def read(
         self, log: str, after: Offset = ORIGIN, *, follow: bool = True
     ) -> AsyncGenerator[Sequence[Entry], None]:
-        held = self._get(log)
-        self._seal_if_lapsed(held)
+        found = self._get(log)
+        self._seal_if_lapsed(found)
         while True:
-            check_offset(after, held.state, held.epoch, held.last)
-            begin = bisect_right(held.entries, after, key=lambda entry: entry.offset)
-            page = held.entries[begin : begin + PAGE]
+            check_offset(after, found.state, found.epoch, found.last)
+            begin = bisect_right(found.entries, after, key=lambda entry: entry.offset)
+            page = found.entries[begin : begin + PAGE]
             if page:
                 yield page
                 after = page[-1].offset
-            elif held.state != "open" or not follow:
+            elif found.state != "open" or not follow:
                 return
             else:
-                self._get(log)  # forgotten while its reader was busy, it would announce nothing any more
-                await self._change(held)
+                self._get(log)  # raises if it was deleted while its reader was busy: nothing would wake the reader
+                await self._change(found)
                 self._get(log)
 
     async def stop(self, log: str, subject: str) -> bool:
-        held = self._get(log)
-        held.subjects.discard(subject)
-        if held.subjects or held.state != "open":
-            return held.state != "open"
-        held.stop = held.stop or subject
-        for wake in list(held.wakes):
-            wake()
+        found = self._get(log)
+        found.subjects.discard(subject)
+        if found.state != "open":
+            return True
+        if found.subjects:
+            return False
+        found.stop = found.stop or subject
+        found.wake_writer()
         return True
 
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
-        held = self._get(lease.log)
-        held.wakes.append(wake)
-        if held.stop is not None:
+        log = self._get(lease.log)
+        log.listeners.append(wake)
+        if log.stop is not None:
             wake()
-        return lambda: held.wakes.remove(wake)
+        return lambda: log.listeners.remove(wake)
 
     async def describe(self, log: str) -> Description:
-        held = self._get(log)
-        self._seal_if_lapsed(held)
-        return Description(log, held.tenant, held.state, held.last, self._age(held))
+        found = self._get(log)
+        self._seal_if_lapsed(found)
+        return Description(log, found.tenant, found.state, found.last, self._age(found))
 
     async def forget(self, log: str) -> None:
-        held = self._get(log)
-        self._bury(held)
+        self._bury(self._get(log))
 
     async def constant(self, name: str, value: bytes) -> bytes:
         return self._constants.setdefault(name, value)
@@ -190,86 +201,85 @@ class MemoryStore:
         self._logs.clear()
         self._names.clear()
 
-    def _get(self, log: str) -> _Log:
+    def _get(self, id: str) -> _Log:
         self._sweep()
-        held = self._logs.get(log)
-        if held is not None:
-            return held
-        if log in self._tombstones:
-            raise Expired.of(log)
-        raise NoSuchLog.of(log)
+        log = self._logs.get(id)
+        if log is not None:
+            return log
+        raise Expired.of(id) if id in self._tombstones else NoSuchLog.of(id)
 
-    def _age(self, held: _Log) -> float:
-        return 0.0 if held.state == "open" else max(self._clock() - held.sealed, 0.0)
+    def _age(self, log: _Log) -> float:
+        return 0.0 if log.state == "open" else max(self._clock() - log.sealed, 0.0)
 
     def _writable(self, lease: Lease) -> _Log:
-        held = self._get(lease.log)
-        if held.epoch != lease.epoch:
-            raise Fenced.of(held.id, held.epoch)
-        if held.state != "open":
-            raise Sealed.of(held.id, held.state)
-        return held
+        log = self._get(lease.log)
+        if log.epoch != lease.epoch:
+            raise Fenced.of(log.id, log.epoch)
+        if log.state != "open":
+            raise Sealed.of(log.id, log.state)
+        return log
 
-    def _fresh(self, held: _Log, entries: Sequence[Entry]) -> list[Entry]:
-        """The entries not stored yet; those that are stored are a retry, acknowledged again."""
-        have = len(held.entries)
-        fresh = [entry for entry in entries if entry.offset.sequence > have]
-        if [entry.offset.sequence for entry in fresh] != list(range(have + 1, have + 1 + len(fresh))):
-            raise OutOfSequence.gap(held.id, have)
+    def _unstored(self, log: _Log, entries: Sequence[Entry]) -> list[Entry]:
+        """The entries not stored yet; stored ones are a retry, and must be the same. Raises `OutOfSequence`."""
+        stored = len(log.entries)
+        fresh = [entry for entry in entries if entry.offset.sequence > stored]
+        if [entry.offset.sequence for entry in fresh] != list(range(stored + 1, stored + 1 + len(fresh))):
+            raise OutOfSequence.gap(log.id, stored)
         for entry in entries[: len(entries) - len(fresh)]:
-            if held.entries[entry.offset.sequence - 1].data != entry.data:
-                raise OutOfSequence.taken(held.id, entry.offset.sequence)
+            if log.entries[entry.offset.sequence - 1].data != entry.data:
+                raise OutOfSequence.taken(log.id, entry.offset.sequence)
         return fresh
 
-    def _close(self, held: _Log) -> None:
-        ending = held.entries[-1].event
+    def _close(self, log: _Log) -> None:
+        """Close a log whose ending has just been added; bind its name to it, or free its names."""
+        ending = log.entries[-1].event
         assert isinstance(ending, Ending)
-        held.state = state_after(ending)
-        held.sealed = self._clock()
-        if is_admissible(ending) and held.name is not None:
-            self._names[held.name] = held.id
+        log.state = state_after(ending)
+        log.sealed = self._clock()
+        if is_admissible(ending) and log.name is not None:
+            self._names[log.name] = log.id
         else:
-            self._free_names(held)
-        held.announce()
+            self._free_names(log)
+        log.wake_readers()
 
-    def _free_names(self, held: _Log) -> None:
-        for name in [name for name, log in self._names.items() if log == held.id]:
+    def _free_names(self, log: _Log) -> None:
+        for name in [name for name, id in self._names.items() if id == log.id]:
             del self._names[name]
 
-    def _seal_if_lapsed(self, held: _Log) -> None:
-        if held.state != "open" or time.monotonic() - held.renewed < self.limits.lease:
+    def _seal_if_lapsed(self, log: _Log) -> None:
+        if log.state != "open" or time.monotonic() - log.renewed < self.limits.lease:
             return
-        held.entries.append(lost_ending(held.epoch, len(held.entries), self._clock() - held.opened))
-        held.epoch += 1
-        self._close(held)
+        log.entries.append(lost_ending(log.epoch, len(log.entries), self._clock() - log.opened))
+        log.epoch += 1
+        self._close(log)
 
-    async def _change(self, held: _Log) -> None:
-        """Wait until the log changed or its lease lapsed; the caller looks again either way."""
-        changed = held.changed = held.changed or asyncio.Event()
-        left = held.renewed + self.limits.lease - time.monotonic()
+    async def _change(self, log: _Log) -> None:
+        """Wait until a log has changed or its lease has lapsed, in which case it is sealed."""
+        changed = log.changed = log.changed or asyncio.Event()
+        left = log.renewed + self.limits.lease - time.monotonic()
         try:
             async with asyncio.timeout(max(left, 0)):
                 await changed.wait()
         except TimeoutError:
-            self._seal_if_lapsed(held)
+            self._seal_if_lapsed(log)
 
-    def _bury(self, held: _Log) -> None:
-        self._tombstones[held.id] = self._clock() + self.limits.tombstone
-        del self._logs[held.id]
-        self._free_names(held)
-        held.announce()
-        for wake in list(held.wakes):
-            wake()
+    def _bury(self, log: _Log) -> None:
+        """Delete a log, leave a tombstone, and wake everyone, who then find it gone."""
+        self._tombstones[log.id] = self._clock() + self.limits.tombstone
+        del self._logs[log.id]
+        self._free_names(log)
+        log.wake_readers()
+        log.wake_writer()
 
     def _sweep(self) -> None:
-        """Forget what has expired; at most once a second, since it looks at everything."""
+        """Bury what has expired; at most once a second, because it looks at every log."""
         now = self._clock()
-        if 0 <= now - self._sweep_due < 1:
+        if 0 <= now - self._swept < 1:
             return
-        self._sweep_due = now
-        for held in list(self._logs.values()):
-            self._seal_if_lapsed(held)
-            if held.state != "open" and now - held.sealed >= held.ttl + self.limits.grace:
-                self._bury(held)
-        for log in [log for log, until in self._tombstones.items() if until <= now]:
-            del self._tombstones[log]
+        self._swept = now
+        for log in list(self._logs.values()):
+            self._seal_if_lapsed(log)
+            if log.state != "open" and now - log.sealed >= log.ttl + self.limits.grace:
+                self._bury(log)
+        for id in [id for id, until in self._tombstones.items() if until <= now]:
+            del self._tombstones[id]

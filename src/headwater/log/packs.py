@@ -1,18 +1,19 @@
-"""Packs: the entries of one append as one piece, which costs a store one write however many they are.
+"""Packs: the entries of one append joined into one piece, which costs a store one write however many they are.
 
-An entry's stored form is one line of JSON, so a pack is lines. What a store keeps beside a pack says which entries
-these are; a pack that says otherwise is damaged.
+The stored form of an entry is one line of JSON, so a pack is lines. Beside a pack a store keeps the sequences of its
+first and last entry; a pack with another number of lines is damaged.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from headwater.entries import Entry, restore_lines
 from headwater.errors import OutOfSequence, StoreError
-from headwater.events import Entry, restore_lines
 from headwater.offsets import Offset
 
 PACK = 256 * 1024
-"""Bytes of a pack, about; what is larger goes in several. One fits into any request or reply of Upstash's."""
+"""Bytes in a pack, and in the packs read for a page; a single larger entry makes a larger pack. A pack fits into any
+request or reply of Upstash."""
 
 
 class Pack(NamedTuple):
@@ -24,7 +25,7 @@ class Pack(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of the entries themselves, as a log's bound counts them."""
+        """Bytes of the entries themselves, as the bound of a log counts them."""
         return len(self.data) - (self.last - self.first)
 
     @property
@@ -37,33 +38,33 @@ class Pack(NamedTuple):
         return self.data.split(b"\n")[max(after + 1 - self.first, 0) :]
 
     def entries(self, epoch: int, after: int = 0, most: int | None = None) -> list[Entry]:
-        """A whole pack's entries after a sequence, at most so many. Raises `StoreError` for what cannot be read."""
+        """The entries of a whole pack after a sequence, at most `most`. Raises `StoreError` for unreadable ones."""
         return restore_lines(Offset(epoch, max(after + 1, self.first)), self.lines(after)[:most])
 
 
-def packed(entries: Sequence[Entry]) -> list[Pack]:
-    """The entries in as few packs as hold them. Raises `OutOfSequence` if they are not consecutive."""
+def packed(entries: Sequence[Entry], size: int = PACK) -> list[Pack]:
+    """The entries in as few packs of `size` bytes as possible. Raises `OutOfSequence` if they are not consecutive."""
     if not entries:
         return []
     first = entries[0].offset.sequence
     if [entry.offset.sequence for entry in entries] != list(range(first, first + len(entries))):
         raise OutOfSequence(f"entries {entries[0].offset} to {entries[-1].offset} leave a gap")
     lines = [entry.data for entry in entries]
-    if sum(map(len, lines)) + len(lines) <= PACK:  # as nearly every append is
+    if sum(map(len, lines)) + len(lines) <= size:  # true of nearly every append
         return [_pack(first, lines)]
-    return list(joined(first, lines))
+    return list(joined(first, lines, size))
 
 
-def joined(first: int, lines: Iterable[bytes]) -> Iterator[Pack]:
-    """Lines in as few packs as hold them, the first of them at this sequence; no more than a pack is held at a time."""
+def joined(first: int, lines: Iterable[bytes], size: int = PACK) -> Iterator[Pack]:
+    """Lines in as few packs of `size` bytes as possible, beginning at sequence `first`; keeps one pack in memory."""
     some: list[bytes] = []
-    size = 0
+    room = size
     for line in lines:
-        if some and size + len(line) > PACK:
+        if some and len(line) > room:
             yield _pack(first, some)
-            first, some, size = first + len(some), [], 0
+            first, some, room = first + len(some), [], size
         some.append(line)
-        size += len(line) + 1
+        room -= len(line) + 1
     if some:
         yield _pack(first, some)
 

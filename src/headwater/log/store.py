@@ -1,19 +1,19 @@
-"""The contract every store keeps, in prose; `memory.py` is the simplest thing that keeps it.
+"""The contract every store keeps, in prose; `memory.py` is the simplest implementation of it.
 
-A log is append-only and sealed exactly once. A name is bound to at most one log: that binding is what makes a log the
-cache entry, and a live one the place where identical requests meet. `headwater.testing.contract` runs every clause
-below over every store:
+A log is append-only and sealed exactly once. A name is bound to at most one log: that binding makes a sealed log the
+cache entry of the name, and a live one the place where identical requests meet. `headwater.testing.contract` tests
+every clause below over every store:
 
-1.  Sequences are dense from 1. A retried append is acknowledged again; one that would leave a gap is refused.
-2.  One writer: every append carries its lease's epoch; once another has sealed the log, the writer is `Fenced`.
+1.  Sequences are dense from 1. A retried append is acknowledged again; an append that would leave a gap is refused.
+2.  One writer: every append carries the epoch of its lease. Once another has sealed the log, the writer is `Fenced`.
 3.  One ending: `open → finished | stopped | failed | lost`, with a single winner, durable and monotonic.
 4.  A dead writer strands nobody: a log whose lease has lapsed is sealed `lost` by whoever notices, at
     `(epoch + 1, n + 1)`. Leases run on the store's clock or a monotonic one: a clock that jumps seals nothing live.
-5.  `read` is a pull with a position: no join of history to live, no gap, no duplicate.
-6.  An offset of another life of the log is `Expired`, never a silent partial.
+5.  `read` is a pull with a position: no join of history to live entries, no gap, no duplicate.
+6.  An offset of another life of the log is `Expired`, never a silent partial answer.
 7.  Everything expires: a name its TTL after the seal, the log `Limits.grace` later, its tombstone a day after that.
 8.  A store that cannot be reached raises `StoreError`; it never looks empty. `check` finds out and changes nothing.
-9.  A log is bounded in entries and bytes; beyond the bound it takes its ending and nothing else.
+9.  A log is bounded in entries and bytes; at the bound it takes its ending and nothing else.
 10. `stop` ends the log when no other subject remains on it, and wakes the writer wherever it runs.
 """
 
@@ -22,60 +22,68 @@ from typing import Protocol
 
 import msgspec
 
+from headwater.entries import Entry, record
 from headwater.errors import Expired
-from headwater.events import Entry, Error, State, record
+from headwater.events import Error, State
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
+PAGE = 512
+"""Entries in a page that `read` yields, at most."""
+
 
 class Limits(msgspec.Struct, frozen=True):
-    """How long things live and how large they grow; times in seconds."""
+    """How long logs live and how large they grow; times in seconds."""
 
     lease: float = 15.0
-    """Silence of a writer after which it counts as dead; it renews by every flush and heartbeat."""
+    """After so long without an append a writer counts as dead; every flush and heartbeat renews the lease."""
     heartbeat: float = 5.0
+    """After so long without a flush a writer sends an empty append."""
     grace: float = 600.0
-    """How long a log outlives its name, so that a reader who is half-way can come back for the rest."""
+    """How long a log outlives its name, so that an interrupted reader can come back for the rest."""
     tombstone: float = 86_400.0
-    """How long an id is remembered as gone, so that a late reader hears 410 and starts no second run."""
+    """How long a deleted id is remembered, so that a late reader gets 410 and starts no second run."""
     entries: int = 100_000
     bytes: int = 16 * 1024 * 1024
 
 
 class Flush(msgspec.Struct, frozen=True):
-    """When a writer hands its buffer to the store: at whichever bound comes first."""
+    """When a writer flushes its buffer, at whichever bound comes first, and how long it retries; times in seconds."""
 
     interval: float = 0.025
     events: int = 64
     bytes: int = 16 * 1024
+    retry_for: float = 5.0
+    """How long a failing store is retried before the readers here get an error. Less than the usual lease, so that no
+    other process takes over a log whose writer is still trying."""
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """The right to append to one log, valid while no newer epoch of it exists."""
+    """The right to append to one log, valid while the log has no newer epoch."""
 
     log: str
     epoch: int = 1
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """Which log a name is bound to after a claim, and what is known of it."""
+    """The log a name is bound to after a claim, and what is known of it; times in seconds."""
 
     log: str
     won: bool
     state: State = "open"
     age: float = 0.0
-    """Seconds since the log was sealed; 0 while it is open."""
+    """Since the log was sealed; 0 while it is open."""
     ttl: float = 0.0
-    """Seconds for which the name stays bound; 0 while the log is open."""
+    """For which the name stays bound; 0 while the log is open."""
     lease: Lease | None = None
     """The winner's right to append."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What the store tells a writer in answer to an append."""
+    """The store's answer to an append."""
 
     stop: str | None = None
-    """The subject who asked for the end, if somebody did."""
+    """The subject who requested a stop, if any did."""
 
 
 class Description(msgspec.Struct, frozen=True):
@@ -85,9 +93,9 @@ class Description(msgspec.Struct, frozen=True):
     tenant: str
     state: State
     last: Offset
-    """The offset of the last stored entry; the ending's when the log is sealed."""
+    """The offset of the last stored entry; of the ending when the log is sealed."""
     age: float
-    """Seconds since the seal; 0 while the log is open."""
+    """Seconds since the log was sealed; 0 while it is open."""
 
 
 class Store(Protocol):
@@ -100,7 +108,7 @@ class Store(Protocol):
 
     @property
     def flush(self) -> Flush:
-        """How a writer should batch for this store."""
+        """How a writer batches for this store."""
         ...
 
     async def claim(
@@ -113,32 +121,34 @@ class Store(Protocol):
         newer_than: float | None = None,
         binds: str | None = None,
     ) -> Claim:
-        """In one step, bind `name` to the new log `log` and open it, unless it is bound to one that will do.
+        """In one step, bind `name` to the new log `log` and open it, unless the name is bound to a log that will do.
 
-        A log will do when it is live and nobody has asked for its end, or was sealed admissibly no more than
+        A log will do in two cases: it is live and no stop was requested, or it was sealed admissibly at most
         `newer_than` seconds ago. The principal joins the log's subjects either way. A lapsed log met on the way is
-        sealed `lost`; a binding that will not do is replaced. `ttl` is how long the name will stay bound after the
-        seal. `binds` is a second name, bound when the log is sealed admissibly: with it `name` can be one request's
-        own. Retried with the same `log` while that is live, it wins again.
+        sealed `lost`; a binding that will not do is replaced.
+
+        `ttl` is how many seconds the name stays bound after the seal. `binds` is a second name, bound when the log is
+        sealed admissibly; with it, `name` can belong to a single request. A claim retried with the same `log` wins
+        again while that log is live.
         """
         ...
 
     async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
-        """What `claim` would lose to, or None; opens nothing. The principal joins the log's subjects."""
+        """The log that `claim` would lose to, or None; opens nothing. The principal joins the log's subjects."""
         ...
 
     async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
         """Open a log that no request can join. `name` is bound to it when it is sealed admissibly.
 
-        Retried, it finds its log as it is. Raises `Sealed` or `Expired` for an id that was used up.
+        A retry finds the log as it is. Raises `Sealed` or `Expired` for an id that was used before.
         """
         ...
 
     async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
-        """Append in order and renew the lease; no entries at all is a heartbeat.
+        """Append entries in order and renew the lease; an append of no entries is a heartbeat.
 
-        Entries already stored are acknowledged again, others in their places refused. Raises `Fenced`, `Sealed`,
-        `OutOfSequence`, `LogFull` or `Expired`, and then has appended nothing.
+        Entries that are stored already are acknowledged again; others in their places are refused. Appends nothing
+        when it raises `Fenced`, `Sealed`, `OutOfSequence`, `LogFull` or `Expired`.
         """
         ...
 
@@ -146,32 +156,32 @@ class Store(Protocol):
         """Append the last entries and close the log, in one step; the last of them is the ending.
 
         In the same step the log's name is bound to it (admissible ending) or freed (any other). A retried seal is
-        acknowledged again. Raises as `append` does, but for `LogFull`; `OutOfSequence` also when the ending's place
-        is taken.
+        acknowledged again. Raises as `append` does, except `LogFull`; `OutOfSequence` also when the ending's place is
+        taken.
         """
         ...
 
     def read(self, log: str, after: Offset = ORIGIN, *, follow: bool = True) -> AsyncGenerator[Sequence[Entry], None]:
-        """Every entry after `after`, in pages, old then new, until the ending.
+        """Every entry after `after`, in pages of at most `PAGE`: stored ones, then new ones, until the ending.
 
-        With `follow` it waits for what is still to come, and seals the log `lost` when its lease lapses meanwhile;
-        without, it returns at the end of what is stored. Raises `NoSuchLog` or `Expired`, the latter also when it
-        waited at an offset which the log then never reached.
+        With `follow` it waits for new entries, and seals the log `lost` when its lease lapses meanwhile. Without, it
+        returns at the end of what is stored. Raises `NoSuchLog` or `Expired`, the latter also when it waited at an
+        offset that the log then never reached.
         """
         ...
 
     async def stop(self, log: str, subject: str) -> bool:
-        """Take the subject off the log; ask the writer to end when nobody else remains. Idempotent, never waits.
+        """Take the subject off the log, and ask the writer to end when nobody else remains. Idempotent, never waits.
 
-        Returns whether the log has ended or was asked to; False means the subject was only detached.
+        Returns whether the log has ended or its writer was asked to end; False means the subject was only detached.
         """
         ...
 
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
-        """Call `wake` on the event loop whenever the writer should look at its receipt; returns how to cease.
+        """Call `wake` on the event loop whenever the writer should look at its receipt; returns what ends that.
 
-        A stop that was asked for before is told at once. A store whose heartbeat is a second at most may leave it to
-        the receipts to tell of a stop that was asked for elsewhere.
+        A stop requested earlier wakes at once. A store whose heartbeat is at most a second may leave a stop requested
+        in another process to the receipts.
         """
         ...
 
@@ -180,11 +190,11 @@ class Store(Protocol):
         ...
 
     async def forget(self, log: str) -> None:
-        """Delete a log and free the name bound to it; its id stays known as gone. Its writer, if any, is fenced."""
+        """Delete a log and free the name bound to it; a tombstone of its id remains. Its writer, if any, is fenced."""
         ...
 
     async def constant(self, name: str, value: bytes) -> bytes:
-        """Keep `value` under `name` unless something is kept there; return what is kept."""
+        """Keep `value` under `name` unless a value is kept there already; returns the one that is kept."""
         ...
 
     async def check(self) -> None:
@@ -203,7 +213,7 @@ class Store(Protocol):
 def check_offset(after: Offset, state: State, epoch: int, last: Offset) -> None:
     """Refuse an offset that this log cannot have handed out. Raises `Expired`.
 
-    An offset of the current epoch beyond what is stored is fine while the log is open: its reader was served from the
+    An offset of the current epoch beyond what is stored is valid while the log is open: its reader was served from the
     writer's memory and is ahead of the store.
     """
     if after.epoch > epoch or (state != "open" and after > last):
@@ -214,5 +224,5 @@ LOST = "The server that was writing this answer is gone; what arrived is only a 
 
 
 def lost_ending(epoch: int, last: int, at: float) -> Entry:
-    """The ending that anyone may write when a lease has lapsed: one epoch up, so the dead writer is fenced off."""
+    """The ending that anyone may write when a lease has lapsed: one epoch up, so that the dead writer is fenced off."""
     return record(Offset(epoch + 1, last + 1), at, Error("lost", LOST, retryable=True, status=502))

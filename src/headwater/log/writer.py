@@ -1,9 +1,36 @@
-"""The one appender of a log: shows entries to local readers at once, and hands them to the store in flushes.
+"""The one appender of a log: shows entries to readers in this process at once, and flushes them to the store.
 
-What readers here have seen is at most one flush, and what one read of the provider brought with its last, ahead of what
-the store has acknowledged: `room` holds the producer back beyond that, so a store that falls silent stops the answer
-instead of letting through tokens that nobody keeps.
-An ending is shown only after the store has taken it, because until then another process may seal the log differently.
+Theory of operation
+-------------------
+`_entries` is the log as this process shows it; it only grows. Two positions in it matter: each reader has its own, and
+`_stored` counts what the store has acknowledged. Local readers run ahead of the store by at most one flush plus the
+last batch from the provider; beyond that `room` blocks the producer. So a store that falls silent stops the answer, and
+no reader sees tokens that nobody keeps. The ending is an exception: it is shown only once the store has taken it,
+because until then another process may seal the log differently.
+
+States, and what they permit:
+
+- *writing*: `append` shows and buffers events; flushes run.
+- *full* (`full`): a bound of the log was reached. `append` ignores events; only an ending can follow.
+- *sealing* (`_sealing`): `seal` has begun. `append` ignores events, because an abandoned model may still produce some;
+  no new flush begins.
+- *ended* (`_ended`): nothing will follow here; readers return when they have seen every entry.
+- *broken* (`fenced` or `failure`): nothing can be stored any more. Fenced: another process sealed the log, and readers
+  go on in the store, where its ending is. Failure: readers get `local_ending`, and the log will be found lapsed.
+
+Who does what: the producer is one task, which calls `append`, `room` and `seal`. Readers only look, and wait on the
+`_changed` bell. Timers (`_due`, `_heartbeat`) and the store's `listen` callback only call `_flush_now`. It starts the
+flush task, or makes the one under way flush once more (`_again`), so at most one flush is under way at any time.
+
+What can race, all on one event loop:
+
+- `seal` and a flush: `seal` sets `_sealing`, waits for the flush task, then sends the rest together with the ending.
+- A stop or a takeover and anything else: both are learnt from the store's answer to the next flush, which the `listen`
+  callback or the heartbeat brings about. `interrupt` then tells the producer, which seals.
+- A retry and its own first attempt, whose answer was lost: the store acknowledges equal entries again. If it refuses
+  them at our own epoch, it has lost entries that it had acknowledged, and the answer is lost with them.
+- A context that is left without a seal, because the producer died: the flush is cancelled and the log stays open, so
+  that its lease lapses and any reader ends it as `lost`.
 """
 
 import asyncio
@@ -11,29 +38,38 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
+from headwater.entries import Entry, Page, record
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
-from headwater.events import Ending, Entry, Error, Event, Page, parts, record
+from headwater.events import Ending, Error, Event, parts
 from headwater.log.bell import Bell
 from headwater.log.store import Lease, Receipt, Store
-from headwater.offsets import Offset
+from headwater.offsets import ORIGIN, Offset
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 5.0
-"""Seconds for which a failing store is tried again before its readers are told; less than the usual lease."""
+COMMON_BEAT = 0.005
+"""Seconds between the moments at which flushes may begin: writers flush together, and a store that groups commits makes
+one of theirs. A longer beat would let flushes begin earlier, and so more of them."""
+FIRST_RETRY, LONGEST_RETRY = 0.05, 1.0
+"""Seconds before a failed call is retried; each further pause is twice as long, up to the longest."""
 
-TOGETHER = 0.005
-"""Seconds by which a flush may come early, so that it comes together with others; more would mean more flushes."""
+Flushed = Callable[[int, float], None]
+"""Called after each flush and seal with the entries stored, 0 for a heartbeat, and the seconds until the store
+acknowledged them, retries included. Must not raise."""
+StoreFailed = Callable[[StoreError], None]
+"""Called with the last error when the store has failed for as long as it is retried. Must not raise."""
 
 
 class Writer:
     """Appends to one log while its lease lasts. Use it as a context manager: it owns the flush under way.
 
-    `interrupt` is called when the producer should end: a stop was asked for (`stop`), the log is full (`full`),
-    the store does not answer (`failure`), or another has sealed the log (`fenced`).
+    `interrupt` is called when the producer should end: a stop was requested (`stop`), the log is full (`full`), the
+    store does not answer (`failure`), or another process has sealed the log (`fenced`).
     """
 
-    def __init__(self, store: Store, lease: Lease) -> None:
+    def __init__(
+        self, store: Store, lease: Lease, *, flushed: Flushed | None = None, store_failed: StoreFailed | None = None
+    ) -> None:
         self.log = lease.log
         self.stop: str | None = None
         self.full = False
@@ -42,21 +78,23 @@ class Writer:
         self.interrupt: Callable[[], None] = lambda: None
         self._store = store
         self._lease = lease
+        self._on_flushed = flushed
+        self._on_store_failed = store_failed
         self._opened = time.monotonic()
         self._entries: list[Entry] = []
         self._page = Page()
         self._size = 0
-        self._kept = 0  # how many entries the store has acknowledged
-        self._buffered = 0  # bytes it has not
+        self._stored = 0  # entries that the store has acknowledged
+        self._buffered = 0  # bytes of the others
         self._sealing = False
         self._ended = False
-        self._changed = Bell()  # there is more to read, or never will be
-        self._room = Bell()  # the store has caught up, or never will
+        self._changed = Bell()  # rings when there is more to read, or never will be
+        self._room = Bell()  # rings when the store has caught up, or never will
         self._due: asyncio.TimerHandle | None = None
         self._heartbeat: asyncio.TimerHandle | None = None
-        self._flushed = 0.0
+        self._flushed = 0.0  # when a flush ended last
         self._flushing: asyncio.Task[None] | None = None
-        self._again = False  # a flush was asked for while one was under way
+        self._again = False  # whether another flush is to follow the one under way
         self._unlisten: Callable[[], None] = lambda: None
 
     async def __aenter__(self) -> "Writer":
@@ -74,21 +112,21 @@ class Writer:
         if self._flushing is not None:
             self._flushing.cancel()
             await asyncio.wait({self._flushing})
-        self._announce()
+        self._ring_all()
 
     def append(self, events: Sequence[Event]) -> None:
-        """Show events to the readers in this process now, and to the store with the next flush.
+        """Show events to the readers in this process now, and store them with the next flush.
 
-        Once the ending is on its way there is nothing to append to: a model that was left behind may still speak.
+        Ignored once sealing has begun: an abandoned model task may still produce events.
         """
-        if self._sealing or self.full or self._hopeless():
+        if self._sealing or self.full or self._broken():
             return
         now = time.monotonic() - self._opened
         entries, limits, epoch, size = self._entries, self._store.limits, self._lease.epoch, 0
-        most, room = limits.entries - 1, limits.bytes - self._size  # one place is the ending's, also in a full log
+        most, room = limits.entries - 1, limits.bytes - self._size  # the ending needs one place, also in a full log
         for event in events:
             for part in parts(event):
-                # Past the named tuple's own constructor, which costs as much as encoding the event.
+                # Bypasses the constructor of the named tuple, which costs as much as encoding the event.
                 offset = tuple.__new__(Offset, (epoch, len(entries) + 1))  # pyright: ignore[reportUnknownMemberType]
                 entry = record(offset, now, part)
                 if len(entries) >= most or size + len(entry.data) > room:
@@ -97,52 +135,52 @@ class Writer:
                 entries.append(entry)
                 size += len(entry.data)
             if self.full:
-                break  # nor what is behind it and would fit: a log has no holes
+                break  # events behind it might fit, and would leave a hole
         self._size += size
         self._buffered += size
         if self.full:
             self.interrupt()
-        self._changed.ring_in_turn()
+        self._changed.ring_throttled()
         self._schedule()
 
     async def room(self) -> None:
         """Wait until the store is no more than one flush behind."""
-        while self._behind() and not (self.full or self._hopeless()):
+        while self._behind() and not (self.full or self._broken()):
             self._flush_now()
             await self._room.next()
 
     @property
-    def unkept(self) -> Entry | None:
-        """The ending for the readers here when the store has failed: where this log broke off for them."""
+    def local_ending(self) -> Entry | None:
+        """The ending for the readers here when the store has failed: the log breaks off for them at this place."""
         return record(self._next(), time.monotonic() - self._opened, self.failure) if self.failure else None
 
     async def seal(self, ending: Ending) -> None:
-        """Close the log with `ending`, together with what was not flushed yet; afterwards the readers see the end.
+        """Close the log with `ending` and everything not stored yet; then show the ending to the readers.
 
-        When another has sealed the log meanwhile, theirs stands and the readers find it in the store. When the store
-        cannot be reached, the readers here get an error; the log will be found lapsed, and lost, by the next one.
+        When another process has sealed the log meanwhile, its ending stands and the readers find it in the store. When
+        the store cannot be reached, the readers here get an error, and the log's lease lapses.
         """
         self._sealing = True
         if self._flushing is not None:
             await asyncio.wait({self._flushing})
-        if self._hopeless():
+        if self._broken():
             return
         last = record(self._next(), time.monotonic() - self._opened, ending)
-        tail = [*self._entries[self._kept :], last]
-        await self._persist(lambda: self._store.seal(tail, self._lease))
-        if not self._hopeless():
+        tail = [*self._entries[self._stored :], last]
+        await self._persist(lambda: self._store.seal(tail, self._lease), len(tail))
+        if not self._broken():
             self._entries.append(last)
-            self._kept = len(self._entries)
+            self._stored = len(self._entries)
         self._ended = True
-        self._announce()
+        self._ring_all()
 
     async def read(self, after: Offset, *, follow: bool = True) -> AsyncGenerator[Sequence[Entry], None]:
-        """Every entry after `after`, as it comes; returns early when the rest is for the store to tell.
+        """Every entry after `after`, as it is appended; returns early when the rest must be read from the store.
 
-        Raises `Expired` for an offset beyond all that was ever shown.
+        Raises `Expired` for an offset beyond everything shown so far.
         """
         if after.epoch > self._lease.epoch or after.sequence > len(self._entries):
-            raise Expired.beyond(after, len(self._entries))
+            raise Expired.beyond(after, self._entries[-1].offset if self._entries else ORIGIN)
         position = after.sequence if after.epoch == self._lease.epoch else 0
         self._changed.join()
         try:
@@ -151,7 +189,7 @@ class Writer:
                     page = self._since(position)
                     position += len(page)
                     yield page
-                elif self._ended or self._hopeless() or not follow:
+                elif self._ended or self._broken() or not follow:
                     return
                 else:
                     await self._changed.next()
@@ -159,7 +197,7 @@ class Writer:
             self._changed.leave()
 
     def _since(self, position: int) -> Page:
-        """The entries after a position: one and the same page for all readers who have come equally far."""
+        """The entries after a position, as one page for all readers at that position."""
         page = self._page
         if not page or page[0].offset.sequence != position + 1 or page[-1] is not self._entries[-1]:
             page = self._page = Page(self._entries[position:])
@@ -170,12 +208,12 @@ class Writer:
 
     def _behind(self) -> bool:
         flush = self._store.flush
-        return len(self._entries) - self._kept >= flush.events or self._buffered >= flush.bytes
+        return len(self._entries) - self._stored >= flush.events or self._buffered >= flush.bytes
 
-    def _hopeless(self) -> bool:
+    def _broken(self) -> bool:
         return self.fenced or self.failure is not None
 
-    def _announce(self) -> None:
+    def _ring_all(self) -> None:
         self._changed.ring()
         self._room.ring()
 
@@ -183,69 +221,75 @@ class Writer:
         if self._behind():
             self._flush_now()
         elif self._due is None:
-            # On a beat that all writers share: they flush in one wake-up, and in one commit where a store groups them.
             loop, interval = asyncio.get_running_loop(), self._store.flush.interval
-            beat = min(interval, TOGETHER) or TOGETHER
+            beat = min(interval, COMMON_BEAT) or COMMON_BEAT
             self._due = loop.call_at((loop.time() + interval) // beat * beat, self._flush_now)
 
     def _beat(self) -> None:
-        """No flush for a heartbeat's time renews the lease with an empty one; it also asks whether to stop."""
+        """Flush, if need be without entries, when that has not happened for a heartbeat: it renews the lease."""
         loop, pause = asyncio.get_running_loop(), self._store.limits.heartbeat
         left = self._flushed + pause - loop.time()
         if left <= 0:
             if self._flushing is None:
                 self._flush_now()
-            left = pause  # also for a flush that is under way: it renews the lease when it is through
+            left = pause  # also while a flush is under way, which renews the lease when it ends
         self._heartbeat = loop.call_later(left, self._beat)
 
     def _flush_now(self) -> None:
-        """Begin a flush, or have another follow the one that is under way; in a task that lives no longer than it."""
+        """Start the flush task, or have the one under way flush once more."""
         if self._due is not None:
             self._due.cancel()
             self._due = None
         if self._flushing is not None:
             self._again = True
-        elif not (self._sealing or self._hopeless()):
+        elif not (self._sealing or self._broken()):
             self._flushing = asyncio.create_task(self._keep_flushing(), name=f"flush {self.log}")
 
     async def _keep_flushing(self) -> None:
         try:
             self._again = True
-            while self._again and not (self._sealing or self._hopeless()):
+            while self._again and not (self._sealing or self._broken()):
                 self._again = False
                 await self._flush()
                 self._flushed = asyncio.get_running_loop().time()
         except Exception as error:
             logger.exception("flushing %s broke", self.log)
             self.failure = Error("internal", f"The server failed: {type(error).__name__}", status=500)
-            self._announce()
+            self._ring_all()
             self.interrupt()
         finally:
             self._flushing = None
 
     async def _flush(self) -> None:
-        batch = self._entries[self._kept :]
-        receipt = await self._persist(lambda: self._store.append(batch, self._lease))
+        batch = self._entries[self._stored :]
+        receipt = await self._persist(lambda: self._store.append(batch, self._lease), len(batch))
         if receipt is None:
             return
-        self._kept += len(batch)
-        self._buffered = sum(len(entry.data) for entry in self._entries[self._kept :])
+        self._stored += len(batch)
+        self._buffered = sum(len(entry.data) for entry in self._entries[self._stored :])
         self._room.ring()
         if receipt.stop is not None and self.stop is None:
             self.stop = receipt.stop
             self.interrupt()
 
-    async def _persist(self, call: Callable[[], Awaitable[Receipt | None]]) -> Receipt | None:
-        """Make the store take something, trying again for a while: every call of its contract may be retried."""
-        give_up = time.monotonic() + PATIENCE
-        pause = 0.05
+    async def _persist(self, call: Callable[[], Awaitable[Receipt | None]], count: int) -> Receipt | None:
+        """Make a call of the store, and retry it for a while: every call of its contract may be repeated.
+
+        On failure it sets what became of the log, wakes everyone and returns None.
+        """
+        begin = time.monotonic()
+        give_up = begin + self._store.flush.retry_for
+        pause = FIRST_RETRY
         while True:
             try:
                 async with asyncio.timeout(max(give_up - time.monotonic(), 0.01)):
-                    return await call()
+                    receipt = await call()
+                if self._on_flushed is not None:
+                    self._on_flushed(count, time.monotonic() - begin)
+                return receipt
             except (OutOfSequence, Sealed):
-                # At our own epoch: the store has lost what it took, as a replica that lags has when it is promoted, or
-                # somebody writes with this same lease. Either way what readers here saw is not what is kept.
+                # At our own epoch. Either the store has lost acknowledged entries, as when a lagging replica is
+                # promoted, or another process writes with this lease. What readers here saw is not what is stored.
                 why = "The store lost a part of this answer, or another process has written into it. Ask again."
                 self.failure = Error("lost", why, retryable=True)
             except (Fenced, Expired, NoSuchLog):
@@ -255,10 +299,13 @@ class Writer:
             except (StoreError, TimeoutError) as error:
                 if time.monotonic() + pause < give_up:
                     await asyncio.sleep(pause)
-                    pause = min(pause * 2, 1.0)
+                    pause = min(pause * 2, LONGEST_RETRY)
                     continue
-                why = str(error) or f"no answer for {PATIENCE:g} s"
+                silence = StoreError(f"no answer for {self._store.flush.retry_for:g} s")
+                why = error if isinstance(error, StoreError) else silence
                 self.failure = Error("store", f"The store that keeps this answer failed: {why}", True, status=503)
-            self._announce()
+                if self._on_store_failed is not None:
+                    self._on_store_failed(why)
+            self._ring_all()
             self.interrupt()
             return None

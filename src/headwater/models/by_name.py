@@ -1,4 +1,4 @@
-"""Models by their LangChain names: spoken to directly where that is possible, through LangChain where not."""
+"""Models by their LangChain names: called directly where that is possible, through LangChain where not."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from headwater.models.openai.connection import Account, Connections
 from headwater.models.openai.model import OpenAIModel
 from headwater.models.openai.names import covers, meaning
 
-# Providers whose LangChain classes have no place for unknown fields. Of any other, known or not, they may reach the
-# provider: taking them for sent costs a second call at worst, never the answer to another question.
+# Providers whose LangChain classes have no place for unknown fields. For all others, known or not, the fields count as
+# sent: if that is wrong it costs a second call, while the opposite mistake would give the answer to another question.
 _WITHOUT_EXTRA = frozenset(
     {
         "anthropic",
@@ -30,7 +30,7 @@ _WITHOUT_EXTRA = frozenset(
         "perplexity",
     }
 )
-# The beginnings of bare model names from which `init_chat_model` infers one of these providers.
+# Bare model names from whose beginning `init_chat_model` infers one of these providers.
 _BARE = ("claude", "command", "gemini", "amazon.", "anthropic.", "meta.", "mistral", "mixtral", "sonar")
 
 
@@ -43,16 +43,16 @@ def sends_extra(name: str) -> bool:
 def from_name(
     name: str, account: Account, *, max_tokens: int | None = None, connections: Connections | None = None
 ) -> Model:
-    """The model of a LangChain name, by the cheapest way that says everything.
+    """The model of a LangChain name, by the cheapest way that loses nothing.
 
-    `connections` are the account's, where it has some already. `max_tokens` is the limit of an answer where the
-    request says nothing.
+    `connections` are the account's existing ones, if there are any. `max_tokens` is the limit of an answer where the
+    request sets none.
     """
     through = through_langchain(name, account, max_tokens=max_tokens)
-    meant = meaning(name)
-    if meant is None or not covers(*meant, account.base_url):
+    found = meaning(name)
+    if found is None or not covers(*found, account.base_url):
         return through
-    kind, model = meant
+    kind, model = found
     defaults = {} if max_tokens is None else {"max_tokens": max_tokens}
     return OpenAIModel(model, kind, account, defaults=defaults, fallback=through, connections=connections)
 
@@ -61,12 +61,12 @@ def through_langchain(name: str, account: Account, *, max_tokens: int | None = N
     """The model of a LangChain name, answered by LangChain's own class for it.
 
     `openai:gpt-4o-mini` and bare names of OpenAI's models become chat models, `openai-completion:…` completion models,
-    both of `account`; every other name is given to `init_chat_model`, and its provider's package reads its own key
-    from the environment. Nothing is imported or built before the model is first used.
+    both of `account`. `init_chat_model` builds every other name, and its provider's package reads its own key from the
+    environment. Nothing is imported or built before the first use.
     """
-    meant = meaning(name)
-    if meant is not None:
-        kind, model = meant
+    found = meaning(name)
+    if found is not None:
+        kind, model = found
         build = openai_models.completion if kind == "completion" else openai_models.chat
         return build(model, account, max_tokens)
 
@@ -79,6 +79,6 @@ def through_langchain(name: str, account: Account, *, max_tokens: int | None = N
         except ValueError as refused:
             if "max_retries" not in str(refused):
                 raise
-            return Opened(init_chat_model(name, **options), None)  # one without retries, that says so
+            return Opened(init_chat_model(name, **options), None)  # this class has no retries, and refuses the option
 
     return LangChainModel(opener, name, secrets=account.secrets)

@@ -1,4 +1,4 @@
-"""What LangChain's models yield, read as events: its chunks, the blocks within them, and what its callbacks tell."""
+"""LangChain's output, read as events: chunks, the content blocks in them, and the facts that only callbacks get."""
 
 import functools
 import json
@@ -27,9 +27,9 @@ class Reading:
         self.begun = False
         self._reason: str | None = None
         self._usage: Any = None
-        self._call: str | None = None  # id of the tool call whose arguments are coming
+        self._call: str | None = None  # id of the tool call whose arguments are arriving
         self._index: object = None
-        self._named = False  # whether its beginning has been told, which waits for its name
+        self._named = False  # whether that call's `ToolCallStart` is out, which waits for the tool's name
         self._ended: set[object] = set()
         self._ended_ids: set[str] = set()
         self._calls = 0
@@ -38,7 +38,7 @@ class Reading:
         self._refused = False
 
     def events(self, chunk: Any) -> Iterator[Event]:
-        """What a chunk says, in order."""
+        """The events of a chunk, in order."""
         self.begun = True
         if isinstance(chunk, str):
             if chunk:
@@ -55,47 +55,47 @@ class Reading:
                 self._spoke = True
                 yield ToolResult(str(chunk.tool_call_id), str(chunk.text))
             case "human" | "system" | "remove":
-                pass  # nodes of a graph echo what they were given
+                pass  # nodes of a graph echo their input
             case _:
                 hint = "end it with a chat model or with StrOutputParser()"
                 raise ModelError(f"the runnable yielded a {type(chunk).__name__}: {hint}", code="unreadable_output")
 
     def end(self, kind: str, watch: "Watch") -> list[Event]:
-        """The last events; none when the provider never told that it had finished. Raises `ModelError` if it failed."""
+        """The last events; none without a reason to end. Raises `ModelError` if the provider's reason is a failure."""
         reason = watch.reason if watch.ran else self._reason
         if reason is None and kind == "runnable" and not watch.ran and not self._chunked:
             reason = "stop"
         if reason is None:
-            return []  # also no end of an open tool call: its arguments are as truncated as everything else
+            return []  # an open tool call is not ended either: its arguments are truncated like everything else
         if reason.lower() in _FAILURES:
             message = f"the provider failed in the middle of its answer: {reason}"
             raise ModelError(message, code="provider_error", retryable=True)
-        ours = self._borne_out(_REASONS.get(reason.lower(), "other"))
-        return [*self._close(), Finish(ours, _usage(self._usage or watch.usage))]
+        finish = self._supported(_REASONS.get(reason.lower(), "other"))
+        return [*self._close(), Finish(finish, _usage(self._usage or watch.usage))]
 
-    def _borne_out(self, reason: str) -> str:
-        """The reason, or another one where what was read does not bear it out: such an answer is not to be kept.
+    def _supported(self, reason: str) -> str:
+        """The finish reason, downgraded if the content contradicts it, so that such an answer is not cached.
 
-        A model may truly have nothing to say, so its silence is no failure. But words in a field that nobody here reads
-        look the same, and a kept answer is given to everybody until it expires, while asking again costs one request.
+        A model may really have nothing to say, so an empty answer is no failure. But text in a field that is not read
+        here looks the same. A cached answer is replayed until it expires, while a second call costs one request.
         """
         if reason == "stop" and self._refused:
-            return "content_filter"  # OpenAI's own reason for it is "stop"
+            return "content_filter"  # OpenAI ends a refusal with "stop"
         if (reason == "stop" and not self._spoke) or (reason == "tool_calls" and not self._calls):
             return "other"
         return reason
 
     def _message(self, message: Any) -> Iterator[Event]:
         is_chunk = message.type == "AIMessageChunk"
-        said = list(self._content(message))
+        content = list(self._content(message))
         pieces = message.tool_call_chunks if is_chunk else _whole_calls(message)
-        self._spoke = self._spoke or bool(said or pieces)
-        if self._reason and (said or pieces):
-            yield from self._goes_on()
+        self._spoke = self._spoke or bool(content or pieces)
+        if self._reason and (content or pieces):
+            yield from self._next_model()
         metadata = message.response_metadata
         if isinstance(fitted := metadata.get("fitted"), dict):
             yield Metadata({"fitted": fitted})
-        yield from said
+        yield from content
         for piece in pieces:
             yield from self._tool_call(piece)
         if message.usage_metadata:
@@ -103,13 +103,13 @@ class Reading:
 
             self._usage = add_usage(self._usage, message.usage_metadata)
         self._chunked = self._chunked or is_chunk
-        # A whole message is no stream that could have been cut.
-        self._reason = _told(metadata) or self._reason or (None if is_chunk else "stop")
+        # A whole message cannot have been cut, unlike a stream.
+        self._reason = _finish_reason(metadata) or self._reason or (None if is_chunk else "stop")
 
     def _content(self, message: Any) -> Iterator[Event]:
         if isinstance(message.content, str):
-            if thought := message.additional_kwargs.get("reasoning_content"):
-                yield ReasoningDelta(str(thought))
+            if reasoning := message.additional_kwargs.get("reasoning_content"):
+                yield ReasoningDelta(str(reasoning))
             if message.content:
                 yield TextDelta(message.content)
             if refusal := message.additional_kwargs.get("refusal"):
@@ -124,8 +124,8 @@ class Reading:
     def _tool_call(self, piece: Mapping[str, Any]) -> Iterator[Event]:
         id, index, name = piece.get("id"), piece.get("index"), piece.get("name")
         if (id and id != self._call) or self._call is None or (index is not None and index != self._index):
-            # The end of that call has been told; leaving out the rest would hand a tool half of its arguments. An id
-            # alone may be given twice, by servers that have nothing better for it than the tool's name.
+            # That call's `ToolCallEnd` is out; without the rest, a tool would get half of its arguments. The same id
+            # alone proves nothing: some servers use the tool's name as the id.
             if index in self._ended if not id else id in self._ended_ids and (not name or index in self._ended):
                 raise ModelError("the provider's tool calls are interleaved", code="provider_garbled")
             yield from self._close()
@@ -146,21 +146,21 @@ class Reading:
             self._ended_ids.add(self._call)
             self._call = self._index = None
 
-    def _goes_on(self) -> Iterator[Event]:
-        """After a reason to end, which thereby means nothing: the next model of a graph has begun to speak."""
+    def _next_model(self) -> Iterator[Event]:
+        """Drop the reason to end that came before: output after it is that of a graph's next model."""
         yield from self._close()
         self._reason, self._ended, self._ended_ids = None, set(), set()
 
 
 def _block(block: Mapping[str, Any]) -> Iterator[Event]:
-    """One content block, in the shapes of OpenAI, Anthropic and LangChain itself; tool calls come by another way."""
+    """A content block in the shape of OpenAI, Anthropic or LangChain; a message has its tool calls elsewhere."""
     if block.get("type") in ("text", "output_text", "text_delta", "refusal"):
-        if said := block.get("text") or block.get("refusal"):
-            yield TextDelta(str(said))
+        if text := block.get("text") or block.get("refusal"):
+            yield TextDelta(str(text))
     elif block.get("type") in ("reasoning", "thinking", "reasoning_content"):
         summary = "".join(part.get("text", "") for part in block.get("summary") or ())
-        if said := block.get("reasoning") or block.get("thinking") or block.get("text") or summary:
-            yield ReasoningDelta(str(said))
+        if text := block.get("reasoning") or block.get("thinking") or block.get("text") or summary:
+            yield ReasoningDelta(str(text))
 
 
 def _whole_calls(message: Any) -> list[dict[str, Any]]:
@@ -169,20 +169,20 @@ def _whole_calls(message: Any) -> list[dict[str, Any]]:
     return [{**call, "index": index} for index, call in enumerate([*calls, *message.invalid_tool_calls])]
 
 
-def _usage(counted: Any) -> Usage | None:
-    if not counted:
+def _usage(usage: Any) -> Usage | None:
+    if not usage:
         return None
-    details = {name: kept for name in counted if name.endswith("_details") and (kept := counts(counted[name]))}
-    sums = counts(counted)
-    given = sums.get("input_tokens", sums.get("prompt_tokens", 0))  # chat models, completions
-    return Usage(given, sums.get("output_tokens", sums.get("completion_tokens", 0)), details)
+    details = {name: numbers for name in usage if name.endswith("_details") and (numbers := counts(usage[name]))}
+    sums = counts(usage)
+    inputs = sums.get("input_tokens", sums.get("prompt_tokens", 0))  # chat models, completions
+    return Usage(inputs, sums.get("output_tokens", sums.get("completion_tokens", 0)), details)
 
 
-def counts(told: Any) -> dict[str, int]:
-    """The whole numbers among what a provider counted: a log that holds anything else cannot be read back."""
-    if not isinstance(told, Mapping):
+def counts(usage: Any) -> dict[str, int]:
+    """The whole numbers in a provider's token counts; a log with anything else in them could not be read back."""
+    if not isinstance(usage, Mapping):
         return {}
-    fields = cast("Mapping[str, Any]", told)
+    fields = cast("Mapping[str, Any]", usage)
     return {name: count for name, value in fields.items() if (count := _count(value)) is not None}
 
 
@@ -194,7 +194,7 @@ def _count(value: Any) -> int | None:
     return count if 0 <= count < _MANY else None
 
 
-_MANY = 2**53  # more than anybody counts, and the first that JavaScript cannot read
+_MANY = 2**53  # the first whole number that JavaScript cannot read exactly
 
 
 _REASONS = {
@@ -204,13 +204,13 @@ _REASONS = {
     **dict.fromkeys(("content_filter", "content_filtered", "safety", "refusal"), "content_filter"),
 }
 
-# A provider's own failure, told as if it were a reason to end: by Mistral and OpenRouter, by vLLM and SGLang, by
-# DeepSeek, by Google. What came is a part, so it must not look finished.
+# Failures that providers report as a finish reason: Mistral and OpenRouter, vLLM and SGLang, DeepSeek, Google. The
+# answer so far is truncated, so it must not look finished.
 _FAILURES = frozenset({"error", "abort", "insufficient_system_resource", "malformed_function_call"})
 
 
-def _told(metadata: Mapping[str, Any]) -> str | None:
-    """The reason a provider gave, under whichever name it gives it."""
+def _finish_reason(metadata: Mapping[str, Any]) -> str | None:
+    """The provider's finish reason, under any of the names that providers use."""
     # OpenAI's Responses API has a status, and a reason only where it is incomplete.
     details: Any = metadata.get("incomplete_details") or {}
     names = ("finish_reason", "stop_reason", "stopReason", "done_reason")
@@ -219,7 +219,7 @@ def _told(metadata: Mapping[str, Any]) -> str | None:
 
 
 class Watch:
-    """What callbacks tell of the last model that ran; mixed into LangChain's handler class by `watch_class`."""
+    """The finish reason and usage of the last model that ran, from callbacks; `watch_class` makes a handler of it."""
 
     run_inline = True  # in the order of the tokens, without a task for each of them
     ran = False
@@ -232,17 +232,17 @@ class Watch:
     on_llm_start = on_chat_model_start
 
     async def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
-        self._hear(chunk)
+        self._note(chunk)
 
     async def on_llm_end(self, response: Any, **_: Any) -> None:
         if self.reason is None and response.generations and response.generations[0]:
-            self._hear(response.generations[0][0])
+            self._note(response.generations[0][0])
 
-    def _hear(self, generation: Any) -> None:
+    def _note(self, generation: Any) -> None:
         info: dict[str, Any] = {**getattr(getattr(generation, "message", None), "response_metadata", {})}
         info |= getattr(generation, "generation_info", None) or {}
         self.usage = info.get("token_usage") or self.usage
-        self.reason = _told(info) or self.reason
+        self.reason = _finish_reason(info) or self.reason
 
 
 @functools.cache

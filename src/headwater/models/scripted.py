@@ -11,7 +11,7 @@ from headwater.prompt import Prompt, text_of
 
 
 class Silence(Enum):
-    """The step at which a script says nothing more, until it is closed."""
+    """The step at which a script falls silent until it is closed."""
 
     FOREVER = "forever"
 
@@ -25,13 +25,13 @@ Step = Event | Sequence[Event] | float | asyncio.Event | ModelError | Silence
 class Scripted:
     """Plays the same steps for every prompt; for tests and demonstrations.
 
-    It adds nothing of its own: a script without a `Finish` is a provider that hangs up in mid-answer.
+    Nothing is added to the script: one without a `Finish` is a provider that hangs up in mid-answer.
     """
 
     def __init__(self, steps: Sequence[Step], name: str = "scripted") -> None:
         self.name = name
         self.prompts: list[Prompt] = []
-        """What it was asked, oldest first."""
+        """The prompts so far, oldest first."""
         self.running = 0
         """Answers begun and neither ended nor closed."""
         self._steps = tuple(steps)
@@ -60,9 +60,9 @@ class Scripted:
 
 
 class Echo:
-    """The model of last resort, when nothing else can run: it says what it is and repeats the last user message.
+    """The model of last resort, when nothing else can run: introduces itself and repeats the last user message.
 
-    `pace` is the pause before each word, in seconds. Usage counts words, which is what it has in place of tokens.
+    `pace` is the pause before each word, in seconds. Usage counts words in place of tokens.
     """
 
     def __init__(self, pace: float = 0.02, name: str = "echo") -> None:
@@ -71,17 +71,17 @@ class Echo:
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
         """Answer word by word; never fails."""
-        said = next((text_of(message) for message in reversed(prompt.messages) if message.role == "user"), "")
-        words = _words(f"This is the echo model; it can only repeat what it is told. You said: {said or 'nothing.'}")
+        last = next((text_of(message) for message in reversed(prompt.messages) if message.role == "user"), "")
+        words = _words(f"This is the echo model; it can only repeat what it is told. You said: {last or 'nothing.'}")
         for word in words:
             await asyncio.sleep(self._pace)
             yield [TextDelta(word)]
-        asked = sum(len(_words(text_of(message))) for message in prompt.messages)
-        yield [Finish("stop", Usage(input_tokens=asked, output_tokens=len(words)))]
+        read = sum(len(_words(text_of(message))) for message in prompt.messages)
+        yield [Finish("stop", Usage(input_tokens=read, output_tokens=len(words)))]
 
 
 class Clock:
-    """Ticks five times in a second, whatever it is asked; ticks that arrive together betray a proxy that buffers.
+    """Ticks five times in a second, whatever the prompt; ticks that arrive together betray a proxy that buffers.
 
     `interval` is the pause before each tick, in seconds.
     """
@@ -99,5 +99,5 @@ class Clock:
 
 
 def _words(text: str) -> list[str]:
-    """The words of a text, each with the white space after it, so that joined they are the text again."""
+    """The words of a text, each with the white space around it, so that they join to the same text."""
     return re.findall(r"\s*\S+\s*", text)

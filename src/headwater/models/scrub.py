@@ -1,8 +1,8 @@
-"""What may be told of a provider's failure: any exception becomes a `ModelError` whose message holds no secret.
+"""Turns any exception of a provider's library into a `ModelError` whose message contains no secret.
 
 Providers echo keys and addresses in their messages, and ours are stored in logs and shown to strangers. Exceptions are
-recognised by what they carry (`status_code`, `response`, their cause, their class's name), never by importing
-somebody's SDK: it may not be installed, and importing it costs a second.
+recognised by their attributes (`status_code`, `response`, cause) and class names, never by importing an SDK: it may not
+be installed, and importing it takes a second.
 """
 
 import datetime
@@ -17,11 +17,11 @@ from headwater.errors import HeadwaterError, ModelError
 
 HIDDEN = "[hidden]"
 MAX_MESSAGE = 500
-"""Characters of a provider's message that are kept: enough to act on, too little to fill a log."""
+"""Characters of a provider's message that are kept: enough to act on, too few to fill a log."""
 
 _MAX_READ = 20_000  # a proxy's HTML error page can be megabytes long; nothing is searched beyond this
 _SHORTEST = 4  # a configured secret shorter than this would blank out ordinary words
-_MAX_RETRY_AFTER = 24 * 3600.0  # longer is a mistake of units at the other end
+_MAX_RETRY_AFTER = 24 * 3600.0  # a longer wait is the provider's mistake of units
 
 # Written without open-ended repetition before a literal: a hostile message must not cost quadratic time.
 _NAME = r"(?:key|token(?!s)|secret|passw(?:or)?d|signature|credential|authorization|cookie)[\w.-]{0,40}"
@@ -49,13 +49,13 @@ _PATTERNS = (
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     """The text on one line, without keys, tokens and passwords, and not longer than `MAX_MESSAGE`.
 
-    `secrets` are hidden whatever they look like, the longest first, since one may begin another. Cutting comes last:
-    a key cut in half would no longer be recognised.
+    `secrets` are hidden in any form, the longest first, since one may be the beginning of another. Cutting comes last,
+    because half a key would no longer be recognised.
     """
     hidden = sorted({secret for secret in secrets if len(secret) >= _SHORTEST}, key=len, reverse=True)
     line = " ".join(_hide(text[:_MAX_READ], hidden).split())
     if len(text) > _MAX_READ:
-        line = line.rpartition(" ")[0]  # not within a word, for the same reason
+        line = line.rpartition(" ")[0]  # cut between words, for the same reason
     line = _hide(line, hidden)  # once more: joining the lines may have put a secret together
     for pattern, replacement in _PATTERNS:
         line = pattern.sub(replacement, line)
@@ -69,46 +69,46 @@ def _hide(text: str, secrets: Iterable[str]) -> str:
 
 
 def as_model_error(failure: Exception, *, secrets: Iterable[str] = (), answering: bool = False) -> ModelError:
-    """The `ModelError` that says what an exception from a provider's library means.
+    """The `ModelError` for an exception from a provider's library.
 
-    `answering` tells whether part of the answer had already come: the same broken connection is then a cut.
+    `answering` tells whether the provider had begun to answer: a broken connection is then a cut, not unreachable.
     """
     if isinstance(failure, ModelError):
         return failure
     if isinstance(failure, HeadwaterError):
         return ModelError(scrub(str(failure), secrets), code=failure.code, status=failure.status)
     chain = list(_causes(failure))
-    said = scrub(_message(chain), secrets)
-    status = next((found for one in chain if (found := _status(one)) is not None), None)
+    message = scrub(_message(chain), secrets)
+    status = next((found for cause in chain if (found := _status(cause)) is not None), None)
     if status is not None:
-        return _by_status(status, said, chain)
-    return _by_kind(said, chain, answering)
+        return _by_status(status, message, chain)
+    return _by_kind(message, chain, answering)
 
 
 def unavailable(failure: Exception, name: str, secrets: Iterable[str] = ()) -> ModelError:
-    """The `ModelError` of a model that could not be built: a package not installed, a key not set."""
+    """The `ModelError` for a model that could not be built: a package not installed, a key not set."""
     if isinstance(failure, ModelError):
         return failure
-    said = scrub(str(failure) or type(failure).__name__, secrets)
-    return ModelError(f"the model {name} cannot be used: {said}", code="model_unavailable", status=503)
+    message = scrub(str(failure) or type(failure).__name__, secrets)
+    return ModelError(f"the model {name} cannot be used: {message}", code="model_unavailable", status=503)
 
 
-def _by_status(status: int, said: str, chain: list[BaseException]) -> ModelError:
-    """What an HTTP answer of the provider means."""
-    wait = next((found for one in chain if (found := _retry_after(one)) is not None), None)
+def _by_status(status: int, message: str, chain: list[BaseException]) -> ModelError:
+    """The `ModelError` for an HTTP error of the provider."""
+    wait = next((found for cause in chain if (found := _retry_after(cause)) is not None), None)
 
-    def error(code: str, ours: int, explained: str, *, retryable: bool = False) -> ModelError:
-        message = f"{explained} ({status}): {said}"
-        return ModelError(message, code=code, status=ours, retryable=retryable, retry_after=wait)
+    def error(code: str, ours: int, meaning: str, *, retryable: bool = False) -> ModelError:
+        text = f"{meaning} ({status}): {message}"
+        return ModelError(text, code=code, status=ours, retryable=retryable, retry_after=wait)
 
     if status in (401, 402, 403):
-        # 502, not 401: it is this server's key or account that is refused, never the caller's.
+        # 502, not 401: the provider refused this server's key or account, not the caller's.
         return error("provider_auth", 502, "the provider does not accept this server's credentials")
     if status == 429:
-        # An exhausted account comes as 429 too, and waiting does not fill it.
-        spent = "insufficient_quota" in said
+        # An exhausted account is a 429 too, and waiting does not fill it.
+        spent = "insufficient_quota" in message
         return error("rate_limited", 429, "the provider limits this server's rate", retryable=not spent)
-    if status in (400, 413, 422) and (status == 413 or _is_context_length(said, chain)):
+    if status in (400, 413, 422) and (status == 413 or _is_context_length(message, chain)):
         return error("context_length", 413, "the prompt is too long for the model")
     if status == 404:
         return error("provider_not_found", 502, "the provider does not know this model or address")
@@ -121,26 +121,26 @@ def _by_status(status: int, said: str, chain: list[BaseException]) -> ModelError
     return error("provider_refused", 502, "the provider refused the request")
 
 
-def _by_kind(said: str, chain: list[BaseException], answering: bool) -> ModelError:
-    """What a failure means that came without an HTTP status."""
-    if _is_context_length(said, chain):
-        return ModelError(f"the prompt is too long for the model: {said}", code="context_length", status=413)
-    if any(isinstance(one, TimeoutError) or "Timeout" in type(one).__name__ for one in chain):
-        return ModelError(f"the provider took too long: {said}", code="provider_timeout", status=504, retryable=True)
-    if any(isinstance(one, json.JSONDecodeError | UnicodeDecodeError) for one in chain):
-        return ModelError(f"the provider's stream cannot be read: {said}", code="provider_garbled")
-    if any(_is_broken_connection(one) for one in chain):
-        # A peer that accepted the connection and then broke it has been reached, also before its first token.
-        if answering or any(type(one).__name__ in _CUT_NAMES for one in chain):
-            return ModelError(f"the provider's connection broke off: {said}", code="provider_cut", retryable=True)
-        return ModelError(f"the provider cannot be reached: {said}", code="provider_unreachable", retryable=True)
-    if any(isinstance(one, TypeError) and "unexpected keyword argument" in str(one) for one in chain):
-        # A parameter that this provider's client does not know: the request's, so the caller can leave it out.
-        return ModelError(f"the model does not take this parameter: {said}", code="provider_refused", status=422)
-    if any(isinstance(getattr(one, "body", None), Mapping) for one in chain):
+def _by_kind(message: str, chain: list[BaseException], answering: bool) -> ModelError:
+    """The `ModelError` for a failure without an HTTP status."""
+    if _is_context_length(message, chain):
+        return ModelError(f"the prompt is too long for the model: {message}", code="context_length", status=413)
+    if any(isinstance(cause, TimeoutError) or "Timeout" in type(cause).__name__ for cause in chain):
+        return ModelError(f"the provider took too long: {message}", code="provider_timeout", status=504, retryable=True)
+    if any(isinstance(cause, json.JSONDecodeError | UnicodeDecodeError) for cause in chain):
+        return ModelError(f"the provider's stream cannot be read: {message}", code="provider_garbled")
+    if any(_is_broken_connection(cause) for cause in chain):
+        # A provider that accepted the connection and then broke it was reachable, also before its first token.
+        if answering or any(type(cause).__name__ in _CUT_NAMES for cause in chain):
+            return ModelError(f"the provider's connection broke off: {message}", code="provider_cut", retryable=True)
+        return ModelError(f"the provider cannot be reached: {message}", code="provider_unreachable", retryable=True)
+    if any(isinstance(cause, TypeError) and "unexpected keyword argument" in str(cause) for cause in chain):
+        # This provider's client does not know a parameter of the request; the caller can leave it out.
+        return ModelError(f"the model does not take this parameter: {message}", code="provider_refused", status=422)
+    if any(isinstance(getattr(cause, "body", None), Mapping) for cause in chain):
         # `data: {"error": …}` in an answer that began with 200.
-        return ModelError(f"the provider failed: {said}", code="provider_error", retryable=True)
-    return ModelError(f"the model failed: {type(chain[0]).__name__}: {said}", code="provider_error")
+        return ModelError(f"the provider failed: {message}", code="provider_error", retryable=True)
+    return ModelError(f"the model failed: {type(chain[0]).__name__}: {message}", code="provider_error")
 
 
 _BROKEN_NAMES = {
@@ -156,58 +156,60 @@ _CONTEXT = re.compile(
 )
 
 
-def _is_broken_connection(one: BaseException) -> bool:
-    return isinstance(one, OSError) or any(base.__name__ in _BROKEN_NAMES | _CUT_NAMES for base in type(one).__mro__)
+def _is_broken_connection(cause: BaseException) -> bool:
+    return isinstance(cause, OSError) or any(
+        base.__name__ in _BROKEN_NAMES | _CUT_NAMES for base in type(cause).__mro__
+    )
 
 
-def _is_context_length(said: str, chain: list[BaseException]) -> bool:
-    return bool(_CONTEXT.search(said)) or any("ContextOverflow" in type(one).__name__ for one in chain)
+def _is_context_length(message: str, chain: list[BaseException]) -> bool:
+    return bool(_CONTEXT.search(message)) or any("ContextOverflow" in type(cause).__name__ for cause in chain)
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:
-    """The exception and what caused it, outermost first; a group stands for the first of its members."""
+    """The exception and its causes, outermost first; of a group only the first member."""
     seen: set[int] = set()
-    one: BaseException | None = failure
-    while one is not None and id(one) not in seen:
-        seen.add(id(one))
-        yield one
-        if isinstance(one, BaseExceptionGroup):
-            one = cast("BaseExceptionGroup[BaseException]", one).exceptions[0]
+    cause: BaseException | None = failure
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        if isinstance(cause, BaseExceptionGroup):
+            cause = cast("BaseExceptionGroup[BaseException]", cause).exceptions[0]
         else:
-            one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+            cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
 
 
 def _message(chain: list[BaseException]) -> str:
-    """The provider's own words where an exception holds its answer, else the exception's."""
-    for one in chain:
-        body: Any = getattr(one, "body", None)
+    """The message in the provider's response, if an exception has that, else the exception's own."""
+    for cause in chain:
+        body: Any = getattr(cause, "body", None)
         if isinstance(body, Mapping):
             inner: Any = body.get("error", body)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
             if isinstance(inner, Mapping):
                 fields = cast("Mapping[str, Any]", inner)
-                words = [str(fields[name]) for name in ("message", "code") if fields.get(name)]
-                if words:
-                    return " / ".join(dict.fromkeys(words))
+                texts = [str(fields[name]) for name in ("message", "code") if fields.get(name)]
+                if texts:
+                    return " / ".join(dict.fromkeys(texts))
             elif isinstance(inner, str) and inner:
                 return inner
-    return next((text for one in chain if (text := str(one))), type(chain[0]).__name__)
+    return next((text for cause in chain if (text := str(cause))), type(chain[0]).__name__)
 
 
-def _status(one: BaseException) -> int | None:
-    """The HTTP status an exception carries, wherever its library keeps it."""
-    response: Any = getattr(one, "response", None)
-    body: Any = getattr(one, "body", None)
-    # The last is OpenRouter's: an error in mid-stream, after a 200, tells its status as a number in `code`.
+def _status(cause: BaseException) -> int | None:
+    """An exception's HTTP status, under any of the names that libraries use."""
+    response: Any = getattr(cause, "response", None)
+    body: Any = getattr(cause, "body", None)
+    # The last one is OpenRouter's: an error in mid-stream, after a 200, has its status as a number in `code`.
     inside: Any = cast("Mapping[str, Any]", body).get("code") if isinstance(body, Mapping) else None
-    for found in (getattr(one, "status_code", None), getattr(response, "status_code", None), inside):
+    for found in (getattr(cause, "status_code", None), getattr(response, "status_code", None), inside):
         if isinstance(found, int) and 400 <= found <= 599:
             return found
     return None
 
 
-def _retry_after(one: BaseException) -> float | None:
+def _retry_after(cause: BaseException) -> float | None:
     """Seconds to wait, from `retry-after-ms` or `Retry-After` (seconds, or an HTTP date)."""
-    headers: Any = getattr(getattr(one, "response", None), "headers", None)
+    headers: Any = getattr(getattr(cause, "response", None), "headers", None)
     if headers is None:
         return None
     millis, written = headers.get("retry-after-ms"), headers.get("retry-after")
@@ -218,7 +220,7 @@ def _retry_after(one: BaseException) -> float | None:
             date = email.utils.parsedate_to_datetime(written)
         except ValueError:
             return None
-        # HTTP dates are GMT; one that says "-0000" is parsed without a zone.
+        # HTTP dates are GMT; a date with "-0000" is parsed without a time zone.
         date = date if date.tzinfo else date.replace(tzinfo=datetime.UTC)
         seconds = (date - datetime.datetime.now(datetime.UTC)).total_seconds()
     return None if seconds is None else min(max(seconds, 0.0), _MAX_RETRY_AFTER)

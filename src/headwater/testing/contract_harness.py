@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import pytest
 
+from headwater.entries import Entry, record
 from headwater.errors import Expired, Fenced
-from headwater.events import Ending, Entry, Event, Finish, TextDelta, record
+from headwater.events import Ending, Event, Finish, TextDelta
 from headwater.log.store import Lease, Limits, Store
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
+from headwater.entries import Entry
 from headwater.errors import Expired, Fenced
-from headwater.events import Entry, Error
+from headwater.events import Error
 from headwater.offsets import ORIGIN, Offset
 from headwater.testing.contract_harness import (
     ALICE,

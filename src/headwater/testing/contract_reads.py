@@ -5,8 +5,8 @@ from contextlib import aclosing
 
 import pytest
 
+from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog
-from headwater.events import Entry
 from headwater.offsets import ORIGIN, Offset
 from headwater.testing.contract_harness import PATIENCE, WHOLE, Harness, entries, entry, reading, run, until
 

@@ -31,8 +31,9 @@ from starlette.types import Receive, Scope, Send
 
 from headwater.answers.drain import Drain
 from headwater.dialects.dialect import BEGINNING, Cursor, Dialect, Reader, Unspeakable
+from headwater.entries import Entry
 from headwater.errors import HeadwaterError, ShuttingDown
-from headwater.events import Entry, Error, Metadata, Start, error_event
+from headwater.events import Error, Metadata, Start, error_event
 from headwater.web.problems import respond
 
 logger = logging.getLogger(__name__)

@@ -1,5 +1,5 @@
 import { ChatStore, createTransport } from '@headwater/client'
-import { problem, ScriptedLog, WireServer } from '@headwater/client/testing'
+import { problem, ScriptedLog, LogServer } from '@headwater/client/testing'
 import { act, cleanup, configure, render, screen, waitFor, within } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
 import axe from 'axe-core'
@@ -16,10 +16,10 @@ beforeAll(() => {
   vi.stubGlobal('matchMedia', () => ({ matches: false, addEventListener() {}, removeEventListener() {} }))
 })
 
-let server: WireServer
+let server: LogServer
 let log: ScriptedLog
 beforeEach(async () => {
-  server = await new WireServer().start()
+  server = await new LogServer().start()
   log = new ScriptedLog('log', [{ type: 'start', message_id: 'm', model: 'scripted' }])
   server.answer = () => log
   localStorage.clear()

@@ -6,13 +6,12 @@ from typing import assert_never
 import msgspec
 
 from headwater.dialects import sse
+from headwater.entries import Entry, Page, json_of
 from headwater.events import (
-    Entry,
     Error,
     Event,
     Finish,
     Metadata,
-    Page,
     ReasoningDelta,
     Start,
     Stop,
@@ -22,7 +21,6 @@ from headwater.events import (
     ToolCallStart,
     ToolResult,
     Unknown,
-    json_of,
 )
 from headwater.offsets import ORIGIN, Offset
 

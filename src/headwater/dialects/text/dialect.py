@@ -7,8 +7,8 @@ from headwater.answer import Answer
 from headwater.dialects import sse
 from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal, Unspeakable
 from headwater.dialects.problem import problem
+from headwater.entries import Entry
 from headwater.events import (
-    Entry,
     Error,
     Finish,
     Metadata,

@@ -1,1 +1,1 @@
-"""What the Redis and the Upstash store share: the steps of the contract in Lua, and their typed Python face."""
+"""The steps of the store contract as Lua scripts, with typed Python callers; shared by the Redis and Upstash stores."""

@@ -1,8 +1,8 @@
--- Append entries and renew the lease; decides whether this writer may, and which entries it has sent before.
+-- Append entries and renew the lease. Decides whether this writer may append, and which entries are stored already.
 --
--- KEYS: log, packs, lease. ARGV[5..]: id, epoch, the most entries and bytes of a log, the first sequence, the packs.
--- Returns `ok`, `by:` and who asked for the end or nothing, and the turn, last sequence, bytes and packs of the log; or
--- a refusal, having changed nothing.
+-- KEYS: log, packs, lease. ARGV[5..]: id, epoch, a log's bounds in entries and bytes, the first sequence, the packs.
+-- Returns `ok`, `by:` and the subject who requested a stop or nothing, then the log's series, last sequence, bytes and
+-- number of packs; or a refusal, having changed nothing.
 
 local row, why = get(ARGV[5])
 if not row then
@@ -12,7 +12,7 @@ local refused = refusal(row, tonumber(ARGV[6]))
 if refused then
   return refused
 end
-local packs, bytes = fresh(row, 10, tonumber(ARGV[9]))
+local packs, bytes = unstored_packs(row, 10, tonumber(ARGV[9]))
 if not packs then
   return {'gap', row.last}
 end
@@ -21,14 +21,14 @@ if #packs > 0 and (last > tonumber(ARGV[7]) or row.size + bytes > tonumber(ARGV[
   return {'full'}
 end
 add_all(row, packs)
-local asked = redis.call('GETEX', key('lease', row.id), 'PX', ARGV[2])
-if not asked then
-  -- It has lapsed and nobody noticed: the writer was late, and is alive.
-  asked = row.stop and 'by:' .. row.stop or ''
-  redis.call('SET', key('lease', row.id), asked, 'PX', ARGV[2])
+local lease = redis.call('GETEX', key('lease', row.id), 'PX', ARGV[2])
+if not lease then
+  -- The lease has lapsed and nobody has noticed: the writer was late, and is alive.
+  lease = row.stop and 'by:' .. row.stop or ''
+  redis.call('SET', key('lease', row.id), lease, 'PX', ARGV[2])
 end
-keep(row, lifetime(row.ttl), SPARE)
+extend(row, lifetime(row.ttl), SPARE)
 if #packs > 0 then
-  tell_readers(row, row.last)
+  wake_readers(row, row.last)
 end
-return {'ok', asked, row.turn, row.last, row.size, row.packs}
+return {'ok', lease, row.series, row.last, row.size, row.packs}

@@ -1,4 +1,4 @@
--- What is known of a log; seals it if it has lapsed.
+-- Describe a log, after sealing it if it has lapsed.
 --
 -- KEYS: log, packs, lease. ARGV[7]: id. Returns `ok`, tenant, state, epoch, last sequence, age; or a refusal.
 

@@ -4,7 +4,7 @@
 
 local row, why = get(ARGV[5])
 if not row then
-  -- Gone by this very call, whose answer got lost on the way.
+  -- Deleted by this very call, which is retried because its answer was lost.
   local again = why == 'gone' and redis.call('HGET', key('log', ARGV[5]), 'token') == ARGV[6]
   return {again and 'ok' or why}
 end

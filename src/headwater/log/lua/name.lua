@@ -1,4 +1,4 @@
--- What the steps on names share: which log a name is bound to, and how one is opened.
+-- What the steps on names share: the log a name is bound to, and the opening of a log.
 
 local function join(id, subject)
   if redis.call('HSETNX', key('log', id), 'by:' .. subject, 1) == 1 then
@@ -6,8 +6,8 @@ local function join(id, subject)
   end
 end
 
--- The log that will do for a name, which the subject then joins, or nil. A binding alone proves nothing: whether the
--- log is there, whole and of the right age is looked up, so a binding that outlived its log is none.
+-- The log that will do for a name, which the subject then joins; or nil. A binding alone proves nothing: the log itself
+-- is looked up, so a binding that outlived its log finds none.
 local function find(name, subject, newer_than)
   local id = redis.call('GET', key('name', name))
   local row = id and get(id)
@@ -33,8 +33,8 @@ local function found(row)
   return {'ok', row.id, row.state, age(row), row.state == 'open' and 0 or row.ttl - age(row)}
 end
 
--- Open a log, or find it open as the retry of an earlier call; returns why not, if not. `claimed` is the name it is
--- bound to at once, `name` the one it gets with an admissible ending; either may be ''.
+-- Open a log, or find it open when an earlier call is retried; returns a refusal or nil. `claimed` is the name bound to
+-- it at once, `name` the one bound to it by an admissible ending; either may be ''.
 local function open(id, tenant, subject, ttl, name, claimed)
   local row, why, remains = get(id)
   if row then
@@ -42,12 +42,12 @@ local function open(id, tenant, subject, ttl, name, claimed)
   elseif why ~= 'none' then
     return {why}
   end
-  -- Only where something is left: after a first write Redis lets a script go on though memory has run out.
+  -- Only if keys are left: after its first write a script may go on although memory has run out.
   if remains then
     redis.call('DEL', key('log', id), key('packs', id), key('lease', id))
   end
   local lasts = lifetime(ttl) + SPARE
-  put({id = id, turn = 1, epoch = 1, last = 0, size = 0, packs = 0}, 0, '')
+  put({id = id, series = 1, epoch = 1, last = 0, size = 0, packs = 0}, 0, '')
   redis.call('PEXPIRE', key('packs', id), whole(lasts))
   redis.call('HSET', key('log', id), 'state', 'open', 'epoch', 1, 'ttl', ttl, 'opened', whole(now), 'tenant', tenant,
     'name', name, 'claimed', claimed, 'kept', whole(time + lasts), 'by:' .. subject, 1, 'subjects', 1)

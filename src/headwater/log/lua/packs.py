@@ -1,37 +1,37 @@
-"""Packs as they lie in a Redis stream, each an entry of it (`lua/log.lua` says how), and how they are taken apart."""
+"""Packs as entries of a Redis stream (`log.lua` describes their form), and how they become entries of a log."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from headwater.entries import Entry
 from headwater.errors import Expired
-from headwater.events import Entry
 from headwater.log.packs import Pack
 
 Stored = tuple[bytes, list[bytes]]
-"""A pack as Redis returns it: its id, then its fields and their values."""
+"""A pack as Redis returns it: its stream id, then its fields and values in turn."""
 
 
 class Opened(NamedTuple):
-    """Some packs taken apart, and where they lie."""
+    """The entries of some packs, with the series and the last sequence of the last pack."""
 
     entries: list[Entry]
-    turn: int
+    series: int
     last: int
 
 
 def opened(log: str, stored: Sequence[Stored], begin: int) -> Opened:
     """The entries after the sequence `begin`, of packs that reach back to it. Raises `Expired` if some are missing."""
     found: list[Entry] = []
-    turn, last = 0, None
+    series, last = 0, None
     for id, fields in stored:
-        turn, first = (int(part) for part in id.split(b"-"))
+        series, first = (int(part) for part in id.split(b"-"))
         values = dict(zip(fields[::2], fields[1::2], strict=True))
         if not values[b"d"]:
-            continue  # it begins the log, or a new turn, and holds no entry
+            continue  # it begins the log or a new series, and holds no entries
         pack = Pack(first, int(values[b"l"]), values[b"d"])
         follows = first <= begin + 1 if last is None else first == last + 1
         last = pack.last
         if not follows or not pack.whole or last <= begin:
             raise Expired.torn(log)
         found += pack.entries(int(values[b"e"]), begin)
-    return Opened(found, turn, begin if last is None else last)
+    return Opened(found, series, begin if last is None else last)

@@ -1,12 +1,12 @@
--- A page of packs after an offset, and how the log stands; decides nothing but that a lapsed log is lost.
+-- Read a page of packs after an offset, with how the log stands; seals the log if it has lapsed.
 --
--- KEYS: log, packs, lease. ARGV[7..]: id, the offset's epoch and sequence, the bytes of a page, for how long to mark
--- that it is read. Returns `ok`, state, epoch, turn, last sequence, the sequence after which the page begins, and packs,
--- of which the first may also hold earlier entries; or a refusal.
+-- KEYS: log, packs, lease. ARGV[7..]: id, the offset's epoch and sequence, the bytes of a page, for how many
+-- milliseconds to mark the log as read. Returns `ok`, state, epoch, series, last sequence, the sequence after which the
+-- page begins, and packs, of which the first may also hold earlier entries; or a refusal.
 
-local MOST = 512
+local MOST_PACKS = 512
 
--- The packs from the one that holds an entry on, about as many bytes of them as asked for, and at least one.
+-- The packs from the one that holds an entry on: about `room` bytes of them, and at least one.
 local function page_from(row, sequence, room)
   if row.top and row.top[2][10] ~= '' and first_of(row.top) <= sequence then
     return {row.top}
@@ -21,7 +21,7 @@ local function page_from(row, sequence, room)
       end
       page[#page + 1] = pack
     end
-    local left = MOST - #page
+    local left = MOST_PACKS - #page
     if #packs < count or left == 0 then
       return page
     end
@@ -41,13 +41,13 @@ local begin = sequence
 if epoch == 0 then
   begin = 0
 elseif epoch ~= row.epoch then
-  -- Only a log's last entry can be of a later epoch than the offset; sequences decide among the others.
+  -- Only a log's last entry can be of a later epoch than the offset; among the others the sequence decides.
   begin = math.min(sequence, row.last - 1)
 end
 if row.state == 'open' and mark > 0 and row.readers < time + mark / 2 then
-  -- In the same step as the look, so that whatever is appended after it is announced. A server that is out of memory
-  -- refuses this write, and must not refuse the read for it: the regular look finds what is not announced.
+  -- In the same step as the read, so that every later append is announced. A server that is out of memory refuses this
+  -- write; the read must succeed all the same, and the regular look finds what is not announced.
   redis.pcall('HSET', key('log', row.id), 'readers', whole(time + mark))
 end
 local page = begin < row.last and page_from(row, begin + 1, tonumber(ARGV[10])) or {}
-return {'ok', row.state, row.epoch, row.turn, row.last, begin, page}
+return {'ok', row.state, row.epoch, row.series, row.last, begin, page}

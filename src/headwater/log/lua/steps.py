@@ -1,28 +1,25 @@
-"""The typed face of the Lua steps: what goes in, what comes out, and which refusal is which error.
+"""Typed callers of the Lua steps: arguments in, results out, and one error for each refusal.
 
-It does not know how a script gets to Redis: `run` does, once and to the end or not at all, and says so with a
-`StoreError`. Every step may be run twice: what was done already is found done.
+Steps do not know how a script reaches Redis. `run` does: it runs the script completely, or raises `StoreError`. Every
+step may run twice, because it finds what was done already.
 """
 
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
+from headwater.entries import Entry
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
-from headwater.events import Ending, Entry, State, is_admissible, state_after
+from headwater.events import Ending, State, is_admissible, state_after
 from headwater.log.lua.packs import opened
 from headwater.log.lua.script import Argument, Script, key, script
-from headwater.log.packs import Pack
-from headwater.log.store import Claim, Description, Lease, Limits, lost_ending
+from headwater.log.packs import PACK, Pack
+from headwater.log.store import PAGE, Claim, Description, Lease, Limits, lost_ending
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
-PAGE = 512
-"""Entries handed on at once; a reply holds more."""
-ROOM = 256 * 1024
-"""Bytes of entries in a reply, about; or one pack, if that is larger."""
-CONSTANT = 366 * 86_400.0
-"""Seconds for which a constant is kept since somebody last asked for it; every start of a server does."""
+CONSTANT_TTL = 366 * 86_400.0
+"""Seconds for which a constant is kept after its last use; every start of a server uses it."""
 
 Run = Callable[[Script, Sequence[bytes], Sequence[Argument]], Awaitable[Any]]
 
@@ -39,7 +36,7 @@ _FORGET = script("forget", "log")
 _CONSTANT = script("constant")
 _CHECK = script("check")
 
-# The `lost` ending, cut where its time stands, which is known only to whoever finds the log lapsed.
+# The `lost` ending, cut in two at its time, which only the step that finds the log lapsed knows.
 _LOST = lost_ending(0, 0, 0.0).data.split(b"0.0", 1)
 assert len(_LOST) == 2
 
@@ -50,7 +47,8 @@ class Page(NamedTuple):
     entries: Sequence[Entry]
     state: State
     epoch: int
-    turn: int
+    series: int
+    """The series of the last pack; `log.lua` explains it."""
     last: int
 
     @property
@@ -59,22 +57,22 @@ class Page(NamedTuple):
         return Offset(self.epoch, self.last) if self.last else ORIGIN
 
     def parts(self) -> Iterator[Sequence[Entry]]:
-        """The entries, as many at a time as a reader is given."""
+        """The entries in pages as a reader gets them."""
         return (self.entries[i : i + PAGE] for i in range(0, len(self.entries), PAGE))
 
 
 class Standing(NamedTuple):
-    """How a log stands after an append; `stop` is who asked for its end."""
+    """How a log stands after an append; `stop` is the subject who requested its end."""
 
     stop: str | None
-    turn: int
+    series: int
     last: int
     size: int
     packs: int
 
 
 class Sight(NamedTuple):
-    """What a look at a log from afar shows; `open` is False also for a log that is gone."""
+    """What a look at a log shows; a log that is gone is not `open`."""
 
     open: bool
     last: int
@@ -82,87 +80,91 @@ class Sight(NamedTuple):
 
 
 class Steps:
-    """The store contract over keys that any server which speaks Redis keeps."""
+    """The store contract over keys in any server that speaks Redis.
+
+    `skew` gives the seconds by which a test's clock is ahead of the server's; 0 outside of tests.
+    """
 
     def __init__(self, run: Run, limits: Limits, skew: Callable[[], float]) -> None:
         self._run = run
         self._limits = limits
-        self._skew = skew  # seconds by which the wall time here is ahead of the server's; nobody but a test has any
+        self._skew = skew
 
     async def claim(
         self, name: str, log: str, principal: Principal, ttl: float, newer_than: float | None, binds: str | None
     ) -> Claim:
-        """Bind a name to a new log and open it, or say which log will do."""
-        asked = (name, log, *principal, _ms(ttl), _age(newer_than), binds or "")
-        answer = await self._run(_CLAIM, [key("name", name), *keys_of(log)], [*self._times(), *_LOST, *_flat(asked)])
+        """Bind a name to a new log and open it, or return the log that will do."""
+        arguments = _encoded(name, log, *principal, _ms(ttl), _age(newer_than), binds or "")
+        answer = await self._run(_CLAIM, [key("name", name), *keys_of(log)], [*self._times(), *_LOST, *arguments])
         return Claim(log, won=True, lease=Lease(log)) if answer[0] == b"won" else self._found(log, answer)
 
     async def find(self, name: str, principal: Principal, newer_than: float | None) -> Claim | None:
-        """Say which log will do for a name."""
-        asked = (name, principal.subject, _age(newer_than))
-        answer = await self._run(_FIND, [key("name", name)], [*self._times(), *_LOST, *_flat(asked)])
+        """The log that will do for a name."""
+        arguments = _encoded(name, principal.subject, _age(newer_than))
+        answer = await self._run(_FIND, [key("name", name)], [*self._times(), *_LOST, *arguments])
         return None if answer[0] == b"unbound" else self._found(name, answer)
 
     async def open(self, log: str, principal: Principal, ttl: float, name: str | None) -> None:
-        """Open a log under no name."""
-        asked = (log, *principal, _ms(ttl), name or "")
-        self._check(log, await self._run(_OPEN, keys_of(log), [*self._times(), *_flat(asked)]))
+        """Open a log that no request can join."""
+        arguments = _encoded(log, *principal, _ms(ttl), name or "")
+        self._check(log, await self._run(_OPEN, keys_of(log), [*self._times(), *arguments]))
 
     async def append(self, packs: Sequence[Pack], lease: Lease) -> Standing:
-        """Append what is not stored yet and renew the lease."""
-        asked = (lease.log, lease.epoch, self._limits.entries, self._limits.bytes, *_written(packs))
-        answer = await self._run(_APPEND, keys_of(lease.log), [*self._times(), *_flat(asked)])
-        _, stop, turn, last, size, count = self._check(lease.log, answer)
-        return Standing(asked_by(stop), turn, last, size, count)
+        """Append what is not stored yet, and renew the lease."""
+        bounds = (self._limits.entries, self._limits.bytes)
+        arguments = _encoded(lease.log, lease.epoch, *bounds, *_flattened(packs))
+        answer = await self._run(_APPEND, keys_of(lease.log), [*self._times(), *arguments])
+        _, stop, series, last, size, count = self._check(lease.log, answer)
+        return Standing(stop_of(stop), series, last, size, count)
 
     async def seal(self, packs: Sequence[Pack], ending: Ending, lease: Lease) -> None:
         """Append the last entries and close the log; the last of them is the ending."""
         admissible = 1 if is_admissible(ending) else 0
-        asked = (lease.log, lease.epoch, state_after(ending), admissible, *_written(packs))
-        self._check(lease.log, await self._run(_SEAL, keys_of(lease.log), [*self._times(), *_flat(asked)]))
+        arguments = _encoded(lease.log, lease.epoch, state_after(ending), admissible, *_flattened(packs))
+        self._check(lease.log, await self._run(_SEAL, keys_of(lease.log), [*self._times(), *arguments]))
 
     async def read(self, log: str, after: Offset, mark: float = 0) -> Page:
-        """The next entries after an offset, about `ROOM` bytes; for `mark` seconds the log then counts as read."""
-        asked = (log, *after, ROOM, _ms(mark))
-        answer = await self._run(_READ, keys_of(log), [*self._times(), *_LOST, *_flat(asked)])
-        _, state, epoch, turn, last, begin, packs = self._check(log, answer)
-        page = Page(opened(log, packs, begin).entries, state.decode(), epoch, turn, last)
+        """The next entries after an offset, about `PACK` bytes; marks the log as read for `mark` seconds."""
+        arguments = _encoded(log, *after, PACK, _ms(mark))
+        answer = await self._run(_READ, keys_of(log), [*self._times(), *_LOST, *arguments])
+        _, state, epoch, series, last, begin, packs = self._check(log, answer)
+        page = Page(opened(log, packs, begin).entries, state.decode(), epoch, series, last)
         if begin < last and not page.entries:
-            self._refuse(log, "torn")
+            raise Expired.torn(log)
         return page
 
     async def watch(self, logs: Sequence[tuple[str, bool]], mark: float) -> list[Sight]:
-        """How some logs of one shard stand; a log with True counts as read for `mark` seconds."""
-        asked = [each for log, read in logs for each in (log, int(read))]
+        """Look at logs of one shard; those with True are marked as read for `mark` seconds."""
+        arguments = _encoded(*(each for log, read in logs for each in (log, int(read))))
         keys = [each for log, _ in logs for each in keys_of(log)]
-        answer = await self._run(_WATCH, keys, [*self._times(), *_LOST, _ms(mark), *_flat(asked)])
+        answer = await self._run(_WATCH, keys, [*self._times(), *_LOST, _ms(mark), *arguments])
         return [Sight(state == b"open", last, stop == 1) for state, last, stop in answer]
 
     async def stop(self, log: str, subject: str) -> bool:
-        """Take a subject off a log; whether it has ended or was asked to."""
-        answer = await self._run(_STOP, keys_of(log), [*self._times(), *_flat((log, subject))])
+        """Take a subject off a log; returns whether it has ended or its writer was asked to stop."""
+        answer = await self._run(_STOP, keys_of(log), [*self._times(), *_encoded(log, subject)])
         return self._check(log, answer)[1] == 1
 
     async def describe(self, log: str) -> Description:
         """What is known of a log."""
-        answer = await self._run(_DESCRIBE, keys_of(log), [*self._times(), *_LOST, *_flat((log,))])
+        answer = await self._run(_DESCRIBE, keys_of(log), [*self._times(), *_LOST, *_encoded(log)])
         _, tenant, state, epoch, last, age = self._check(log, answer)
         end = Offset(epoch, last) if last else ORIGIN
         return Description(log, tenant.decode(), state.decode(), end, age / 1000)
 
     async def forget(self, log: str) -> None:
         """Delete a log and free its names."""
-        asked = (log, secrets.token_hex(8))
-        self._check(log, await self._run(_FORGET, keys_of(log), [*self._times(), *_flat(asked)]))
+        arguments = _encoded(log, secrets.token_hex(8))
+        self._check(log, await self._run(_FORGET, keys_of(log), [*self._times(), *arguments]))
 
     async def constant(self, name: str, value: bytes) -> bytes:
-        """Keep a value unless one is kept; tell which."""
-        answer = await self._run(_CONSTANT, [key("constant", name)], [value, _ms(CONSTANT)])
+        """Keep a value unless one is kept already; returns the one that is kept."""
+        answer = await self._run(_CONSTANT, [key("constant", name)], [value, _ms(CONSTANT_TTL)])
         kept: bytes = answer[1]
         return kept
 
     async def check(self) -> None:
-        """Ask whether the server takes writes; in a cluster, one of its servers."""
+        """Return if a server takes writes: the only one, or in a cluster one of them."""
         await self._run(_CHECK, [key("constant", "check")], [])
 
     def _times(self) -> list[int]:
@@ -195,16 +197,16 @@ class Steps:
             case "full":
                 raise LogFull.of(log, self._limits.entries, self._limits.bytes)
             case _:
-                raise StoreError(f"Redis gave an answer that is not known here: {why}")
+                raise StoreError(f"Redis gave an answer that this version does not know: {why}")
 
 
 def keys_of(log: str) -> list[bytes]:
-    """The keys of a log, all of which exist as long as it is written."""
+    """The keys of a log, all of which exist while it is written."""
     return [key("log", log), key("packs", log), key("lease", log)]
 
 
-def asked_by(lease: bytes) -> str | None:
-    """Who asked for the end of a log, if somebody did: its lease says so."""
+def stop_of(lease: bytes) -> str | None:
+    """The subject who requested a stop, by the value of a log's lease; None if nobody did."""
     return lease.removeprefix(b"by:").decode() if lease else None
 
 
@@ -216,10 +218,10 @@ def _age(newer_than: float | None) -> int:
     return -1 if newer_than is None else _ms(newer_than)
 
 
-def _flat(asked: Sequence[Argument]) -> list[Argument]:
-    return [each.encode("utf-8", "surrogatepass") if isinstance(each, str) else each for each in asked]
+def _encoded(*arguments: Argument) -> list[Argument]:
+    return [each.encode("utf-8", "surrogatepass") if isinstance(each, str) else each for each in arguments]
 
 
-def _written(packs: Sequence[Pack]) -> list[Argument]:
-    """Packs as the scripts take them: where the first begins, then where each ends and what is in it."""
+def _flattened(packs: Sequence[Pack]) -> list[Argument]:
+    """Packs as the scripts take them: the first sequence, then the last sequence and the lines of each pack."""
     return [packs[0].first if packs else 0, *(each for pack in packs for each in (pack.last, pack.data))]

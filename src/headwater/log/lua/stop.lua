@@ -1,7 +1,7 @@
--- Take a subject off a log; decides whether the writer is asked to end, which it is when nobody else remains.
+-- Take a subject off a log. Decides whether the writer is asked to stop, which it is when no other subject remains.
 --
--- KEYS: log, packs, lease. ARGV[5..]: id, subject. Returns `ok` and 1 if the log has ended or was asked to; or a
--- refusal.
+-- KEYS: log, packs, lease. ARGV[5..]: id, subject. Returns `ok` and 1 if the log has ended or its writer was asked to
+-- stop, else 0; or a refusal.
 
 local row, why = get(ARGV[5])
 if not row then
@@ -17,8 +17,8 @@ elseif left > 0 then
   return {'ok', 0}
 end
 if redis.call('HSETNX', key('log', row.id), 'stop', ARGV[6]) == 1 then
-  -- A writer that appends without asking is refused from here on, and asks; one that is silent renews its lease.
-  row.turn = row.turn + 1
+  -- The new series refuses the plain append of a writer that has not asked; a silent writer renews its lease and asks.
+  row.series = row.series + 1
   put(row, row.last, '')
   redis.call('SET', key('lease', row.id), 'by:' .. ARGV[6], 'XX', 'KEEPTTL')
 end

@@ -1,8 +1,9 @@
--- A look at many logs at once, for all who wait in one process: how far each is and whether it was asked to stop; marks
--- those that are read as read, and seals those that have lapsed.
+-- Look at many logs at once, for everyone who waits in one process. Marks the logs that are read there, and seals those
+-- that have lapsed.
 --
--- KEYS: log, packs and lease of each. ARGV[7..]: for how long to mark, then for each its id and 1 if it is read.
--- Returns for each its state, or why it is not there, last sequence, and 1 if it was asked to stop.
+-- KEYS: log, packs and lease of each log. ARGV[7..]: for how many milliseconds to mark; then for each log its id, and 1
+-- if it is read there. Returns for each its state or why it is not there, its last sequence, and 1 if a stop was
+-- requested.
 
 local answer = {}
 for i = 8, #ARGV, 2 do

@@ -1,6 +1,6 @@
 -- What a writer's steps share: whether its lease still holds, and which of its entries are new.
 
--- Why a writer of this epoch may not write on a log, or nil.
+-- The refusal for a writer of this epoch, or nil if it may write.
 local function refusal(row, epoch)
   if row.epoch ~= epoch then
     return {'fenced', row.epoch}
@@ -9,9 +9,9 @@ local function refusal(row, epoch)
   end
 end
 
--- The lines from `first` to `last` that are not stored yet, or nil when others are stored in their places: a retry
--- says the same, a second writer does not.
-local function unstored(row, first, last, data)
+-- The lines from `first` to `last` that are not stored yet; or nil when other lines are stored in their places. A retry
+-- sends the same lines, a second writer does not.
+local function unstored_lines(row, first, last, data)
   local start = holder(row, first)
   local lines = {}
   for _, pack in ipairs(start and redis.call('XRANGE', key('packs', row.id), start, '+') or {}) do
@@ -35,17 +35,17 @@ local function unstored(row, first, last, data)
   return string.sub(data, #stored + 1)
 end
 
--- The packs among ARGV[begin] and those after it that are not stored yet, and their bytes; or nil when they would leave
--- a gap, or contradict what is stored. Each pack is the sequence of its last entry, and its lines; the first pack's
--- first entry is of sequence `first`.
-local function fresh(row, begin, first)
+-- The packs in ARGV[begin] and after that are not stored yet, and their bytes; or nil when they would leave a gap, or
+-- contradict what is stored. Each pack is two arguments: the sequence of its last entry, and its lines. `first` is the
+-- sequence of the first entry of the first pack.
+local function unstored_packs(row, begin, first)
   local packs, bytes, last = {}, 0, row.last
   for i = begin, #ARGV, 2 do
     local upto, data = tonumber(ARGV[i]), ARGV[i + 1]
     if first > last + 1 then
       return nil
     elseif first <= last then
-      data = unstored(row, first, upto, data)
+      data = unstored_lines(row, first, upto, data)
       if not data then
         return nil
       end

@@ -1,8 +1,7 @@
-"""A Redis or Valkey server, or a cluster of them, reached by URL: runs scripts, with time limits, and says in plain
-words why it could not.
+"""A Redis or Valkey server, or a cluster of them, reached by URL: runs scripts within time limits, explains failures.
 
-A single server gets scripts together (`redis_together.py`), each server of a cluster one by one. A script that got no
-answer is sent a second time, which is safe because every step may be run twice.
+A single server gets its scripts in batches (`batcher.py`), each server of a cluster one by one. A script that got no
+answer is sent a second time, which is safe because every step may run twice.
 """
 
 import asyncio
@@ -19,15 +18,13 @@ from redis.backoff import ConstantBackoff
 
 from headwater.errors import StoreError
 from headwater.log.lua.script import Argument, Script
+from headwater.log.redis.batcher import Batcher
 from headwater.log.redis.cluster import RedisCluster
-from headwater.log.redis.together import CONNECTIONS, DEADLINE, Together
-
-TIMEOUT = 2.0
-"""Seconds in which Redis must accept a connection, and answer a command."""
+from headwater.log.redis.times import RedisTimes
 
 
 class Unanswered(StoreError):
-    """Redis gave no answer, or is not itself at the moment; the same question may be answered soon."""
+    """Redis gave no answer, or cannot serve at the moment; a retry may succeed soon."""
 
 
 _UNREACHABLE = "Redis cannot be reached"
@@ -37,7 +34,7 @@ _PASSING: list[tuple[type[Exception], str]] = [
     (exceptions.ReadOnlyError, "Redis is a replica that takes no writes; there was a failover, or the URL is wrong"),
     (exceptions.ClusterDownError, "a part of the Redis cluster is down"),
     (exceptions.TryAgainError, "the Redis cluster is moving these keys"),
-    (exceptions.TimeoutError, f"Redis did not answer within {TIMEOUT:g} s"),
+    (exceptions.TimeoutError, "Redis did not answer in time"),
     (exceptions.ConnectionError, _UNREACHABLE),
     (OSError, _UNREACHABLE),
 ]
@@ -53,40 +50,39 @@ _LASTING: list[tuple[type[Exception], str]] = [
 
 
 class RedisClient:
-    """The connections of one process to one store; nothing is connected before the first script."""
+    """The connections of one process to one Redis store, at most `connections`; none before the first script."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, times: RedisTimes, connections: int) -> None:
         self.clustered = urlsplit(url).scheme in ("redis+cluster", "rediss+cluster")
+        self._times = times
         self._closed = False
-        self._turns = asyncio.Semaphore(CONNECTIONS)
-        # Two tries by our own rule: the library's default waits for seconds in between.
+        self._permits = asyncio.Semaphore(connections)
         self._options: dict[str, Any] = {
-            "protocol": 2,  # one form of replies, whatever the library's next default is
-            "socket_timeout": TIMEOUT,
-            "socket_connect_timeout": TIMEOUT,
-            "retry": Retry(ConstantBackoff(0.05), 1),
+            "protocol": 2,  # one form of replies, whatever the next default of redis-py is
+            "socket_timeout": times.answer_within,
+            "socket_connect_timeout": times.answer_within,
+            "retry": Retry(ConstantBackoff(0.05), 1),  # the default of redis-py waits for seconds in between
         }
         try:
             self._redis = RedisCluster(url, self._single) if self.clustered else self._single(url)
         except (ValueError, TypeError, exceptions.RedisError) as error:
             raise StoreError(f"the URL of the Redis store cannot be used: {error}") from error
-        # Of a single server only.
-        self._together = (
-            Together(self._redis.connection_pool, TIMEOUT, _told) if isinstance(self._redis, Redis) else None
-        )
+        self._batcher: Batcher | None = None  # of a single server
+        if isinstance(self._redis, Redis):
+            self._batcher = Batcher(self._redis.connection_pool, times, connections, self._failure)
 
     async def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
-        """Run a script on the server that has these keys. Raises `StoreError`, or `Unanswered` if it may pass."""
+        """Run a script on the server that has these keys. Raises `StoreError`, or `Unanswered` if a retry may help."""
         if self._closed:
             raise StoreError.closed()
-        if self._together is not None:
-            return await self._together.run(script, keys, arguments)
+        if self._batcher is not None:
+            return await self._batcher.run(script, keys, arguments)
         return await self._run_in_cluster(script, keys, arguments)
 
     async def connect(self) -> AbstractConnection:
-        """A connection of its own, for who subscribes to channels; in a cluster any server passes on all messages."""
+        """Open a connection for pub/sub; in a cluster to any server, because all of them pass on every message."""
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(self._times.finish_within):
                 server = await self._redis.any() if isinstance(self._redis, RedisCluster) else self._redis
                 connection = server.connection_pool.make_connection()
                 try:
@@ -96,17 +92,17 @@ class RedisClient:
                     raise
                 return connection
         except (exceptions.RedisError, OSError) as error:
-            raise _told(error) from error
+            raise self._failure(error) from error
 
     def refuse(self) -> None:
-        """Run no more scripts; those that run may end."""
+        """Run no more scripts; those under way may finish."""
         self._closed = True
 
     async def aclose(self) -> None:
-        """Close the connections; whatever comes afterwards is refused. May be called again."""
+        """Close the connections; later scripts are refused. May be called again."""
         self.refuse()
-        if self._together is not None:
-            await self._together.aclose()
+        if self._batcher is not None:
+            await self._batcher.aclose()
         await self._redis.aclose()
 
     async def _run_in_cluster(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
@@ -114,55 +110,54 @@ class RedisClient:
             try:
                 return await _execute(server, asking, "EVALSHA", script.digest, len(keys), *keys, *arguments)
             except exceptions.NoScriptError:
-                # Never heard of, or forgotten in a restart; this makes Redis remember it.
+                # New to this server, or forgotten in a restart; sent in full it is remembered.
                 return await _execute(server, asking, "EVAL", script.text, len(keys), *keys, *arguments)
 
         assert isinstance(self._redis, RedisCluster)
         task = asyncio.current_task()
         cancelled = task.cancelling() if task else 0
         try:
-            async with asyncio.timeout(DEADLINE), self._turns:
+            async with asyncio.timeout(self._times.finish_within), self._permits:
                 answer = await self._redis.send(keys[0], send)
             if task and task.cancelling() > cancelled:
-                # Before Python 3.12 `asyncio.wait_for`, which the library uses, can swallow it.
+                # Swallowed by redis-py: before Python 3.12 `asyncio.wait_for` does that.
                 raise asyncio.CancelledError
             return answer
         except (exceptions.RedisError, OSError) as error:
-            raise _told(error) from error
+            raise self._failure(error) from error
 
     def _single(self, url: str) -> Redis:
         pool = ConnectionPool.from_url(url, **self._options)  # pyright: ignore[reportUnknownMemberType]
-        pool.connection_kwargs |= self._options  # the URL's own options must not undo these
-        pool.make_connection()  # which connects to nothing, but refuses options that do not exist
+        pool.connection_kwargs |= self._options  # options in the URL must not undo these
+        pool.make_connection()  # connects to nothing, but refuses options that do not exist
         return Redis.from_pool(pool)
+
+    def _failure(self, error: BaseException) -> StoreError:
+        """A new error for one caller, because the callers of a batch share the reason."""
+        failure = StoreError(f"Redis failed: {error!r}")
+        # redis-py reports a refused password as a connection error, with the reason as its cause.
+        reason = error.__cause__ if isinstance(error.__cause__, exceptions.RedisError) else error
+        if isinstance(error, StoreError):
+            failure = StoreError(str(error))
+        elif isinstance(error, TimeoutError):
+            failure = Unanswered(f"Redis did not answer within {self._times.finish_within:g} s")
+        elif isinstance(error.__context__, ssl.SSLCertVerificationError):
+            failure = StoreError(f"{_UNTRUSTED}: {error}")
+        else:
+            for kind, known in ((StoreError, _LASTING[:-1]), (Unanswered, _PASSING), (StoreError, _LASTING[-1:])):
+                sentence = next((sentence for failed, sentence in known if isinstance(reason, failed)), None)
+                if sentence is not None:
+                    failure = kind(f"{sentence}: {error}")
+                    break
+        failure.__cause__ = error
+        return failure
 
 
 async def _execute(server: Redis, asking: bool, *command: Argument) -> Any:
     if not asking:
         return await cast("Any", server).execute_command(*command)
-    # The permission to use a key that is being moved holds for the next command on the same connection.
+    # ASKING permits the use of a key that is being moved, for the next command on the same connection.
     pipeline = cast("Any", server.pipeline(transaction=False))
     pipeline.execute_command("ASKING")
     pipeline.execute_command(*command)
     return (await pipeline.execute())[1]
-
-
-def _told(error: BaseException) -> StoreError:
-    """What a caller is told of a failure: an error of their own, for those of a batch share the reason."""
-    told = StoreError(f"Redis could not be asked: {error!r}")
-    # The library calls a refused password a connection error, and tells the reason as its cause.
-    reason = error.__cause__ if isinstance(error.__cause__, exceptions.RedisError) else error
-    if isinstance(error, StoreError):
-        told = StoreError(str(error))
-    elif isinstance(error, TimeoutError):
-        told = Unanswered(f"Redis did not answer within {DEADLINE:g} s")
-    elif isinstance(error.__context__, ssl.SSLCertVerificationError):
-        told = StoreError(f"{_UNTRUSTED}: {error}")
-    else:
-        for kind, known in ((StoreError, _LASTING[:-1]), (Unanswered, _PASSING), (StoreError, _LASTING[-1:])):
-            words = next((words for failure, words in known if isinstance(reason, failure)), None)
-            if words is not None:
-                told = kind(f"{words}: {error}")
-                break
-    told.__cause__ = error
-    return told

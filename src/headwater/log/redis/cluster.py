@@ -1,7 +1,7 @@
-"""Which server of a Redis cluster has a key, learnt from the cluster and learnt again when it changes.
+"""Finds the server of a Redis cluster that holds a key, and finds it anew when the cluster changes.
 
-Our own and not the library's, because all we send are scripts whose keys lie in one slot, which makes it short, and
-because the library's, when one command fails, disconnects those of others on the same server.
+Our own client instead of redis-py's, for two reasons. All we send are scripts whose keys lie in one slot, which makes
+it short. And when one command fails, redis-py's disconnects the commands of others on the same server.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 from redis.crc import key_slot
 
 TRIES = 4
-"""How often a command is sent while the cluster changes under it; a failover that takes longer is for the caller."""
-PAUSE = 0.1
-"""Seconds before the next try when the cluster has nobody for a slot at the moment."""
+"""How often a command is sent while the cluster changes; a failover that takes longer is left to the caller."""
+RETRY_PAUSE = 0.1
+"""Seconds before the next try when no server serves the slot at the moment."""
 
 _ASTRAY = (
     exceptions.ConnectionError,
@@ -30,9 +30,9 @@ Send = Callable[[Redis, bool], Awaitable[Any]]
 
 
 class RedisCluster:
-    """The servers of a cluster and the slots each has. `redis[s]+cluster://[user:password@]host:port[,host:port…]`
+    """The servers of a cluster and their slots. `redis[s]+cluster://[user:password@]host:port[,host:port…]`
 
-    `make` makes a client for one server's URL.
+    `make` makes a client for the URL of one server.
     """
 
     def __init__(self, url: str, make: Callable[[str], Redis]) -> None:
@@ -43,14 +43,14 @@ class RedisCluster:
         self._seeds = [_address(host) for host in hosts.split(",")]
         self._servers: dict[Address, Redis] = {}
         self._slots: dict[int, Address] = {}
-        self._answering = self._seeds[0]  # who told the slots the last time
+        self._answering = self._seeds[0]  # the server that listed the slots last
         self._learning = asyncio.Lock()
-        self._learnt = 0  # how often
+        self._learnt = 0  # how often the slots were listed
         for seed in self._seeds:
             self._server(seed)
 
     async def send(self, key: bytes, send: Send) -> Any:
-        """Have a command sent to who has a key: `send(server, asking)`, `asking` if it is getting it now."""
+        """Send a command to the server of a key: `send(server, asking)`, `asking` while the key is moving there."""
         slot = key_slot(key)
         for left in reversed(range(TRIES)):
             learnt = self._learnt
@@ -70,12 +70,12 @@ class RedisCluster:
             except _ASTRAY:
                 if not left:
                     raise
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(RETRY_PAUSE)
                 await self._learn(learnt, address)
             except exceptions.TryAgainError:
                 if not left:
                     raise
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(RETRY_PAUSE)
         raise AssertionError("the last try returns or raises")
 
     async def any(self) -> Redis:
@@ -97,13 +97,13 @@ class RedisCluster:
         return self._servers[address]
 
     async def _learn(self, learnt: int, failed: Address | None = None) -> None:
-        """Ask one server after the other for the slots, unless that was done since the count was `learnt`."""
+        """Have a server list the slots, trying one after the other, unless the count has risen above `learnt`."""
         async with self._learning:
             if self._learnt != learnt:
                 return
             failure: Exception = exceptions.ClusterDownError("no server of the cluster answers")
-            # Those that had slots the last time first, for a seed may have left the cluster; and last the one that has
-            # just failed, for there may be no time left to find out twice that it is silent.
+            # First the servers that had slots last time, because a seed may have left the cluster. Last the server that
+            # has just failed, because there may be no time to find out twice that it is silent.
             known = dict.fromkeys([*self._slots.values(), *self._seeds])
             for address in sorted(known, key=lambda each: each == failed):
                 try:

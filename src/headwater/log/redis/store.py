@@ -1,51 +1,67 @@
-"""The store for many machines: Redis 7 or Valkey 8 and newer, alone or as a cluster, without modules.
+"""The store for many machines: Redis 7 or Valkey 8 and newer, a single server or a cluster, without modules.
 
-Each step of the contract is one Lua script (`lua/`, typed in `redis_steps.py`), so it happens whole or not at all and
-takes one round trip. A log is a Redis stream, a hash and a lease; `lua/log.lua` says which keys there are. Every key
-always has a TTL. What Redis loses, by a restart without persistence, a failover or an eviction, is missed when it is
-next looked for: the log is gone or torn, or lost with its lease; its writer is fenced off, its readers get an error.
-How much can be lost is for Redis to say: `appendonly yes`, and a `maxmemory-policy` of `noeviction`, lose least.
+Each step of the contract is one Lua script (`../lua/`), so it is atomic and takes one round trip. A log is a stream, a
+hash and a lease; `lua/log.lua` lists the keys. Every key always has a TTL.
+
+Data that Redis loses, in a restart without persistence, a failover or an eviction, is noticed at the next access: the
+log is then reported as expired or lost, its writer is fenced off and its readers get an error. How much Redis can lose
+is a matter of its configuration: `appendonly yes` and `maxmemory-policy noeviction` lose least.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, StoreError
-from headwater.events import Ending, Entry
+from headwater.events import Ending
 from headwater.log.lua.script import tag
 from headwater.log.lua.steps import Page, Sight, Steps
 from headwater.log.packs import packed
 from headwater.log.redis.client import RedisClient, Unanswered
-from headwater.log.redis.tailer import PATIENCE, RedisTailer
-from headwater.log.shared import Shared
+from headwater.log.redis.tailer import RedisTailer
+from headwater.log.redis.times import RedisTimes
+from headwater.log.single_flight import SingleFlight
 from headwater.log.store import Claim, Description, Flush, Lease, Limits, Receipt, check_offset
 from headwater.log.watchers import Waiter
 from headwater.offsets import ORIGIN, TAG, Offset
 from headwater.principal import Principal
 
-TOGETHER = 100
-"""Logs looked at in one script, which nobody else's may interrupt: some 300 µs."""
+CONNECTIONS = 32
+"""Connections of one process, at most; further scripts wait for one. A script takes Redis some 50 µs."""
+LOGS_PER_LOOK = 100
+"""Logs that one script looks at, which Redis does not interrupt for other clients: some 300 µs."""
+RETRY_PAUSE = 0.25
+"""Seconds before a reader's page is read again after Redis did not answer."""
 
 
 class RedisStore:
     """Keeps logs in Redis: `redis://`, `rediss://`, `unix://`, `redis+cluster://` or `rediss+cluster://`.
 
-    Nothing is connected before the first call. Use it from one event loop. Leases run on the clock of Redis, and so do
-    ages and TTLs, unless a test gives a `clock`: its difference from this machine's is then added to the time of Redis.
+    Nothing is connected before the first call. Use it from one event loop. Leases, ages and TTLs run on the clock of
+    Redis. A test may give a `clock`; its difference from this machine's is then added to ages and TTLs.
 
     In a cluster a name and the logs bound to it must begin with the same `TAG` bytes, as `log_id` arranges. Others are
-    refused, because no server could change both in one step.
+    refused, because no server could change both in one step. There `check` asks one of the servers.
     """
 
-    def __init__(self, url: str, limits: Limits | None = None, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        limits: Limits | None = None,
+        clock: Callable[[], float] | None = None,
+        *,
+        times: RedisTimes | None = None,
+        connections: int = CONNECTIONS,
+    ) -> None:
         self.limits = limits or Limits()
         self.flush = Flush()
-        self._client = RedisClient(url)
+        self._times = times or RedisTimes()
+        self._client = RedisClient(url, self._times, connections)
         self._steps = Steps(self._client.run, self.limits, lambda: 0.0 if clock is None else clock() - time.time())
-        self._tailer = RedisTailer(self._client.connect, self._look, self.limits.lease)
-        self._mark = 3 * self._tailer.pace  # seconds that a reader counts for one; it says so again at every look
-        self._pages: Shared[Page] = Shared()
+        self._tailer = RedisTailer(self._client.connect, self._look, self.limits.lease, self._times)
+        self._mark = 3 * self._tailer.pace  # seconds for which a reader's mark lasts; every look renews it
+        self._pages: SingleFlight[Page] = SingleFlight()
 
     async def claim(
         self,
@@ -57,14 +73,14 @@ class RedisStore:
         newer_than: float | None = None,
         binds: str | None = None,
     ) -> Claim:
-        self._together(log, name, binds)
+        self._check_tags(log, name, binds)
         return await self._steps.claim(name, log, principal, ttl, newer_than, binds)
 
     async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
         return await self._steps.find(name, principal, newer_than)
 
     async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
-        self._together(log, name)
+        self._check_tags(log, name)
         await self._steps.open(log, principal, ttl, name)
         return Lease(log)
 
@@ -97,10 +113,10 @@ class RedisStore:
                 page = await self._next(log, after, waiter)
 
     async def stop(self, log: str, subject: str) -> bool:
-        asked = await self._steps.stop(log, subject)
-        if asked:
+        stopping = await self._steps.stop(log, subject)
+        if stopping:
             self._tailer.wake_writer(log)
-        return asked
+        return stopping
 
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
         return self._tailer.listen(lease.log, wake)
@@ -118,36 +134,36 @@ class RedisStore:
         await self._steps.check()
 
     async def aclose(self) -> None:
-        self._client.refuse()  # first, for the tailer wakes the readers, who are to find the store closed
+        self._client.refuse()  # first, because the tailer wakes the readers, who must find the store closed
         await self._tailer.aclose()
         await self._client.aclose()
-        await asyncio.sleep(0)  # a socket that was closed in the middle of something is let go in the loop's next turn
+        await asyncio.sleep(0)  # a socket that was closed while in use is released in the next loop iteration
 
     async def _next(self, log: str, after: Offset, waiter: Waiter) -> Page:
-        """The next page for a reader who has begun: a Redis that is away for a moment does not end the answer."""
-        give_up = time.monotonic() + PATIENCE
+        """The next page for a reader that has begun: a Redis that is away for a moment does not end the answer."""
+        give_up = time.monotonic() + self._times.unreachable_after
         while True:
             waiter.begin()
             try:
-                # Shared by all readers who are woken by the same news at the same place.
+                # Readers that were woken by the same news at the same offset share one read.
                 about = (log, after, self._tailer.wakeups)
-                return await self._pages.ask(about, lambda: self._steps.read(log, after, self._mark))
+                return await self._pages.do(about, lambda: self._steps.read(log, after, self._mark))
             except NoSuchLog as error:
                 raise Expired.torn(log) from error
             except Unanswered:
                 if time.monotonic() > give_up:
                     raise
-                await asyncio.sleep(0.25)
+                await asyncio.sleep(RETRY_PAUSE)
 
     async def _look(self, logs: Sequence[tuple[str, bool]]) -> list[Sight | BaseException]:
-        """How many logs stand, in as few steps as there are places that one script can see; a failure is for its own.
+        """How many logs stand, in as few scripts as possible; a script that fails does so for its own logs only.
 
-        On a single server that is a hundred logs at a time, in a cluster those whose ids begin alike.
+        On a single server a script looks at a hundred logs, in a cluster at those with the same tag.
         """
         places: dict[bytes, list[tuple[str, bool]]] = {}
         for each in logs:
             places.setdefault(tag(each[0]) if self._client.clustered else b"", []).append(each)
-        parts = [place[i : i + TOGETHER] for place in places.values() for i in range(0, len(place), TOGETHER)]
+        parts = [place[i : i + LOGS_PER_LOOK] for place in places.values() for i in range(0, len(place), LOGS_PER_LOOK)]
         looks = (self._steps.watch(part, self._mark) for part in parts)
         found: dict[str, Sight | BaseException] = {}
         for part, sights in zip(parts, await asyncio.gather(*looks, return_exceptions=True), strict=True):
@@ -155,6 +171,6 @@ class RedisStore:
             found.update(zip([log for log, _ in part], each, strict=True))
         return [found[log] for log, _ in logs]
 
-    def _together(self, log: str, *names: str | None) -> None:
+    def _check_tags(self, log: str, *names: str | None) -> None:
         if self._client.clustered and any(name is not None and tag(name) != tag(log) for name in names):
             raise StoreError(f"in a Redis cluster log {log} and its names must begin with the same {TAG} bytes")

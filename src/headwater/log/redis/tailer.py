@@ -31,12 +31,8 @@ from headwater.errors import StoreError
 from headwater.log.lua.script import key
 from headwater.log.lua.steps import Sight
 from headwater.log.redis.subscription import Subscription, end
+from headwater.log.redis.times import RedisTimes
 from headwater.log.watchers import Waiter, Watchers
-
-LOOK = 2.5
-"""Seconds between looks at what is read here, at most; a quarter of a lease where that is less."""
-PATIENCE = 5.0
-"""Seconds for which Redis may be away before readers are told."""
 
 Look = Callable[[Sequence[tuple[str, bool]]], Awaitable[Sequence[Sight | BaseException]]]
 """Looks at logs, each with whether it is followed; returns for each how it stands, or why that is not known."""
@@ -50,14 +46,17 @@ class RedisTailer:
     `connect` opens a connection to subscribe with; `look` looks at logs. `lease` is in seconds.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[AbstractConnection]], look: Look, lease: float) -> None:
-        self.pace = min(LOOK, lease / 4)
+    def __init__(
+        self, connect: Callable[[], Awaitable[AbstractConnection]], look: Look, lease: float, times: RedisTimes
+    ) -> None:
+        self.pace = min(times.look_every, lease / 4)
         """Seconds between two looks."""
         self.wakeups = 0
         """Rises whenever anybody here is woken: readers woken by the same news at the same place share one read."""
         self._look = look
+        self._unreachable_after = times.unreachable_after
         self._watchers: Watchers[Waiter] = Watchers()
-        self._subscription = Subscription(connect, LOOK)
+        self._subscription = Subscription(connect, times.look_every)
         self._urgent: set[str] = set()  # written here, and their writers must learn at once how they stand
         self._look_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -149,7 +148,7 @@ class RedisTailer:
             if isinstance(sight, BaseException):
                 error = sight if isinstance(sight, StoreError) else StoreError(str(sight))
                 self._urgent |= {log} & urgent
-                failure = error if self._watchers.failed(log, error, PATIENCE) else failure
+                failure = error if self._watchers.failed(log, error, self._unreachable_after) else failure
                 continue
             self._watchers.succeeded(log)
             for waiter in self._watchers.followers.get(log, ()):

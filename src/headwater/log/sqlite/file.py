@@ -1,7 +1,7 @@
-"""The file that a `SqliteStore` keeps its logs in: its shape, how it is opened, what its failures mean.
+"""The file of a `SqliteStore`: its schema, how it is opened, and what SQLite's errors mean.
 
-The file and its folder are made for their owner alone: they hold people's conversations. It must lie on a local disk,
-because WAL shares memory between the processes that have it open, which no network file system provides.
+The file and its folder are readable by their owner alone, because they hold people's conversations. The file must be
+on a local disk: the WAL shares memory between processes, which no network file system provides.
 """
 
 import os
@@ -16,10 +16,10 @@ from headwater.log.sqlite.packs import PACKS
 from headwater.log.sqlite.upgrade import from_form_1
 
 VERSION = 2
-"""The shape below. A file of an earlier one is brought to it, and one of a later one refused, never guessed at."""
+"""Of the schema below. A file of an earlier version is converted; one of a later version is refused."""
 
-BUSY = 2.0
-"""Seconds to wait for another process's transaction; below the writers' patience, so that they can try twice."""
+BUSY_TIMEOUT = 2.0
+"""Seconds to wait for another process's transaction; less than half of `Flush.retry_for`, so that writers try twice."""
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS logs (
@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS logs (
     last INTEGER NOT NULL DEFAULT 0,    -- sequence of the last entry
     size INTEGER NOT NULL DEFAULT 0,    -- bytes of all entries
     beat INTEGER NOT NULL DEFAULT 0,    -- rises with every append: a lease lapses when it stands still
-    stop TEXT,                          -- the subject who asked for the end
+    stop TEXT,                          -- the subject who requested a stop
     opened REAL NOT NULL,
     sealed REAL NOT NULL DEFAULT 0,
     expires REAL                        -- null while open
@@ -52,8 +52,8 @@ PRAGMA user_version = {VERSION};
 _PLAIN = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_READONLY: "it is read-only",
-    sqlite3.SQLITE_BUSY: f"another process has kept it locked for {BUSY:g} s",
-    sqlite3.SQLITE_LOCKED: f"another process has kept it locked for {BUSY:g} s",
+    sqlite3.SQLITE_BUSY: f"another process has kept it locked for {BUSY_TIMEOUT:g} s",
+    sqlite3.SQLITE_LOCKED: f"another process has kept it locked for {BUSY_TIMEOUT:g} s",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
     sqlite3.SQLITE_IOERR: "the disk failed",
     sqlite3.SQLITE_CORRUPT: "it is damaged",
@@ -62,28 +62,28 @@ _PLAIN = {
 
 
 def primary_code(error: sqlite3.Error) -> int:
-    """What kind of failure this is, without SQLite's finer distinctions."""
+    """The primary result code of a failure, without SQLite's extended codes."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def explain(path: Path, error: sqlite3.Error) -> StoreError:
-    """The error to show to people for one of SQLite's."""
+    """A store error in plain words for one of SQLite's."""
     return StoreError(f"the store {path} failed: {_PLAIN.get(primary_code(error), 'SQLite refused')} ({error})")
 
 
 def open_file(path: Path) -> sqlite3.Connection:
-    """Open the store's file, making it when it is not there. Raises `StoreError`. Blocks: call it in a thread."""
+    """Open the store's file, creating it if it is missing. Raises `StoreError`. Blocks: call it in a thread."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Made here, not by SQLite, which would let everyone read it; its companions -wal and -shm take after it. Only
-        # when it is missing: closing a second descriptor of the file would drop every POSIX lock that SQLite holds on
-        # it in this process, and another process could then take the WAL away from under us.
+        # Created here because SQLite would make it readable for everyone; the -wal and -shm files get the same mode.
+        # O_EXCL, so that an existing file is not opened: closing a second descriptor of it would drop every POSIX lock
+        # that SQLite holds on it in this process, and another process could then remove the WAL while it is in use.
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
         raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
     try:
-        db = sqlite3.connect(path, timeout=BUSY, isolation_level=None)
+        db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
     except sqlite3.Error as error:
         raise explain(path, error) from error
     try:
@@ -96,7 +96,7 @@ def open_file(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Generator[None]:
-    """Do what is inside wholly or not at all, with the right to write from the beginning."""
+    """A transaction that takes the write lock at its beginning; rolls back when its body raises."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -107,11 +107,11 @@ def transaction(db: sqlite3.Connection) -> Generator[None]:
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    give_up = time.monotonic() + BUSY
+    give_up = time.monotonic() + BUSY_TIMEOUT
     while True:
         try:
             if _version(db, path) == 0:
-                db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before anything is in it, or never
+                db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has an effect on an empty file only
             mode: str = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             if mode != "wal":
                 raise StoreError(f"the store {path} must lie on a local disk: SQLite's WAL does not work there")
@@ -122,12 +122,12 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
                 with transaction(db):
                     _shape(db, _version(db, path))
             if 0 < version < VERSION:
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # which holds all that was converted, and would keep it
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the WAL holds everything that was converted
             return
         except sqlite3.Error as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            # Processes that start together collide over the change to WAL, for which SQLite's own waiting does nothing.
+            # Processes that start together collide over the change to WAL, where SQLite's busy timeout does not apply.
             if primary_code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or time.monotonic() > give_up:
                 raise explain(path, error) from error
             time.sleep(0.01)
@@ -143,15 +143,15 @@ def _shape(db: sqlite3.Connection, version: int) -> None:
 
 
 def _version(db: sqlite3.Connection, path: Path) -> int:
-    # Both in one statement, which sees one moment: another process may be making the tables.
+    # One statement, which sees one moment, because another process may be creating the tables.
     found: tuple[int, int] = db.execute(
         "SELECT user_version, EXISTS (SELECT 1 FROM sqlite_schema) FROM pragma_user_version"
     ).fetchone()
     version, used = found
     if version > VERSION:
         raise StoreError(
-            f"the store {path} was written by a newer Headwater (its form is {version}, this one knows {VERSION}):"
-            " update this one, or name another file"
+            f"the store {path} was written by a newer Headwater (its form is {version}, this version knows {VERSION}):"
+            " update Headwater, or name another file"
         )
     if version == 0 and used:
         raise StoreError(f"the store {path} is some other program's database; name another file")

@@ -1,19 +1,19 @@
-"""Appends to many logs in two statements, where each is as nearly all are: the next pack of a log nobody has ended.
+"""Appends to many logs in two statements, if each append simply adds the next pack to an open log, as nearly all do.
 
-The driver lets go of the interpreter several times in every statement, and has to wait to get it back for as long as
-the event loop is busy, which it is when many tokens come. What counts then is not how much a statement does but how
-many there are.
+The sqlite3 driver releases the interpreter lock several times in every statement. It then waits to get the lock back
+for as long as the event loop is busy, as it is when many tokens arrive. So the cost is the number of statements, not
+what each of them does.
 """
 
 import sqlite3
 from collections.abc import Sequence
 from functools import cache
 
-from headwater.events import Entry
+from headwater.entries import Entry
 from headwater.log.packs import packed
 from headwater.log.store import Lease, Limits
 
-# Both begin with what they do, for the driver counts the rows only of a statement that does.
+# Both begin with UPDATE or INSERT, because the driver reports `rowcount` only for statements that do.
 _LOGS = """
 UPDATE logs SET beat = beat + 1, last = new.last, size = logs.size + new.size
 FROM (WITH given (log, epoch, before, last, size) AS (VALUES {rows}) SELECT * FROM given) AS new
@@ -24,31 +24,31 @@ _PACKS = """
 INSERT INTO packs WITH new (log, first, last, epoch, data) AS (VALUES {rows})
 SELECT logs.key, new.first, new.last, new.epoch, new.data FROM new CROSS JOIN logs ON logs.id = new.log
 """
-_NONE = (None, None, None, None, None)
-"""What fills a statement up to a size for which it was prepared; no log has such an id."""
+_PADDING = (None, None, None, None, None)
+"""Padding: statements are prepared for powers of two, and a NULL id matches no log."""
 
 
 def append_many(db: sqlite3.Connection, limits: Limits, appends: Sequence[tuple[Sequence[Entry], Lease]]) -> bool:
-    """Append to logs that nobody has asked to stop, if each append simply follows on what its log holds.
+    """Append to several logs, if each append is the next pack of a log that nobody has asked to stop.
 
-    When one does not, the answer is False, and some may have been done: all are to be undone, and tried one by one. So
-    it is when one raises what is wrong with it.
+    Returns False if one is not, and raises if one is invalid. Either way some may have been done: the caller must roll
+    back and repeat them one by one.
     """
     logs: list[str | int] = []
-    packs: list[str | int | bytes] = []
+    rows: list[str | int | bytes] = []
     for entries, lease in appends:
-        few = packed(entries)
-        if len(few) != 1:
+        packs = packed(entries)
+        if len(packs) != 1:
             return False
-        pack = few[0]
+        pack = packs[0]
         logs += (lease.log, lease.epoch, pack.first - 1, pack.last, pack.size)
-        packs += (lease.log, pack.first, pack.last, lease.epoch, pack.data)
+        rows += (lease.log, pack.first, pack.last, lease.epoch, pack.data)
     size = 1 << (len(appends) - 1).bit_length()
-    fill = _NONE * (size - len(appends))
+    padding = _PADDING * (size - len(appends))
     update, insert = _statements(size)
-    if db.execute(update, (*logs, *fill, limits.entries, limits.bytes)).rowcount != len(appends):
+    if db.execute(update, (*logs, *padding, limits.entries, limits.bytes)).rowcount != len(appends):
         return False
-    db.execute(insert, (*packs, *fill))
+    db.execute(insert, (*rows, *padding))
     return True
 
 

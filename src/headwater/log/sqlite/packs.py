@@ -1,7 +1,7 @@
-"""Packs as they lie in a SQLite file: a row each.
+"""Packs as rows of a SQLite file.
 
-Their key begins with a number, not the log's id, which would be repeated in every row. They lie in its order: a table
-in the order of arrival takes packs faster, and costs more than that when they are read and deleted.
+Their key begins with the number of the log, not with its id, which would be repeated in every row. Rows are stored in
+the order of that key. A table in order of arrival would take packs faster, but lose more when they are read or deleted.
 """
 
 import sqlite3
@@ -29,7 +29,7 @@ SELECT epoch, first, last, data FROM packs WHERE log = :log AND first <= :end AN
 
 
 def insert(db: sqlite3.Connection, log: int, epoch: int, packs: Sequence[Pack]) -> None:
-    """Keep packs of one epoch of a log."""
+    """Insert packs of one epoch of a log."""
     for pack in packs:
         db.execute(_INSERT, (log, pack.first, pack.last, epoch, pack.data))
 
@@ -37,10 +37,10 @@ def insert(db: sqlite3.Connection, log: int, epoch: int, packs: Sequence[Pack]) 
 def between(
     db: sqlite3.Connection, log: int, begin: int, end: int, room: int | None = None
 ) -> Sequence[tuple[int, Pack]]:
-    """What is stored from one sequence to another, but no more than about `room` bytes: packs, each with its epoch.
+    """The packs from one sequence to another, about `room` bytes at most, each with its epoch.
 
-    Those of an epoch come as one, so that little is to be done for each of them. The first begins no later than asked
-    for, and the last may end later. Raises `StoreError` if some are missing.
+    Packs of an epoch are joined, which makes them cheaper to take apart. The first may begin before `begin`, and the
+    last may end after `end`. Raises `StoreError` if some are missing.
     """
     found: list[tuple[int, int, int, bytes]] = []
     with closing(db.execute(_BETWEEN, {"log": log, "begin": begin, "end": end})) as rows:

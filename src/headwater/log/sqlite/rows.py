@@ -1,31 +1,42 @@
-"""The store contract as steps over the tables of one SQLite connection, each to be run inside a transaction.
+"""The store contract as steps over the tables of one SQLite connection; each step runs inside a transaction.
 
-Nothing here waits, commits or knows a thread: a step reads the rows, decides, and writes. `memory.py` says the same
-with dictionaries.
+Nothing here waits, commits or knows a thread: a step reads rows, decides, and writes. `memory.py` does the same with
+dictionaries.
 """
 
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
+from headwater.entries import Entry
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed
-from headwater.events import Ending, Entry, State, is_admissible, state_after
-from headwater.log.packs import Pack, packed
+from headwater.events import Ending, State, is_admissible, state_after
+from headwater.log.packs import PACK, Pack, packed
 from headwater.log.sqlite.many import append_many
 from headwater.log.sqlite.packs import between, insert
-from headwater.log.store import Claim, Description, Lease, Limits, Receipt, check_offset, lost_ending
+from headwater.log.store import PAGE, Claim, Description, Lease, Limits, Receipt, check_offset, lost_ending
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
-PAGE = 512
-ROOM = 256 * 1024
-"""Bytes of packs looked at for a page, or one pack if that is larger: other readers wait for the same thread."""
-SWEEP = 20
-"""Logs deleted in one transaction: a large one takes tens of milliseconds, and everyone's writes wait for it."""
+SWEEP_LOGS = 20
+"""Logs deleted in one transaction: a large log takes tens of milliseconds, for which all writes wait."""
+
+
+class Sizes(msgspec.Struct, frozen=True):
+    """How much is read and written at once; tests make it small, so that a few entries take several packs and pages."""
+
+    page: int = PAGE
+    """Entries in a page."""
+    read: int = PACK
+    """Bytes of packs read for a page, or one pack if that is larger; other readers wait for the same thread."""
+    pack: int = PACK
+    """Bytes in a pack."""
 
 
 class Row(NamedTuple):
-    """A log as its row in the table tells."""
+    """A log as its row in the table `logs`."""
 
     key: int
     id: str
@@ -49,7 +60,7 @@ class Row(NamedTuple):
 
 
 class Pulse(NamedTuple):
-    """What changes about an open log, to be watched from outside."""
+    """What changes about an open log; the tailer watches it."""
 
     epoch: int
     beat: int
@@ -70,10 +81,13 @@ _COLUMNS = ", ".join(f"logs.{column}" for column in Row._fields)
 class Rows:
     """The tables of one connection. Its methods raise what the contract says, and `sqlite3.Error`."""
 
-    def __init__(self, db: sqlite3.Connection, limits: Limits, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, limits: Limits, clock: Callable[[], float], sizes: Sizes | None = None
+    ) -> None:
         self.db = db
         self._limits = limits
         self._clock = clock
+        self._sizes = sizes or Sizes()
 
     def claim(
         self,
@@ -88,7 +102,7 @@ class Rows:
         """Bind the name to a new log, unless it is bound to one that will do."""
         bound = self.find(name, principal, newer_than=newer_than)
         if bound is not None:
-            # The winner, whose answer got lost on the way, asks again.
+            # The winner retries when it did not get its answer.
             again = bound.log == log and bound.state == "open"
             return Claim(log, won=True, lease=Lease(log)) if again else bound
         lease = self.open(log, principal, ttl=ttl, name=binds or name)
@@ -96,25 +110,24 @@ class Rows:
         return Claim(log, won=True, lease=lease)
 
     def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
-        """The log that will do for this name, which the principal then joins."""
-        held = self._row("names JOIN logs ON logs.key = names.log", "names.name = ?", name)
-        if held is None:
+        """The log that will do for a name, which the principal then joins."""
+        row = self._row("names JOIN logs ON logs.key = names.log", "names.name = ?", name)
+        if row is None:
             return None
-        if held.state != "open":
-            age = self._age(held)
-            # A name outlives neither its TTL nor the patience of the caller.
-            if age >= held.ttl or (newer_than is not None and age > newer_than):
+        if row.state != "open":
+            age = self._age(row)
+            if age >= row.ttl or (newer_than is not None and age > newer_than):
                 return None
-            return Claim(held.id, won=False, state=held.state, age=age, ttl=held.ttl - age)
-        if held.stop is not None:
+            return Claim(row.id, won=False, state=row.state, age=age, ttl=row.ttl - age)
+        if row.stop is not None:
             return None
-        self.db.execute("INSERT OR IGNORE INTO subjects VALUES (?, ?)", (held.key, principal.subject))
-        return Claim(held.id, won=False)
+        self.db.execute("INSERT OR IGNORE INTO subjects VALUES (?, ?)", (row.key, principal.subject))
+        return Claim(row.id, won=False)
 
     def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
-        """Open a log; one that is open under this id already is the caller's own, who asks again."""
+        """Open a log; a log of this id that is open already is the caller's own, from an earlier attempt."""
         try:
-            held = self._get(log)
+            row = self._get(log)
         except NoSuchLog:
             made = self.db.execute(
                 "INSERT INTO logs (id, tenant, name, ttl, opened) VALUES (?, ?, ?, ?, ?)",
@@ -122,113 +135,114 @@ class Rows:
             )
             self.db.execute("INSERT INTO subjects VALUES (?, ?)", (made.lastrowid, principal.subject))
         else:
-            if held.state != "open":
-                raise Sealed.of(log, held.state)
+            if row.state != "open":
+                raise Sealed.of(log, row.state)
         return Lease(log)
 
     def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
-        """Append what is not stored yet, and let the log's counter rise."""
-        held = self._writable(lease)
-        fresh = self._fresh(held, entries)
-        last = fresh[-1].last if fresh else held.last
-        size = held.size + sum(pack.size for pack in fresh)
+        """Append what is not stored yet, and count up the log's `beat`."""
+        row = self._writable(lease)
+        fresh = self._unstored(row, entries)
+        last = fresh[-1].last if fresh else row.last
+        size = row.size + sum(pack.size for pack in fresh)
         if last > self._limits.entries or size > self._limits.bytes:
-            raise LogFull.of(held.id, self._limits.entries, self._limits.bytes)
-        insert(self.db, held.key, lease.epoch, fresh)
-        self.db.execute("UPDATE logs SET beat = beat + 1, last = ?, size = ? WHERE key = ?", (last, size, held.key))
-        return Receipt(stop=held.stop)
+            raise LogFull.of(row.id, self._limits.entries, self._limits.bytes)
+        insert(self.db, row.key, lease.epoch, fresh)
+        self.db.execute("UPDATE logs SET beat = beat + 1, last = ?, size = ? WHERE key = ?", (last, size, row.key))
+        return Receipt(stop=row.stop)
 
     def append_many(self, appends: Sequence[tuple[Sequence[Entry], Lease]]) -> bool:
-        """All these appends at once; False, with some of them perhaps done, when they have to be done one by one."""
+        """Append to several logs at once. When False, some may have been done: roll back, and repeat one by one."""
         return append_many(self.db, self._limits, appends)
 
     def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
         """Append the last entries and close the log."""
-        held = self._get(lease.log)
-        if held.state != "open" and entries[-1].offset == held.end and entries[-1].data == self._last(held):
+        row = self._get(lease.log)
+        if row.state != "open" and entries[-1].offset == row.end and entries[-1].data == self._last(row):
             return
-        held = self._writable(lease)
-        fresh = self._fresh(held, entries)
+        row = self._writable(lease)
+        fresh = self._unstored(row, entries)
         if not fresh:
-            raise OutOfSequence.gap(held.id, held.last)
-        insert(self.db, held.key, lease.epoch, fresh)
-        self._close(held, entries[-1])
+            raise OutOfSequence.gap(row.id, row.last)
+        insert(self.db, row.key, lease.epoch, fresh)
+        self._close(row, entries[-1])
 
     def seal_lost(self, log: str, epoch: int, beat: int) -> bool:
-        """Seal a log whose lease has lapsed, unless its writer has come back or somebody was faster."""
-        held = self._row("logs", "logs.id = ?", log)
-        if held is None or (held.state, held.epoch, held.beat) != ("open", epoch, beat):
+        """Seal a log whose lease has lapsed, unless its writer has come back or another process was faster."""
+        row = self._row("logs", "logs.id = ?", log)
+        if row is None or (row.state, row.epoch, row.beat) != ("open", epoch, beat):
             return False
-        ending = lost_ending(held.epoch, held.last, max(self._clock() - held.opened, 0.0))
-        insert(self.db, held.key, ending.offset.epoch, packed([ending]))
-        self._close(held, ending)
+        ending = lost_ending(row.epoch, row.last, max(self._clock() - row.opened, 0.0))
+        insert(self.db, row.key, ending.offset.epoch, packed([ending]))
+        self._close(row, ending)
         return True
 
     def page(self, log: str, after: Offset) -> Page:
-        """The next entries after an offset, at most `PAGE`, from about `ROOM` bytes."""
-        held = self._get(log)
-        check_offset(after, held.state, held.epoch, held.end)
-        # Only a log's last entry can be of a later epoch than its first; sequences decide among the others.
-        begin = after.sequence if after.epoch == held.epoch else min(after.sequence, held.last - 1)
+        """The next entries after an offset: one page at most."""
+        row = self._get(log)
+        check_offset(after, row.state, row.epoch, row.end)
+        # Only a log's last entry can be of a later epoch than the offset; among the others the sequence decides.
+        begin = after.sequence if after.epoch == row.epoch else min(after.sequence, row.last - 1)
         begin = begin if after.epoch else 0
         found: list[Entry] = []
-        if begin < held.last:
-            for epoch, pack in between(self.db, held.key, begin + 1, min(begin + PAGE, held.last), ROOM):
-                found += pack.entries(epoch, begin, PAGE - len(found))
-        return Page(found, held.state != "open")
+        if begin < row.last:
+            most = self._sizes.page
+            for epoch, pack in between(self.db, row.key, begin + 1, min(begin + most, row.last), self._sizes.read):
+                found += pack.entries(epoch, begin, most - len(found))
+        return Page(found, row.state != "open")
 
     def stop(self, log: str, subject: str) -> bool:
-        """Take the subject off the log; note who asked for the end when nobody else remains."""
-        held = self._get(log)
-        self.db.execute("DELETE FROM subjects WHERE log = ? AND subject = ?", (held.key, subject))
-        if held.state != "open":
+        """Take a subject off a log; record that it requested a stop when no other subject remains."""
+        row = self._get(log)
+        self.db.execute("DELETE FROM subjects WHERE log = ? AND subject = ?", (row.key, subject))
+        if row.state != "open":
             return True
-        if self.db.execute("SELECT 1 FROM subjects WHERE log = ?", (held.key,)).fetchone() is not None:
+        if self.db.execute("SELECT 1 FROM subjects WHERE log = ?", (row.key,)).fetchone() is not None:
             return False
-        self.db.execute("UPDATE logs SET stop = coalesce(stop, ?) WHERE key = ?", (subject, held.key))
+        self.db.execute("UPDATE logs SET stop = coalesce(stop, ?) WHERE key = ?", (subject, row.key))
         return True
 
     def describe(self, log: str) -> Description:
         """What is known of a log without reading it."""
-        held = self._get(log)
-        return Description(log, held.tenant, held.state, held.end, self._age(held))
+        row = self._get(log)
+        return Description(log, row.tenant, row.state, row.end, self._age(row))
 
     def forget(self, log: str) -> None:
-        """Delete a log, its entries and its name, and remember that it was."""
+        """Delete a log, its entries and its names, and leave a tombstone."""
         self._bury(self._get(log), self._clock() + self._limits.tombstone)
 
     def constant(self, name: str, value: bytes) -> bytes:
-        """Keep a value unless one is kept; tell which."""
+        """Keep a value unless one is kept already; returns the one that is kept."""
         self.db.execute("INSERT OR IGNORE INTO constants VALUES (?, ?)", (name, value))
         kept: tuple[bytes] = self.db.execute("SELECT value FROM constants WHERE name = ?", (name,)).fetchone()
         return kept[0]
 
     def check(self) -> None:
-        """Read a table; the transaction around this step has taken the right to write already."""
+        """Read a table; the transaction around this step has already taken the write lock."""
         self.db.execute("SELECT 1 FROM constants LIMIT 1").fetchone()
 
     def pulses(self) -> dict[str, Pulse]:
-        """Every open log's pulse, by its id."""
+        """The pulse of every open log, by its id."""
         found = self.db.execute("SELECT id, epoch, beat, last, stop FROM logs WHERE state = 'open'")
         return {log: Pulse(*pulse) for log, *pulse in found}
 
     def sweep(self) -> bool:
-        """Delete some of what has expired, and tell whether there may be more."""
+        """Delete some of what has expired; returns whether there may be more."""
         now = self._clock()
-        query = f"SELECT {_COLUMNS} FROM logs WHERE expires <= ? LIMIT {SWEEP}"  # noqa: S608 - no one's words
-        gone = [Row(*row) for row in self.db.execute(query, (now,)).fetchall()]
-        for held in gone:
-            self._bury(held, (held.expires or now) + self._limits.tombstone)
+        query = f"SELECT {_COLUMNS} FROM logs WHERE expires <= ? LIMIT {SWEEP_LOGS}"  # noqa: S608 - all constants
+        expired = [Row(*columns) for columns in self.db.execute(query, (now,)).fetchall()]
+        for row in expired:
+            self._bury(row, (row.expires or now) + self._limits.tombstone)
         self.db.execute("DELETE FROM tombstones WHERE until <= ?", (now,))
-        return len(gone) == SWEEP
+        return len(expired) == SWEEP_LOGS
 
     def _get(self, log: str) -> Row:
-        held = self._row("logs", "logs.id = ?", log)
+        row = self._row("logs", "logs.id = ?", log)
         now = self._clock()
-        if held is not None and (held.expires is None or held.expires > now):
-            return held
-        if held is not None:
-            remembered = (held.expires or 0) + self._limits.tombstone > now
+        if row is not None and (row.expires is None or row.expires > now):
+            return row
+        if row is not None:
+            remembered = (row.expires or 0) + self._limits.tombstone > now
         else:
             query = "SELECT 1 FROM tombstones WHERE log = ? AND until > ?"
             remembered = self.db.execute(query, (log, now)).fetchone() is not None
@@ -241,54 +255,54 @@ class Rows:
         found = self.db.execute(query, (value,)).fetchone()
         return None if found is None else Row(*found)
 
-    def _age(self, held: Row) -> float:
-        return 0.0 if held.state == "open" else max(self._clock() - held.sealed, 0.0)
+    def _age(self, row: Row) -> float:
+        return 0.0 if row.state == "open" else max(self._clock() - row.sealed, 0.0)
 
     def _writable(self, lease: Lease) -> Row:
-        held = self._get(lease.log)
-        if held.epoch != lease.epoch:
-            raise Fenced.of(held.id, held.epoch)
-        if held.state != "open":
-            raise Sealed.of(held.id, held.state)
-        return held
+        row = self._get(lease.log)
+        if row.epoch != lease.epoch:
+            raise Fenced.of(row.id, row.epoch)
+        if row.state != "open":
+            raise Sealed.of(row.id, row.state)
+        return row
 
-    def _fresh(self, held: Row, entries: Sequence[Entry]) -> list[Pack]:
-        """The entries not stored yet; those that are stored are a retry, acknowledged again."""
-        known = max(held.last + 1 - entries[0].offset.sequence, 0) if entries else 0
-        fresh = packed(entries[known:])
-        if fresh and fresh[0].first != held.last + 1:
-            raise OutOfSequence.gap(held.id, held.last)
+    def _unstored(self, row: Row, entries: Sequence[Entry]) -> list[Pack]:
+        """Packs of the entries not stored yet. Stored ones are a retry, and must be the same; else `OutOfSequence`."""
+        known = max(row.last + 1 - entries[0].offset.sequence, 0) if entries else 0
+        fresh = packed(entries[known:], self._sizes.pack)
+        if fresh and fresh[0].first != row.last + 1:
+            raise OutOfSequence.gap(row.id, row.last)
         if known:
             again = packed(entries[:known])
             first, last = again[0].first, again[-1].last
-            stored = [line for _, pack in between(self.db, held.key, first, last) for line in pack.lines(first - 1)]
+            stored = [line for _, pack in between(self.db, row.key, first, last) for line in pack.lines(first - 1)]
             if stored[: last + 1 - first] != [line for pack in again for line in pack.lines()]:
-                raise OutOfSequence.taken(held.id, first)
+                raise OutOfSequence.taken(row.id, first)
         return fresh
 
-    def _last(self, held: Row) -> bytes:
-        return between(self.db, held.key, held.last, held.last)[-1][1].lines()[-1]
+    def _last(self, row: Row) -> bytes:
+        return between(self.db, row.key, row.last, row.last)[-1][1].lines()[-1]
 
-    def _close(self, held: Row, last: Entry) -> None:
+    def _close(self, row: Row, last: Entry) -> None:
         ending = last.event
         assert isinstance(ending, Ending)
         now = self._clock()
         self.db.execute(
             "UPDATE logs SET state = ?, epoch = ?, last = ?, sealed = ?, expires = ? WHERE key = ?",
-            (state_after(ending), *last.offset, now, now + held.ttl + self._limits.grace, held.key),
+            (state_after(ending), *last.offset, now, now + row.ttl + self._limits.grace, row.key),
         )
-        self.db.execute("DELETE FROM subjects WHERE log = ?", (held.key,))
-        if is_admissible(ending) and held.name is not None:
-            self.db.execute("INSERT OR REPLACE INTO names VALUES (?, ?)", (held.name, held.key))
+        self.db.execute("DELETE FROM subjects WHERE log = ?", (row.key,))
+        if is_admissible(ending) and row.name is not None:
+            self.db.execute("INSERT OR REPLACE INTO names VALUES (?, ?)", (row.name, row.key))
         else:
-            self._free_names(held)
+            self._free_names(row)
 
-    def _bury(self, held: Row, until: float) -> None:
-        self._free_names(held)
-        self.db.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", (held.id, until))
-        self.db.execute("DELETE FROM packs WHERE log = ?", (held.key,))
-        self.db.execute("DELETE FROM subjects WHERE log = ?", (held.key,))
-        self.db.execute("DELETE FROM logs WHERE key = ?", (held.key,))
+    def _bury(self, row: Row, until: float) -> None:
+        self._free_names(row)
+        self.db.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", (row.id, until))
+        self.db.execute("DELETE FROM packs WHERE log = ?", (row.key,))
+        self.db.execute("DELETE FROM subjects WHERE log = ?", (row.key,))
+        self.db.execute("DELETE FROM logs WHERE key = ?", (row.key,))
 
-    def _free_names(self, held: Row) -> None:
-        self.db.execute("DELETE FROM names WHERE log = ?", (held.key,))
+    def _free_names(self, row: Row) -> None:
+        self.db.execute("DELETE FROM names WHERE log = ?", (row.key,))

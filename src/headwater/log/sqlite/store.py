@@ -1,8 +1,8 @@
-"""The default store: one SQLite file, shared by all the server's processes on a machine, and still there after a crash.
+"""The default store: one SQLite file, shared by all processes of the server on a machine, and kept across restarts.
 
-Three threads per process, each with its own connection: one writes (`sqlite_thread.py`), one reads, one watches what
-the other processes do (`sqlite_tailer.py`). The contract itself is in `sqlite_rows.py`. A commit survives the death
-of the process at once, and a power cut within moments (`synchronous = NORMAL`).
+Each process has three threads, each with its own connection: one writes, one reads (`thread.py`), one watches what
+other processes do (`tailer.py`). The contract itself is in `rows.py`. A commit survives the death of the process at
+once, and a power cut after a moment (`synchronous = NORMAL`).
 """
 
 import asyncio
@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from headwater.events import Ending, Entry
+from headwater.entries import Entry
+from headwater.events import Ending
 from headwater.log.sqlite.file import open_file
 from headwater.log.sqlite.rows import Rows
 from headwater.log.sqlite.tailer import SqliteTailer
@@ -24,9 +25,9 @@ from headwater.principal import Principal
 class SqliteStore:
     """Keeps logs in a SQLite file on a local disk. Use it from one event loop.
 
-    Nothing happens before the first call, which makes the file and its folder if need be, starts the threads and
+    Nothing happens before the first call, which creates the file and its folder if need be, starts the threads and
     begins to watch for logs whose writers died. Call `check` at start-up, so that logs left by a dead server expire
-    within one lease. `clock` gives wall time in seconds, for ages and TTLs; leases run on this process's own watching.
+    within one lease. `clock` gives wall time in seconds, for ages and TTLs; leases run on the watching thread's clock.
     """
 
     def __init__(self, path: str | Path, limits: Limits | None = None, clock: Callable[[], float] = time.time) -> None:
@@ -86,16 +87,16 @@ class SqliteStore:
                     return
                 else:
                     self._tailer.hurry()
-                    # Looks again after a lease without news, so that a store that failed is found to have failed.
+                    # After a lease without news it looks again, which finds out whether the store has failed.
                     with suppress(TimeoutError):
                         async with asyncio.timeout(self.limits.lease):
                             await waiter.wait()
 
     async def stop(self, log: str, subject: str) -> bool:
-        ending = await self._writes.do(Rows.stop, log, subject)
-        if ending:
+        stopping = await self._writes.do(Rows.stop, log, subject)
+        if stopping:
             self._tailer.wake_writer(log, "stop")
-        return ending
+        return stopping
 
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
         return self._tailer.listen(lease.log, wake)
@@ -120,7 +121,7 @@ class SqliteStore:
     async def aclose(self) -> None:
         await self._writes.aclose()
         await self._reads.aclose()
-        await self._tailer.aclose()  # last, for it wakes the readers, who are to find the store closed
+        await self._tailer.aclose()
 
     def _connect(self) -> Rows:
         return Rows(open_file(self.path), self.limits, self._clock)

@@ -1,9 +1,10 @@
-"""A thread with a SQLite connection of its own, to which the event loop hands steps and which does many at a time.
+"""A thread with its own SQLite connection, which runs steps for the event loop, many in one transaction.
 
-All that waits when the thread comes round goes into one transaction (a group commit): with fifty logs being written,
-fifty appends cost one commit, and nearly always two statements (`sqlite_many.py`). One step's refusal undoes nobody
-else's: a step that is refused has nearly always changed nothing, and where one has, all are undone and done again with
-a savepoint each.
+Everything that waits when the thread is free goes into one transaction (a group commit). When fifty logs are written,
+fifty appends cost one commit, and nearly always two statements (`many.py`).
+
+A refused step never rolls back its neighbours. If it had already changed rows, the batch is rolled back and repeated
+with one savepoint for each step.
 """
 
 import asyncio
@@ -20,14 +21,10 @@ from headwater.log.sqlite.file import explain, primary_code
 from headwater.log.sqlite.rows import Rows
 from headwater.log.store import Receipt
 
-QUEUE = 1024
-"""Steps that may wait, those of callers who have left included; whoever comes later waits for a place."""
-BATCH = 256
-"""Steps in one transaction, which bounds how long another process has to wait for its own."""
-MANY = 4 if sqlite3.sqlite_version_info >= (3, 33) else QUEUE
-"""Appends that are worth two statements of their own; fewer are done one by one, and all where SQLite is too old."""
-PATIENCE = 10.0
-"""Seconds after which a caller hears that the disk does not answer."""
+TRANSACTION_STEPS = 256
+"""Steps in one transaction, at most, which bounds how long other processes wait for theirs."""
+TOGETHER_FROM = 4 if sqlite3.sqlite_version_info >= (3, 33) else TRANSACTION_STEPS + 1
+"""Appends from which on two statements for all of them pay off; never where SQLite is too old for UPDATE … FROM."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,28 +46,38 @@ class _Outcome(NamedTuple):
 
 
 class SqliteThread:
-    """Runs steps in order of arrival, in transactions that start with `begin`. Belongs to one event loop.
+    """Runs steps in order of arrival, in transactions that start with `begin`. For one event loop.
 
-    The thread starts with the first step. It opens its connection when there is something to do and again after a
-    failure, so a disk that comes back is used again. Steps raise what the contract says, or `StoreError`.
+    The thread starts with the first step. It connects when there is something to do, and anew after a failure, so that
+    a disk that comes back is used again. At most `places` steps are queued, those of callers that gave up included;
+    further callers wait. A caller waits `answer_within` seconds. Steps raise what the contract says, or `StoreError`.
     """
 
-    def __init__(self, begin: str, path: Path, connect: Callable[[], Rows]) -> None:
+    def __init__(
+        self,
+        begin: str,
+        path: Path,
+        connect: Callable[[], Rows],
+        *,
+        places: int = 1024,
+        answer_within: float = 10.0,
+    ) -> None:
         self._begin = begin
         self._path = path
         self._connect = connect
+        self._answer_within = answer_within
         self._rows: Rows | None = None
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._places = asyncio.Semaphore(QUEUE)
+        self._places = asyncio.Semaphore(places)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
 
     async def do(self, step: Callable[Concatenate[Rows, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run one step and answer with what it returned, once that is committed."""
+        """Run one step; returns what it returned, once that is committed."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                await self._places.acquire()  # given back with the answer, whether anybody still waits for it or not
+            async with asyncio.timeout(self._answer_within):
+                await self._places.acquire()  # released with the answer, whether the caller still waits or not
                 if self._closed:
                     self._places.release()
                     raise StoreError.closed()
@@ -79,7 +86,7 @@ class SqliteThread:
                 self._jobs.put(_Job(step, args, kwargs, answer))
                 return await answer
         except TimeoutError as late:
-            raise StoreError(f"the store {self._path} has not answered for {PATIENCE:g} s") from late
+            raise StoreError(f"the store {self._path} has not answered for {self._answer_within:g} s") from late
 
     async def aclose(self) -> None:
         """Finish what was accepted, close the connection and end the thread. May be called again."""
@@ -87,12 +94,12 @@ class SqliteThread:
         if self._thread is not None:
             thread, self._thread = self._thread, None
             self._jobs.put(None)
-            await asyncio.to_thread(thread.join, PATIENCE)
+            await asyncio.to_thread(thread.join, self._answer_within)
 
     def _start(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-            # A daemon: a program that forgot to close its store must still be able to exit.
+            # A daemon, so that a program that forgot to close its store can exit.
             self._thread = threading.Thread(target=self._run, name=f"sqlite {self._begin.lower()}", daemon=True)
             self._thread.start()
         return self._loop
@@ -103,7 +110,7 @@ class SqliteThread:
             batch, more = self._next_batch()
             if batch:
                 self._deliver(batch, self._do_all(batch))
-            del batch  # not to be kept until the next comes
+            del batch  # frees its entries while the thread waits
         self._disconnect()
 
     def _next_batch(self) -> tuple[list[_Job], bool]:
@@ -112,7 +119,7 @@ class SqliteThread:
         try:
             while job is not None:
                 batch.append(job)
-                if len(batch) == BATCH:
+                if len(batch) == TRANSACTION_STEPS:
                     return batch, True
                 job = self._jobs.get_nowait()
         except Empty:
@@ -131,8 +138,8 @@ class SqliteThread:
                 rows.db.execute(self._begin)
                 outcomes = [self._do_carefully(rows, job) for job in batch]
             rows.db.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - whatever it is: if this thread died, nobody would get an answer
-            # After anything but a lock, a new connection finds out what the file is like now.
+        except Exception as error:  # noqa: BLE001 - if this thread died, no caller would get an answer
+            # After anything but a lock, a new connection finds out the state of the file.
             waited = isinstance(error, sqlite3.Error) and primary_code(error) == sqlite3.SQLITE_BUSY
             if self._rows is not None and (self._rows.db.in_transaction or not waited):
                 self._disconnect()
@@ -140,19 +147,19 @@ class SqliteThread:
         return outcomes
 
     def _failure(self, error: Exception) -> StoreError:
-        """An exception for each caller, since each will hang its own traceback on it."""
+        """A new error for one caller, because raising an exception adds the caller's traceback to it."""
         match error:
             case sqlite3.Error():
-                plain = explain(self._path, error)
+                failure = explain(self._path, error)
             case StoreError():
-                plain = StoreError(str(error))
+                failure = StoreError(str(error))
             case _:
-                plain = StoreError(f"the store {self._path} failed: {error!r}")
-        plain.__cause__ = error
-        return plain
+                failure = StoreError(f"the store {self._path} failed: {error!r}")
+        failure.__cause__ = error
+        return failure
 
     def _do_quickly(self, rows: Rows, batch: list[_Job]) -> list[_Outcome] | None:
-        """Do all without a savepoint; None when something half done is to be undone."""
+        """Run all steps without savepoints; None when a step changed rows and then failed."""
         before = rows.db.total_changes
         appends = [job for job in batch if job.step is Rows.append and job.args[0] and not job.answer.cancelled()]
         done: set[int] = set()
@@ -171,10 +178,10 @@ class SqliteThread:
 
     def _append_many(self, rows: Rows, appends: list[_Job]) -> bool:
         try:
-            return len(appends) >= MANY and rows.append_many([job.args for job in appends])
+            return len(appends) >= TOGETHER_FROM and rows.append_many([job.args for job in appends])
         except sqlite3.Error:
             raise
-        except Exception:  # noqa: BLE001 - something is wrong with one of them; which it is, is found one by one
+        except Exception:  # noqa: BLE001 - one append is invalid; repeating them one by one finds out which
             return False
 
     def _do_carefully(self, rows: Rows, job: _Job) -> _Outcome:
@@ -186,15 +193,15 @@ class SqliteThread:
         return outcome
 
     def _do_one(self, rows: Rows, job: _Job) -> _Outcome:
-        if job.answer.cancelled():  # nobody would learn of it: a claim, say, that opened a log for a caller who left
+        if job.answer.cancelled():  # a claim, say, would open a log that its caller never learns of
             return _Outcome()
         try:
             return _Outcome(job.do(rows))
-        except sqlite3.IntegrityError as error:  # a row that this step should not have met, and no other has
+        except sqlite3.IntegrityError as error:  # this step met a row that it should not have met; others have not
             return _Outcome(error=self._failure(error))
         except sqlite3.Error:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's, and nobody else's in the batch
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this caller alone
             return _Outcome(error=error)
 
     def _deliver(self, batch: list[_Job], outcomes: list[_Outcome]) -> None:

@@ -1,8 +1,7 @@
-"""Files that earlier versions wrote, brought to the present form by the first who opens them.
+"""Converts files of earlier versions to the present form, when the first process of this version opens them.
 
-A process of such a version that still runs cannot write any more: SQLite tells it that its table is gone, its readers
-hear that the store failed, and its logs lapse and end as `lost`. It will not open the file again, which is newer than
-it knows.
+A process of an earlier version that still runs can no longer write: its table is gone, so its readers get a store
+error, and its open logs lapse and end as `lost`. It refuses to open the file again, whose form it does not know.
 """
 
 import sqlite3
@@ -13,13 +12,13 @@ from headwater.log.sqlite.packs import insert
 
 
 def from_form_1(db: sqlite3.Connection) -> None:
-    """Make packs of entries that lie in a row each. Belongs in a transaction, for which it takes about 4 µs an entry.
+    """Join entries, which lie in a row each, into packs. Call it in a transaction; it takes about 4 µs an entry.
 
-    Holds one pack at a time in memory. The file grows to nearly twice its size, and shrinks again as it is swept; until
-    the transaction is over, its WAL holds as much once more.
+    Keeps one pack in memory. The file grows to nearly twice its size, and shrinks again as it is swept. Until the
+    transaction ends, its WAL is as large again.
     """
     rows = db.execute("SELECT log, epoch, sequence, data FROM entries ORDER BY log, sequence")
-    # The difference stays the same while one sequence follows another; where one is missing, that is to remain so.
+    # Consecutive sequences have the same difference to a count. A gap ends a run, so that it stays a gap.
     runs = groupby(zip(count(), rows, strict=False), lambda each: (*each[1][:2], each[1][2] - each[0]))
     for (log, epoch, _), run in runs:
         _, (_, _, first, data) = next(run)
@@ -29,5 +28,5 @@ def from_form_1(db: sqlite3.Connection) -> None:
 
 
 def _line(data: bytes) -> bytes:
-    # No version wrote a newline. Damage must not keep the rest from being read, and is damage in this form, too.
+    # No version wrote a newline, so this entry is damaged. It stays damaged, and must not make others unreadable.
     return data.replace(b"\n", b"\r")

@@ -20,17 +20,16 @@ from headwater.log.lua.packs import Stored, opened
 from headwater.log.lua.script import key
 from headwater.log.lua.steps import Page, Steps
 from headwater.log.upstash.rest import Argument, Reply, TooLarge
+from headwater.log.upstash.times import UpstashTimes
 from headwater.log.upstash.writer import Pipeline
 from headwater.log.watchers import Watchers
 from headwater.offsets import Offset
 
-QUICK, SLOW, GROWTH = 0.65, 2.0, 1.25
-"""Seconds between two looks at a log that grows, and at one that has rested; the factor from one pace to the next."""
-CALM = 2
-"""A log whose pace is this many times the quick one counts as resting."""
-TOGETHER = 0.02
-"""Looks that are due within so many seconds of each other are taken at once."""
-PACKS = 16
+SLOW_DOWN = 1.25
+"""Factor from one interval between two looks to the next, while a log rests."""
+RESTING = 2
+"""A log whose interval is this many times the quick one counts as resting."""
+LOOK_PACKS = 16
 """Packs fetched in one look; far more than arrive between two."""
 
 _log = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ class _Follower:
     """A reader's wait for the entries after an offset."""
 
     after: Offset
-    turn: int
+    series: int
     last: int
     """How far the log reached when last seen; `after` may be beyond that, if it came from the writer's memory."""
     page: "asyncio.Future[Page]"
@@ -71,11 +70,12 @@ class _Schedule:
 class UpstashPoller:
     """The task that polls, and the readers and writers it works for. For one event loop. `lease` is in seconds."""
 
-    def __init__(self, pipeline: Pipeline, steps: Steps, lease: float) -> None:
+    def __init__(self, pipeline: Pipeline, steps: Steps, lease: float, times: UpstashTimes) -> None:
         self._pipeline = pipeline
         self._steps = steps
         self._lease = lease
-        self._quick, self._slow = min(QUICK, lease / 4), min(SLOW, lease / 2)
+        self._quick, self._slow = min(times.quick, lease / 4), min(times.slow, lease / 2)
+        self._batch_window = times.batch_window
         self.watchers: Watchers[_Follower] = Watchers()
         self._schedules: dict[str, _Schedule] = {}
         self._kick = asyncio.Event()
@@ -90,7 +90,7 @@ class UpstashPoller:
         """
         if self._closed:
             raise StoreError.closed()
-        follower = _Follower(after, seen.turn, seen.last, asyncio.get_running_loop().create_future())
+        follower = _Follower(after, seen.series, seen.last, asyncio.get_running_loop().create_future())
         self._schedules.setdefault(log, _Schedule(self._quick, self._beat(self._quick)))
         self.watchers.follow(log, follower)
         self._kick.set()
@@ -129,7 +129,7 @@ class UpstashPoller:
                         await self._kick.wait()
                 continue
             try:
-                await self._poll(now + TOGETHER)
+                await self._poll(now + self._batch_window)
             except Exception as error:  # noqa: BLE001 - if this task died, readers would hang
                 _log.warning("following logs that other servers write broke off", exc_info=True)
                 self._fail(StoreError(f"following the log failed: {error!r}"), list(self._schedules))
@@ -154,9 +154,9 @@ class UpstashPoller:
         """The commands that look at a log; none if the script must look."""
         if schedule.doubt:
             return []
-        turn, last = self._seen(log)
-        look: list[Sequence[Argument]] = [("XRANGE", _key("packs", log), f"{turn}-{last + 1}", "+", "COUNT", PACKS)]
-        return [*look, ("EXISTS", _key("lease", log))] if schedule.pace >= CALM * self._quick else look
+        series, last = self._seen(log)
+        new = ("XRANGE", _key("packs", log), f"{series}-{last + 1}", "+", "COUNT", LOOK_PACKS)
+        return [new, ("EXISTS", _key("lease", log))] if schedule.pace >= RESTING * self._quick else [new]
 
     def _deliver(self, log: str, replies: "Sequence[Reply | StoreError]") -> bool:
         """Give the followers what was found; False when it is unexpected, or the writer is gone."""
@@ -165,10 +165,10 @@ class UpstashPoller:
             return True
         if not replies or not isinstance(replies[0], list) or replies[1:] not in ([], [1]):
             return False
-        if len(replies[0]) == PACKS:
+        if len(replies[0]) == LOOK_PACKS:
             return False  # there may be more at once
         try:
-            entries, turn, last = opened(log, cast("Sequence[Stored]", replies[0]), self._seen(log)[1])
+            entries, series, last = opened(log, cast("Sequence[Stored]", replies[0]), self._seen(log)[1])
         except (Expired, StoreError):
             return False
         if entries and isinstance(entries[-1].event, Unknown):
@@ -176,16 +176,16 @@ class UpstashPoller:
         self._succeeded(log)
         if not entries:
             schedule.due = self._beat(schedule.pace)
-            schedule.pace = min(schedule.pace * GROWTH, self._slow)
+            schedule.pace = min(schedule.pace * SLOW_DOWN, self._slow)
             return True
         ending = entries[-1].event
         state = state_after(ending) if isinstance(ending, Ending) else "open"
-        page = Page(entries, state, entries[-1].offset.epoch, turn, last)
+        page = Page(entries, state, entries[-1].offset.epoch, series, last)
         for each in self._followers(log):
             if state != "open" or entries[-1].offset > each.after:
                 self._give(log, each, page)
             else:
-                each.turn, each.last = turn, last  # served from the writer's memory before, and still ahead
+                each.series, each.last = series, last  # served from the writer's memory before, and still ahead
         schedule.pace, schedule.due = self._quick, self._beat(self._quick)
         return True
 
@@ -215,8 +215,8 @@ class UpstashPoller:
         return list(self.watchers.followers.get(log, ()))
 
     def _seen(self, log: str) -> tuple[int, int]:
-        """The turn and the last sequence that all followers of a log have seen."""
-        return min((each.turn, each.last) for each in self._followers(log))
+        """The series and the last sequence that all followers of a log have seen."""
+        return min((each.series, each.last) for each in self._followers(log))
 
     def _give(self, log: str, follower: _Follower, page: Page) -> None:
         self.watchers.leave(log, follower)

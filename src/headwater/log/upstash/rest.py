@@ -1,8 +1,8 @@
-"""Redis commands over Upstash's REST API: one HTTP request each, with a time limit, and safe words when it fails.
+"""Redis commands over Upstash's REST API: HTTP requests with a time limit, and errors that never show the token.
 
-Requests are JSON text, so what is sent must be text or numbers: bytes are for the caller to encode. Replies are asked
-for in base64, so they come back as the bytes that they are. A command whose reply was lost may have been applied and
-is sent again, so only what can be repeated without harm may be sent through here.
+Requests are JSON text, so arguments are text or numbers; the caller encodes bytes. Replies are requested in base64, so
+they arrive as the bytes they are. A command whose reply was lost may have been applied and is sent again, so every
+command must be safe to repeat.
 """
 
 import asyncio
@@ -21,41 +21,39 @@ Argument = str | int | float
 Reply: TypeAlias = "bytes | int | list[Reply] | None"
 
 MAX_REQUEST = 1_000_000
-"""Bytes of a request that every plan of Upstash's takes; larger ones are refused before they are sent."""
-
-TIMEOUT = 2.0
-"""Seconds without a sign of life after which an attempt is given up; two of them fit into a writer's patience of five.
-An attempt that does make progress, with a large page over a slow line, gets twice as long and no more."""
+"""Bytes in a request, which every plan of Upstash takes; larger requests are refused before they are sent."""
 ATTEMPTS = 2
-PAUSE = 0.1
-"""Seconds before the second attempt, and up to as many more: who failed together should not retry together."""
+"""Attempts to send a request."""
+RETRY_PAUSE = 0.1
+"""Seconds before the second attempt, plus up to as many more at random, so that requests do not retry all at once."""
 CONNECTIONS = 100
-"""Requests on their way at once; more than that wait for one to come back."""
-LONGEST_PAUSE = 1.0
-"""Seconds of a `Retry-After` that are waited for here; for more the caller must decide."""
+"""Requests under way at once; further ones wait."""
+LONGEST_RETRY_AFTER = 1.0
+"""Seconds of a `Retry-After` header that are waited for here; a longer one is left to the caller."""
 
 _REFUSED = "Upstash refused the token: check UPSTASH_REDIS_REST_TOKEN, which must be the one that may also write"
 
 
 class TooLarge(StoreError):
-    """A request, or what it asked for, is more than Upstash carries at once."""
+    """A request or its reply is larger than Upstash permits."""
 
 
-class _Tried(Exception):
-    """An attempt that failed in a way that may pass."""
+class _Passing(Exception):
+    """An attempt failed in a way that may pass."""
 
-    def __init__(self, why: str, pause: float = PAUSE) -> None:
+    def __init__(self, why: str, pause: float = RETRY_PAUSE) -> None:
         super().__init__(why)
         self.pause = pause
 
 
 class UpstashRest:
-    """One database behind its REST address. Use it from one event loop; nothing is opened before the first command.
+    """One database at its REST address. Use it from one event loop; nothing is opened before the first command.
 
-    `commands` counts what was sent and may be billed, commands of a pipeline singly and second attempts included.
+    `timeout` is in seconds without a sign of life; an attempt that makes progress gets twice as long. `commands` counts
+    what was sent and may be billed, the commands of a pipeline singly and second attempts included.
     """
 
-    def __init__(self, url: str, token: str, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, url: str, token: str, *, timeout: float = 2.0) -> None:
         self.commands = 0
         self._url = url.strip().rstrip("/")
         self._token = token.strip()
@@ -72,26 +70,26 @@ class UpstashRest:
         return self._result(await self._send("", _written(command), 1))
 
     async def eval(self, script: str, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
-        """Run a script, sent in full: to try its digest first would cost a second command whenever that is unknown."""
+        """Run a script, sent in full: trying its digest first would cost a second command whenever it is unknown."""
         return await self.execute("EVAL", script, len(keys), *keys, *args)
 
     async def pipeline(self, commands: Sequence[Sequence[Argument]]) -> "list[Reply | StoreError]":
-        """Send several commands, in as few requests as their size allows; each fares on its own.
+        """Send several commands in order, in as few requests as their size allows; each has its own result or error.
 
-        They are carried out in order, but not as one step. Raises `StoreError` when a request as a whole failed.
+        They are not one atomic step. Raises `StoreError` when a whole request failed.
         """
         answers: list[Reply | StoreError] = []
         for batch in _batches([_written(command) for command in commands]):
             found = await self._send("/pipeline", b"[" + b",".join(batch) + b"]", len(batch))
             results = cast("list[Any]", found) if isinstance(found, list) else [found]
             if len(results) != len(batch):
-                self._result(found)  # an error of the whole request says what is wrong
+                self._result(found)  # raises the error of the whole request
                 raise StoreError(f"the store at Upstash answered {len(batch)} commands with {len(results)} results")
             answers.extend(self._outcome(each) for each in results)
         return answers
 
     async def aclose(self) -> None:
-        """Close the connections; whatever is sent afterwards is refused. May be called again."""
+        """Close the connections; later commands are refused. May be called again."""
         self._closed = True
         if self._client is not None:
             client, self._client = self._client, None
@@ -103,10 +101,10 @@ class UpstashRest:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await self._attempt(path, body, commands)
-            except _Tried as failure:
-                if attempt == ATTEMPTS or failure.pause > LONGEST_PAUSE:
+            except _Passing as failure:
+                if attempt == ATTEMPTS or failure.pause > LONGEST_RETRY_AFTER:
                     final = StoreError(f"the store at Upstash failed: {self._scrub(str(failure))}")
-                    final.retry_after = failure.pause if failure.pause > PAUSE else None
+                    final.retry_after = failure.pause if failure.pause > RETRY_PAUSE else None
                     raise final from failure.__cause__
                 await asyncio.sleep(failure.pause * random.uniform(1, 2))  # noqa: S311 - not a secret
         raise AssertionError
@@ -121,9 +119,9 @@ class UpstashRest:
             async with asyncio.timeout(2 * self._timeout):
                 response = await self._client.post(self._url + path, content=body)
         except (TimeoutError, httpx.TimeoutException) as late:
-            raise _Tried(f"no answer within {self._timeout:g} s") from late
+            raise _Passing(f"no answer within {self._timeout:g} s") from late
         except httpx.TransportError as error:
-            raise _Tried(f"it cannot be reached ({type(error).__name__}: {error})") from error
+            raise _Passing(f"it cannot be reached ({type(error).__name__}: {error})") from error
         except (httpx.InvalidURL, httpx.HTTPError, RuntimeError) as error:
             # RuntimeError: the client was closed while this request was on its way.
             raise StoreError(f"the store at Upstash failed: {self._scrub(str(error))}") from error
@@ -139,9 +137,9 @@ class UpstashRest:
         return httpx.AsyncClient(
             headers=headers,
             timeout=self._timeout,
-            # Kept for longer than pollers and writers pause, since a new connection costs three times the way.
+            # Longer than polls and writers pause, because a new connection takes three round trips.
             limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=30),
-            # Certificates take 20 ms to load, and a plain http:// address, a test's or a proxy's, has none to check.
+            # A plain http:// address, of a test or a proxy, has no certificate to check, and loading ours takes 20 ms.
             verify=self._url.startswith("https:"),
         )
 
@@ -150,7 +148,7 @@ class UpstashRest:
         if status in (401, 403):
             raise StoreError(f"{_REFUSED} ({status}: {self._complaint(response)})")
         if status == 429 or status >= 500:
-            raise _Tried(f"it answered {status}: {self._complaint(response)}", _retry_after(response))
+            raise _Passing(f"it answered {status}: {self._complaint(response)}", _retry_after(response))
         if status == 413:
             raise TooLarge(f"the store at Upstash refused: 413 {self._complaint(response)}")
         if status not in (200, 400):
@@ -163,7 +161,7 @@ class UpstashRest:
             raise StoreError("what answers at UPSTASH_REDIS_REST_URL does not speak Upstash's REST API") from broken
 
     def _complaint(self, response: httpx.Response) -> str:
-        """What the body says is wrong, in at most a line."""
+        """The error message in the body, as one line."""
         try:
             found = msgspec.json.decode(response.content, type=dict[str, Any]).get("error", "")
         except msgspec.MsgspecError:
@@ -191,12 +189,12 @@ class UpstashRest:
 
 
 def _written(command: Sequence[Argument]) -> bytes:
-    # All as text, which is what Redis makes of it anyhow: a JSON number could come out in another notation.
+    # Numbers as text, as Redis takes them: as JSON they could be written in another notation.
     return msgspec.json.encode([str(argument) for argument in command])
 
 
 def _batches(written: Sequence[bytes]) -> list[list[bytes]]:
-    """The commands in groups that each fit into a request; one that fits into none is for the sender to refuse."""
+    """The commands in groups that each fit into a request; `_send` refuses one that fits into none."""
     groups: list[list[bytes]] = []
     room = 0
     for command in written:
@@ -212,13 +210,13 @@ def _decoded(result: Any) -> Reply:
     match result:
         case None | int():
             return result
-        case "OK":  # the one string that is not encoded; no base64 has two characters
+        case "OK":  # the only string that is not encoded; no base64 has two characters
             return b"OK"
         case str():
             try:
                 return base64.b64decode(result, validate=True)
             except binascii.Error as broken:
-                raise StoreError("the store at Upstash answered with something else than base64") from broken
+                raise StoreError("the store at Upstash answered with something that is not base64") from broken
         case list():
             return [_decoded(each) for each in result]  # pyright: ignore[reportUnknownVariableType]
         case _:
@@ -227,6 +225,6 @@ def _decoded(result: Any) -> Reply:
 
 def _retry_after(response: httpx.Response) -> float:
     try:
-        return max(float(response.headers.get("Retry-After", PAUSE)), PAUSE)
+        return max(float(response.headers.get("Retry-After", RETRY_PAUSE)), RETRY_PAUSE)
     except ValueError:
-        return PAUSE
+        return RETRY_PAUSE

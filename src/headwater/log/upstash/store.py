@@ -1,9 +1,9 @@
-"""The Upstash store: the keys and the steps of the Redis store, over Upstash's REST API.
+"""The Upstash store: the keys and steps of the Redis store, over Upstash's REST API.
 
-For a host that lets no process hold a connection; where one may, `rediss://` to the same database tells readers at once
-what this one has to ask for. Every command is billed, and those inside a script like any others. So writers gather
-entries for a second and append by one plain command (`upstash_writer.py`), a log is followed by one poll per process,
-by plain commands too (`upstash_poller.py`), and nothing at all is sent while nothing is written or followed here.
+For hosts that forbid long-lived connections. Elsewhere prefer `rediss://` to the same database: it pushes, this store
+polls. Every command is billed, and those inside a script like any others. So writers gather entries for a second and
+append by one plain command (`writer.py`). One poll per process follows all logs, by plain commands too (`poller.py`).
+Nothing is sent while nothing is written or followed here.
 """
 
 import asyncio
@@ -15,26 +15,24 @@ from typing import Any
 
 import msgspec
 
+from headwater.entries import Entry
 from headwater.errors import StoreError
-from headwater.events import Ending, Entry
+from headwater.events import Ending
 from headwater.log.lua.script import Argument, Script, key
 from headwater.log.lua.steps import Page, Steps, keys_of
 from headwater.log.packs import packed
-from headwater.log.shared import Shared
+from headwater.log.single_flight import SingleFlight
 from headwater.log.store import Claim, Description, Flush, Lease, Limits, Receipt, check_offset
 from headwater.log.upstash.poller import UpstashPoller
 from headwater.log.upstash.rest import CONNECTIONS, Reply, UpstashRest
 from headwater.log.upstash.rest import Argument as Word
+from headwater.log.upstash.times import UpstashTimes
 from headwater.log.upstash.writer import EMPTY, UpstashWriter
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
-HEARTBEAT = 1.0
-"""Seconds after which a silent writer asks whether to stop: the longest that a stop takes, but for the way."""
-ASKING = CONNECTIONS // 2
-"""Steps of readers and askers on their way at once; the other connections are for writers and the poll."""
-PATIENCE = 10.0
-"""Seconds for which such a step waits for its turn."""
+READER_CONNECTIONS = CONNECTIONS // 2
+"""Connections for the steps of readers and new requests; the others are for writers and the poll."""
 
 _LOCKING = "#!lua flags=allow-key-locking\n"
 
@@ -44,26 +42,32 @@ _log = logging.getLogger(__name__)
 class UpstashStore:
     """Keeps logs in an Upstash database, reached by its REST URL and token. Use it from one event loop.
 
-    Nothing is sent before the first call. Leases run on the database's clock, and so do ages and TTLs, unless a test
-    gives a `clock`: its difference from this machine's is then added. Entries are JSON and travel as the text they are;
-    constants, which may be any bytes, as base64. `limits.heartbeat` is at most a second here. An append or a seal of
-    more than a pack goes in several steps, each of which happens whole or not at all.
+    Nothing is sent before the first call. Leases, ages and TTLs run on the database's clock. A test may give a `clock`;
+    its difference from this machine's is then added to ages and TTLs. Entries travel as the JSON text they are, and
+    constants, which may be any bytes, as base64. `limits.heartbeat` is at most `times.heartbeat` here. An append or a
+    seal of more than one pack takes several steps, each of which is atomic.
     """
 
     def __init__(
-        self, url: str, token: str, limits: Limits | None = None, clock: Callable[[], float] | None = None
+        self,
+        url: str,
+        token: str,
+        limits: Limits | None = None,
+        clock: Callable[[], float] | None = None,
+        *,
+        times: UpstashTimes | None = None,
     ) -> None:
-        limits = limits or Limits()
-        self.limits = msgspec.structs.replace(limits, heartbeat=min(limits.heartbeat, HEARTBEAT))
-        self.flush = Flush(interval=1.0, events=4096, bytes=16 * 1024)
-        self.rest = UpstashRest(url, token)
+        limits, self._times = limits or Limits(), times or UpstashTimes()
+        self.limits = msgspec.structs.replace(limits, heartbeat=min(limits.heartbeat, self._times.heartbeat))
+        self.flush = Flush(interval=self._times.flush, events=4096, bytes=16 * 1024)
+        self.rest = UpstashRest(url, token, timeout=self._times.answer_within)
         self._skew = lambda: 0.0 if clock is None else clock() - time.time()
-        self._asking = asyncio.Semaphore(ASKING)
-        self._pages: Shared[Page] = Shared()
-        self._steps = Steps(self._ask, self.limits, self._skew)
+        self._permits = asyncio.Semaphore(READER_CONNECTIONS)
+        self._pages: SingleFlight[Page] = SingleFlight()
+        self._steps = Steps(self._run_queued, self.limits, self._skew)
         self._written: dict[str, UpstashWriter] = {}  # by the logs opened here, until they end or their writers leave
         self._locking = _LOCKING
-        self._poller = UpstashPoller(self._pipeline, self._steps, self.limits.lease)
+        self._poller = UpstashPoller(self._pipeline, self._steps, self.limits.lease, self._times)
 
     async def claim(
         self,
@@ -120,16 +124,16 @@ class UpstashStore:
                 page = await self._poller.follow(log, after, page)
 
     async def _page(self, log: str, after: Offset) -> Page:
-        return await self._pages.ask((log, after), lambda: self._steps.read(log, after))
+        return await self._pages.do((log, after), lambda: self._steps.read(log, after))
 
     async def stop(self, log: str, subject: str) -> bool:
-        ending = await self._steps.stop(log, subject)
-        if ending:
+        stopping = await self._steps.stop(log, subject)
+        if stopping:
             self._poller.watchers.wake_writer(log)
-        return ending
+        return stopping
 
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
-        """Call `wake` when a stop is asked for through this process; of any other the writer's heartbeat tells."""
+        """Call `wake` for a stop through this process; the writer's heartbeat learns of any other."""
         return self._poller.watchers.listen(lease.log, wake, lambda: self._written.pop(lease.log, None))
 
     async def describe(self, log: str) -> Description:
@@ -144,24 +148,25 @@ class UpstashStore:
         return base64.b64decode(await self._steps.constant(name, base64.b64encode(value)))
 
     async def check(self) -> None:
-        """Send one PING, which is billed as one command: a token that may only read is found by the first write."""
+        """Send one PING, which is billed as one command; a read-only token is found by the first write instead."""
         await self.rest.execute("PING")
 
     async def aclose(self) -> None:
         await self._poller.aclose()
         await self.rest.aclose()
 
-    async def _ask(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
-        """Run a step of nobody who writes, in its turn: a crowd that comes back must not cost a writer its lease."""
+    async def _run_queued(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
+        """Run a step that no writer waits for, when one of its connections is free: readers must not delay writers."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                await self._asking.acquire()
+            async with asyncio.timeout(self._times.queue_for):
+                await self._permits.acquire()
         except TimeoutError as late:
-            raise StoreError(f"the store at Upstash is busy: no turn within {PATIENCE:g} s") from late
+            limit = self._times.queue_for
+            raise StoreError(f"the store at Upstash is busy: no connection was free for {limit:g} s") from late
         try:
             return await self._run(script, keys, arguments)
         finally:
-            self._asking.release()
+            self._permits.release()
 
     async def _run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
         return await self.rest.eval(script.text, [_text(each) for each in keys], [_text(each) for each in arguments])
@@ -170,14 +175,14 @@ class UpstashStore:
         return await self.rest.pipeline(commands)
 
     def _writer(self, lease: Lease) -> UpstashWriter:
-        """What appends for a lease: what was made when the log was opened here, else one that knows nothing of it."""
+        """The writer made when the log was opened here, else one that does not know how the log stands."""
         made = self._written.get(lease.log)
-        return made or UpstashWriter(self._pipeline, self._steps, self.limits, known=None)
+        return made or UpstashWriter(self._pipeline, self._steps, self.limits, self._times, known=None)
 
     def _new_writer(self, log: str, *names: str | None) -> UpstashWriter:
-        """The writer of a log of which all keys are known: its scripts lock these alone, not the whole database.
+        """A writer whose scripts name all keys they use, so that Upstash locks only these and not the whole database.
 
-        Other steps may come upon a lapsed log and its names, which nobody here knows beforehand.
+        Other steps may meet a lapsed log with names that are not known beforehand, so they lock the database.
         """
         known = [*keys_of(log), *(key("name", name) for name in names if name)]
 
@@ -194,9 +199,10 @@ class UpstashStore:
                 self._locking = ""
                 return await self._run(script, keys, arguments)
 
-        return UpstashWriter(self._pipeline, Steps(run, self.limits, self._skew), self.limits, known=EMPTY)
+        steps = Steps(run, self.limits, self._skew)
+        return UpstashWriter(self._pipeline, steps, self.limits, self._times, known=EMPTY)
 
 
 def _text(argument: Argument) -> str:
-    # Half of a surrogate pair, from a stranger's URL, is part of no id that exists, and cannot be sent.
+    # Half of a surrogate pair, from a client's URL, is part of no id that exists, and cannot be sent.
     return argument.decode("utf-8", "replace") if isinstance(argument, bytes) else str(argument)

@@ -1,9 +1,9 @@
-"""One log's writer over Upstash: an append is one plain command, and a script only when that one was refused.
+"""Writes one log over Upstash: an append is one plain command, and a script only when Redis refuses that command.
 
-Upstash bills the commands inside a script like any others, and an append by script is six. So a writer that knows
-where its log ends adds the next pack there by itself. Redis refuses the pack when the log ends elsewhere: because the
-same pack is stored already and the reply got lost, because another has sealed the log, or because a stop was asked for.
-The script then looks what it was. A writer that is silent renews its lease, and the lease says whether to stop.
+Upstash bills the commands inside a script like any others, and an append by script is six. So a writer that knows where
+its log ends adds the next pack there by itself. Redis refuses the pack when the log ends elsewhere, for one of three
+reasons: the same pack is stored already and its reply was lost, another process has sealed the log, or a stop was
+requested. The script then finds out which. A silent writer renews its lease, and the reply says whether to stop.
 """
 
 import time
@@ -13,36 +13,34 @@ from contextlib import suppress
 from headwater.errors import Sealed, StoreError
 from headwater.events import Ending
 from headwater.log.lua.script import key
-from headwater.log.lua.steps import Standing, Steps, asked_by
+from headwater.log.lua.steps import Standing, Steps, stop_of
 from headwater.log.packs import Pack
 from headwater.log.store import Lease, Limits, Receipt
 from headwater.log.upstash.rest import Argument, Reply
+from headwater.log.upstash.times import UpstashTimes
 
-RENEWAL = 7.5
-"""Seconds after which an append renews the lease as well, half of a lease where that is less: should that fail, a
-writer's patience ends before the lease does."""
-ROUTINE = 300.0
-"""Seconds after which the script is run in any case, for it renews the TTLs: half of what they have to spare there."""
-
-EMPTY = Standing(None, turn=1, last=0, size=0, packs=1)
-"""How a log stands that was opened just now. One that was opened by an earlier try of the same call, and written since,
-refuses what begins like a new one."""
+EMPTY = Standing(None, series=1, last=0, size=0, packs=1)
+"""State of a newly opened log. If an earlier attempt to open it already wrote to it, Redis refuses our first append and
+the script takes over."""
 
 Pipeline = Callable[[Sequence[Sequence[Argument]]], Awaitable["list[Reply | StoreError]"]]
 
 
 class UpstashWriter:
-    """Appends to one log, of which it is `known` how it stands, or not; `steps` are asked when that proves wrong."""
+    """Appends to one log. `known` is how the log stands, or None: then `steps` find out, as after every refusal."""
 
-    def __init__(self, pipeline: Pipeline, steps: Steps, limits: Limits, known: Standing | None) -> None:
+    def __init__(
+        self, pipeline: Pipeline, steps: Steps, limits: Limits, times: UpstashTimes, known: Standing | None
+    ) -> None:
         self._pipeline = pipeline
         self._steps = steps
         self._limits = limits
+        self._times = times
         self._known = known
-        self._renewed = self._asked = time.monotonic()
+        self._lease_renewed = self._ttls_renewed = time.monotonic()
 
     async def append(self, packs: Sequence[Pack], lease: Lease) -> Receipt:
-        """Add what comes next and keep the lease alive. Raises as `Store.append` does."""
+        """Add the next packs and keep the lease alive. Raises as `Store.append` does."""
         stop = None
         for pack in packs or [None]:
             begin = time.monotonic()
@@ -50,45 +48,45 @@ class UpstashWriter:
             if standing is None:
                 self._known = None
                 standing = await self._steps.append([] if pack is None else [pack], lease)
-                self._renewed = self._asked = begin
+                self._lease_renewed = self._ttls_renewed = begin
             self._known, stop = standing, standing.stop
         return Receipt(stop)
 
     async def seal(self, packs: Sequence[Pack], ending: Ending, lease: Lease) -> None:
-        """Add what comes last and close the log. Raises as `Store.seal` does."""
+        """Add the last packs and close the log. Raises as `Store.seal` does."""
         *before, last = packs
         if before:
-            with suppress(Sealed):  # perhaps by this very seal, retried: the last step knows
+            with suppress(Sealed):  # perhaps by this very seal, retried: the last step finds out
                 await self.append(before, lease)
         self._known = None
         await self._steps.seal([last], ending, lease)
 
     async def _add(self, pack: Pack | None, lease: Lease, now: float) -> Standing | None:
-        """How the log stands when it took the pack as the next one, or None when that is for the script to say."""
+        """How the log stands after it took the pack as the next one, or None when the script must find out."""
         known = self._known
-        if known is None or lease.epoch != Lease(lease.log).epoch or now - self._asked > ROUTINE:
+        if known is None or lease.epoch != Lease(lease.log).epoch or now - self._ttls_renewed > self._times.renew_ttls:
             return None
         commands: list[Sequence[Argument]] = []
         if pack is not None:
             if pack.first != known.last + 1:
                 return None
-            place = f"{known.turn}-{pack.first}"
+            place = f"{known.series}-{pack.first}"
             known = known._replace(last=pack.last, size=known.size + pack.size, packs=known.packs + 1)
             if known.last > self._limits.entries or known.size > self._limits.bytes:
                 return None
             fields = {"l": known.last, "e": lease.epoch, "n": known.packs - 1, "s": known.size, "d": pack.data.decode()}
             words = [word for field in fields.items() for word in field]
             commands.append(["XADD", _key("packs", lease), "NOMKSTREAM", place, *words])
-        renews = pack is None or now - self._renewed >= min(RENEWAL, self._limits.lease / 2)
+        renews = pack is None or now - self._lease_renewed >= min(self._times.renew_lease, self._limits.lease / 2)
         if renews:
             commands.append(["GETEX", _key("lease", lease), "PX", round(self._limits.lease * 1000)])
-        answers = await self._pipeline(commands)
-        if not all(isinstance(answer, bytes) for answer in answers):
+        replies = await self._pipeline(commands)
+        if not all(isinstance(reply, bytes) for reply in replies):
             return None
         if renews:
-            assert isinstance(answers[-1], bytes)
-            self._renewed = now
-            known = known._replace(stop=asked_by(answers[-1]))
+            assert isinstance(replies[-1], bytes)
+            self._lease_renewed = now
+            known = known._replace(stop=stop_of(replies[-1]))
         return known
 
 

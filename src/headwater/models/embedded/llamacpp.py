@@ -5,17 +5,12 @@ embedded model is used. `load` imports the compiled library; `preflight` has fou
 """
 
 import asyncio
-import os
-import secrets
-import shutil
-import sys
-import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.chat_models import BaseChatModel, agenerate_from_stream, generate_from_stream
@@ -27,30 +22,15 @@ from pydantic import PrivateAttr
 from headwater.errors import ModelError
 from headwater.models.embedded.demo import DEMO, Weights
 from headwater.models.embedded.fitting import Fitted, TooLong, fit
-from headwater.models.embedded.preflight import library
+from headwater.models.embedded.relay import Relay
+from headwater.models.embedded.server import Chunk, Server, count, start
 from headwater.prompt import Message, Role
 
 _HONOURED = ("temperature", "top_p", "seed", "frequency_penalty", "presence_penalty")
 
-# The batch size: tokens of a prompt that llama.cpp reads without a check for cancellation. Its default of 2048 makes a
-# cancelled request go on for 15 s on one core; 64 makes it half a second and costs at most 5 % of the speed.
-_BATCH = 64
-# The prompt cache in MiB: earlier conversations kept for reuse, at 23 KiB a token. llama.cpp's own default is 8 GiB.
-_PROMPT_CACHE = 128
-# The queue's bound in pieces, per answer. A reader that falls further behind delays its own answer only.
-_QUEUE = 256
 _UNREADABLE = {"image_url", "image", "input_audio", "audio", "video", "file"}
 
-Chunk = dict[str, Any]
 Item = Chunk | Fitted[Message]
-
-
-class _Server(Protocol):
-    """The two calls of the untyped library that are used here; both block, and release the interpreter meanwhile."""
-
-    def handle_chat_completions(self, prompt: dict[str, Any], callback: Callable[[Chunk], bool], /) -> None: ...
-
-    def handle_completions(self, prompt: dict[str, Any], /) -> dict[str, Any]: ...
 
 
 class LlamaCppChat(BaseChatModel):
@@ -73,7 +53,7 @@ class LlamaCppChat(BaseChatModel):
     max_tokens: int = 512
     """Tokens of an answer where the request sets no limit; never more than half of `n_ctx`."""
 
-    _server: _Server | None = PrivateAttr(default=None)
+    _server: Server | None = PrivateAttr(default=None)
     _loading: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _closed: bool = PrivateAttr(default=False)
     _workers: ThreadPoolExecutor = PrivateAttr()
@@ -102,7 +82,7 @@ class LlamaCppChat(BaseChatModel):
             if self._closed:
                 raise ModelError("the embedded model has been closed", code="provider_error", status=503)
             if self._server is None:
-                self._server = _open(self)
+                self._server = start(self.path, self.n_ctx, self.n_parallel, self.threads)
 
     async def prepare(self) -> None:
         """Run `load` in a thread, once. Raises `ModelError`."""
@@ -148,7 +128,7 @@ class LlamaCppChat(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         await self.prepare()
-        relay, answer = _Relay(), _Answer(self.path.stem, self.n_ctx)
+        relay, answer = Relay[Item](), _Answer(self.path.stem, self.n_ctx)
         work = self._submit(messages, stop, kwargs, lambda item: self._closed or relay.put(item))
         # The callback also runs for work that is cancelled before it began, as by `close`, so no reader waits forever.
         work.add_done_callback(relay.end)
@@ -196,8 +176,8 @@ class LlamaCppChat(BaseChatModel):
         if all(turn.role != "system" for turn in turns):
             turns = [Message("system", self.weights.system_prompt), *turns]
         try:
-            count = partial(_count, server, self.weights, self.n_ctx)
-            fitted = fit(turns, count, self.n_ctx - request["max_tokens"])
+            tokens = partial(count, server, self.weights, self.n_ctx)
+            fitted = fit(turns, tokens, self.n_ctx - request["max_tokens"])
             if put(fitted):
                 return
             messages = [{"role": turn.role, "content": turn.content} for turn in fitted.kept]
@@ -206,49 +186,6 @@ class LlamaCppChat(BaseChatModel):
             raise ModelError(str(failure), code=failure.code, status=failure.status) from failure
         except (RuntimeError, ValueError) as failure:
             raise ModelError(f"the embedded model failed: {failure}", code="provider_error") from failure
-
-
-class _Relay:
-    """A bounded queue from a worker thread to the event loop that created it."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._queue: asyncio.Queue[Item | BaseException | None] = asyncio.Queue()
-        self._room = threading.Semaphore(_QUEUE)
-        self._stopped = False
-
-    def put(self, item: Item) -> bool:
-        """Hand over a piece; True means stop. Raises nothing, because llama.cpp would swallow it."""
-        while not (self._stopped or self._room.acquire(timeout=0.1)):
-            if self._loop.is_closed():
-                return True
-        return self._stopped or not self._send(item)
-
-    def end(self, work: "Future[None]") -> None:
-        """Hand over the end of the work, or its exception; outside the bound, so that it always arrives."""
-        try:
-            self._send(work.exception())
-        except CancelledError:
-            self._send(None)
-
-    async def get(self) -> Item | None:
-        """The next piece, or None at the end. Raises the exception that ended the work."""
-        item = await self._queue.get()
-        if isinstance(item, BaseException):
-            raise item
-        self._room.release()
-        return item
-
-    def stop(self) -> None:
-        """Make the next `put` return True."""
-        self._stopped = True
-
-    def _send(self, item: Item | BaseException | None) -> bool:
-        try:
-            self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
-        except RuntimeError:  # the loop is closed
-            return False
-        return True
 
 
 class _Answer:
@@ -308,48 +245,3 @@ def _turn(message: BaseMessage) -> Message:
     if any(isinstance(part, dict) and part.get("type") in _UNREADABLE for part in parts):
         raise ModelError("the embedded model reads text only", code="provider_error", status=422)
     return Message(roles.get(message.type, "user"), str(message.text))
-
-
-def _count(server: _Server, weights: Weights, context: int, turns: Sequence[Message]) -> int:
-    """The tokens of a conversation in the model's chat template; an upper bound for a short one."""
-    text = "".join(weights.turn.format(role=turn.role, content=turn.content) for turn in turns) + weights.opening
-    size = len(text.encode(errors="replace"))
-    if size <= context // 2:
-        return size  # a token is at least a byte, and the answer takes at most half the context, so this fits
-    # The library has no tokenizer in process. But it refuses a prompt that cannot fit before any work, and the refusal
-    # contains the prompt's length: so the text is sent within such a prompt. That takes 2 ms, and leaves the prompt
-    # cache as it is.
-    refusal = server.handle_completions({"prompt": [*([1] * context), text], "max_tokens": 1})
-    tokens = refusal.get("error", {}).get("n_prompt_tokens")
-    if not isinstance(tokens, int):
-        raise ModelError("the embedded model cannot count its tokens", code="provider_error")
-    return tokens - context
-
-
-def _open(model: LlamaCppChat) -> _Server:
-    """Load the weights into a new llama.cpp server. Raises `ModelError`."""
-    folder = Path(tempfile.mkdtemp(prefix="headwater-"))  # only its owner may enter
-    try:
-        llama = library()
-        settings = llama.CommonParams()
-        settings.model.path = str(model.path)
-        settings.n_ctx, settings.n_parallel = model.n_ctx * model.n_parallel, model.n_parallel
-        settings.n_batch = settings.n_ubatch = _BATCH
-        settings.cache_ram_mib = _PROMPT_CACHE
-        settings.verbosity, settings.ui, settings.endpoint_slots = -1, False, False
-        threads = model.threads or max(1, (os.cpu_count() or 2) - 1)
-        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = threads
-        # The library insists on an HTTP listener. On a socket file, which is removed at once, nobody can reach it;
-        # without socket files it is on a random loopback port, behind a random key.
-        settings.api_keys = [secrets.token_hex(16)]
-        socket = str(folder / "s.sock")
-        if sys.platform != "win32" and len(socket) < 100:  # the kernel's limit is 104 or 108 bytes
-            settings.hostnames = [socket]
-        return cast("_Server", llama.Server(settings))
-    except ImportError as failure:
-        raise ModelError(f"the embedded model cannot run here: {failure}", code="provider_error") from failure
-    except RuntimeError as failure:
-        # The library gives no reason, and logs none either at this verbosity.
-        raise ModelError(f"{model.path.name} could not be loaded as a model", code="provider_error") from failure
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Any LangChain model, chain or LangGraph graph as a Headwater model.
 
-LangChain is imported when the first answer is asked for, in a worker thread: the import costs about a second of CPU,
-which neither start-up nor the event loop has to spare. `prepare()` takes it ahead of the first request.
+LangChain is imported for the first answer, in a worker thread: the import takes about a second of CPU, which would
+delay start-up and block the event loop. `prepare()` does it ahead of the first request.
 """
 
 import asyncio
@@ -31,47 +31,54 @@ class Streams(Protocol):
         ...
 
 
+@runtime_checkable
+class _Graph(Protocol):
+    """What tells a compiled LangGraph graph from other Runnables, without importing LangGraph."""
+
+    stream_mode: Any
+    channels: Any
+
+
 class Opened(NamedTuple):
-    """A LangChain object that somebody opened for us, and how to close what it holds."""
+    """A LangChain object that was built for us, and how to close its connections."""
 
     runnable: "Runnable[Any, Any]"
     close: Callable[[], Awaitable[None]] | None
 
 
 class _Ready(NamedTuple):
-    """The LangChain object in use, and what is known of it."""
+    """The LangChain object in use, and the facts about it."""
 
     runnable: "Runnable[Any, Any]"
     inner: Any
-    """The same without what was bound to it: the chat model within `model.bind_tools(…)`."""
+    """The object without its bindings: the chat model within `model.bind_tools(…)`."""
     kind: Literal["chat", "completion", "graph", "runnable"]
     extra_body: Mapping[str, Any] | None
-    """What the operator has the model send along; None for a provider without a place for it."""
+    """The operator's additions to the JSON body; None for a provider without a place for them."""
     close: Callable[[], Awaitable[None]] | None
 
 
 class LangChainModel:
     """Answers with a LangChain chat model, a completion LLM, or any other Runnable.
 
-    - A chat model gets the messages; a completion LLM the text; a LangGraph graph `{"messages": […]}`; any other
-      Runnable the messages as a list (begin yours with a function if it wants something else), and the bare text for a
-      completion.
+    - Input: a chat model gets the messages, a completion LLM the text, a LangGraph graph `{"messages": […]}`. Any other
+      Runnable gets the list of messages, or the bare text of a completion; begin yours with a function that converts.
     - Sampling parameters and tools become arguments of the call, for chat models and LLMs only: a chain has its own.
-    - `prompt.extra` travels in the JSON body of OpenAI-compatible providers (`extra_body`) and is ignored with all
-      others, which have no such place. Nothing in a request reaches a constructor or the client's options.
-    - The end: an answer is finished when the provider told a reason, else it is truncated. A Runnable is judged by
-      the last model that ran in it, also where its output is bare text. One in which no model ran is finished when it
-      ends, unless it yielded message chunks, which are a model's and ought to tell a reason.
-    - A graph streams what every model in it says, and the results of its tools.
+    - `prompt.extra` travels in the JSON body of OpenAI-compatible providers (`extra_body`); other providers have no
+      place for it and ignore it. No field of a request reaches a constructor or the client's options.
+    - The end: an answer is finished when the provider gave a reason, else it is truncated. In a Runnable the last model
+      that ran decides, even if the output is bare text. Without any model a Runnable is finished when it ends, unless
+      it yielded message chunks, because a model that yields those gives a reason.
+    - A graph streams the output of every model in it, and the results of its tools.
 
-    What it was handed it leaves open; what it had opened it closes in `aclose()`. One event loop at a time: in another
-    one it opens anew, because connections belong to the loop that made them.
+    `aclose()` closes what was opened here, and leaves an object that was passed in open. Connections belong to the
+    event loop that made them, so the model opens anew in another loop; it works in one loop at a time.
     """
 
     def __init__(
         self, source: "Runnable[Any, Any] | Callable[[], Opened]", name: str, *, secrets: Sequence[str] = ()
     ) -> None:
-        """Use an object that is there already, or a function that opens one at the first use, in a worker thread.
+        """Use an existing object, or a function that opens one at the first use, in a worker thread.
 
         `secrets` are hidden wherever they appear in a provider's messages.
         """
@@ -80,29 +87,29 @@ class LangChainModel:
         self._secrets = tuple(secrets)
         self._ready: asyncio.Task[_Ready] | None = None
         self._answering = 0
-        self._leaving: list[Callable[[], Awaitable[None]]] = []
+        self._pending_closes: list[Callable[[], Awaitable[None]]] = []
 
     @property
     def name(self) -> str:
-        """The name by which requests, keys and metrics know it."""
+        """The name that requests, keys and metrics use."""
         return self._name
 
     async def prepare(self) -> None:
-        """Import and build everything now, so that the first request does not wait for it. Raises `ModelError`."""
+        """Import and build everything now, so that the first request does not wait for that. Raises `ModelError`."""
         await self._prepared()
 
     async def aclose(self) -> None:
         """Close the connections to the provider that were opened here; a later use opens them anew.
 
-        Answers that are running end first, and the last of them closes: a model may be let go of while it speaks.
+        Running answers end first, and the last of them closes: a catalogue may evict a model in mid-answer.
         """
         task, self._ready = self._ready, None
         if task is None or task.get_loop() is not asyncio.get_running_loop():
             return  # the connections of a loop that is gone cannot be closed from here
         (ready,) = await asyncio.gather(task, return_exceptions=True)
         if isinstance(ready, _Ready) and ready.close is not None:
-            self._leaving.append(ready.close)
-            await self._leave()
+            self._pending_closes.append(ready.close)
+            await self._close_when_idle()
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
         """The events of one answer; see `headwater.models.model.Model.stream`."""
@@ -110,8 +117,8 @@ class LangChainModel:
         watch = watch_class()()
         reading = Reading()
         try:
-            # Closing the iterator, not merely leaving the loop, is what closes the provider's connection: one that is
-            # broken off and still referenced somewhere goes on, and goes on being paid for.
+            # Only closing the iterator closes the provider's connection; leaving the loop does not. An abandoned
+            # iterator with a reference somewhere would go on generating, and costing.
             async with self._in_use(), aclosing(_chunks(ready, prompt, watch)) as chunks:
                 async for chunk in chunks:
                     if batch := list(reading.events(chunk)):
@@ -130,20 +137,20 @@ class LangChainModel:
             yield
         finally:
             self._answering -= 1
-            await self._leave()
+            await self._close_when_idle()
 
-    async def _leave(self) -> None:
-        while self._leaving and not self._answering:
-            await self._leaving.pop()()
+    async def _close_when_idle(self) -> None:
+        while self._pending_closes and not self._answering:
+            await self._pending_closes.pop()()
 
     async def _prepared(self) -> _Ready:
         task = self._ready
         if task is None or task.get_loop() is not asyncio.get_running_loop() or _failed(task):
-            # A failed one is tried anew by the next request: a missing key may have been put in place meanwhile.
+            # The next request retries a failed build: the operator may have supplied a missing key meanwhile.
             task = self._ready = asyncio.create_task(asyncio.to_thread(_look_at, self._source))
-            task.add_done_callback(_failed)  # looks at the exception, also where everybody who waited has left
+            task.add_done_callback(_failed)  # retrieves the exception, even if nobody waits for the task any more
         try:
-            # Shielded, because others may wait for the same build, and a thread cannot be cancelled anyway.
+            # Shielded, because other requests may wait for the same build, and a thread cannot be cancelled anyway.
             return await asyncio.shield(task)
         except Exception as failure:  # as above: any package's constructors
             raise unavailable(failure, self._name, self._secrets) from failure
@@ -177,7 +184,7 @@ def _is_openai(inner: object) -> bool:
 
 
 def _look_at(source: "Runnable[Any, Any] | Callable[[], Opened]") -> _Ready:
-    """Open what is to be opened and find out what it is. Imports what the first answer will need."""
+    """Open the LangChain object and find out its kind. Imports what the first answer will need."""
     from langchain_core.language_models import BaseChatModel, BaseLLM
     from langchain_core.runnables import Runnable
 
@@ -185,25 +192,25 @@ def _look_at(source: "Runnable[Any, Any] | Callable[[], Opened]") -> _Ready:
     watch_class()
     inner, bound_body = _unbound(runnable)
     extra_body: dict[str, Any] | None = {**(inner.extra_body or {}), **bound_body} if _is_openai(inner) else None
-    kind = "graph" if hasattr(inner, "stream_mode") and hasattr(inner, "channels") else "runnable"
+    kind = "graph" if isinstance(inner, _Graph) else "runnable"
     if isinstance(inner, BaseChatModel | BaseLLM):
         kind = "chat" if isinstance(inner, BaseChatModel) else "completion"
     return _Ready(runnable, inner, kind, extra_body, close)
 
 
 async def _chunks(ready: _Ready, prompt: Prompt, watch: Watch) -> AsyncGenerator[Any, None]:
-    """What the LangChain object yields for a prompt."""
-    given: Any = _input(prompt, ready)
-    if isinstance(given, str) and ready.kind in ("chat", "graph"):
-        given = [("user", given)]
+    """The LangChain object's output for a prompt."""
+    content: Any = _input(prompt, ready)
+    if isinstance(content, str) and ready.kind in ("chat", "graph"):
+        content = [("user", content)]
     if ready.kind == "graph":
-        given, arguments = {"messages": given}, {"stream_mode": "messages"}
+        content, arguments = {"messages": content}, {"stream_mode": "messages"}
     else:
         arguments = {} if ready.kind == "runnable" else _arguments(ready, prompt)
-    # A chat model tells everything in its chunks; an LLM yields bare strings and tells its end to callbacks only, and
-    # of a model within something else nothing may be left in what comes out.
+    # A chat model's chunks contain everything. An LLM yields bare strings and reports its end to callbacks only, and
+    # the output of a chain may contain nothing of the model within.
     config: Any = None if ready.kind == "chat" else {"callbacks": [watch]}
-    stream = cast("AsyncGenerator[Any, None]", ready.runnable.astream(given, config, **arguments))
+    stream = cast("AsyncGenerator[Any, None]", ready.runnable.astream(content, config, **arguments))
     async with aclosing(stream):
         async for chunk in stream:
             yield chunk
@@ -218,7 +225,7 @@ def _input(prompt: Prompt, ready: _Ready) -> Any:
     try:
         return convert_to_messages([_message(message, ready) for message in prompt.messages])
     except (ValueError, KeyError) as wrong:
-        # Such as a tool's message that does not say which call it answers, or arguments that are not JSON.
+        # Such as a tool's message without the id of its call, or arguments that are not JSON.
         reason = f"the messages cannot be read: {type(wrong).__name__}: {wrong}"
         raise ModelError(reason, code="invalid_prompt", status=422) from wrong
 
@@ -242,12 +249,12 @@ def _message(message: Message, ready: _Ready) -> dict[str, Any]:
 
 
 def _arguments(ready: _Ready, prompt: Prompt) -> dict[str, Any]:
-    """The arguments of the call: known ones only, whatever the request holds."""
+    """The arguments of the call: known ones only, whatever fields the request has."""
     arguments = {name: value for name, value in msgspec.structs.asdict(prompt.parameters).items() if value is not None}
     if prompt.tools and ready.kind == "chat":
         tools = arguments["tools"] = [tool_field(tool) for tool in prompt.tools]
         if ready.extra_body is None:
-            # Providers other than OpenAI translate its form of a tool into their own here, and nowhere else.
+            # Other providers' classes translate OpenAI's form of a tool into their own only in `bind_tools`.
             with suppress(NotImplementedError, AttributeError):
                 arguments |= ready.inner.bind_tools(tools).kwargs
     if ready.extra_body is not None and (body := {**extra(prompt), **ready.extra_body}):

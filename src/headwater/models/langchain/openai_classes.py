@@ -1,18 +1,18 @@
-"""LangChain's own classes for OpenAI's chat and completion APIs, streaming over Headwater's wire.
+"""LangChain's own classes for OpenAI's chat and completion APIs, with streams read by Headwater.
 
     from headwater.langchain import ChatOpenAIWire
 
     async for chunk in ChatOpenAIWire(model="gpt-4o-mini").astream("Hello"):
         print(chunk.text, end="")
 
-They are `ChatOpenAI` and `OpenAI` in everything but how a stream's bytes are read: the text of one read of the socket
-becomes one chunk, decoded by msgspec. What the wire does not speak is theirs without any doing: the Responses API,
-`response_format`, everything that is not streamed, everything that is not async, a client of the user's own.
+They differ from `ChatOpenAI` and `OpenAI` only in reading a stream: msgspec decodes it, and the text of one read of the
+socket becomes one chunk. Everything else is inherited: the Responses API, `response_format`, calls that are not
+streamed or not async, an HTTP client of the user's own.
 
-What goes wrong raises what theirs raise, after the same retries: of the chat model `OpenAIAuthenticationError` (401),
-`OpenAIRateLimitError` (429), `OpenAIAPIError` (5xx), `OpenAIConnectionError` (nobody there, or a cut) and
-`StreamChunkTimeoutError` (silence), of the LLM OpenAI's own; of both `openai.APIError` for an error within a stream. As
-with theirs, a stream that ends without a reason raises nothing.
+Failures raise the parents' exceptions, after the parents' retries. The chat model raises `OpenAIAuthenticationError`
+(401), `OpenAIRateLimitError` (429), `OpenAIAPIError` (5xx), `OpenAIConnectionError` (unreachable, or cut off) and
+`StreamChunkTimeoutError` (silence); the LLM raises OpenAI's own. Both raise `openai.APIError` for an error within a
+stream. As in the parents, a stream that ends without a finish reason raises nothing.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -24,7 +24,7 @@ from langchain_openai import ChatOpenAI, OpenAI
 from langsmith import utils as langsmith
 from pydantic import PrivateAttr
 
-from headwater.models.langchain.openai_client import Completions, has_own_client, over_wire
+from headwater.models.langchain.openai_client import Completions, direct_client, has_own_client
 from headwater.models.model import Model
 from headwater.models.openai.connection import Account
 from headwater.models.openai.model import OpenAIModel
@@ -32,16 +32,16 @@ from headwater.models.openai.names import Kind, covers
 
 
 class CompatibleChat(ChatOpenAI):
-    """ChatOpenAI drops what this keeps: the reasoning that compatible servers tell, and a refusal that is streamed.
+    """ChatOpenAI, which also keeps the reasoning of compatible servers and a streamed refusal.
 
-    They are in `additional_kwargs`, as `"reasoning_content"` and, where ChatOpenAI puts that of an answer that is not
-    streamed, `"refusal"`. Otherwise a model that thinks for a minute would look silent for a minute, and be given up;
-    and one that refuses would look as if it had answered nothing.
+    They are in `additional_kwargs`: `"reasoning_content"`, and `"refusal"`, which is where ChatOpenAI puts the refusal
+    of an answer that is not streamed. Without them a model that thinks for a minute would look silent and time out, and
+    a refusal would look like an empty answer.
     """
 
     @classmethod
     def lc_id(cls) -> list[str]:
-        """Stored models are read back as plain ChatOpenAI, wherever that is."""
+        """Serialised as plain ChatOpenAI, so that a stored model can be loaded without Headwater."""
         return ChatOpenAI.lc_id()
 
     def _convert_chunk_to_generation_chunk(
@@ -54,8 +54,8 @@ class CompatibleChat(ChatOpenAI):
         convert: Any = super()._convert_chunk_to_generation_chunk  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         converted = convert(chunk, default_chunk_class, base_generation_info)
         delta: Mapping[str, Any] = next((choice["delta"] for choice in chunk.get("choices") or ()), None) or {}
-        if converted is not None and (thought := _thought(delta)):
-            converted.message.additional_kwargs["reasoning_content"] = thought
+        if converted is not None and (reasoning := _reasoning(delta)):
+            converted.message.additional_kwargs["reasoning_content"] = reasoning
         if converted is not None and (refusal := delta.get("refusal")):
             converted.message.additional_kwargs["refusal"] = refusal
         return converted
@@ -64,31 +64,31 @@ class CompatibleChat(ChatOpenAI):
         create: Any = super()._create_chat_result  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         result: ChatResult = create(response, generation_info)
         for generation, choice in zip(result.generations, _plain(response)["choices"], strict=False):
-            if thought := _thought(choice["message"]):
-                generation.message.additional_kwargs["reasoning_content"] = thought
+            if reasoning := _reasoning(choice["message"]):
+                generation.message.additional_kwargs["reasoning_content"] = reasoning
         return result
 
 
 def _plain(answer: Any) -> dict[str, Any]:
-    """What OpenAI's client gave, or the wire, which makes no objects of it."""
+    """An answer or a chunk as plain data: OpenAI's client makes objects of it, ours does not."""
     return cast("dict[str, Any]", answer) if isinstance(answer, dict) else answer.model_dump(warnings=False)
 
 
-def _thought(said: Mapping[str, Any]) -> str | None:
-    thought = said.get("reasoning_content") or said.get("reasoning")
-    return thought if isinstance(thought, str) else None
+def _reasoning(message: Mapping[str, Any]) -> str | None:
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    return reasoning if isinstance(reasoning, str) else None
 
 
 class CompatibleCompletion(OpenAI):
-    """LangChain's class leaves the stream open when it is broken off, and drops the token counts.
+    """OpenAI, which also closes an abandoned stream at once and keeps the token counts.
 
-    Closed between two tokens, its connection would last until the next garbage collection, with the provider
-    generating all the while: the client's stream object refers to itself.
+    LangChain's class leaves the connection of a stream that is closed between two tokens to the garbage collector,
+    because the client's stream object refers to itself. Until then the provider goes on generating.
     """
 
     @classmethod
     def lc_id(cls) -> list[str]:
-        """Stored models are read back as plain OpenAI, wherever that is."""
+        """Serialised as plain OpenAI, so that a stored model can be loaded without Headwater."""
         return OpenAI.lc_id()
 
     async def _astream(
@@ -98,10 +98,10 @@ class CompatibleCompletion(OpenAI):
         self.get_sub_prompts(request, [prompt], stop)  # puts `stop` and the longest `max_tokens` in
         async with await self.async_client.create(prompt=prompt, **request) as stream:
             async for piece in stream:
-                told = _plain(piece)
-                choices: list[dict[str, Any]] = told.get("choices") or [{}]
+                fields = _plain(piece)
+                choices: list[dict[str, Any]] = fields.get("choices") or [{}]
                 info = {name: choices[0].get(name) for name in ("finish_reason", "logprobs")}
-                if usage := told.get("usage"):
+                if usage := fields.get("usage"):
                     info["token_usage"] = {name: count for name, count in usage.items() if count is not None}
                 chunk = GenerationChunk(text=choices[0].get("text") or "", generation_info=info)
                 if run_manager:
@@ -110,48 +110,53 @@ class CompatibleCompletion(OpenAI):
 
 
 class ChatOpenAIWire(CompatibleChat):
-    """`ChatOpenAI`, its streams at a fraction of the cost: same parameters, same messages, same exceptions.
+    """`ChatOpenAI` with streams at a fraction of the cost: same parameters, same messages, same exceptions.
 
-    Two things differ. Text that came in one read of the socket is one chunk, so under a burst there are fewer, larger
-    ones. And `additional_kwargs["reasoning_content"]` holds the reasoning that ChatOpenAI drops.
+    Two things differ. All text of one read of the socket is one chunk, so a burst comes in fewer, larger chunks. And
+    `additional_kwargs["reasoning_content"]` has the reasoning that ChatOpenAI drops.
     """
 
-    _wire: Completions | None = PrivateAttr(None)
+    _completions: Completions | None = PrivateAttr(None)
 
     def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
-        self._wire = over_wire(self, self._wire, self.stream_chunk_timeout)
-        if self._wire is None or not self._speaks({**self.model_kwargs, **kwargs}):
+        self._completions = direct_client(self, self._completions, self.stream_chunk_timeout)
+        if self._completions is None or not self._is_plain({**self.model_kwargs, **kwargs}):
             return super()._astream(*args, **kwargs)
-        # The wire keeps the limit on silence with one timer; LangChain would start a task for every chunk.
-        model = self.model_copy(update={"async_client": self._wire, "stream_chunk_timeout": None})
+        # Our client limits silence with one timer; LangChain would start a task for every chunk.
+        model = self.model_copy(update={"async_client": self._completions, "stream_chunk_timeout": None})
         return super(ChatOpenAIWire, model)._astream(*args, **kwargs)
 
-    def _speaks(self, asked: dict[str, Any]) -> bool:
+    def _is_plain(self, options: dict[str, Any]) -> bool:
         """Whether the answer is a plain stream of one chat completion."""
-        if self._use_responses_api(asked) or self.include_response_headers or getattr(self, "_uses_gateway", False):  # pyright: ignore[reportUnknownMemberType]
+        if self._use_responses_api(options) or self.include_response_headers or getattr(self, "_uses_gateway", False):  # pyright: ignore[reportUnknownMemberType]
             return False
-        return asked.get("n", self.n) in (None, 1) and not asked.get("functions") and "response_format" not in asked
+        several = options.get("n", self.n) not in (None, 1)
+        return not several and not options.get("functions") and "response_format" not in options
 
     def direct(self, fallback: Model) -> OpenAIModel | None:
         """The same model without LangChain around it, for Headwater's own use; see `_direct`."""
         streams = self.streaming if "streaming" in self.model_fields_set else not self.disable_streaming
-        if not streams or not self._speaks(self.model_kwargs) or not covers("chat", self.model_name):
+        if not streams or not self._is_plain(self.model_kwargs) or not covers("chat", self.model_name):
             return None
         return _direct(self, "chat", fallback)
 
 
 class OpenAIWireLLM(CompatibleCompletion):
-    """`OpenAI`, its streams at a fraction of the cost: same parameters, same text, same exceptions.
+    """`OpenAI` with streams at a fraction of the cost: same parameters, same text, same exceptions.
 
-    Text that came in one read of the socket is one chunk, and the last chunk's `generation_info` tells `token_usage`.
+    All text of one read of the socket is one chunk, and the last chunk's `generation_info` has `token_usage`.
     """
 
-    _wire: Completions | None = PrivateAttr(None)
+    _completions: Completions | None = PrivateAttr(None)
 
     def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[GenerationChunk]:
-        self._wire = over_wire(self, self._wire)
+        self._completions = direct_client(self, self._completions)
         several = kwargs.get("n", self.n) != 1 or self.best_of != 1
-        model = self if self._wire is None or several else self.model_copy(update={"async_client": self._wire})
+        model = (
+            self
+            if self._completions is None or several
+            else self.model_copy(update={"async_client": self._completions})
+        )
         return super(OpenAIWireLLM, model)._astream(*args, **kwargs)
 
     def direct(self, fallback: Model) -> OpenAIModel | None:
@@ -163,24 +168,24 @@ _NO_BODY = ("extra_headers", "extra_query", "timeout")
 
 
 def _direct(model: Any, kind: Kind, fallback: Model) -> OpenAIModel | None:
-    """The wire beneath a LangChain model, so that no message is built of every token; None where that loses something.
+    """The direct model behind a LangChain one, without a message per token; None where that would lose something.
 
-    That is whatever LangChain does around a call (callbacks, tracing, a rate limiter), and what a client does around a
-    request that the wire does not: its own transport, a query, a timeout, keys that change.
+    Lost would be all that LangChain does around a call (callbacks, tracing, a rate limiter), and some of what OpenAI's
+    client does around a request: its own transport, a query, a timeout, keys that change.
     """
     limited = getattr(model, "rate_limiter", None) or model.request_timeout is not None or model.default_query
     watched = model.callbacks or model.verbose or langsmith.tracing_is_enabled()  # pyright: ignore[reportUnknownMemberType]
     if limited or watched or callable(model.openai_api_key) or has_own_client(model):
         return None
     client = model.async_client._client
-    told: dict[str, Any] = {name: value for name, value in model._default_params.items() if value is not None}
-    one = told.pop("n", 1) == 1 and told.get("best_of", 1) == 1
-    if not client.api_key or not one or any(name in told for name in _NO_BODY):
+    defaults: dict[str, Any] = {name: value for name, value in model._default_params.items() if value is not None}
+    one = defaults.pop("n", 1) == 1 and defaults.get("best_of", 1) == 1
+    if not client.api_key or not one or any(name in defaults for name in _NO_BODY):
         return None
-    if "max_completion_tokens" in told:
-        told["max_tokens"] = told.pop("max_completion_tokens")
+    if "max_completion_tokens" in defaults:
+        defaults["max_tokens"] = defaults.pop("max_completion_tokens")
     for ours in ("model", "stream"):
-        told.pop(ours, None)
+        defaults.pop(ours, None)
     headers = {name: value for name, value in client.default_headers.items() if isinstance(value, str)}
     account = Account(str(client.base_url), client.api_key, headers, getattr(model, "openai_proxy", None) or None)
-    return OpenAIModel(model.model_name, kind, account, defaults=told, fallback=fallback)
+    return OpenAIModel(model.model_name, kind, account, defaults=defaults, fallback=fallback)

@@ -1,7 +1,7 @@
-"""OpenAI's client with its streams read by Headwater's wire: what LangChain's models hold as their `async_client`.
+"""OpenAI's client over Headwater's connections: the `async_client` of LangChain's models.
 
-The client itself writes the request, signs it, retries it and names what goes wrong, so that all of that stays as it
-is; the connections beneath it are ours, and so is the reading of what comes.
+OpenAI's own client still writes the request, signs it, retries it and raises its exceptions. Only the connections
+beneath it, and the decoding of the stream, are ours.
 """
 
 import asyncio
@@ -15,62 +15,63 @@ import msgspec
 import openai
 from langchain_openai import StreamChunkTimeoutError
 
-from headwater.models.openai.connection import Account, Connections, let_go, read
+from headwater.models.openai.connection import Account, Connections, read
 from headwater.models.openai.lines import ErrorFrame, Lines
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _TEXTS = ("content", "reasoning_content", "reasoning")
 _NO_TEXT = ("tool_calls", "function_call", "refusal")
+_BODY = "headwater.body"  # the name among a response's extensions
 
 
 def has_own_client(model: Any) -> bool:
-    """Whether a LangChain model's user decides how it connects, so that the wire is not to take over."""
+    """Whether the user of a LangChain model has configured its HTTP client or sockets, which must stay in use then."""
     own_http = model.http_async_client is not None and not getattr(model, "openai_proxy", None)
     own_sockets = getattr(model, "http_socket_options", None) is not None
     return own_http or own_sockets or not isinstance(getattr(model.async_client, "_client", None), openai.AsyncOpenAI)
 
 
-def over_wire(model: Any, made: "Completions | None", silence: float | None = None) -> "Completions | None":
-    """The client of a LangChain model, over the wire, where it can be.
+def direct_client(model: Any, last: "Completions | None", silence: float | None = None) -> "Completions | None":
+    """The client of a LangChain model over our connections; None where the user's own client must stay in use.
 
-    `made` is the one that was made before, for as long as it is of the same client and limit.
+    `last` is reused while client and limit are unchanged.
     """
     if has_own_client(model):
         return None
-    if made is not None and made.sdk is model.async_client and made.silence == silence:
-        return made
+    if last is not None and last.sdk is model.async_client and last.silence == silence:
+        return last
     return Completions(model.async_client, silence, getattr(model, "openai_proxy", None))
 
 
 class Completions:
-    """The client's `chat.completions` or `completions`, as much of it as LangChain needs to stream, over the wire."""
+    """The client's `chat.completions` or `completions`, as far as LangChain needs it to stream."""
 
     def __init__(self, sdk: Any, silence: float | None, proxy: str | None) -> None:
         self.sdk = sdk
         self.silence = silence
         client = sdk._client
         transport = _Transport(Connections(Account(str(client.base_url), proxy=proxy)))
-        wired = client.with_options(http_client=openai.DefaultAsyncHttpxClient(transport=transport))
-        self._wired = type(sdk)(wired)
+        direct = client.with_options(http_client=openai.DefaultAsyncHttpxClient(transport=transport))
+        self._completions = type(sdk)(direct)
 
     async def create(self, **payload: Any) -> "Chunks":
-        """Ask; the chunks come as plain dictionaries."""
-        asking = self._wired.with_streaming_response.create(**payload)
-        response = (await asking.__aenter__()).http_response
+        """Send the request; the chunks of the answer are plain dictionaries."""
+        request = self._completions.with_streaming_response.create(**payload)
+        response = (await request.__aenter__()).http_response
         return Chunks(response, self.silence, payload)
 
 
 class Chunks:
-    """The chunks of one answer, the text of one read of the socket in one of them; ends with the context."""
+    """The chunks of one answer, with all text of one read of the socket in one chunk; closed with the context."""
 
     def __init__(self, response: httpx2.Response, silence: float | None, payload: dict[str, Any]) -> None:
         self._response = response
-        self._body: _Body = response.extensions["wire"]
+        self._body: _Body = response.extensions[_BODY]
         self._lines = Lines(_decoder)
         self._ready: deque[dict[str, Any]] = deque()
         self._model = str(payload.get("model"))
         self._merges = not payload.get("logprobs")
-        self._told = 0
+        self._count = 0
         self._silence = silence if silence and silence > 0 else None
         self._since: float | None = None
         self._loop = asyncio.get_running_loop()
@@ -95,10 +96,10 @@ class Chunks:
             if self._lines.done:
                 raise StopAsyncIteration
             data = await self._read()
-            chunks = self._lines.chunks(data) if data else self._lines.rest(begun=self._told > 0)
+            chunks = self._lines.chunks(data) if data else self._lines.rest(begun=self._count > 0)
             self._ready.extend(_merged(chunks) if self._merges else chunks)
         chunk = self._ready.popleft()
-        self._told += 1
+        self._count += 1
         if chunk.get("error"):
             raise self._failed(ErrorFrame(chunk["error"]))
         if chunk.get("message") and not chunk.get("choices"):  # an error of servers that do not wrap it
@@ -109,7 +110,7 @@ class Chunks:
         return openai.APIError(error.message, self._response.request, body=error.body)
 
     async def aclose(self) -> None:
-        """Let the provider go: its connection is kept only when the answer is whole."""
+        """Release the provider's connection, which is kept only after a whole answer."""
         if self._timer is not None:
             self._timer.cancel()
         self._body.done = self._lines.done
@@ -122,7 +123,7 @@ class Chunks:
         except (aiohttp.ClientError, OSError) as failure:
             if self._late and self._silence:
                 raise StreamChunkTimeoutError(
-                    self._silence, model_name=self._model, chunks_received=self._told
+                    self._silence, model_name=self._model, chunks_received=self._count
                 ) from failure
             if isinstance(failure, TimeoutError):
                 raise openai.APITimeoutError(self._response.request) from failure
@@ -131,7 +132,7 @@ class Chunks:
             self._since = None
 
     def _look(self) -> None:
-        """Break a read off that has waited for too long; one timer, not one for each chunk."""
+        """Close the response if the current read has waited too long; one timer serves all chunks."""
         assert self._silence is not None
         waited = 0.0 if self._since is None else self._loop.time() - self._since
         if waited >= self._silence:
@@ -142,24 +143,24 @@ class Chunks:
 
 
 def _merged(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same chunks, runs of nothing but text made one."""
+    """The same chunks, with runs of text chunks merged into one."""
     merged: list[dict[str, Any]] = []
-    kind, said = "", [""]
+    kind, texts = "", [""]
     for chunk in [*chunks, {}]:
         name, text = _text(chunk)
         if name != kind:
             if kind:
-                merged.append(_chunk(kind, "".join(said)))
-            kind, said = name, []
+                merged.append(_chunk(kind, "".join(texts)))
+            kind, texts = name, []
         if name:
-            said.append(text)
+            texts.append(text)
         elif chunk:
             merged.append(chunk)
     return merged
 
 
 def _text(chunk: dict[str, Any]) -> tuple[str, str]:
-    """The one text that a chunk says and under which name; no name where there is more to it."""
+    """The name and value of a chunk's text; no name for a chunk that contains anything else."""
     choices = chunk.get("choices")
     if not choices or chunk.get("usage") or chunk.get("error") or (choice := choices[0]).get("finish_reason"):
         return "", ""
@@ -173,26 +174,27 @@ def _text(chunk: dict[str, Any]) -> tuple[str, str]:
     return found[0]
 
 
-def _chunk(kind: str, said: str) -> dict[str, Any]:
+def _chunk(kind: str, text: str) -> dict[str, Any]:
     if kind == "text":
-        return {"choices": [{"index": 0, "text": said}]}
-    chunk: dict[str, Any] = {"choices": [{"index": 0, "delta": {"role": "assistant", kind: said}}]}
-    return {**chunk, "only_text": said} if kind == "content" else chunk
+        return {"choices": [{"index": 0, "text": text}]}
+    chunk: dict[str, Any] = {"choices": [{"index": 0, "delta": {"role": "assistant", kind: text}}]}
+    return {**chunk, "only_text": text} if kind == "content" else chunk
 
 
 class _Body(httpx2.AsyncByteStream):
-    """What follows the head of an answer."""
+    """The body of a response, after its head."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, connections: Connections) -> None:
         self.response = response
         self.done = False
+        self._connections = connections
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while data := await read(self.response.content):
             yield data
 
     async def aclose(self) -> None:
-        let_go(self.response, self.done)
+        self._connections.release(self.response, self.done)
 
 
 class _Transport(httpx2.AsyncBaseTransport):
@@ -216,7 +218,7 @@ class _Transport(httpx2.AsyncBaseTransport):
             raise httpx2.ConnectError(str(failure), request=request) from failure
         except (aiohttp.ClientError, OSError) as failure:
             raise httpx2.ReadError(str(failure), request=request) from failure
-        # What is left of them describes the body as it came, not as it is handed on.
+        # `Content-Encoding` describes the body before aiohttp decoded it.
         kept = [(name, value) for name, value in response.headers.items() if name.lower() != "content-encoding"]
-        body = _Body(response)
-        return httpx2.Response(response.status, headers=kept, stream=body, extensions={"wire": body})
+        body = _Body(response, self._connections)
+        return httpx2.Response(response.status, headers=kept, stream=body, extensions={_BODY: body})

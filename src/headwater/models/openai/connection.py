@@ -1,6 +1,6 @@
-"""Connections to an OpenAI-compatible address: a request goes out, an answer's bytes come in as the socket gives them.
+"""Connections to an OpenAI-compatible address: a request is sent, the bytes of an answer arrive as the socket has them.
 
-Nothing here retries, limits how long a provider may think, or knows what the bytes mean.
+Nothing here retries, limits how long a provider may think, or knows the meaning of the bytes.
 """
 
 import asyncio
@@ -19,25 +19,33 @@ if TYPE_CHECKING:
 
 OPENAI = "https://api.openai.com/v1"
 
-CONNECT_TIMEOUT = 10.0
-"""Seconds for reaching a provider: far more than any healthy one takes, and short enough for a person to wait."""
+MAX_REFUSAL = 64 * 1024
+"""Bytes of an HTTP error's body after which no more of it is read."""
 
-REFUSING = 5.0
-"""Seconds a provider may take to say why it refuses: it has refused already, and somebody waits."""
 
-DRAINING = 1.0
-"""Seconds a provider may take to end its response after `[DONE]`, so that its connection can be used again."""
+class Deadlines(NamedTuple):
+    """Limits in seconds for everything but the answer itself, which the generation limits."""
+
+    connect: float = 10.0
+    """Connecting to the provider: far more than a healthy one needs, and short enough for a person to wait."""
+    refusal: float = 5.0
+    """Reading the body of an HTTP error: its status is known already, and somebody waits."""
+    drain: float = 1.0
+    """The end of the response after `[DONE]`; only then can the connection be used again."""
+
+
+DEADLINES = Deadlines()
 
 
 class Account(NamedTuple):
-    """Where a provider is, and as whom it is spoken to; by default OpenAI itself."""
+    """A provider's address and the credentials for it; by default OpenAI itself, without a key."""
 
     base_url: str | None = None
     api_key: str | None = None
     headers: Mapping[str, str] = {}
     """Sent with every request, such as the organisation and project that pay."""
     proxy: str | None = None
-    """The address of a proxy; without one those of the environment are taken, as OpenAI's own client does."""
+    """The address of a proxy; by default the environment's, as in OpenAI's own client."""
 
     @property
     def address(self) -> str:
@@ -46,34 +54,61 @@ class Account(NamedTuple):
 
     @property
     def secrets(self) -> list[str]:
-        """What must not show in any message."""
+        """The texts that must not appear in any message."""
         return [secret for secret in (self.api_key, self.proxy) if secret]
 
 
 class Connections:
-    """A provider's connections, kept for the next answer; those of each event loop apart, and closed with it."""
+    """A provider's connections, kept for the next answer; every event loop has its own, which are closed with it."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, deadlines: Deadlines = DEADLINES) -> None:
         self._account = account
+        self._deadlines = deadlines
         self._opened: WeakKeyDictionary[
             asyncio.AbstractEventLoop, tuple[AsyncGenerator[aiohttp.ClientSession, None], aiohttp.ClientSession]
         ] = WeakKeyDictionary()
 
     async def post(self, path: str, data: bytes) -> "aiohttp.ClientResponse":
-        """Ask as the account; the answer's head has come when this returns."""
+        """Send a request with the account's headers; returns once the response's head has arrived."""
         return await (await self.session()).post(self._account.address + path, data=data)
 
     async def carry(self, method: str, url: str, data: bytes, headers: Mapping[str, str], timeout: Any) -> Any:
-        """Send what another client wrote, which follows redirects by itself; its headers take the account's place."""
+        """Send the request of another HTTP client, which follows redirects itself; `headers` replace the account's."""
         session = await self.session()
         return await session.request(method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False)
 
+    async def refusal(self, response: "aiohttp.ClientResponse") -> bytes:
+        """The body of an HTTP error, its first 64 kB at least; a part of one that breaks off or does not end."""
+        import aiohttp
+
+        body = bytearray()
+        # The status is known already; a failure to read its explanation must not replace it by another error.
+        with suppress(aiohttp.ClientError, OSError):
+            async with asyncio.timeout(self._deadlines.refusal):
+                while len(body) < MAX_REFUSAL and (data := await read(response.content)):
+                    body += data
+        return bytes(body)
+
+    def release(self, response: "aiohttp.ClientResponse", done: bool) -> None:
+        """Keep the connection of a whole answer for the next one; close any other at once, so that nobody pays for it.
+
+        `done` tells whether the provider said that nothing follows.
+        """
+        if response.content.at_eof():
+            response.release()
+        elif done:
+            task = asyncio.create_task(_drain(response, self._deadlines.drain), name="drain a provider's response")
+            _draining.add(task)
+            task.add_done_callback(_draining.discard)
+        else:
+            response.close()
+
     async def session(self) -> "aiohttp.ClientSession":
-        """The running loop's own connections, opened when first asked for."""
+        """The running loop's own connections, opened at the first use."""
         loop = asyncio.get_running_loop()
         found = self._opened.get(loop)
         if found is None or found[1].closed:
-            opening = _session(self._account)
+            opening = _session(self._account, self._deadlines.connect)
             found = self._opened[loop] = (opening, await anext(opening))
         return found[1]
 
@@ -84,11 +119,11 @@ class Connections:
             await found[0].aclose()
 
 
-async def _session(account: Account) -> "AsyncGenerator[aiohttp.ClientSession, None]":
+async def _session(account: Account, connect: float) -> "AsyncGenerator[aiohttp.ClientSession, None]":
     """Connections that end with this generator.
 
-    It is one because event loops close their generators before they end, and also those that nobody refers to any
-    more: so connections are closed also where nobody has a place to do it, as in LangChain's models.
+    A generator, because asyncio closes generators that nobody references any more, and the rest when a loop shuts
+    down. This closes connections even for LangChain models, which have no close hook.
     """
     import aiohttp
 
@@ -105,27 +140,28 @@ async def _session(account: Account) -> "AsyncGenerator[aiohttp.ClientSession, N
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=tls),
         headers=headers,
-        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT),
+        timeout=aiohttp.ClientTimeout(total=None, connect=connect),
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=account.proxy or _proxy(account.address),
     )
-    _held.add(session)
+    _sessions.add(session)
     try:
         yield session
     finally:
         await session.close()
-        _held.discard(session)
+        _sessions.discard(session)
 
 
-# Found unreachable together with its generator, a session would complain that nobody had closed it, a moment too early.
-_held: "set[aiohttp.ClientSession]" = set()
+# Strong references, or aiohttp warns about an unclosed session before the generator's `finally` has run.
+_sessions: "set[aiohttp.ClientSession]" = set()
+_draining: set["asyncio.Task[None]"] = set()  # strong references: the event loop keeps only weak ones to its tasks
 
 
 def _proxy(address: str) -> str | None:
     """The environment's proxy for an address.
 
-    Looked up once: the library's own `trust_env` goes through two threads for every request, and takes a password
-    from `.netrc` where there is one, which then collides with the key.
+    Looked up once: aiohttp's own `trust_env` uses two threads for every request, and takes a password from `.netrc` if
+    there is one, which then collides with the key.
     """
     parsed = urlsplit(address)
     if proxy_bypass(parsed.hostname or ""):
@@ -135,7 +171,7 @@ def _proxy(address: str) -> str | None:
 
 
 def _trust() -> ssl.SSLContext:
-    """The system's certificates; those of certifi where a Python has none of its own."""
+    """The system's certificates, or certifi's for a Python without any."""
     context = ssl.create_default_context()
     if not context.cert_store_stats()["x509_ca"] and not ssl.get_default_verify_paths().capath:
         import certifi
@@ -145,55 +181,27 @@ def _trust() -> ssl.SSLContext:
 
 
 async def read(content: "aiohttp.StreamReader") -> bytes:
-    """All that has come since the last look; empty at the end."""
+    """All bytes that have arrived since the last read; empty at the end."""
     try:
         return await content.readany()
     except Exception:
-        # What came before the connection broke is waiting behind the exception; it was said, so it is passed on, and
-        # the next look raises.
-        held: Any = getattr(content, "_buffer", None)
-        if not held:
+        # Bytes that arrived before the connection broke are still buffered behind the exception. They are part of the
+        # answer, so they are returned, and the next read raises.
+        buffered: Any = getattr(content, "_buffer", None)
+        if not buffered:
             raise
-        data = b"".join(held)
-        held.clear()
+        data = b"".join(buffered)
+        buffered.clear()
         return data
 
 
-async def read_refusal(content: "aiohttp.StreamReader", most: int) -> bytes:
-    """The body of an error, its first `most` bytes at least; what there is of one that breaks off or does not end."""
-    import aiohttp
-
-    said = bytearray()
-    # The status has been told already; losing it over its explanation would make another error of it.
-    with suppress(aiohttp.ClientError, OSError):
-        async with asyncio.timeout(REFUSING):
-            while len(said) < most and (data := await read(content)):
-                said += data
-    return bytes(said)
-
-
-_draining: set["asyncio.Task[None]"] = set()  # the loop itself keeps no hold of its tasks
-
-
-def let_go(response: "aiohttp.ClientResponse", done: bool) -> None:
-    """Give the connection back when the answer is whole; close it at once when not, so that nobody pays for it."""
-    if response.content.at_eof():
-        response.release()
-    elif done:
-        task = asyncio.create_task(_drain(response))
-        _draining.add(task)
-        task.add_done_callback(_draining.discard)
-    else:
-        response.close()
-
-
-async def _drain(response: "aiohttp.ClientResponse") -> None:
+async def _drain(response: "aiohttp.ClientResponse", limit: float) -> None:
     try:
-        async with asyncio.timeout(DRAINING):
+        async with asyncio.timeout(limit):
             while await response.content.readany():
                 pass
         response.release()
-    except Exception:  # noqa: BLE001 - the answer is whole; whatever happens to the connection now is no failure
+    except Exception:  # noqa: BLE001 - the answer is whole; no failure of its connection concerns anybody now
         response.close()
     finally:
         if not response.closed and not response.content.at_eof():

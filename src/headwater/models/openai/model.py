@@ -1,9 +1,9 @@
-"""Models behind OpenAI's chat and completion APIs, spoken directly, at a fraction of what they cost through LangChain.
+"""Models behind OpenAI's chat and completion APIs, called directly, at a fraction of the cost of calling LangChain.
 
-OpenAI's client builds a validated object of every chunk, and LangChain a message of every object, which together cost
-more than everything else a token goes through here. `names.covers` and `request.is_plain` say what is not spoken here:
-OpenAI's Responses API, and prompts that LangChain would rewrite. A fallback answers those. The same reading as a
-LangChain chat model and a LangChain LLM is in `models/langchain/openai_classes.py`.
+OpenAI's client builds a validated object of every chunk, and LangChain a message of every object; together they cost
+more than all other work on a token. `names.covers` and `request.is_plain` say what this model cannot do: OpenAI's
+Responses API, and prompts that LangChain would rewrite. A fallback answers those. `models/langchain/openai_classes.py`
+reads streams in the same way inside a LangChain chat model and a LangChain LLM.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -15,9 +15,9 @@ import msgspec
 from headwater.errors import ModelError
 from headwater.events import Event
 from headwater.models.model import Closes, Model
-from headwater.models.openai.connection import OPENAI, Account, Connections, let_go, read, read_refusal
+from headwater.models.openai.connection import OPENAI, Account, Connections, read
 from headwater.models.openai.names import Kind
-from headwater.models.openai.pacing import MANY, turns
+from headwater.models.openai.pacing import pacer
 from headwater.models.openai.request import body, is_plain
 from headwater.models.openai.stream import CompletionStream, Stream
 from headwater.models.scrub import as_model_error
@@ -26,15 +26,12 @@ from headwater.prompt import Prompt
 if TYPE_CHECKING:
     import aiohttp
 
-MAX_REFUSAL = 64 * 1024
-"""Bytes of an error's body after which no more of it is read."""
-
 PATHS: dict[Kind, str] = {"chat": "/chat/completions", "completion": "/completions"}
-"""Where each API lies at a provider's address."""
+"""The path of each API at a provider's address."""
 
 
-class _Answer(NamedTuple):
-    """The provider's status and headers, as `scrub` looks for them."""
+class _Head(NamedTuple):
+    """The provider's status and headers, under the names that `scrub` looks for."""
 
     status_code: int
     headers: Mapping[str, str]
@@ -43,19 +40,19 @@ class _Answer(NamedTuple):
 class _Refused(Exception):
     """The provider answered with an HTTP error."""
 
-    def __init__(self, response: _Answer, body: object, text: str) -> None:
+    def __init__(self, response: _Head, body: object, text: str) -> None:
         super().__init__(text or f"HTTP {response.status_code}")
         self.response = response
         self.body = body
 
 
 class OpenAIModel:
-    """A model at an OpenAI-compatible address, by its own connections; chat or completion.
+    """A model at an OpenAI-compatible address, over its own connections; chat or completion.
 
-    `defaults` are fields of the request's body where the prompt says nothing. `fallback` answers the prompts that are
-    not plain (`request.is_plain`); without one they are refused. Nothing here retries or limits how long the
-    provider may think: the generation does. In every event loop it has connections of its own, unless it is handed
-    `connections`, which other models of the account may use too: those it leaves open.
+    `defaults` are fields of the request's body where the prompt leaves them open. `fallback` answers the prompts that
+    are not plain (`request.is_plain`); without one they are refused. Nothing here retries or limits how long the
+    provider may think: the generation does. Every event loop has its own connections. `connections` that are passed in
+    may serve other models of the account too, and stay open.
     """
 
     def __init__(
@@ -78,7 +75,7 @@ class OpenAIModel:
         self._connections = connections or Connections(account)
 
     async def prepare(self) -> None:
-        """Import what the first request needs, so that it does not wait for it. Raises `ModelError`."""
+        """Import what the first request needs, so that it does not wait for that. Raises `ModelError`."""
         if self._account.api_key is None and self._account.address.startswith(OPENAI):
             raise ModelError(
                 f"the model {self.name} cannot be used: OPENAI_API_KEY is not set", code="model_unavailable", status=503
@@ -86,7 +83,7 @@ class OpenAIModel:
         await self._connections.session()
 
     async def aclose(self) -> None:
-        """Close the connections to the provider that are this model's own; a later use opens new ones."""
+        """Close the model's own connections to the provider; a later use opens new ones."""
         if not self._shared:
             await self._connections.aclose()
         if isinstance(self._fallback, Closes):
@@ -103,15 +100,15 @@ class OpenAIModel:
             return
         reading = Stream() if self._kind == "chat" else CompletionStream()
         response: aiohttp.ClientResponse | None = None
-        pace = turns()
+        pace = pacer()
         try:
-            response = await self._ask(prompt)
+            response = await self._post(prompt)
             content = response.content
             while not reading.done and (data := await read(content)):
                 if batch := reading.feed(data):
                     yield batch
-                    if len(batch) < MANY:
-                        pace.rest(response)
+                    if len(batch) < pace.many:
+                        pace.pause(response)
                 if reading.failure is not None:
                     raise reading.failure
             if ending := reading.finish():
@@ -125,26 +122,26 @@ class OpenAIModel:
             raise as_model_error(failure, secrets=self._account.secrets, answering=answering) from failure
         finally:
             if response is not None:
-                pace.wake(response)
-                let_go(response, reading.done)
+                pace.resume(response)
+                self._connections.release(response, reading.done)
 
-    async def _ask(self, prompt: Prompt) -> "aiohttp.ClientResponse":
+    async def _post(self, prompt: Prompt) -> "aiohttp.ClientResponse":
         await self.prepare()
-        asked = msgspec.json.encode(body(prompt, self._kind, self._model, self._defaults))
-        response = await self._connections.post(PATHS[self._kind], asked)
+        payload = msgspec.json.encode(body(prompt, self._kind, self._model, self._defaults))
+        response = await self._connections.post(PATHS[self._kind], payload)
         if response.status == 200:
             return response
         async with response:
-            said = await read_refusal(response.content, MAX_REFUSAL)
-        text = said.decode(errors="replace")
+            refusal = await self._connections.refusal(response)
         try:
-            told = msgspec.json.decode(said, type=dict[str, Any])
+            fields = msgspec.json.decode(refusal, type=dict[str, Any])
         except msgspec.MsgspecError:
-            told = None
-        raise _Refused(_Answer(response.status, response.headers), told and told.get("error", told), text)
+            fields = None
+        head, text = _Head(response.status, response.headers), refusal.decode(errors="replace")
+        raise _Refused(head, fields and fields.get("error", fields), text)
 
 
 def _was_connected(failure: Exception) -> bool:
-    """Whether the provider had been reached when this happened."""
+    """Whether the connection to the provider stood when this happened."""
     names = {base.__name__ for base in type(failure).__mro__}
     return "ClientConnectorError" not in names and "ClientOSError" in names

@@ -4,7 +4,7 @@ import re
 from typing import Literal
 
 Kind = Literal["chat", "completion"]
-"""Which of OpenAI's APIs a model is reached by."""
+"""OpenAI's API for a model."""
 
 _KINDS: dict[str, Kind] = {"openai": "chat", "openai-completion": "completion"}
 
@@ -16,7 +16,7 @@ _RESPONSES_ONLY = re.compile(
 
 def meaning(name: str) -> tuple[Kind, str] | None:
     """The API that a LangChain name belongs to, and the model's own name there; None for other providers' models."""
-    # Only the first colon separates: names of fine-tuned models hold more of them.
+    # Only the first colon separates: the names of fine-tuned models contain more of them.
     provider, colon, model = name.partition(":")
     if not colon:
         return ("chat", name) if re.match(r"gpt-|chatgpt-|o\d", name) else None
@@ -27,6 +27,6 @@ def meaning(name: str) -> tuple[Kind, str] | None:
 def covers(kind: Kind, model: str, base_url: str | None = None) -> bool:
     """Whether `OpenAIModel` can answer for this model; LangChain's classes answer for all others.
 
-    At another address than OpenAI's the names are that server's own, and a chat API is what it serves.
+    Names at another address than OpenAI's are that server's own, and such servers have a chat API.
     """
     return base_url is not None or kind == "completion" or not _RESPONSES_ONLY.match(model)

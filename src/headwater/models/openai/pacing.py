@@ -1,8 +1,8 @@
-"""When a provider's socket is read again: what comes within one turn is taken together.
+"""When a provider's socket is read again: the tokens of one interval are read together.
 
-A token that comes alone costs several times what it costs among others: a wake-up, a read, a task, a send. A stream
-that is slower than one token a turn is not held up by it. Of a faster one the first token of each turn passes at once,
-and those behind it wait in the kernel, where waiting costs nothing, for the turn to end.
+A token that is read alone costs several times as much as one among others: a wake-up, a read, a task, a send. A stream
+with fewer tokens than intervals is not delayed. In a faster one the first token of each interval passes at once, and
+the tokens behind it wait in the kernel, where waiting costs nothing, for the interval to end.
 """
 
 import asyncio
@@ -12,52 +12,52 @@ from weakref import WeakKeyDictionary
 if TYPE_CHECKING:
     import aiohttp
 
-TURN = 0.02
-"""Seconds: fifty turns a second are about as many as a screen shows, and more than anybody can tell apart."""
 
-MANY = 16
-"""Events that need no turn to come together: they did already, and more of them are probably waiting."""
+class Pacer:
+    """Pauses the sockets of one event loop until the interval ends, which is at the same moment for all of them.
 
+    `interval` is in seconds: fifty a second are about as many as a screen shows. A batch of `many` events or more is
+    not paused after, because those events came together anyway and more are probably waiting.
+    """
 
-class Turns:
-    """Lets sockets of one event loop rest until the turn ends, which it does for all of them at once."""
-
-    def __init__(self) -> None:
-        self._resting: set[asyncio.Transport] = set()
+    def __init__(self, interval: float = 0.02, many: int = 16) -> None:
+        self.many = many
+        self._interval = interval
+        self._paused: set[asyncio.Transport] = set()
         self._end: asyncio.TimerHandle | None = None
 
-    def rest(self, response: "aiohttp.ClientResponse") -> None:
-        """Read no more of an answer until the turn ends."""
+    def pause(self, response: "aiohttp.ClientResponse") -> None:
+        """Read no more of an answer until the interval ends."""
         transport = _transport(response)
         if transport is None:
             return
         transport.pause_reading()
-        self._resting.add(transport)
+        self._paused.add(transport)
         if self._end is None:
             loop = asyncio.get_running_loop()
-            self._end = loop.call_at((loop.time() // TURN + 1) * TURN, self._next)
+            self._end = loop.call_at((loop.time() // self._interval + 1) * self._interval, self._resume_all)
 
-    def wake(self, response: "aiohttp.ClientResponse") -> None:
-        """Read on now: nothing more is wanted of this answer, and its connection is to be found awake by the next."""
+    def resume(self, response: "aiohttp.ClientResponse") -> None:
+        """Read on at once: the answer is over, and the next one on its connection must not start paused."""
         transport = _transport(response)
-        if transport in self._resting:
-            self._resting.discard(transport)
+        if transport in self._paused:
+            self._paused.discard(transport)
             transport.resume_reading()
 
-    def _next(self) -> None:
+    def _resume_all(self) -> None:
         self._end = None
-        resting, self._resting = self._resting, set()
-        for transport in resting:
+        paused, self._paused = self._paused, set()
+        for transport in paused:
             if not transport.is_closing():
                 transport.resume_reading()
 
 
-def turns() -> Turns:
-    """Those of the running loop: the same for all answers, so that one wake-up serves many."""
-    return _turns.setdefault(asyncio.get_running_loop(), Turns())
+def pacer() -> Pacer:
+    """The running loop's pacer, shared by all answers, so that one wake-up serves many."""
+    return _pacers.setdefault(asyncio.get_running_loop(), Pacer())
 
 
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
+_pacers: WeakKeyDictionary[asyncio.AbstractEventLoop, Pacer] = WeakKeyDictionary()
 
 
 def _transport(response: "aiohttp.ClientResponse") -> asyncio.Transport | None:

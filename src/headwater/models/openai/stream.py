@@ -1,7 +1,7 @@
-"""The bytes of an OpenAI stream, read as events: all that one read of the socket gave becomes one batch.
+"""The bytes of an OpenAI stream, read as events: one read of the socket becomes one batch.
 
-The names are OpenAI's and those of the servers compatible with it. What a chunk means is decided where LangChain's
-chunks are read too (`chunks.py`), so that both ways to a provider tell the same events.
+The field names are those of OpenAI and of the servers compatible with it. `models/reading.py` decides what a chunk
+means, also for LangChain's chunks, so that both ways to a provider give the same events.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import msgspec
 
 from headwater.errors import ModelError
 from headwater.events import Event, ReasoningDelta, TextDelta
-from headwater.models.openai.lines import ErrorFrame, Lines
+from headwater.models.openai.lines import BOUNDS, Bounds, ErrorFrame, Lines
 from headwater.models.reading import Reading, Watch, counts
 
 
@@ -56,19 +56,19 @@ _decoder = msgspec.json.Decoder(_Chunk)
 class Stream(Reading, Lines[_Chunk]):
     """Turns one answer's bytes into events."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds = BOUNDS) -> None:
         Reading.__init__(self)
-        Lines.__init__(self, _decoder)  # pyright: ignore[reportUnknownMemberType]
+        Lines.__init__(self, _decoder, bounds)  # pyright: ignore[reportUnknownMemberType]
 
     def feed(self, data: bytes) -> list[Event]:
-        """What these bytes complete, or their end where there are none.
+        """The events that these bytes complete, up to a `failure`: pass the events on first, then raise it.
 
-        That is up to a `failure`, which is to be raised after what came before it was passed on.
+        No bytes mean the end of the response.
         """
         events: list[Event] = []
         try:
             for chunk in self.chunks(data) if data else self.rest(self._spoke):
-                self._tell(chunk, events)
+                self._read_chunk(chunk, events)
         except (ErrorFrame, ModelError) as failure:
             self.failure = failure
         if events:
@@ -76,7 +76,7 @@ class Stream(Reading, Lines[_Chunk]):
         return events
 
     def finish(self) -> list[Event]:
-        """The last events, up to a `failure`; without an ending when the provider never told that it had finished."""
+        """The last events, up to a `failure`; without a `Finish` if the provider gave no reason to end."""
         events = [] if self.done else self.feed(b"")
         if self.failure is None:
             try:
@@ -85,7 +85,7 @@ class Stream(Reading, Lines[_Chunk]):
                 self.failure = failure
         return events
 
-    def _tell(self, chunk: _Chunk, events: list[Event]) -> None:
+    def _read_chunk(self, chunk: _Chunk, events: list[Event]) -> None:
         if chunk.error:
             raise ErrorFrame(chunk.error)
         if chunk.choices:
@@ -95,86 +95,86 @@ class Stream(Reading, Lines[_Chunk]):
                 if choice.text:
                     events.append(TextDelta(choice.text))
                 elif choice.message is not None:  # a whole answer, of a server that does not stream
-                    events.extend(self._spoken(choice.message))
+                    events.extend(self._read_delta(choice.message))
             elif (
                 (text := delta.content)
                 and type(text) is str
                 and self._reason is None
                 and not (delta.tool_calls or delta.reasoning_content or delta.reasoning)
             ):
-                # What nearly all chunks are, so it is told apart first. A refusal comes without content.
+                # The fast path: nearly all chunks are plain text. A refusal comes without content.
                 events.append(TextDelta(text))
             else:
-                events.extend(self._spoken(delta))
+                events.extend(self._read_delta(delta))
             if choice.finish_reason:
                 self._reason = choice.finish_reason
         elif chunk.message:  # an error of servers that do not wrap it
             raise ErrorFrame({"message": chunk.message, "code": chunk.code})
         if chunk.usage:
-            # Servers that send usage with every chunk count up in it; the last is the whole.
-            self._usage = self._counted(chunk.usage, chunk.service_tier)
+            # Servers that send usage with every chunk send running totals; the last one counts.
+            self._usage = self._counts(chunk.usage, chunk.service_tier)
 
-    def _counted(self, usage: Mapping[str, Any], tier: str | None) -> Mapping[str, Any]:
+    def _counts(self, usage: Mapping[str, Any], tier: str | None) -> Mapping[str, Any]:
         """Token counts under LangChain's names."""
-        return _counted(usage, tier)
+        return _counts(usage, tier)
 
-    def _spoken(self, delta: _Delta) -> list[Event]:
-        said: list[Event] = []
-        thought = delta.reasoning_content or delta.reasoning
-        if isinstance(thought, str) and thought:
-            said.append(ReasoningDelta(thought))
+    def _read_delta(self, delta: _Delta) -> list[Event]:
+        events: list[Event] = []
+        reasoning = delta.reasoning_content or delta.reasoning
+        if isinstance(reasoning, str) and reasoning:
+            events.append(ReasoningDelta(reasoning))
         if isinstance(delta.content, str):
             if delta.content:
-                said.append(TextDelta(delta.content))
+                events.append(TextDelta(delta.content))
         elif delta.content:
-            said += self._content(_Blocks(delta.content))
+            events += self._content(_Blocks(delta.content))
         if isinstance(delta.refusal, str) and delta.refusal:
             self._refused = True
-            said.append(TextDelta(delta.refusal))
+            events.append(TextDelta(delta.refusal))
         calls = delta.tool_calls or []
-        if self._reason and (said or calls):
-            said = [*self._goes_on(), *said]
+        if self._reason and (events or calls):
+            events = [*self._next_model(), *events]
         for call in calls:
             function = call.function or _Function()
             piece = {"id": call.id, "index": call.index, "name": function.name, "args": function.arguments}
-            said += self._tool_call(piece)
-        return said
+            events += self._tool_call(piece)
+        return events
 
 
 class CompletionStream(Stream):
-    """The same for completions, whose token counts LangChain hands on as they are."""
+    """The same for completions, whose token counts LangChain passes on as they are."""
 
-    def _counted(self, usage: Mapping[str, Any], tier: str | None) -> Mapping[str, Any]:
+    def _counts(self, usage: Mapping[str, Any], tier: str | None) -> Mapping[str, Any]:
         return usage
 
 
 class _Blocks:
-    """A message's content in blocks, in the shape that `Reading` takes it."""
+    """A message's content in blocks, in the form that `Reading` expects."""
 
     def __init__(self, content: list[Any]) -> None:
         self.content = content
 
 
-def _counted(usage: Mapping[str, Any], tier: str | None) -> dict[str, Any]:
-    """Token counts under LangChain's names; those of a paid tier are kept apart."""
+def _counts(usage: Mapping[str, Any], tier: str | None) -> dict[str, Any]:
+    """Token counts under LangChain's names; those of a paid tier are counted separately."""
     sums = counts(usage)
-    given, said = sums.get("prompt_tokens", 0), sums.get("completion_tokens", 0)
-    before, after = counts(usage.get("prompt_tokens_details")), counts(usage.get("completion_tokens_details"))
+    inputs, outputs = sums.get("prompt_tokens", 0), sums.get("completion_tokens", 0)
+    of_input, of_output = counts(usage.get("prompt_tokens_details")), counts(usage.get("completion_tokens_details"))
     paid = tier if tier in ("priority", "flex") else ""
     prefix = f"{paid}_" if paid else ""
-    cached, thought = before.get("cached_tokens"), after.get("reasoning_tokens")
-    inputs = {
-        "audio": before.get("audio_tokens"),
+    cached, reasoning = of_input.get("cached_tokens"), of_output.get("reasoning_tokens")
+    input_details = {
+        "audio": of_input.get("audio_tokens"),
         f"{prefix}cache_read": cached,
-        f"{prefix}cache_creation": before.get("cache_write_tokens"),
+        f"{prefix}cache_creation": of_input.get("cache_write_tokens"),
     }
-    outputs = {"audio": after.get("audio_tokens"), f"{prefix}reasoning": thought}
+    output_details = {"audio": of_output.get("audio_tokens"), f"{prefix}reasoning": reasoning}
     if paid:
-        inputs[paid] = given - (cached or 0)
-        outputs[paid] = said - (thought or 0)
+        input_details[paid] = inputs - (cached or 0)
+        output_details[paid] = outputs - (reasoning or 0)
     return {
-        "input_tokens": given,
-        "output_tokens": said,
-        "input_token_details": {name: count for name, count in inputs.items() if count is not None},
-        "output_token_details": {name: count for name, count in outputs.items() if count is not None},
+        "input_tokens": inputs,
+        "output_tokens": outputs,
+        "input_token_details": {name: count for name, count in input_details.items() if count is not None},
+        "output_token_details": {name: count for name, count in output_details.items() if count is not None},
     }

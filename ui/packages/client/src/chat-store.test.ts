@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { moment, problem, ScriptedLog, WireServer, json } from '../testing/wire-server'
+import { moment, problem, ScriptedLog, LogServer, json } from '../testing/log-server'
 import type { Answer, ChatStorage, SavedChat } from './chat'
 import { ChatStore, type ChatSnapshot } from './chat-store'
 import type { LogEvent } from './events'
@@ -16,11 +16,11 @@ class MemoryStorage implements ChatStorage {
   save = (chat: SavedChat) => void (this.kept = JSON.stringify(chat))
 }
 
-let server: WireServer
+let server: LogServer
 let storage: MemoryStorage
 let log: ScriptedLog
 beforeEach(async () => {
-  server = await new WireServer().start()
+  server = await new LogServer().start()
   storage = new MemoryStorage()
   log = new ScriptedLog('log', [START])
   server.answer = () => log

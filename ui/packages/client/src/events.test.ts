@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseEvent, WireError } from './events'
+import { parseEvent, ProtocolError } from './events'
 
 test('an event is read as it was written', () => {
   expect(parseEvent('{"type":"text-delta","text":"h\\u00e9"}')).toEqual({ type: 'text-delta', text: 'hé' })
@@ -10,6 +10,6 @@ test('a type of a newer server is skipped', () => {
   expect(parseEvent('{"type":"toString"}')).toBeNull()
 })
 
-test.each(['', '{"type":"text-', '[]', '"text"', '{"text":"x"}', '{"type":"text-delta"}', '{"type":"finish"}'])('%j is not the wire', (data) => {
-  expect(() => parseEvent(data)).toThrow(WireError)
+test.each(['', '{"type":"text-', '[]', '"text"', '{"text":"x"}', '{"type":"text-delta"}', '{"type":"finish"}'])('%j is not an event', (data) => {
+  expect(() => parseEvent(data)).toThrow(ProtocolError)
 })

@@ -16,7 +16,7 @@ export type Ending =
       readonly retry_after?: number | null
     }
 
-/** A fact the model produced: the closed union of the native wire. */
+/** A fact the model produced: the closed union of the native dialect's events. */
 export type LogEvent =
   | { readonly type: 'start'; readonly message_id: string; readonly model: string }
   | { readonly type: 'text-delta'; readonly text: string }
@@ -34,9 +34,9 @@ export interface Entry {
   readonly event: LogEvent | null
 }
 
-/** The bytes were not the native wire: the connection cannot be trusted, the log still can. */
-export class WireError extends Error {
-  override name = 'WireError'
+/** The bytes are not the native dialect: the connection cannot be trusted, the log still can. */
+export class ProtocolError extends Error {
+  override name = 'ProtocolError'
 }
 
 // Only what the fold concatenates or compares is checked: a server may add fields, never drop these.
@@ -60,12 +60,12 @@ export function parseEvent(data: string): LogEvent | null {
   try {
     value = JSON.parse(data)
   } catch {
-    throw new WireError('a frame of the stream is not JSON')
+    throw new ProtocolError('a frame of the stream is not JSON')
   }
-  if (!isRecord(value) || typeof value.type !== 'string') throw new WireError('a frame of the stream has no type')
+  if (!isRecord(value) || typeof value.type !== 'string') throw new ProtocolError('a frame of the stream has no type')
   if (!Object.hasOwn(REQUIRED, value.type)) return null
   for (const field of REQUIRED[value.type as LogEvent['type']]) {
-    if (typeof value[field] !== 'string') throw new WireError(`a ${value.type} event has no ${field}`)
+    if (typeof value[field] !== 'string') throw new ProtocolError(`a ${value.type} event has no ${field}`)
   }
   return value as unknown as LogEvent
 }

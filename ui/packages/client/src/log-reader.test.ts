@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
-import { json, moment, problem, ScriptedLog, WireServer } from '../testing/wire-server'
+import { json, moment, problem, ScriptedLog, LogServer } from '../testing/log-server'
 import { MAX_FAILURES } from './connection-state'
 import type { Entry, LogEvent } from './events'
 import { EMPTY_MESSAGE, fold, type Message } from './fold-message'
@@ -21,8 +21,8 @@ const noWait: WakeSource = (listener) => {
 }
 const never: WakeSource = () => () => undefined
 
-let server: WireServer
-beforeEach(async () => void (server = await new WireServer().start()))
+let server: LogServer
+beforeEach(async () => void (server = await new LogServer().start()))
 afterEach(() => server.close())
 
 async function read(location: string, more: Partial<ReadOptions> = {}): Promise<{ message: Message; ids: string[]; outcome: Outcome }> {
@@ -114,6 +114,18 @@ test('an answer that a newer version ended in an unknown way has failed', async 
   expect(ids).toEqual(['1-1', '1-2'])
 })
 
+test('a retryable error without an id is no ending: the server could not read on, and the log goes on', async () => {
+  const busy = 'data: {"type":"error","code":"store","message":"The disk is busy.","retryable":true}\n\n'
+  const log = new ScriptedLog('log', EVENTS)
+  const bodies = [log.frames(undefined).slice(0, 2).join('') + busy, busy, log.frames('1-2').join('')]
+  server.override = (_, response) => {
+    response.writeHead(200, { 'Content-Type': 'text/event-stream' }).end(bodies.shift())
+    return true
+  }
+  expect(await read(server.keep(log))).toEqual({ message: WHOLE, ids: ['1-1', '1-2', '1-3', '1-4'], outcome: { type: 'ended' } })
+  expect(server.received.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, '1-2', '1-2'])
+})
+
 test('204 settles from the summary', async () => {
   const log = new ScriptedLog('log', EVENTS)
   const { outcome } = await read(server.keep(log), { cursor: '1-4' })
@@ -133,7 +145,7 @@ test('a refusal is final, an overload is not', async () => {
   expect((await read(server.keep(new ScriptedLog('log', EVENTS)))).outcome).toEqual({ type: 'ended' })
 })
 
-test('a page that is not the wire, or a broken frame, is a broken connection; a reader gives up in the end', async () => {
+test('a page that is no event stream, or a broken frame, is a broken connection; a reader gives up in the end', async () => {
   server.override = (_, response) => (json(response, 200, { hello: 'portal' }), true)
   expect((await read(`${server.url}api/streams/x`)).outcome).toEqual({ type: 'gave-up', attempts: MAX_FAILURES })
   expect(server.received).toHaveLength(MAX_FAILURES + 1)

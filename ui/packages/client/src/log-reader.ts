@@ -1,6 +1,6 @@
 import { createParser } from 'eventsource-parser'
 import { connecting, transition, type ConnectionInput } from './connection-state'
-import { isEnding, parseEvent, WireError, type Entry } from './events'
+import { isEnding, parseEvent, ProtocolError, type Entry } from './events'
 import { createPatience, delay, pageWakes, type WakeSource } from './patience'
 import { isEventStream, ProblemError, problemOf, type LogDescription, type Transport } from './transport'
 
@@ -43,9 +43,11 @@ export async function readLog(options: ReadOptions): Promise<Outcome> {
   }
   const isNew = createDeduplicator(options.cursor)
   const accept = (entries: readonly Entry[]) => {
-    const fresh = entries.filter(isNew)
+    const interruption = entries.findIndex(isInterruption)
+    const fresh = entries.slice(0, interruption < 0 ? entries.length : interruption).filter(isNew)
     if (fresh.length > 0) options.onEntries(fresh)
     for (const { id, event } of fresh) step({ type: 'entry', id, ending: event !== null && isEnding(event) })
+    if (interruption >= 0 && state.phase !== 'done') throw new ProtocolError('the server could not read the log on')
     return state.phase === 'done'
   }
 
@@ -119,14 +121,14 @@ async function drain(response: Response, patience: ReturnType<typeof createPatie
     onRetry: (ms) => sink.step({ type: 'retry', ms }),
     onComment: () => sink.step({ type: 'alive' }),
     onError: (error) => {
-      if (error.type === 'max-buffer-size-exceeded') throw new WireError(error.message)
+      if (error.type === 'max-buffer-size-exceeded') throw new ProtocolError(error.message)
     },
   })
   const decoder = new TextDecoder()
   try {
     for (;;) {
       const { done, value } = await reader.read()
-      if (patience.signal.aborted) throw new WireError('the connection went silent')
+      if (patience.signal.aborted) throw new ProtocolError('the connection went silent')
       // Half a frame at the end of the bytes is dropped: the resume brings it whole.
       if (done) return
       patience.renew()
@@ -150,6 +152,11 @@ async function settle(transport: Transport, location: string, signal: AbortSigna
   }
 }
 
+/** An error without an id is no entry of the log: the server could not read on, and the answer may still be written. */
+function isInterruption({ id, event }: Entry): boolean {
+  return id === undefined && event?.type === 'error' && event.retryable === true
+}
+
 /** Ids are opaque, so a re-delivered entry is known by having been seen, not by comparing. */
 function createDeduplicator(cursor: string | null): (entry: Entry) => boolean {
   const seen = new Set(cursor === null ? [] : [cursor])
@@ -164,7 +171,7 @@ function createDeduplicator(cursor: string | null): (entry: Entry) => boolean {
 }
 
 function isConnectionTrouble(error: unknown): boolean {
-  return error instanceof WireError || error instanceof TypeError || (error instanceof DOMException && error.name !== 'DataCloneError')
+  return error instanceof ProtocolError || error instanceof TypeError || (error instanceof DOMException && error.name !== 'DataCloneError')
 }
 
 const OUTCOMES: ReadonlySet<string> = new Set<Outcome['type']>(['ended', 'settled', 'gone', 'refused', 'gave-up', 'closed'])

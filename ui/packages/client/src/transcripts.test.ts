@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createParser } from 'eventsource-parser'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { WireServer } from '../testing/wire-server'
+import { LogServer } from '../testing/log-server'
 import { parseEvent } from './events'
 import { EMPTY_MESSAGE, fold, settle, type Message } from './fold-message'
 import { createLiveLog } from './live-log'
@@ -40,18 +40,18 @@ test('there are transcripts to read', () => {
 })
 
 describe.each(names)('%s', (name) => {
-  const wire = readFileSync(join(FOLDER, name + SUFFIX), 'utf8')
+  const stream = readFileSync(join(FOLDER, name + SUFFIX), 'utf8')
   // The stream carries everything but the timing: there, entries have no times of their own.
   const { timing: _, ...state } = JSON.parse(readFileSync(join(FOLDER, `${name}.state.json`), 'utf8')) as LogDescription
 
   test('folds to the state that the server tells, field by field', () => {
-    const { message, offset } = foldChunks([wire])
+    const { message, offset } = foldChunks([stream])
     expect({ ...message, offset }).toEqual(state)
   })
 
   test('settled from the state at any point, it is the same answer', () => {
-    const frames = wire.split(/(?<=\n\n)/)
-    const { message } = foldChunks([wire])
+    const frames = stream.split(/(?<=\n\n)/)
+    const { message } = foldChunks([stream])
     for (let seen = 0; seen <= frames.length; seen++) {
       const part = foldChunks(frames.slice(0, seen)).message
       // An answer that knows its ending has nothing to be settled, and its id comes with its start.
@@ -60,21 +60,21 @@ describe.each(names)('%s', (name) => {
   })
 
   test('folds the same however it is cut into chunks', () => {
-    const whole = foldChunks([wire])
-    for (let cut = 0; cut <= wire.length; cut++) expect(foldChunks([wire.slice(0, cut), wire.slice(cut)])).toEqual(whole)
-    expect(foldChunks([...wire])).toEqual(whole)
+    const whole = foldChunks([stream])
+    for (let cut = 0; cut <= stream.length; cut++) expect(foldChunks([stream.slice(0, cut), stream.slice(cut)])).toEqual(whole)
+    expect(foldChunks([...stream])).toEqual(whole)
   })
 })
 
 describe('over a connection', () => {
-  const server = new WireServer()
+  const server = new LogServer()
   beforeAll(() => server.start())
   afterAll(() => server.close())
 
   test.each(names)('%s reads the same after a break at any frame', async (name) => {
-    const wire = readFileSync(join(FOLDER, name + SUFFIX), 'utf8')
-    const frames = wire.split(/(?<=\n\n)/)
-    const whole = foldChunks([wire])
+    const stream = readFileSync(join(FOLDER, name + SUFFIX), 'utf8')
+    const frames = stream.split(/(?<=\n\n)/)
+    const whole = foldChunks([stream])
     for (let cut = 0; cut < frames.length; cut++) {
       let first = true
       server.override = ({ headers }, response) => {

@@ -63,7 +63,7 @@ export class ProblemError extends Error {
   }
 }
 
-/** The four requests this client makes, all relative to one base address. */
+/** The requests this client makes, all relative to one base address. */
 export interface Transport {
   ask(prompt: Prompt, options: AskOptions): Promise<Attachment>
   read(location: string, cursor: string | null, signal: AbortSignal): Promise<Response>
@@ -124,7 +124,7 @@ export function createTransport(base: string, fetch: typeof globalThis.fetch = g
   }
 }
 
-/** Whether a response carries the wire at all (a captive portal answers 200 with a page). */
+/** Whether a response is an event stream (a captive portal answers 200 with a page). */
 export function isEventStream(response: Response): boolean {
   return response.headers.get('Content-Type')?.startsWith('text/event-stream') ?? false
 }

@@ -1,5 +1,5 @@
 import { ChatStore, createTransport } from '@headwater/client'
-import { ScriptedLog, WireServer } from '@headwater/client/testing'
+import { ScriptedLog, LogServer } from '@headwater/client/testing'
 import { act, cleanup, configure, render, renderHook, screen, waitFor } from '@testing-library/react'
 import { StrictMode } from 'react'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -8,8 +8,8 @@ import { useLog } from './use-log'
 
 configure({ asyncUtilTimeout: 10_000 })
 
-let server: WireServer
-beforeEach(async () => void (server = await new WireServer().start()))
+let server: LogServer
+beforeEach(async () => void (server = await new LogServer().start()))
 afterEach(async () => {
   cleanup()
   await server.close()

@@ -12,9 +12,10 @@ from redis_servers import Engine, Proxy, Server, engines, serving
 
 from headwater.errors import StoreError
 from headwater.log.lua.script import key
-from headwater.log.redis import together as redis_together
+from headwater.log.redis.batcher import BATCH_BYTES, BATCH_SCRIPTS, LARGE_SCRIPTS
 from headwater.log.redis.client import Unanswered
-from headwater.log.redis.store import RedisStore
+from headwater.log.redis.store import CONNECTIONS, RedisStore
+from headwater.log.redis.times import RedisTimes
 from headwater.log.store import Lease
 from headwater.testing.contract import LIMITS
 from headwater.testing.contract_harness import ALICE, PATIENCE, TTL, WHOLE, entries, entry, run
@@ -41,9 +42,11 @@ def server(shared: Server) -> Server:
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncGenerator[RedisStore, None]:
+async def connected(
+    url: str, connections: int = CONNECTIONS, times: RedisTimes | None = None
+) -> AsyncGenerator[RedisStore, None]:
     """A store that has a connection, over which Redis has learnt the script that the tests here run."""
-    store = RedisStore(url, LIMITS)
+    store = RedisStore(url, LIMITS, times=times, connections=connections)
     try:
         await store.constant("warm", b"")
         yield store
@@ -125,19 +128,18 @@ async def test_more_than_a_batch_holds_goes_out_in_several(server: Server) -> No
     """Nobody waits for more than a batch, and large answers keep to themselves in small ones."""
     async with connected(server.url) as store:
         await store.open("log", ALICE, ttl=TTL)
-        assert (await caused(server, *constants(store, redis_together.MANY + 1))).connections == 1
+        assert (await caused(server, *constants(store, BATCH_SCRIPTS + 1))).connections == 1
     async with connected(server.url) as store:
-        reads = [entries(store, "log", follow=False) for _ in range(redis_together.FEW + 1)]
+        reads = [entries(store, "log", follow=False) for _ in range(LARGE_SCRIPTS + 1)]
         assert (await caused(server, *reads, store.constant("a", b"b"))).connections == 2
     async with connected(server.url) as store:
-        heavy = [store.constant(f"{i}", bytes(redis_together.ROOM // 2)) for i in range(3)]
+        heavy = [store.constant(f"{i}", bytes(BATCH_BYTES // 2)) for i in range(3)]
         assert (await caused(server, *heavy)).connections == 2
 
 
-async def test_what_waits_for_a_connection_gathers(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_waits_for_a_connection_gathers(server: Server) -> None:
     """What is asked for turn after turn while all connections are busy goes out together when one is free."""
-    monkeypatch.setattr(redis_together, "CONNECTIONS", 1)
-    async with connected(server.url) as store:
+    async with connected(server.url, connections=1) as store:
         with server.client() as client:
             look = Look(client)
             server.signal(signal.SIGSTOP)
@@ -220,13 +222,9 @@ async def test_a_server_that_dies_fails_everyone_of_a_batch(engine: Engine) -> N
             assert len({id(each) for each in errors}) == 5
 
 
-async def test_a_server_that_is_silent_keeps_nobody_beyond_the_deadline(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_that_is_silent_keeps_nobody_beyond_the_time_limit(server: Server) -> None:
     """Those who were sent and those who waited for a connection are told alike, and then it answers again."""
-    monkeypatch.setattr(redis_together, "CONNECTIONS", 1)
-    monkeypatch.setattr(redis_together, "DEADLINE", 0.3)
-    async with connected(server.url) as store:
+    async with connected(server.url, connections=1, times=RedisTimes(finish_within=0.3)) as store:
         server.signal(signal.SIGSTOP)
         try:
             sent = asyncio.create_task(together(*constants(store, 3)))

@@ -1,4 +1,4 @@
-"""Our own way to OpenAI-compatible servers: which models it takes, and what it makes of their bytes."""
+"""OpenAI-compatible servers called directly: for which models, and how their bytes are read."""
 
 import itertools
 import json
@@ -18,6 +18,7 @@ from headwater.events import Event, Finish, ReasoningDelta, TextDelta, ToolCallD
 from headwater.models.by_name import from_name
 from headwater.models.langchain.model import LangChainModel
 from headwater.models.openai.connection import Account
+from headwater.models.openai.lines import Bounds
 from headwater.models.openai.model import OpenAIModel
 from headwater.models.openai.names import covers, meaning
 from headwater.models.openai.stream import Stream
@@ -25,7 +26,7 @@ from headwater.models.scripted import Scripted
 from headwater.prompt import Message, Parameters, Prompt, ProviderPart, ProviderTool
 
 
-async def test_reasoning_models_are_told_by_a_developer() -> None:
+async def test_reasoning_models_get_a_developer_message() -> None:
     """OpenAI's reasoning models know no system role."""
     prompt = Prompt(model="m", messages=[Message("system", "Be brief"), Message("user", "Hi")])
     async with Upstream() as upstream:
@@ -33,8 +34,8 @@ async def test_reasoning_models_are_told_by_a_developer() -> None:
         assert upstream.requests[0].body["messages"][0]["role"] == "developer"
 
 
-async def test_the_operators_cap_holds_where_the_request_says_nothing() -> None:
-    """And yields where it does."""
+async def test_the_operators_limit_holds_where_the_request_sets_none() -> None:
+    """The request's own limit wins."""
     async with Upstream() as upstream:
         model = OpenAIModel("gpt-test", "chat", Account(upstream.url, KEY), defaults={"max_tokens": 9})
         await answer(model)
@@ -50,8 +51,8 @@ async def test_the_operators_cap_holds_where_the_request_says_nothing() -> None:
         Prompt(model="m", messages=[Message("tool", "42")]),
     ],
 )
-async def test_what_this_wire_has_no_words_for_is_the_fallbacks(prompt: Prompt) -> None:
-    """Or the caller's fault, where there is none."""
+async def test_prompts_that_the_api_has_no_place_for_go_to_the_fallback(prompt: Prompt) -> None:
+    """Without a fallback they are the caller's mistake."""
     async with Upstream() as upstream:
         mine = OpenAIModel("m", "chat", Account(upstream.url, KEY), fallback=Scripted([TextDelta("mine")]))
         assert await answer(mine, prompt) == [TextDelta("mine")]
@@ -79,8 +80,8 @@ async def test_what_this_wire_has_no_words_for_is_the_fallbacks(prompt: Prompt) 
         ("openai:anything", "http://x/v1", True),
     ],
 )
-def test_which_models_it_speaks_to(name: str, base_url: str | None, covered: bool) -> None:
-    """The others are LangChain's: among them those that OpenAI serves through its Responses API only."""
+def test_which_models_are_called_directly(name: str, base_url: str | None, covered: bool) -> None:
+    """LangChain answers for the others, for example those that OpenAI serves through its Responses API only."""
     meant = meaning(name)
     assert (meant is not None and covers(*meant, base_url)) is covered
 
@@ -96,7 +97,7 @@ def test_which_models_it_speaks_to(name: str, base_url: str | None, covered: boo
     ],
 )
 def test_a_name_finds_its_way(name: str, base_url: str | None, kind: type, called: str) -> None:
-    """Directly where that is possible, through LangChain where not; under one name either way."""
+    """Directly where that is possible, through LangChain where not; the name is the same."""
     model = from_name(name, Account(base_url, KEY))
     assert (type(model), model.name) == (kind, called)
 
@@ -109,8 +110,8 @@ def lines(*chunks: Any, end: str = "\n") -> bytes:
     return "".join(f"data: {each}{end}{end}" for each in data).encode()
 
 
-def delta(finish: str | None = None, **said: Any) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "delta": said, "finish_reason": finish}]}
+def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": fields, "finish_reason": finish}]}
 
 
 def read(body: bytes, cuts: Sequence[int] = ()) -> list[Event]:
@@ -123,7 +124,7 @@ def read(body: bytes, cuts: Sequence[int] = ()) -> list[Event]:
 @settings(max_examples=60)
 @given(seed=st.integers(), words=st.lists(st.text(max_size=5), max_size=6), crlf=st.booleans())
 def test_lines_may_be_cut_anywhere_and_end_either_way(seed: int, words: list[str], crlf: bool) -> None:
-    """How a network slices the bytes changes nothing."""
+    """How the network slices the bytes makes no difference."""
     counted: dict[str, Any] = {"choices": [], "usage": {"prompt_tokens": 1}}
     chunks = [*(delta(content=word) for word in words), delta("stop"), counted]
     body = b": hello\nevent: x\n" + lines(*chunks, "[DONE]", end="\r\n" if crlf else "\n")
@@ -133,7 +134,7 @@ def test_lines_may_be_cut_anywhere_and_end_either_way(seed: int, words: list[str
 
 
 def test_all_of_one_read_is_one_batch() -> None:
-    """That is what makes a burst cheap."""
+    """That makes a burst cheap."""
     assert len(Stream().feed(lines(*(delta(content="x") for _ in range(9))))) == 9
 
 
@@ -152,13 +153,13 @@ def test_all_of_one_read_is_one_batch() -> None:
         ),
     ],
 )
-def test_what_compatible_servers_say_in_their_own_way(chunks: list[Any], events: list[Event]) -> None:
-    """Each is some server's habit."""
+def test_the_variants_of_compatible_servers_are_understood(chunks: list[Any], events: list[Event]) -> None:
+    """Each is what some server sends."""
     assert read(lines(*chunks)) == events
 
 
 def test_token_counts_keep_their_details() -> None:
-    """Under LangChain's names, a paid tier's apart."""
+    """Under LangChain's names, those of a paid tier separately."""
     usage = {
         "prompt_tokens": 9,
         "completion_tokens": 5,
@@ -174,10 +175,9 @@ def test_token_counts_keep_their_details() -> None:
     assert paid.usage.details["input_token_details"] == {"flex_cache_read": 4, "flex": 5}
 
 
-def test_a_line_without_an_end_is_not_kept_forever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A provider gone wrong must not fill the memory."""
-    monkeypatch.setattr("headwater.models.openai.lines.LONGEST_LINE", 1000)
-    stream = Stream()
+def test_a_line_without_an_end_is_not_kept_forever() -> None:
+    """A broken provider must not fill the memory."""
+    stream = Stream(Bounds(line=1000))
     for _ in range(20):
         stream.feed(b"x" * 100)
     assert isinstance(stream.failure, ModelError)

@@ -1,4 +1,4 @@
-"""How our own way to a provider opens, keeps and lets go of its connections."""
+"""How the direct model opens, keeps and releases its connections."""
 
 import asyncio
 import subprocess
@@ -7,6 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from serving import until
 from upstream import Upstream
 from ways import HELLO, KEY, answer, direct_chat
 
@@ -16,8 +17,8 @@ from headwater.models.openai.connection import Account
 from headwater.models.openai.model import OpenAIModel
 
 
-async def test_without_a_key_openai_is_not_asked() -> None:
-    """It would only say 401."""
+async def test_without_a_key_openai_is_not_called() -> None:
+    """It would only answer 401."""
     with pytest.raises(ModelError) as failure:
         await OpenAIModel("gpt-4o-mini").prepare()
     assert (failure.value.code, failure.value.status) == ("model_unavailable", 503)
@@ -43,9 +44,13 @@ def test_the_same_model_works_in_one_event_loop_after_another() -> None:
     asyncio.run(closing())
 
 
+def draining() -> bool:
+    return any(task.get_name() == "drain a provider's response" for task in asyncio.all_tasks())
+
+
 async def test_answers_share_connections() -> None:
-    """The next answer does not have to connect, or shake hands, again."""
-    connections = 0
+    """The next answer needs no new connection and no new handshake."""
+    connections, drained = 0, asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
@@ -56,7 +61,8 @@ async def test_answers_share_connections() -> None:
             body = b'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
             writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(body), body))
             await writer.drain()
-            await asyncio.sleep(0.01)  # the end of the response comes a moment after the end of the answer
+            await drained.wait()  # the end of the response comes after the end of the answer
+            drained.clear()
             writer.write(b"0\r\n\r\n")
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -64,14 +70,15 @@ async def test_answers_share_connections() -> None:
     for _ in range(3):
         async with aclosing(model.stream(HELLO)) as batches:
             assert [event async for batch in batches for event in batch] == [TextDelta("x"), Finish("stop")]
-        await asyncio.sleep(0.03)
+        drained.set()
+        await until(lambda: not draining(), "the response has been read to its end")
     assert connections == 1
     await model.aclose()
     server.close()
 
 
 async def test_the_environments_proxy_is_gone_through_where_it_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As OpenAI's own client does."""
+    """Like OpenAI's own client."""
     async with Upstream() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
         monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -90,15 +97,15 @@ async def test_passwords_kept_for_other_programs_are_not_used(monkeypatch: pytes
         assert upstream.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_it_imports_no_langchain() -> None:
-    """Nor the HTTP client before the first use."""
+def test_the_direct_model_imports_no_langchain() -> None:
+    """The HTTP client neither, before the first use."""
     code = "import sys, headwater.models.openai.model as o; o.OpenAIModel('x');"
     code += "sys.exit(any(n.startswith(('langchain', 'openai', 'pydantic', 'aiohttp')) for n in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_server_is_ready_without_langchain() -> None:
-    """It would cost a second at the start; the fallback imports it when it is first asked."""
+    """The import takes a second; the fallback does it at its first use."""
     code = """
 import asyncio, sys
 from headwater.settings import Settings

@@ -76,8 +76,8 @@ export class ScriptedLog {
 /** What a test decides about a request; anything it leaves alone is served from the logs. */
 export type Override = (request: Received, response: ServerResponse) => boolean | void
 
-/** A server speaking the native wire in this process. */
-export class WireServer {
+/** A server of scripted logs in this process, in the native dialect. */
+export class LogServer {
   readonly logs = new Map<string, ScriptedLog>()
   readonly received: Received[] = []
   /** Opens the log that answers a prompt. */

@@ -1,4 +1,4 @@
-"""A stream that comes faster than anybody reads: taken in turns, and nothing of it is lost or late at its ends."""
+"""A stream that is faster than anybody reads: its tokens are read in intervals, and none is lost or late at the end."""
 
 from upstream import Upstream
 from ways import HELLO, direct_chat
@@ -7,20 +7,20 @@ from headwater.events import Finish, TextDelta
 
 
 async def test_a_fast_stream_comes_in_fewer_pieces_and_whole() -> None:
-    """Tokens of one turn are handed over together, the first of all by itself."""
+    """Tokens of one interval are one batch; the very first token comes alone."""
     words = [f"{number} " for number in range(100)]
     async with Upstream(tokens=words, pace=0.001) as upstream:
         model = direct_chat(upstream)
         pieces = [[event for event in batch if isinstance(event, TextDelta)] async for batch in model.stream(HELLO)]
         await model.aclose()
-    said = [piece for piece in pieces if piece]
-    assert [event.text for piece in said for event in piece] == words
-    assert len(said) < len(words) / 2
-    assert len(said[0]) == 1
+    full = [piece for piece in pieces if piece]
+    assert [event.text for piece in full for event in piece] == words
+    assert len(full) < len(words) / 2
+    assert len(full[0]) == 1
 
 
-async def test_the_next_answer_finds_its_connection_awake() -> None:
-    """Whoever asks again at once, over a connection that was resting a moment ago, is answered."""
+async def test_the_next_answer_finds_its_connection_reading() -> None:
+    """Also right after an answer whose last interval had not ended."""
     async with Upstream(tokens=["a", "b", "c"], pace=0.002) as upstream:
         model = direct_chat(upstream)
         for _ in range(10):
