@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -10,9 +11,11 @@ from serving import headwater
 from headwater import errors
 from headwater.dialects.native.openapi import SENT
 from headwater.errors import HeadwaterError, StoreError, Unsupported
+from headwater.events import Event, Unknown
 from headwater.models.scripted import Scripted
 
 ROOT = Path(__file__).parents[2]
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "ui" / "README.md"]
 NUMBERED = [document for document in DOCUMENTS if "| requirement | test |" in document.read_text()]
@@ -56,8 +59,25 @@ def test_every_link_to_a_file_leads_to_it(document: Path) -> None:
         assert not anchor or anchor in slugs, target
 
 
+def test_the_architecture_names_what_there_is() -> None:
+    """Every folder and file at the top of the package; and no file that is not there, plans aside."""
+    package = ROOT / "src" / "headwater"
+    top = [path for path in package.iterdir() if not path.name.startswith("__") and path.name != "static"]
+    text, _, plans = ARCHITECTURE.partition("\n## Where does it go?")
+    named = set(re.findall(r"`([\w/]+\.(?:py|md))`", text))
+
+    assert plans
+    assert [path.name for path in top if path.suffix == ".py" and f"`{path.name}`" not in text] == ["version.py"]
+    assert [path.name for path in top if path.is_dir() and f"`{path.name}/`" not in text] == []
+    places = [package, ROOT, *(path for path in package.iterdir() if path.is_dir())]
+    assert [name for name in sorted(named) if not any((place / name).is_file() for place in places)] == []
+
+
 def test_every_event_and_every_field_of_it_is_in_the_protocol() -> None:
     """An event that is added without a word here would be read by nobody."""
+    assert {kind.__struct_config__.tag for kind in SENT} == {
+        kind.__struct_config__.tag for kind in get_args(Event) if kind is not Unknown
+    }
     table = PROTOCOL.partition("\n## Events\n")[2].partition("\n## ")[0]
     rows = {row.split("`")[1]: row for row in table.splitlines() if row.startswith("| `")}
     for kind in SENT:

@@ -1,1 +1,1 @@
-"""Getting answers: the one way in (`answers`), a model running into a log (`generation`), and its owner (`nursery`)."""
+"""Answers: the one way in (`answers`), a model running into a log (`generation`), and its owner (`nursery`)."""

@@ -34,7 +34,7 @@ Pages = AsyncGenerator[Sequence[Entry], None]
 
 
 class Attachment(msgspec.Struct, frozen=True):
-    """Where to read an answer, and how it came about."""
+    """Where to read an answer, and where it comes from."""
 
     log: str
     tenant: str
@@ -147,11 +147,11 @@ class Answers:
     ) -> Pages:
         """Every entry after `after`, in pages, until the ending; without `follow`, until what there is now.
 
-        `dialect` is what observers are told of the reader. Raises `NoSuchLog`, `Expired` or `StoreError`.
+        `dialect` names the reader's dialect to observers. Raises `NoSuchLog`, `Expired` or `StoreError`.
         """
         _check(found, principal)
         pages = self._logs.read(found.log, after, follow=follow)
-        # A generator around a generator costs something for every page, so it is there for observers only.
+        # A second generator costs time for every page, so only observers pay for it.
         return self._observed(pages, found.log, dialect) if self._observers and dialect else pages
 
     async def answer(self, found: Attachment | Description, principal: Principal) -> Answer:
@@ -164,7 +164,7 @@ class Answers:
         return fold.answer()
 
     async def stop(self, found: Attachment | Description, principal: Principal) -> bool:
-        """Ask for the end of an answer, and wait for it within bounds.
+        """Request the end of an answer, and wait for it within `Policy.stop_wait`.
 
         False when other subjects still want the answer, or when its end has not been reached yet.
         """

@@ -1,4 +1,4 @@
-"""The claim of a request: which log answers a prompt, by the request's words and the operator's settings."""
+"""The claim of a request: which log answers a prompt, by the request's directives and the operator's settings."""
 
 import secrets
 
@@ -55,7 +55,7 @@ class Claims:
         name = self._name(wanted)
         log = log_id(name, self._tokens.new(12))
         if directives.only_if_cached:
-            # Together with no-cache nothing is admissible: a stored answer must not be used unasked.
+            # Together with no-cache nothing is admissible, because a stored answer must not be used.
             found = None if directives.no_cache else await store.find(name, principal, newer_than=directives.max_age)
             if found is None:
                 raise NotCached("only-if-cached was asked for, and no answer to this prompt is stored or running")

@@ -6,13 +6,13 @@ Theory of operation. Two tasks make one answer:
 - the *generation* (`run`, in the producer's own task) watches the pump against the limits, and alone seals the log.
 
 The generation sleeps in `_nap` until the pump ends, the writer interrupts (a stop, a full log, a failed store, another
-writer), or a limit passes. Tokens do not wake it: the pump only notes the time in `_heard`, so a token costs neither a
-timer nor a task. When the generation wakes it asks, in this order: was it interrupted, has the pump ended, is a limit
-reached; `_reason` turns the first that holds into the ending.
+writer), or a limit passes. Tokens do not wake it: the pump only notes the time in `_last_output`, so a token costs
+neither a timer nor a task. When the generation wakes it asks, in this order: was it interrupted, has the pump ended, is
+a limit reached; `_reason` turns the first that holds into the ending.
 
 Races. A model may ignore its cancellation: `_let_go` waits `closing` seconds and abandons it, and the writer ignores
-what it still appends once the seal has begun. A server that shuts down cancels the generation at any point: the log is
-sealed all the same (`_seal` shields it), first with what the model said last, else with `error{code: "shutdown"}`.
+what it still appends once the seal has begun. A server that shuts down cancels the generation at any point: a seal
+that has begun is completed (`_seal` shields it); otherwise the log is sealed with `error{code: "shutdown"}`.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ logger = logging.getLogger(__name__)
 
 
 class Timeouts(msgspec.Struct, frozen=True):
-    """How long a model may take, in seconds, and how often it is asked again before its first token."""
+    """How long a model may take, in seconds, and how often it is retried before its first token."""
 
     first_token: float = 300.0
-    """Reasoning models think for minutes before they speak."""
+    """Reasoning models think for minutes before their first token."""
     silence: float = 60.0
     total: float = 3600.0
     retries: int = 2
@@ -50,7 +50,7 @@ class Generation:
     """One answer in the making: a model, its prompt, the writer it goes to and the limits on it.
 
     The model runs in a task of its own that only appends; this one watches it. So no token costs a timer or a task,
-    and a model that does not let go when told to cannot keep its log from ending.
+    and a model that ignores its cancellation cannot keep its log open.
     """
 
     def __init__(
@@ -70,15 +70,15 @@ class Generation:
         self._now = asyncio.get_running_loop().time
         self._interrupted = False
         self._awake: asyncio.Future[None] | None = None
-        self._begun = self._heard = self._now()
+        self._begun = self._last_output = self._now()
         self._end = self._begun + timeouts.total
-        self._spoke = False
+        self._has_output = False
         self._failed = False
 
     @property
     def retrying(self) -> bool:
         """Whether the model has failed and is asked again, so that its real outcome is still to come."""
-        return self._failed and not self._spoke
+        return self._failed and not self._has_output
 
     async def run(self) -> None:
         """Produce the answer and seal its log; a cancellation seals it too, with an error that says so."""
@@ -124,7 +124,7 @@ class Generation:
 
     async def _attempt(self) -> Ending:
         """One attempt: ask the model until it ends, is interrupted or has been silent for too long."""
-        self._heard = self._now()
+        self._last_output = self._now()
         pump = asyncio.create_task(self._pump(), name=f"model {self._writer.log}")
         pump.add_done_callback(self._wake)
         try:
@@ -143,9 +143,9 @@ class Generation:
         model = await self._build()
         async with aclosing(model.stream(self._prompt)) as batches:
             async for batch in batches:
-                self._heard = self._now()
-                if not self._spoke and not all(isinstance(event, Metadata | Finish) for event in batch):
-                    self._spoke = True
+                self._last_output = self._now()
+                if not self._has_output and not all(isinstance(event, Metadata | Finish) for event in batch):
+                    self._has_output = True
                     self._notify_first_token()
                 last = batch[-1] if batch else None
                 if isinstance(last, Finish):
@@ -198,12 +198,12 @@ class Generation:
             self._awake.set_result(None)
 
     def _time_left(self) -> float:
-        limit = self._timeouts.silence if self._spoke else self._timeouts.first_token
-        return min(self._heard + limit, self._end) - self._now()
+        limit = self._timeouts.silence if self._has_output else self._timeouts.first_token
+        return min(self._last_output + limit, self._end) - self._now()
 
     def _wait_before_retry(self, error: HeadwaterError, attempt: int) -> float | None:
         """Seconds to wait before asking again; None when it is no use, not safe or too long."""
-        if not error.retryable or self._spoke or attempt >= self._timeouts.retries:
+        if not error.retryable or self._has_output or attempt >= self._timeouts.retries:
             return None
         wait = error.retry_after if error.retry_after is not None else 0.25 * 2**attempt
         return wait if self._now() - self._begun + wait <= self._timeouts.longest_wait else None
@@ -221,7 +221,7 @@ class Generation:
             return Error("log_limit", "The answer has reached the size that one log may have.", status=502)
         if self._now() >= self._end:
             return self._too_slow("has not finished within", self._timeouts.total, "HEADWATER_TOTAL_TIMEOUT")
-        if self._spoke:
+        if self._has_output:
             return self._too_slow("has said nothing for", self._timeouts.silence, "HEADWATER_MODEL_TIMEOUT")
         return self._too_slow("has not begun within", self._timeouts.first_token, "HEADWATER_FIRST_TOKEN_TIMEOUT")
 

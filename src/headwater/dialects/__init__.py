@@ -1,1 +1,1 @@
-"""The dialects in which logs are asked for and told: pure, no I/O."""
+"""Client dialects: how requests are read and logs are written. Pure, no I/O."""

@@ -1,7 +1,7 @@
 """The dialect contract: everything web/ needs to serve one kind of client. Pure: no dialect does I/O.
 
-A request goes from bytes to a `Prompt`, and a log goes from entries to bytes. In between stands the client's cursor:
-where it has got to, in whatever measure its protocol counts.
+A request goes from bytes to a `Prompt`, and a log goes from entries to bytes. A returning client's position is its
+cursor: an offset or a number of frames, whichever its protocol counts.
 """
 
 from bisect import bisect_right
@@ -16,13 +16,13 @@ from headwater.prompt import Prompt
 
 
 class Unspeakable(Exception):
-    """The dialect has no word for an ending, so the connection must break off and no part can look whole.
+    """The dialect cannot express an ending: the connection is broken off, so that no part looks whole.
 
     `before` holds the bytes of the entries that came before it in the same page.
     """
 
     def __init__(self, before: bytes = b"") -> None:
-        super().__init__("this dialect has no word for that ending")
+        super().__init__("this dialect cannot express that ending")
         self.before = before
 
 
@@ -35,12 +35,12 @@ class Ask(NamedTuple):
 
 
 class Cursor(NamedTuple):
-    """Where a client has got to in a log."""
+    """A client's position in a log."""
 
     after: Offset = ORIGIN
-    """The last entry it has seen whole."""
+    """The offset of the last entry that it has received completely."""
     frames: int = 0
-    """The number of frames it has seen, in dialects that count frames instead."""
+    """The number of frames that it has received, in dialects that count frames instead."""
 
 
 BEGINNING = Cursor()
@@ -91,12 +91,12 @@ class Dialect(Protocol):
 
     @property
     def heartbeat(self) -> bytes:
-        """What to send into a long silence; empty when the dialect has nothing that clients skip."""
+        """The bytes that fill a long silence; empty when the dialect has nothing that clients skip."""
         ...
 
     @property
     def delimited(self) -> bool:
-        """Whether a stream that stops without an ending is seen to be incomplete; if not, the connection is cut."""
+        """Whether clients notice a stream that stops without an ending; if not, the connection is cut."""
         ...
 
     def ask(self, body: bytes) -> Ask:
@@ -104,11 +104,11 @@ class Dialect(Protocol):
         ...
 
     def cursor(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
-        """Where a returning client has got to, from its request; header names are lower case. Raises `RequestError`."""
+        """The cursor of a returning client, from its request; header names are lower case. Raises `RequestError`."""
         ...
 
     def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> Reader:
-        """A reader that tells the log as `message_id`, and only what comes after the cursor."""
+        """A reader of the log under `message_id`, for what comes after the cursor."""
         ...
 
     def whole(self, answer: Answer) -> bytes:
@@ -116,7 +116,7 @@ class Dialect(Protocol):
         ...
 
     def refusal(self, error: Error) -> Refusal:
-        """A failure before the first byte, in the form that this dialect's clients can read."""
+        """A failure before the first byte, in this dialect's form."""
         ...
 
     def headers(self, message_id: str) -> Mapping[str, str]:
@@ -139,9 +139,9 @@ class Muted:
     def feed(self, page: Sequence[Entry]) -> bytes:
         if page[0].offset > self._after:
             return self._reader.feed(page)
-        heard = bisect_right(page, self._after, key=lambda entry: entry.offset)
-        self._reader.feed(page[:heard])
-        return self._reader.feed(page[heard:]) if heard < len(page) else b""
+        seen = bisect_right(page, self._after, key=lambda entry: entry.offset)
+        self._reader.feed(page[:seen])
+        return self._reader.feed(page[seen:]) if seen < len(page) else b""
 
     def broken(self, error: Error) -> bytes:
         return self._reader.broken(error)

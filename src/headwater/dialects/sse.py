@@ -20,26 +20,26 @@ HEARTBEAT = b":\n"
 """A comment line without a blank line after it: some parsers take `:` + blank line for an empty message."""
 
 RETRY = b"retry: 2000\n\n"
-"""Milliseconds after which a client should come back when the connection breaks."""
+"""Milliseconds after which a client should reconnect when the connection breaks."""
 
 _encode = msgspec.json.Encoder().encode
 _FOREIGN = re.compile("[^ -~]+")
-"""What a line must not hold as it is: JSON has it inside strings only, where it can be escaped on its own."""
+"""Characters that must be escaped. JSON has them inside strings only, so each can be escaped on its own."""
 
 
 def cursor(headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
-    """Where a client goes on: its `Last-Event-ID` header, else `?after=`, else the beginning. Raises `RequestError`."""
+    """The cursor in `Last-Event-ID`, else in `?after=`, else the beginning. Raises `RequestError`."""
     written = headers.get("last-event-id") or query.get("after") or ""
     return Cursor(parse(written)) if written else BEGINNING
 
 
 def frame(data: Any, offset: Offset | None = None) -> bytes:
-    """One event: `data` as JSON, under the id by which a client comes back for what follows."""
+    """One event as a frame: `data` as JSON, under the id after which a client resumes."""
     return frame_of(_encode(data), offset)
 
 
 def frame_of(line: bytes, offset: Offset | None = None) -> bytes:
-    """The same of what is JSON already."""
+    """One event that is JSON already, as a frame."""
     if not line.isascii():
         line = _FOREIGN.sub(_escaped, line.decode()).encode()
     if offset is None:

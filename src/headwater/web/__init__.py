@@ -1,1 +1,1 @@
-"""The HTTP surface: routes, a log as an ASGI response, and how failures are told."""
+"""The HTTP surface: routes, a log as an ASGI response, and failures as responses."""

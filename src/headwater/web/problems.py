@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 Endpoint = Callable[..., Awaitable[Response]]
 Refuse = Callable[[Error], Refusal]
-"""How a dialect words a failure before the first byte."""
+"""A dialect's form of a failure before the first byte."""
 
 
 def respond(refusal: Refusal, headers: Mapping[str, str] | None = None) -> Response:
@@ -38,7 +38,7 @@ def refused(error: HeadwaterError | HTTPException, refuse: Refuse = problem) -> 
 
 
 def not_allowed(method: str, allow: str) -> Response:
-    """405 Method Not Allowed, with the methods that the path has."""
+    """405 Method Not Allowed, with the methods that the path supports."""
     event = Error("method_not_allowed", f"{method[:20]} is not for this path; use {allow}", status=405)
     return respond(problem(event), {"Allow": allow})
 
@@ -57,7 +57,7 @@ class ProblemRoute(APIRoute):
 class DirectRoute(ProblemRoute):
     """The same for an app that is all our own: the endpoint is called as it is, with the request.
 
-    What FastAPI puts around an endpoint, for dependencies that these do not have, costs as much as a stored answer.
+    FastAPI's wrapper of an endpoint, for dependencies that these routes do not have, costs as much as a stored answer.
     """
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +72,7 @@ class DirectRoute(ProblemRoute):
 
 
 class Others:
-    """Answers 405 to the methods that none of a path's routes has."""
+    """Answers 405 to the methods that no route of a path supports."""
 
     def __init__(self, methods: Iterable[str]) -> None:
         self._allow = ", ".join(sorted(methods))
@@ -82,7 +82,7 @@ class Others:
 
 
 def closed(router: APIRouter) -> APIRouter:
-    """The router with an answer to every method on its paths.
+    """The router with a 405 for every other method on its paths.
 
     Without it each route would name its own methods as the allowed ones, and the next route that matches the path
     would be tried.

@@ -9,7 +9,7 @@ Theory of operation. Three parties share one `LogResponse`, all on one event loo
 
 States: *waiting* (nothing sent), *started* (status line sent), *ended*. A failure while waiting becomes the dialect's
 refusal, with its status; a failure after the start is worded in the stream, or breaks the connection where the dialect
-has no word for it. The timer starts the stream at `hold` even if nothing was said yet.
+cannot express it. The timer starts the stream at `hold` even without output.
 
 Races. The timer sends from a task of its own (`_aside`), since a callback cannot await; the delivery task awaits that
 task before it sends anything else, so bytes never interleave. `_started` is set before the first await of `_open`, so
@@ -49,29 +49,29 @@ class Delivery(NamedTuple):
     headers: Mapping[str, str]
     """Response headers beside those that every stream has."""
     cursor: Cursor = BEGINNING
-    """Where the client has got to. A client at the beginning has seen nothing: a failure first is a failed request."""
+    """The client's position. At the beginning, a failure before the first token is a failed request."""
 
 
 class Pace(NamedTuple):
-    """The response's own clocks, in seconds."""
+    """The time limits of a response, in seconds."""
 
     hold: float = 2.0
-    """How long the status line waits for the first event after `start`, which may turn out to be a failure."""
+    """How long the status line waits for the first token, in place of which a failure may come."""
     longest_hold: float = 15.0
     """How long it waits at most while the model has failed and is asked again."""
     heartbeat: float = 10.0
     """Silence after which a comment goes out; proxies cut idle connections, mostly at 60."""
     stalled: float = 120.0
-    """How long a client may take no bytes at all before its connection is closed; it can come back and resume."""
+    """How long a client may accept no bytes before its connection is closed; it can resume."""
     spread: float = 5.0
-    """Time over which a draining server lets its readers go, so that they do not all come back in one moment."""
+    """Time over which a draining server ends its streams, so that readers do not all reconnect at once."""
 
 
 class LogResponse(Response):
     """Streams a log to one client in one dialect.
 
-    A client that disconnects ends only its own reading. `leave` begins when the client should go on elsewhere: the log
-    lives, but not here. While `retrying`, the status line waits for the real outcome.
+    A client that disconnects ends only its own reading. `leave` begins when the client should read on elsewhere: the
+    log is written by another server, and this one drains. While `retrying`, the status line waits for the outcome.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class LogResponse(Response):
         self._sent = 0.0
         self._sending_since: float | None = None
         self._aside: asyncio.Task[None] | None = None
-        """What the timer has begun to send."""
+        """The task of a send that the timer has begun."""
         self._ended = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,7 +116,7 @@ class LogResponse(Response):
                 deliver.add_done_callback(self._end)
                 await until_disconnected(receive)
         except TimeoutError:
-            pass  # `_end` was called; below is seen by which party
+            pass  # `_end` was called; the state of the delivery task tells by which party
         finally:
             self._ended = True
             if cease is not None:
@@ -127,7 +127,7 @@ class LogResponse(Response):
             if self._loop.time() >= self._departure:
                 await self._send_on(receive)
         elif (error := deliver.exception()) is not None and not isinstance(error, OSError):
-            raise error  # an OSError is the client gone between two looks; nobody is left to be told anything
+            raise error  # an OSError means that the client has gone, so there is nobody to report it to
 
     async def _deliver(self, receive: Receive) -> None:
         async with aclosing(self._pages) as pages:
@@ -138,11 +138,11 @@ class LogResponse(Response):
                             await self._settled()
                         await self._write(b"", page)
                         continue
-                    # Until the first output, a failure that may still come decides the status.
+                    # Until the first token, a failure may still come and determine the status.
                     head = self._head = (*self._head, *page) if self._head else page
-                    if _says_nothing(head):
+                    if _precede_output(head):
                         continue
-                    if self._fresh and isinstance(head[-1].event, Error) and _says_nothing(head[:-1]):
+                    if self._fresh and isinstance(head[-1].event, Error) and _precede_output(head[:-1]):
                         await self._refuse(head[-1].event, receive)
                         return
                     await self._open()
@@ -157,7 +157,7 @@ class LogResponse(Response):
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _open(self) -> None:
-        """Send the status line and what there is; from now on a failure is one of the stream."""
+        """Send the status line and the entries so far; from now on a failure is part of the stream."""
         self._started = True
         headers = {"Content-Type": self._dialect.media_type, "Cache-Control": "no-cache, no-transform"}
         if self._scope.get("http_version") == "1.1":
@@ -185,7 +185,7 @@ class LogResponse(Response):
         self._sent = self._loop.time()
 
     async def _settled(self) -> None:
-        """Wait for what the timer has begun to send."""
+        """Wait until the timer's own send is complete."""
         aside, self._aside = self._aside, None
         if aside is not None:
             await aside
@@ -203,7 +203,7 @@ class LogResponse(Response):
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
 
     async def _send_on(self, receive: Receive) -> None:
-        """End this response so that the client comes back for the rest, to whoever takes new connections."""
+        """End this response without an ending, so that the client reads on at a server that takes new connections."""
         if not self._started:
             error = ShuttingDown("this server is shutting down; go on in a moment")
             await self._refuse(error_event(error), receive)
@@ -216,7 +216,7 @@ class LogResponse(Response):
         await respond(self._dialect.refusal(error), self._extra)(self._scope, receive, self._send)
 
     def _look(self) -> None:
-        """Do what is due: the status line, a heartbeat, the end of a stalled client, or a departure."""
+        """Timer: send the status line or a heartbeat that is due, or end a stalled or departing client."""
         now = self._loop.time()
         pace, since = self._pace, self._sending_since
         if now >= self._departure:
@@ -248,32 +248,32 @@ class LogResponse(Response):
         return self._loop.call_at(due, self._look)
 
     def _depart(self) -> None:
-        """The server drains: let the client go at a random moment of the next seconds."""
+        """The server drains: end the stream at a random moment of the next seconds."""
         now = self._loop.time()
         self._departure = now + random.uniform(0, self._pace.spread)  # noqa: S311 - no secret
         self._timer.cancel()
         self._timer = self._timer_at(self._departure)
 
     def _end(self, *_: object) -> None:
-        """Stop waiting for the client to go."""
+        """Stop waiting for the client to disconnect."""
         if not self._ended:
             self._ended = True
             self._watch.reschedule(self._loop.time())
 
 
-def _says_nothing(entries: Sequence[Entry]) -> bool:
-    """Whether a failure after these still is one before the first token."""
+def _precede_output(entries: Sequence[Entry]) -> bool:
+    """Whether the entries precede the first token, so that a failure after them can still be a refusal."""
     return all(isinstance(entry.event, Start | Metadata) for entry in entries)
 
 
 async def until_disconnected(receive: Receive) -> None:
-    """Wait until the client has gone; the request's body, if some is left, is thrown away."""
+    """Wait until the client disconnects; unread parts of the request's body are discarded."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def _over(*tasks: asyncio.Task[None] | None) -> None:
-    """End the tasks that have not ended, and hear out those that have."""
+    """Cancel the tasks that still run, wait for them, and retrieve the exceptions of all."""
     left = [task for task in tasks if task is not None]
     late = [task for task in left if not task.done()]
     for task in late:

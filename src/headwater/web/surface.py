@@ -1,4 +1,4 @@
-"""What every route needs: the answers, who asks, and a request's body within bounds."""
+"""What every route needs: the answers, the principal, and a request's body within its limit."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
@@ -28,13 +28,13 @@ class BodyTooLarge(RequestError):
 
 
 class Gone(RequestError):
-    """The client left before it had sent its whole request; there is nobody to tell."""
+    """The client disconnected before it had sent its whole request; no response reaches it."""
 
     code = "client_gone"
 
 
 class Surface(NamedTuple):
-    """What the routes are made of."""
+    """What the routes share."""
 
     answers: Answers
     principal: Callable[[Request], Awaitable[Principal]]
@@ -45,7 +45,7 @@ class Surface(NamedTuple):
     """Seconds between the events of the minimal stream."""
 
     async def body(self, request: Request) -> bytes:
-        """The request's body, whatever its content type claims. Raises `BodyTooLarge` without reading on, or `Gone`."""
+        """The request's body, whatever its content type says. Raises `BodyTooLarge` without reading on, or `Gone`."""
         read = bytearray()
         declared = request.headers.get("content-length", "0")
         if declared.isdigit() and int(declared) <= self.max_body:
@@ -61,7 +61,7 @@ class Surface(NamedTuple):
         raise BodyTooLarge(f"the body is larger than the {self.max_body} bytes that this server reads")
 
     async def ask(self, request: Request, dialect: Dialect, route: str) -> Response:
-        """Attach to the log that answers a request in this dialect, and tell it from its beginning.
+        """Attach to the log that answers a request in this dialect, and deliver it from its beginning.
 
         `route` is the path under which the route was added, before any prefix. A failure is the dialect's refusal.
         """
@@ -77,7 +77,7 @@ class Surface(NamedTuple):
         return (self.whole if ask.whole else self.read)(attachment, principal, delivery)
 
     async def resume(self, request: Request, dialect: Dialect, route: str, message_id: str) -> Response:
-        """Tell a log from the client's cursor on; 204 when the client has seen the ending already.
+        """Deliver a log from the client's cursor on; 204 when the client has the ending already.
 
         `route` is the path under which the route was added, before any prefix. A failure is the dialect's refusal.
         """
@@ -105,7 +105,7 @@ class Surface(NamedTuple):
         return Delivery(dialect, id, headers)
 
     def read(self, found: Attachment | Description, principal: Principal, delivery: Delivery) -> Response:
-        """A stream of a log, which lets go when this server drains and the log is written elsewhere."""
+        """A stream of a log; it ends early when this server drains and another one writes the log."""
         reader = delivery.dialect.reader(delivery.message_id, delivery.cursor)
         pages = self.answers.read(found, principal, reader.begin, dialect=delivery.dialect.name)
         leave, log = self.answers.departure(found.log), found.log

@@ -19,7 +19,8 @@ from headwater.web.response import Delivery, Pages, until_disconnected
 class WholeResponse(Response):
     """Reads a log to its ending and sends the answer; a broken answer becomes the dialect's refusal.
 
-    A client that disconnects ends only its own reading. `leave` begins when the client should ask elsewhere.
+    A client that disconnects ends only its own reading. `leave` begins when the client should repeat its request
+    elsewhere.
     """
 
     def __init__(self, pages: Pages, delivery: Delivery, leave: Drain | None = None) -> None:

@@ -23,7 +23,7 @@ DEFAULT_MODEL = "openai:gpt-4o-mini"
 
 
 class Choice(NamedTuple):
-    """Which model answers, and what people must know about it."""
+    """Which model answers, and what its users must know about it."""
 
     model: str
     demo: bool = False
@@ -46,14 +46,14 @@ def choose(settings: Settings) -> Choice:
 
 
 def catalogue(settings: Settings, chosen: str) -> Catalogue:
-    """The models that may be asked for by name under these settings."""
+    """The models that requests may name under these settings."""
     account = Account(
         settings.openai_base_url,
         settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
         settings.openai_headers(),
         settings.openai_proxy.get_secret_value() if settings.openai_proxy else None,
     )
-    connections = Connections(account)  # one pool for all names, since callers may think of many
+    connections = Connections(account)  # one pool for all names, since requests may name many
 
     def offer(name: str) -> Offer:
         if name == "echo":
@@ -89,7 +89,7 @@ def _offer_of(model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Offe
         return Offer(model.name, cache_as or "", cache_as is not None, _ready(model), borrowed=True)
     name = model.get_name()
     through = LangChainModel(model, name)
-    # The class is asked, not the object: `model.bind(…)` passes on the attributes of the model within.
+    # Tested on the class, not on the object: `model.bind(…)` passes on the attributes of the model within.
     direct = cast("Direct", model).direct(through) if issubclass(type(model), Direct) else None
     digest = hashlib.sha256(f"{name}\n{cache_as}".encode()).hexdigest()
     return Offer(name, digest, cache_as is not None, _ready(direct or through), sends_extra(model))

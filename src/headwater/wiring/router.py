@@ -12,7 +12,7 @@ from headwater.principal import ANYONE
 from headwater.settings import Settings
 from headwater.web.app import api
 from headwater.wiring.models import catalogue, catalogue_of, choose
-from headwater.wiring.server import Ask, answers_of, lifespan_of, surface_of
+from headwater.wiring.server import Identify, answers_of, lifespan_of, surface_of
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
@@ -32,7 +32,7 @@ OF_NAMED_MODELS = frozenset(
         "openai_proxy",
     }
 )
-"""Settings about models that are named, which have no effect where the model is an object."""
+"""Settings of named models, which have no effect where the model is an object."""
 
 
 def router(
@@ -40,7 +40,7 @@ def router(
     *,
     cache_as: str | None = None,
     store: "str | Store | None" = None,
-    principal: Ask | None = None,
+    principal: Identify | None = None,
     on_finish: Callable[[Answer], Awaitable[None]] | None = None,
     observers: Sequence[Observer] = (),
     **settings: Any,
@@ -49,14 +49,15 @@ def router(
 
     `model` is a LangChain name, `local`, `echo`, or any LangChain Runnable or LangGraph graph. A Runnable may have side
     effects, so its answers are replayed only when you name it, `cache_as="v3"`; change the name when you change it.
-    `store` is a URL, or a store object, which stays yours to close. `principal` tells who asks (default: everybody is
-    one); tenants never share answers. `on_finish` is awaited with each `Answer` that has ended, whole or broken;
-    `observers` are told of everything else too. Any other setting can be given by its name, e.g. `cache_ttl=60`; the
-    rest is read from the environment. Your app decides who may call the routes from where (`Origin`, `Host`, CORS).
+    `store` is a URL, or a store object, which stays yours to close. `principal` returns the caller of a request
+    (default: all callers are one); tenants never share answers. `on_finish` is awaited with each `Answer` that has
+    ended, whole or broken; `observers` are notified of everything else too. Any other setting can be given by its name,
+    e.g. `cache_ttl=60`; the rest is read from the environment. Your app decides who may call the routes from where
+    (`Origin`, `Host`, CORS).
 
-    What is running ends with your app's lifespan, and its log says so. An app under `app.mount()` is not run with one:
-    include the router in the outer app, or run the inner app's lifespan in the outer one's. Raises `Unsupported` for an
-    unknown setting, or one that has no effect with a model object.
+    Running answers end with your app's lifespan, each with an error that says so. An app under `app.mount()` is not run
+    with one: include the router in the outer app, or run the inner app's lifespan in the outer one's. Raises
+    `Unsupported` for an unknown setting, or one that has no effect with a model object.
     """
     named = model if isinstance(model, str) else None
     for setting in settings:

@@ -1,4 +1,4 @@
-"""A whole server from its settings: what `headwater serve` runs, and what a router is made of."""
+"""A whole server from its settings: what `headwater serve` runs, and the parts of a router."""
 
 import asyncio
 import logging
@@ -29,8 +29,8 @@ from headwater.wiring.stores import open_store
 
 logger = logging.getLogger(__name__)
 
-Ask = Callable[[Request], "Awaitable[Principal] | Principal"]
-"""Tells who asks, from the request."""
+Identify = Callable[[Request], "Awaitable[Principal] | Principal"]
+"""Returns the caller of a request."""
 
 
 class Server(NamedTuple):
@@ -74,11 +74,11 @@ def answers_of(
     return Answers(opener, models, policy, Observers(observers), borrowed=store is not None)
 
 
-def surface_of(settings: Settings, answers: Answers, ask: Ask) -> Surface:
-    """What the routes are made of, under these settings."""
+def surface_of(settings: Settings, answers: Answers, identify: Identify) -> Surface:
+    """What the routes share, under these settings."""
 
     async def principal(request: Request) -> Principal:
-        found = ask(request)
+        found = identify(request)
         return found if isinstance(found, Principal) else await found
 
     return Surface(answers, principal, Pace(heartbeat=settings.heartbeat), settings.max_body)

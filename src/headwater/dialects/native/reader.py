@@ -26,7 +26,7 @@ from headwater.offsets import ORIGIN, Offset
 
 
 class NativeReader:
-    """Tells a log as Server-Sent Events that carry Headwater's own events, one frame for each entry."""
+    """Encodes a log as Server-Sent Events that carry Headwater's own events, one frame for each entry."""
 
     def __init__(self, message_id: str, begin: Offset = ORIGIN) -> None:
         self.begin = begin
@@ -38,7 +38,7 @@ class NativeReader:
     def feed(self, page: Sequence[Entry]) -> bytes:
         if not isinstance(page, Page):
             return b"".join([self._frame(entry) for entry in page])
-        # A page's bytes are made once for all its readers: only `start` tells one reader from another.
+        # A page's bytes are made once for all its readers: only `start` differs between them.
         frames = page.frames
         if frames is None:
             frames = page.frames = {}
@@ -49,13 +49,13 @@ class NativeReader:
         return self._frame(page[0]) + rest if begin else rest
 
     def broken(self, error: Error) -> bytes:
-        return sse.frame(spoken(error, self._message_id))
+        return sse.frame(as_sent(error, self._message_id))
 
     def _frame(self, entry: Entry) -> bytes:
         event = entry.event
         if isinstance(event, TextDelta):  # nearly every entry, and recognised by comparing one pointer
             return sse.frame_of(json_of(entry), entry.offset)
-        sent = spoken(event, self._message_id)
+        sent = as_sent(event, self._message_id)
         if sent is event:
             return sse.frame_of(json_of(entry), entry.offset)
         return sse.frame(sent, entry.offset if entry.data else None)  # an entry that is in no store has no id
@@ -70,7 +70,7 @@ class SentError(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
     retry_after: float | None = None
 
 
-def spoken(event: Event, message_id: str) -> Event | SentError:
+def as_sent(event: Event, message_id: str) -> Event | SentError:
     """The event as this dialect sends it: a replay under its own message id, an error without our HTTP status."""
     match event:
         case Start(own, model):

@@ -5,7 +5,7 @@ from typing import Any, cast
 import msgspec
 
 from headwater.answer import Answer, Timing, ToolCall
-from headwater.dialects.native.reader import SentError, spoken
+from headwater.dialects.native.reader import SentError, as_sent
 from headwater.events import Finish, Stop, Usage
 from headwater.events import State as StateName
 
@@ -14,7 +14,7 @@ class State(msgspec.Struct, frozen=True):
     """An answer, whole or as far as it has come."""
 
     id: str | None
-    """The message id that was asked for."""
+    """The message id of the request."""
     state: StateName
     text: str
     ending: Finish | Stop | SentError | None
@@ -32,7 +32,7 @@ class State(msgspec.Struct, frozen=True):
 
 def whole(answer: Answer) -> State:
     """The answer as this dialect's JSON object."""
-    ending = None if answer.ending is None else spoken(answer.ending, answer.id or "")
+    ending = None if answer.ending is None else as_sent(answer.ending, answer.id or "")
     return State(
         id=answer.id,
         state=answer.state,

@@ -27,7 +27,7 @@ from headwater.prompt import Prompt
 
 
 class Text:
-    """Bare text. `body` reads a request, which is in the form of another dialect."""
+    """Bare text. `body` reads a request, which has the form of another dialect."""
 
     name = "text"
     media_type = "text/plain; charset=utf-8"
@@ -57,7 +57,7 @@ class Text:
 
 
 class TextReader:
-    """Tells a log as its text alone. Only an answer that finished ends cleanly; the dialect has no other word."""
+    """Encodes a log as its text alone. Only a finished answer ends cleanly: any other ending is `Unspeakable`."""
 
     def __init__(self, begin: Offset = ORIGIN) -> None:
         self.begin = begin

@@ -1,1 +1,1 @@
-"""The routes, a file for each thing that is asked for."""
+"""The routes: a file for each dialect, one for logs by their id, and one for the server itself."""

@@ -30,7 +30,7 @@ CHAT = "/api/stream/completion/chat"
 _FAILURE = openapi.failure()
 _ANSWER: dict[int | str, dict[str, Any]] = {
     200: {"description": "The answer, in the form that `Accept` asks for", "content": openapi.answer()},
-    "4XX": {"description": "The request cannot be done as asked", "content": _FAILURE},
+    "4XX": {"description": "The request cannot be served", "content": _FAILURE},
     "5XX": {"description": "The provider or the store failed", "content": _FAILURE},
 }
 _STREAMED = {form: content for form, content in openapi.answer().items() if form != JSON}
@@ -50,7 +50,7 @@ _HEADERS = [
 ]
 
 
-def _asking(body: type[ChatBody] | type[CompletionBody]) -> dict[str, Any]:
+def _body_of(body: type[ChatBody] | type[CompletionBody]) -> dict[str, Any]:
     return {"requestBody": openapi.request(body), "parameters": _HEADERS}
 
 
@@ -89,12 +89,12 @@ def add_native_routes(router: APIRouter, surface: Surface) -> None:
         delivery = surface.delivery(request, START, minimal_stream.of(request), attachment)
         return surface.read(attachment, principal, delivery)
 
-    @router.post(COMPLETION, response_class=Response, responses=_ANSWER, openapi_extra=_asking(CompletionBody))
+    @router.post(COMPLETION, response_class=Response, responses=_ANSWER, openapi_extra=_body_of(CompletionBody))
     async def completion(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Complete a text: `{"message": …}` or `{"prompt": …}`."""
         return await surface.ask(request, completions.of(request), COMPLETION)
 
-    @router.post(CHAT, response_class=Response, responses=_ANSWER, openapi_extra=_asking(ChatBody))
+    @router.post(CHAT, response_class=Response, responses=_ANSWER, openapi_extra=_body_of(ChatBody))
     async def chat(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Answer a chat: `{"messages": [{"role", "content"}], "model"?, "temperature"?, …}`."""
         return await surface.ask(request, chats.of(request), CHAT)

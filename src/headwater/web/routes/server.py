@@ -1,4 +1,4 @@
-"""The server about itself: alive, ready, what it runs; and the page."""
+"""Liveness, readiness, a description of the server, and the page."""
 
 import asyncio
 from pathlib import Path
@@ -38,13 +38,13 @@ class NoSuchPage(RequestError):
 
 
 class About(NamedTuple):
-    """What the page shows of the server."""
+    """The description of the server that the page shows."""
 
     version: str
     model: str
     demo: bool = False
     notice: str | None = None
-    """A sentence that people must read, such as that the model is a demo."""
+    """A warning for people, such as that the model is a demo."""
 
 
 def server_routes(answers: Answers, about: About) -> APIRouter:
@@ -60,13 +60,13 @@ def server_routes(answers: Answers, about: About) -> APIRouter:
     @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", responses={503: {"description": "The store is down, or the server about to be"}})
     async def readyz() -> Response:  # pyright: ignore[reportUnusedFunction]
-        """The store answers, so requests may be sent here; take the server out of rotation otherwise."""
+        """The store works, so requests may be sent here; take the server out of rotation otherwise."""
         await answers.ready()
         return JSONResponse({"status": "ready"}, headers={"Cache-Control": "no-store"})
 
     @router.head("/api/about", include_in_schema=False)
     @router.get("/api/about")
-    async def tell() -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def describe() -> Response:  # pyright: ignore[reportUnusedFunction]
         """Which server this is and which model answers."""
         return JSONResponse({"name": "Headwater", **about._asdict()}, headers={"Cache-Control": "no-store"})
 
@@ -74,12 +74,12 @@ def server_routes(answers: Answers, about: About) -> APIRouter:
 
 
 def page_routes(static: Path = STATIC) -> list[BaseRoute]:
-    """The built chat page, at every path that is nobody else's."""
+    """The built chat page, at every path without another route."""
     return [Route("/{path:path}", Page(static), include_in_schema=False)]
 
 
 class Page:
-    """The files of the page: its index fresh at every visit, its assets, whose names are hashes, for ever."""
+    """The files of the page. The index is revalidated at every visit; assets, named by hash, are cached for ever."""
 
     def __init__(self, static: Path) -> None:
         self._static = static
@@ -102,5 +102,5 @@ class Page:
         try:
             file = (self._static / path).resolve()
             return file if file.is_file() and file.is_relative_to(self._static.resolve()) else None
-        except (OSError, ValueError):  # a name that no file can have: too long, or with a zero in it
+        except (OSError, ValueError):  # no file can have the name: it is too long, or contains a NUL
             return None
