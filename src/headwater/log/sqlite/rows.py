@@ -66,6 +66,8 @@ class Pulse(NamedTuple):
     beat: int
     last: int
     stop: str | None
+    read: bool = False
+    """Whether another process reads the log."""
 
 
 class Page(NamedTuple):
@@ -149,7 +151,7 @@ class Rows:
             raise LogFull.of(row.id, self._limits.entries, self._limits.bytes)
         insert(self.db, row.key, lease.epoch, fresh)
         self.db.execute("UPDATE logs SET beat = beat + 1, last = ?, size = ? WHERE key = ?", (last, size, row.key))
-        return Receipt(stop=row.stop)
+        return Receipt(stop=row.stop, readers=row.id in self.read_elsewhere())
 
     def append_many(self, appends: Sequence[tuple[Sequence[Entry], Lease]]) -> bool:
         """Append to several logs at once. When False, some may have been done: roll back, and repeat one by one."""
@@ -221,10 +223,21 @@ class Rows:
         """Read a table; the transaction around this step has already taken the write lock."""
         self.db.execute("SELECT 1 FROM constants LIMIT 1").fetchone()
 
+    def read_elsewhere(self) -> set[str]:
+        """The logs that a process marks as read by it; mostly none, seldom many."""
+        query = "SELECT logs.id FROM readers JOIN logs ON logs.key = readers.log WHERE readers.until > ?"
+        return {log for (log,) in self.db.execute(query, (self._clock(),))}
+
+    def mark_as_read(self, logs: Sequence[str], seconds: float) -> None:
+        """Mark open logs as read by this process for some seconds."""
+        mark = "INSERT OR REPLACE INTO readers SELECT key, ? FROM logs WHERE id = ? AND state = 'open'"
+        self.db.executemany(mark, [(self._clock() + seconds, log) for log in logs])
+
     def pulses(self) -> dict[str, Pulse]:
         """The pulse of every open log, by its id."""
+        read = self.read_elsewhere()
         found = self.db.execute("SELECT id, epoch, beat, last, stop FROM logs WHERE state = 'open'")
-        return {log: Pulse(*pulse) for log, *pulse in found}
+        return {log: Pulse(epoch, beat, last, stop, log in read) for log, epoch, beat, last, stop in found}
 
     def sweep(self) -> bool:
         """Delete some of what has expired; returns whether there may be more."""
@@ -301,6 +314,7 @@ class Rows:
             (state_after(ending), *last.offset, now, now + row.ttl + self._limits.grace, row.key),
         )
         self.db.execute("DELETE FROM subjects WHERE log = ?", (row.key,))
+        self.db.execute("DELETE FROM readers WHERE log = ?", (row.key,))
         if is_admissible(ending) and row.name is not None:
             self.db.execute("INSERT OR REPLACE INTO names VALUES (?, ?)", (row.name, row.key))
         else:
@@ -311,6 +325,7 @@ class Rows:
         self.db.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", (row.id, until))
         self.db.execute("DELETE FROM packs WHERE log = ?", (row.key,))
         self.db.execute("DELETE FROM subjects WHERE log = ?", (row.key,))
+        self.db.execute("DELETE FROM readers WHERE log = ?", (row.key,))
         self.db.execute("DELETE FROM logs WHERE key = ?", (row.key,))
 
     def _free_names(self, row: Row) -> None:

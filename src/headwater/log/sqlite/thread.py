@@ -184,15 +184,17 @@ class SqliteThread:
         """Run all steps without savepoints; None when a step changed rows and then failed."""
         before = rows.db.total_changes
         appends = [job for job in batch if job.step is Rows.append and job.args[0] and not job.answer.cancelled()]
-        done: set[int] = set()
+        done: dict[int, Receipt] = {}
         if self._append_many(rows, appends):
-            done = {id(job) for job in appends}
+            read = rows.read_elsewhere()
+            done = {id(job): Receipt(readers=job.args[1].log in read) for job in appends}
         elif rows.db.total_changes != before:
             return None
         outcomes: list[_Outcome] = []
         for job in batch:
             before = rows.db.total_changes
-            outcome = _Outcome(Receipt()) if id(job) in done else self._do_one(rows, job)
+            receipt = done.get(id(job))
+            outcome = self._do_one(rows, job) if receipt is None else _Outcome(receipt)
             if outcome.error is not None and rows.db.total_changes != before:
                 return None
             outcomes.append(outcome)
