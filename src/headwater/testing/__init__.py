@@ -1,1 +1,1 @@
-"""What helps to test Headwater, and what others build for it: `contract` runs the store contract over any store."""
+"""Public test support: `contract` runs the store contract over any store, also over your own."""
