@@ -1,4 +1,4 @@
-"""Clauses 5 and 6: a read is a pull with a position, and an offset of another life is `Expired`."""
+"""Clauses 5, 6 and 11: a read is a pull with a position, strange offsets are `Expired`, readers are noticed."""
 
 import asyncio
 from contextlib import aclosing
@@ -124,3 +124,20 @@ class Reads:
         """A log may consist of its ending alone."""
         log = await harness.sealed()
         assert [each.offset for each in await entries(harness.peer, log, ORIGIN)] == [Offset(1, 1)]
+
+    async def test_a_reader_elsewhere_is_noticed(self, harness: Harness) -> None:
+        """It wakes the writer when it begins to wait, and the receipts then say that it is there."""
+        flush = harness.store.flush
+        lease = await harness.opened("a")
+        woken: list[None] = []
+        cease = harness.store.listen(lease, lambda: woken.append(None))
+        alone = await harness.store.append(run("b", begin=2), lease)
+        task, got = await reading(harness.peer, lease.log)
+        if flush.unread_interval > flush.interval:
+            assert not alone.readers
+            await until(lambda: len(woken) > 0)
+        await until(lambda: len(got) == 2)
+        assert (await harness.store.append(run("c", begin=3), lease)).readers
+        await harness.store.seal([entry(4, WHOLE)], lease)
+        assert len(await task) == 4
+        cease()

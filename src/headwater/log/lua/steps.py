@@ -79,6 +79,7 @@ class Sight(NamedTuple):
     open: bool
     last: int
     stop: bool
+    read: bool
 
 
 class Steps:
@@ -140,7 +141,7 @@ class Steps:
         arguments = _encoded(*(each for log, read in logs for each in (log, int(read))))
         keys = [each for log, _ in logs for each in keys_of(log)]
         answer = await self._run(_WATCH, keys, [*self._times(), *_LOST, _ms(mark), *arguments])
-        return [Sight(state == b"open", last, stop == 1) for state, last, stop in answer]
+        return [Sight(state == b"open", last, stop == 1, read == 1) for state, last, stop, read in answer]
 
     async def stop(self, log: str, subject: str) -> bool:
         """Take a subject off a log; returns whether it has ended or its writer was asked to stop."""

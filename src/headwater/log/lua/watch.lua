@@ -2,8 +2,8 @@
 -- that have lapsed.
 --
 -- KEYS: log, packs and lease of each log. ARGV[7..]: for how many milliseconds to mark; then for each log its id, and 1
--- if it is read there. Returns for each its state or why it is not there, its last sequence, and 1 if a stop was
--- requested.
+-- if it is read there. Returns for each its state or why it is not there, its last sequence, 1 if a stop was requested,
+-- and 1 if a process had marked it as read before.
 
 local answer = {}
 for i = 8, #ARGV, 2 do
@@ -13,9 +13,9 @@ for i = 8, #ARGV, 2 do
     if row.state == 'open' and ARGV[i + 1] == '1' then
       mark_as_read(row, tonumber(ARGV[7]))
     end
-    answer[#answer + 1] = {row.state, row.last, row.stop and 1 or 0}
+    answer[#answer + 1] = {row.state, row.last, row.stop and 1 or 0, row.readers > time and 1 or 0}
   else
-    answer[#answer + 1] = {why, 0, 0}
+    answer[#answer + 1] = {why, 0, 0, 0}
   end
 end
 return answer

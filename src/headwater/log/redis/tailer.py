@@ -10,8 +10,8 @@ Theory of operation:
 - A reader follows in this order: look at the log, `follow`, `wait`. News between its look and the subscription is not
   published to it. Therefore `follow` wakes it once when the channel is subscribed already, and the confirmation of the
   subscription wakes it otherwise; it looks again, and misses nothing.
-- A writer that begins to listen may have been asked to stop before. Its log is looked at as soon as its channel is
-  confirmed, which is the *urgent* set, and again at each regular look until that succeeds.
+- A writer that begins to listen may have been asked to stop before, or may be read elsewhere. Its log is looked at as
+  soon as its channel is confirmed, which is the *urgent* set, and again at each regular look until that succeeds.
 - Two tasks share this state on one event loop: one receives messages (`subscription.py`), one looks. Neither may die
   of an error, because readers would hang: failures are counted for each log, and followers hear of theirs when it has
   lasted for `unreachable_after` seconds.
@@ -154,7 +154,7 @@ class RedisTailer:
             for waiter in self._watchers.followers.get(log, ()):
                 if not sight.open or sight.last != waiter.seen:
                     waiter.wake()
-            if log in urgent and (sight.stop or not sight.open):
+            if log in urgent and (sight.stop or sight.read or not sight.open):
                 self.wake_writer(log)
         if failure is not None:
             _log.warning("logs that other processes write cannot be followed: %s", failure)
