@@ -16,7 +16,7 @@ class Pair(NamedTuple):
     replica: Server
 
     def part(self) -> None:
-        """Let the replica hear no more of what the primary is told; it keeps what it has, and may be written."""
+        """Disconnect the replica from the primary; it keeps its data, and may be written."""
         self.replica.command("REPLICAOF", "NO", "ONE")
 
     def promote(self) -> None:
@@ -28,7 +28,7 @@ class Pair(NamedTuple):
         self.part()
 
     def wait_for_the_copy(self) -> None:
-        """Wait until the replica has all that the primary was told; best when nobody tells it more."""
+        """Wait until the replica has everything that the primary has; call it while no client writes."""
         wait(lambda: _copied(self.replica) >= self.primary.command("INFO", "replication")["master_repl_offset"])
 
 
@@ -88,7 +88,7 @@ class Switch:
                     pump.cancel()
                 there[1].close()
         except (OSError, asyncio.CancelledError):
-            pass  # nobody is there, or no longer; whoever came hears that by the end of the connection
+            pass  # no server there; the client sees the end of its connection
         finally:
             self._tasks.discard(task)
             writer.close()

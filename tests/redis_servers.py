@@ -42,7 +42,7 @@ def _die_with_parent() -> None:
 
 
 class Server:
-    """One server with a folder of its own; what it keeps there it finds again after a restart if told to keep any."""
+    """One server with a folder of its own; with persistence, its data there survives a restart."""
 
     def __init__(self, engine: Engine, folder: Path, *options: str, port: int | None = None) -> None:
         self.engine = engine
@@ -164,7 +164,7 @@ def _agrees(server: Server, count: int) -> bool:
 
 
 def follows(replica: Server) -> bool:
-    """Whether it is a replica that gets all its primary is told."""
+    """Whether it is a replica that receives all writes of its primary."""
     return replica.command("INFO", "replication").get("master_link_status") == "up"
 
 
@@ -177,7 +177,7 @@ def wait(fact: Callable[[], bool]) -> None:
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """A port without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -185,7 +185,7 @@ def free_port() -> int:
 
 
 class Proxy:
-    """A way to a server on which answers get lost: applied there, never heard of here."""
+    """A proxy that loses replies: the server executes a command, and the client never gets the reply."""
 
     def __init__(self, target: Path, path: Path) -> None:
         self.url = f"unix://{path}"
@@ -194,7 +194,7 @@ class Proxy:
         self.arrives = 0
         """How many bytes of an answer that gets lost arrive all the same."""
         self.silent = False
-        """Whether an answer that is lost leaves the connection open, so that whoever waits for it hears nothing."""
+        """Whether the connection stays open after a lost reply, so that the client waits for it."""
         self._target = target
         self._path = path
         self._tasks: set[asyncio.Task[None]] = set()

@@ -1,4 +1,4 @@
-"""An Upstash for tests: its REST protocol on a loopback port, over a real Valkey, failing as networks do when asked.
+"""An Upstash for tests: its REST protocol on a loopback port, over a real Valkey, failing as networks do, on demand.
 
     with upstash_double() as upstash:
         ...                                    # point a client at upstash.url with upstash.token
@@ -45,7 +45,7 @@ BLPOP BRPOP BLMOVE BLMPOP BRPOPLPUSH BZPOPMIN BZPOPMAX BZMPOP
 REFUSED = frozenset(_REFUSED.split())
 """Commands that need a connection of one's own, or the run of the server."""
 
-# Stands before a script that asked for key locking, on the script's first line so that its line numbers stay.
+# Precedes a script that requests key locking, on the script's first line so that its line numbers stay.
 GUARD = """local redis = (function(redis, KEYS)
 local declared, keyless = {}, {TIME = 1, PUBLISH = 1, PING = 1, ECHO = 1}
 for _, key in ipairs(KEYS) do declared[key] = true end
@@ -79,9 +79,9 @@ class Fault:
     lost: bool = False
     """It is carried out, and the connection breaks before the reply is whole."""
     late: float = 0.0
-    """It is carried out only so many seconds after it came, when whoever sent it may have given up."""
+    """It is executed only so many seconds after it came, when its client may have given up."""
     delay: float = 0.0
-    """It is carried out, and the reply held back for so many seconds."""
+    """It is executed, and the reply delayed by so many seconds."""
 
 
 class UpstashDouble:
@@ -215,7 +215,7 @@ class UpstashDouble:
             return _result(error, encoded)
 
     def _guarded(self, command: list[str]) -> list[str]:
-        """The command as Valkey takes it: without the flag it does not know, and held to what the flag means."""
+        """The command for Valkey: without the flag that it does not know, but with the restrictions of that flag."""
         found = SHEBANG.match(command[1]) if command[0].upper() == "EVAL" and len(command) > 1 else None
         if found is None:
             return command

@@ -41,7 +41,7 @@ def judged(shown: list[Entry], truth: list[Entry] | None, *, ends: tuple[str, ..
         pytest.param(FINISHED, None, id="all of a log that is gone by now"),
     ],
 )
-def test_what_is_right_is_let_pass(shown: list[Entry], truth: list[Entry] | None) -> None:
+def test_correct_reads_pass(shown: list[Entry], truth: list[Entry] | None) -> None:
     """Also for a reader who had seen more than was kept."""
     assert judged(shown, truth) == Outcome()
 
@@ -61,7 +61,7 @@ def test_what_is_right_is_let_pass(shown: list[Entry], truth: list[Entry] | None
         pytest.param(FINISHED[:3], FINISHED[:3], "lost", id="a log without an ending"),
     ],
 )
-def test_what_is_wrong_is_counted(shown: list[Entry], truth: list[Entry] | None, counted: str) -> None:
+def test_wrong_reads_are_counted(shown: list[Entry], truth: list[Entry] | None, counted: str) -> None:
     """As what it is, and with a reason."""
     verdict = judged(shown, truth)
     assert getattr(verdict, counted) > 0
