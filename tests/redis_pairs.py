@@ -63,7 +63,7 @@ class Switch:
         self._server.close()
         await self._cut()
 
-    async def turn(self, to: Server) -> None:
+    async def point_at(self, to: Server) -> None:
         """Lead to another server."""
         self._to = to
         await self._cut()

@@ -53,7 +53,7 @@ async def lose(servers: Pair, switch: Switch, store: RedisStore, lease: Lease) -
     servers.part()
     await store.append(run("c", begin=3), lease)
     servers.primary.kill()
-    await switch.turn(servers.replica)
+    await switch.point_at(servers.replica)
 
 
 async def copied(servers: Pair, log: str, last: int) -> None:
@@ -73,7 +73,7 @@ async def test_a_replica_that_has_everything(servers: Pair, switch: Switch) -> N
         task, got = await reading(peer, "log")
         await until(lambda: len(got) == 2)
         servers.promote()
-        await switch.turn(servers.replica)
+        await switch.point_at(servers.replica)
         assert (await peer.claim("name", "next", BOB, ttl=TTL)).log == "log"
         await store.append(run("c", begin=3), claim.lease)
         await until(lambda: len(got) == 3)
@@ -124,7 +124,7 @@ async def test_readers_beside_the_writer_need_not_wait_for_the_lease(servers: Pa
             async with stores(servers.primary.url, 1) as (there,):
                 await until_at(there, 2)
             servers.primary.kill()
-            await switch.turn(servers.replica)
+            await switch.point_at(servers.replica)
             begin = time.monotonic()
             writer.append([TextDelta("c")])
             async with asyncio.timeout(PATIENCE):
@@ -151,7 +151,7 @@ async def test_an_ending_that_the_replica_lacks(servers: Pair, switch: Switch) -
         servers.part()
         await store.seal([*run("c", begin=3), entry(4, WHOLE)], claim.lease)
         servers.primary.kill()
-        await switch.turn(servers.replica)
+        await switch.point_at(servers.replica)
         found = await entries(peer, "log")
         assert [each.offset for each in found] == [Offset(1, 1), Offset(1, 2), Offset(2, 3)]
         assert await peer.find("name", BOB) is None

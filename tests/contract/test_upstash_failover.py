@@ -43,7 +43,7 @@ async def lose(servers: Pair, switch: Switch, store: UpstashStore, lease: Lease)
     servers.part()
     await store.append(run("c", begin=3), lease)
     servers.primary.kill()
-    await switch.turn(servers.replica)
+    await switch.point_at(servers.replica)
 
 
 async def test_words_that_are_lost_are_missed_by_everyone(
