@@ -152,7 +152,7 @@ def streams(cost: Costs, given: Assumptions) -> str:
         price = (groups + workers) * given.vcpu + (memory + stored) * given.gb
         cells = [f"{count:,}", *map(_about, (groups, workers, groups))]
         cells += [f"{_about(memory)} GB", f"{_about(stored)} GB"]
-        cells += [f"{_about(rate * wire * 8 / 1e9)} Gbit/s" for wire in (cost.told, cost.heard)]
+        cells += [f"{_about(rate * size * 8 / 1e9)} Gbit/s" for size in (cost.told, cost.heard)]
         lines.append(row_of([*cells, f"${_about(price * MONTH)}"]))
     return "\n".join(lines)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from headwater.errors import NoSuchLog, StoreError
-from headwater.log.sqlite.file import open_file
+from headwater.log.sqlite.file import BUSY_TIMEOUT, open_file
+from headwater.log.sqlite.lock import FileLock
 from headwater.log.sqlite.rows import Rows
 from headwater.log.sqlite.store import SqliteStore
 from headwater.log.sqlite.thread import SqliteThread
@@ -145,7 +146,7 @@ async def test_a_full_disk(path: Path) -> None:
         db.execute("PRAGMA max_page_count = 40")
         return Rows(db, Limits(), Clock())
 
-    thread = SqliteThread("BEGIN IMMEDIATE", path, connect)
+    thread = SqliteThread(path, connect, FileLock(path))
     lease = await thread.do(Rows.open, "log", ALICE, ttl=TTL)
     with pytest.raises(StoreError, match="disk is full"):
         await thread.do(Rows.append, run("x" * 100_000, "y" * 100_000), lease)
@@ -157,7 +158,7 @@ async def test_a_full_disk(path: Path) -> None:
 async def test_a_step_that_fails_half_way(path: Path) -> None:
     """Of many steps in one transaction the one that fails leaves nothing behind, and the others stand."""
     clock = Clock()
-    thread = SqliteThread("BEGIN IMMEDIATE", path, lambda: Rows(open_file(path), LIMITS, clock))
+    thread = SqliteThread(path, lambda: Rows(open_file(path), LIMITS, clock), FileLock(path))
 
     def half(rows: Rows) -> None:
         rows.open("half", ALICE, ttl=TTL)
@@ -183,8 +184,9 @@ def test_a_writer_that_comes_back_in_time(path: Path) -> None:
         assert answers == [True, False]
 
 
-async def test_a_lock_that_stays(store: SqliteStore, path: Path) -> None:
+async def test_a_lock_that_stays(path: Path) -> None:
     """While another keeps the file locked writers hear of it, readers do not, and nobody needs a restart after it."""
+    store = SqliteStore(path, answer_within=BUSY_TIMEOUT + 0.5)
     lease = await store.open("log", ALICE, ttl=TTL)
     await store.append(run("a"), lease)
     with locked(path):
@@ -194,15 +196,18 @@ async def test_a_lock_that_stays(store: SqliteStore, path: Path) -> None:
             await refused
     await store.append(run("b", begin=2), lease)
     assert len(await entries(store, "log", follow=False)) == 2
+    await store.aclose()
 
 
-async def test_a_check_of_a_locked_file(store: SqliteStore, path: Path) -> None:
+async def test_a_check_of_a_locked_file(path: Path) -> None:
     """A check fails while another process keeps the file locked, since nothing could be written, and passes after."""
+    store = SqliteStore(path, answer_within=BUSY_TIMEOUT + 0.5)
     await store.check()
     with locked(path):
         with pytest.raises(StoreError, match="locked"):
             await store.check()
     await store.check()
+    await store.aclose()
 
 
 async def test_a_check_begins_to_watch(path: Path) -> None:

@@ -18,6 +18,7 @@ from headwater.errors import Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, 
 from headwater.events import TextDelta
 from headwater.log.packs import PACK, packed
 from headwater.log.sqlite.file import open_file
+from headwater.log.sqlite.lock import FileLock
 from headwater.log.sqlite.rows import Rows, Sizes
 from headwater.log.sqlite.store import SqliteStore
 from headwater.log.sqlite.thread import SqliteThread
@@ -102,7 +103,7 @@ class Traced:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.statements: list[str] = []
-        self.thread = SqliteThread("BEGIN IMMEDIATE", path, self._connect)
+        self.thread = SqliteThread(path, self._connect, FileLock(path))
 
     def _connect(self) -> Rows:
         rows = Rows(open_file(self._path), LIMITS, Clock())

@@ -37,7 +37,7 @@ async def test_no_more_steps_wait_than_there_are_places(tmp_path: Path) -> None:
 
     def write(_: Rows, __: Words) -> None: ...
 
-    thread = SqliteThread("BEGIN", tmp_path / "logs.db", connect, places=4, answer_within=0.05)
+    thread = SqliteThread(tmp_path / "logs.db", connect, places=4, answer_within=0.05)
 
     async def give_up() -> None:
         waiting.add(words := Words())

@@ -157,6 +157,28 @@ async def test_only_a_failure_before_the_first_token_is_retried() -> None:
     assert upstream.calls == 1
 
 
+async def test_the_status_line_waits_for_a_retry() -> None:
+    """A client gets the provider's own status and `Retry-After`, not 200 and an error event after it."""
+    model = Scripted([ModelError("slow down", code="rate_limited", status=429, retryable=True, retry_after=0.2)])
+    async with headwater(model, timeouts=Timeouts(retries=2), pace=Pace(hold=0.01)) as server:
+        response = await post_chat(server.client)
+
+    assert (response.status_code, response.json()["code"]) == (429, "rate_limited")
+    assert response.headers["retry-after"] == "1"
+    assert len(model.prompts) == 3
+
+
+async def test_the_status_line_waits_for_a_retry_within_bounds() -> None:
+    """A client that has waited long gets its headers; the outcome then comes as an event."""
+    model = Scripted([ModelError("slow down", code="rate_limited", status=429, retryable=True, retry_after=0.2)])
+    pace = Pace(hold=0.01, longest_hold=0.1)
+    async with headwater(model, timeouts=Timeouts(retries=1), pace=pace) as server:
+        response = await post_chat(server.client)
+
+    assert response.status_code == 200
+    assert [frame["type"] for frame in parse(response.content)] == ["start", "error"]
+
+
 async def test_a_provider_that_requests_a_long_wait_is_not_retried() -> None:
     """The caller gets `Retry-After` instead."""
     steps: list[Step] = [ModelError("slow down", code="rate_limited", status=429, retryable=True, retry_after=30)]

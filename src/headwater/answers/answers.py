@@ -79,6 +79,7 @@ class Answers:
         self._claims = Claims(self._policy.caching)
         self._opened: Logs | None = None
         self._nursery = Nursery()
+        self._generations: dict[str, Generation] = {}
         self._draining = Drain()
 
     @property
@@ -187,6 +188,11 @@ class Answers:
         """What begins when a reader of this log should go on elsewhere; None for a log that is written here."""
         return None if self._nursery.has(log) else self._draining
 
+    def retrying(self, log: str) -> bool:
+        """Whether this log's model has failed before its first token and is retried, in this process."""
+        generation = self._generations.get(log)
+        return generation is not None and generation.retrying
+
     async def prepare(self) -> None:
         """Open the store and build the model, so that the first request waits for neither. Raises `HeadwaterError`.
 
@@ -229,9 +235,11 @@ class Answers:
                 generation = Generation(
                     lambda: self._catalogue.get(offer), request, writer, self._policy.timeouts, self._observers
                 )
+                self._generations[lease.log] = generation
                 try:
                     await generation.run()
                 finally:
+                    del self._generations[lease.log]
                     if self._observers:
                         answer = await _written(writer, lease)
         finally:  # also when the server shuts down: that is an ending like any other

@@ -39,8 +39,9 @@ class Timeouts(msgspec.Struct, frozen=True):
     silence: float = 60.0
     total: float = 3600.0
     retries: int = 2
-    longest_wait: float = 5.0
-    """Longest wait before a retry. If a provider requests a longer one, the caller gets the error."""
+    longest_wait: float = 15.0
+    """How long after the beginning a retry may start. A provider that asks for more (`Retry-After`) is not waited for:
+    the caller gets its error at once. A status line waits as long for a retry (`web.response.Pace`)."""
     closing: float = 5.0
     """How long a model may take to close its provider's connection before it is abandoned, and reported."""
 
@@ -72,6 +73,12 @@ class Generation:
         self._begun = self._last_output = self._now()
         self._end = self._begun + timeouts.total
         self._has_output = False
+        self._failed = False
+
+    @property
+    def retrying(self) -> bool:
+        """Whether the model has failed before its first token and is retried, so that the outcome is still to come."""
+        return self._failed and not self._has_output
 
     async def run(self) -> None:
         """Produce the answer and seal its log; a cancellation seals it too, with an error that says so."""
@@ -108,6 +115,7 @@ class Generation:
                 if wait is None:
                     return error_event(error)
                 logger.info("asking again for %s in %.1f s: %s", self._writer.log, wait, error)
+                self._failed = True
                 self._notify_retry(error, wait)
             await self._nap(min(wait, self._end - self._now()))
             if self._interrupted:
@@ -198,7 +206,7 @@ class Generation:
         if not error.retryable or self._has_output or attempt >= self._timeouts.retries:
             return None
         wait = error.retry_after if error.retry_after is not None else 0.25 * 2**attempt
-        return wait if wait <= self._timeouts.longest_wait else None
+        return wait if self._now() - self._begun + wait <= self._timeouts.longest_wait else None
 
     def _reason(self) -> Ending:
         """The ending of an answer that was ended by us and not by the model."""

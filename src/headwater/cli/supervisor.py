@@ -15,7 +15,7 @@ import time
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
-from headwater.cli.worker import PATIENCE, Factory, Worker
+from headwater.cli.worker import CLOSE_WITHIN, Factory, Worker
 from headwater.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Supervisor:
 
     def _end(self, number: int) -> None:
         self._tell(number)
-        give_up = time.monotonic() + self._settings.drain + 2 * PATIENCE
+        give_up = time.monotonic() + self._settings.drain + 2 * CLOSE_WITHIN
         for worker in self._workers:
             worker.join(max(give_up - time.monotonic(), 0.1))
             if worker.is_alive():

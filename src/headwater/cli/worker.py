@@ -15,7 +15,7 @@ from headwater.answers.answers import Answers
 from headwater.settings import Settings, export_env_file
 from headwater.wiring.server import server
 
-PATIENCE = 10
+CLOSE_WITHIN = 10
 """Seconds that open responses get to end after their logs have ended."""
 
 
@@ -53,7 +53,7 @@ class Worker(uvicorn.Server):
                 workers=factory.settings.workers,
                 log_level="warning",
                 ws="none",
-                timeout_graceful_shutdown=PATIENCE,
+                timeout_graceful_shutdown=CLOSE_WITHIN,
                 server_header=False,
             )
         )

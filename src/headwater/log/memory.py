@@ -39,6 +39,8 @@ class _Log:
     sealed: float = 0.0
     changed: asyncio.Event | None = None
     """Made by the first reader that waits, set and dropped at the next change."""
+    followers: int = 0
+    """Readers that have begun to wait for more."""
     listeners: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
     @property
@@ -64,7 +66,7 @@ class MemoryStore:
     def __init__(self, limits: Limits | None = None, clock: Callable[[], float] = time.time) -> None:
         self.limits = limits or Limits()
         # Flushes need not hurry: no other process reads this memory, and what ends this process ends it too.
-        self.flush = Flush(interval=0.25, events=1024, bytes=256 * 1024)
+        self.flush = Flush(interval=0.25, unread_interval=0.25, events=1024, bytes=256 * 1024)
         self._clock = clock
         self._logs: dict[str, _Log] = {}
         self._names: dict[str, str] = {}  # the log each name is bound to
@@ -131,7 +133,7 @@ class MemoryStore:
             log.entries.extend(fresh)
             log.size += size
             log.wake_readers()
-        return Receipt(stop=log.stop)
+        return Receipt(stop=log.stop, readers=log.followers > 0)
 
     async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
         found = self._get(lease.log)
@@ -149,19 +151,27 @@ class MemoryStore:
     ) -> AsyncGenerator[Sequence[Entry], None]:
         found = self._get(log)
         self._seal_if_lapsed(found)
-        while True:
-            check_offset(after, found.state, found.epoch, found.last)
-            begin = bisect_right(found.entries, after, key=lambda entry: entry.offset)
-            page = found.entries[begin : begin + PAGE]
-            if page:
-                yield page
-                after = page[-1].offset
-            elif found.state != "open" or not follow:
-                return
-            else:
-                self._get(log)  # raises if it was deleted while its reader was busy: nothing would wake the reader
-                await self._change(found)
-                self._get(log)
+        follows = False
+        try:
+            while True:
+                check_offset(after, found.state, found.epoch, found.last)
+                begin = bisect_right(found.entries, after, key=lambda entry: entry.offset)
+                page = found.entries[begin : begin + PAGE]
+                if page:
+                    yield page
+                    after = page[-1].offset
+                elif found.state != "open" or not follow:
+                    return
+                else:
+                    self._get(log)  # raises if it was deleted while its reader was busy: nothing would wake the reader
+                    if not follows:
+                        follows = True
+                        found.followers += 1
+                        found.wake_writer()
+                    await self._change(found)
+                    self._get(log)
+        finally:
+            found.followers -= follows
 
     async def stop(self, log: str, subject: str) -> bool:
         found = self._get(log)

@@ -15,6 +15,8 @@ every clause below over every store:
 8.  A store that cannot be reached raises `StoreError`; it never looks empty. `check` finds out and changes nothing.
 9.  A log is bounded in entries and bytes; at the bound it takes its ending and nothing else.
 10. `stop` ends the log when no other subject remains on it, and wakes the writer wherever it runs.
+11. A reader in another process wakes the writer when it begins to wait, and its receipts say that it is there: a writer
+    that nobody reads elsewhere may flush rarely, and no reader elsewhere waits for that.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -51,6 +53,9 @@ class Flush(msgspec.Struct, frozen=True):
     """When a writer flushes its buffer, at whichever bound comes first, and how long it retries; times in seconds."""
 
     interval: float = 0.025
+    """While other processes may read the log."""
+    unread_interval: float = 0.2
+    """While none does: readers in the writer's process do not wait for the store."""
     events: int = 64
     bytes: int = 16 * 1024
     retry_for: float = 5.0
@@ -84,6 +89,8 @@ class Receipt(msgspec.Struct, frozen=True):
 
     stop: str | None = None
     """The subject who requested a stop, if any did."""
+    readers: bool = True
+    """Whether other processes read the log. A store that cannot tell says that they do."""
 
 
 class Description(msgspec.Struct, frozen=True):
@@ -180,8 +187,9 @@ class Store(Protocol):
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` on the event loop whenever the writer should look at its receipt; returns what ends that.
 
-        A stop requested earlier wakes at once. A store whose heartbeat is at most a second may leave a stop requested
-        in another process to the receipts.
+        That is when a stop was requested, now or earlier, when the log was taken away, and when a reader in another
+        process begins to wait. A store whose heartbeat is at most a second may leave a stop requested in another
+        process to the receipts; one whose receipts always say `readers` need not wake for them.
         """
         ...
 

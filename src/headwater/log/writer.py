@@ -22,6 +22,10 @@ Who does what: the producer is one task, which calls `append`, `room` and `seal`
 `_changed` bell. Timers (`_due`, `_heartbeat`) and the store's `listen` callback only call `_flush_now`. It starts the
 flush task, or makes the one under way flush once more (`_again`), so at most one flush is under way at any time.
 
+How often it flushes depends on who reads. While no other process reads the log, a flush serves only a crash, and comes
+every `Flush.unread_interval`. A reader elsewhere wakes the writer through `listen` when it begins to wait; the writer
+flushes at once, learns of the reader by the receipt, and flushes every `Flush.interval` while receipts say so.
+
 What can race, all on one event loop:
 
 - `seal` and a flush: `seal` sets `_sealing`, waits for the flush task, then sends the rest together with the ending.
@@ -48,8 +52,10 @@ from headwater.offsets import ORIGIN, Offset
 logger = logging.getLogger(__name__)
 
 COMMON_BEAT = 0.005
-"""Seconds between the moments at which flushes may begin: writers flush together, and a store that groups commits makes
-one of theirs. A longer beat would let flushes begin earlier, and so more of them."""
+"""Seconds between the moments at which flushes may begin, at least: writers flush together, and a store that groups
+commits makes one of theirs. A longer beat lets flushes begin earlier, and so more of them."""
+BEATS = 8
+"""Common moments in the interval of a log that no other process reads."""
 FIRST_RETRY, LONGEST_RETRY = 0.05, 1.0
 """Seconds before a failed call is retried; each further pause is twice as long, up to the longest."""
 
@@ -95,6 +101,7 @@ class Writer:
         self._flushed = 0.0  # when a flush ended last
         self._flushing: asyncio.Task[None] | None = None
         self._again = False  # whether another flush is to follow the one under way
+        self._read_elsewhere = False  # as the last receipt says
         self._unlisten: Callable[[], None] = lambda: None
 
     async def __aenter__(self) -> "Writer":
@@ -221,8 +228,9 @@ class Writer:
         if self._behind():
             self._flush_now()
         elif self._due is None:
-            loop, interval = asyncio.get_running_loop(), self._store.flush.interval
-            beat = min(interval, COMMON_BEAT) or COMMON_BEAT
+            loop, flush = asyncio.get_running_loop(), self._store.flush
+            interval = flush.interval if self._read_elsewhere else flush.unread_interval
+            beat = max(min(interval, COMMON_BEAT), interval / BEATS) or COMMON_BEAT
             self._due = loop.call_at((loop.time() + interval) // beat * beat, self._flush_now)
 
     def _beat(self) -> None:
@@ -268,6 +276,7 @@ class Writer:
         self._stored += len(batch)
         self._buffered = sum(len(entry.data) for entry in self._entries[self._stored :])
         self._room.ring()
+        self._read_elsewhere = receipt.readers
         if receipt.stop is not None and self.stop is None:
             self.stop = receipt.stop
             self.interrupt()

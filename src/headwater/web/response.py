@@ -22,7 +22,7 @@ A task for each open response would cost more memory than the connection; everyt
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
@@ -57,6 +57,8 @@ class Pace(NamedTuple):
 
     hold: float = 2.0
     """How long the status line waits for the first token, in place of which a failure may come."""
+    longest_hold: float = 15.0
+    """How long the status line waits at most while a model that failed is retried."""
     heartbeat: float = 10.0
     """Silence after which a comment goes out; proxies cut idle connections, mostly at 60."""
     stalled: float = 120.0
@@ -69,7 +71,7 @@ class LogResponse(Response):
     """Streams a log to one client in one dialect.
 
     A client that disconnects ends only its own reading. `leave` begins when the client should read on elsewhere: the
-    log is written by another server, and this one drains.
+    log is written by another server, and this one drains. While `retrying`, the status line waits for the outcome.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class LogResponse(Response):
         delivery: Delivery,
         pace: Pace,
         leave: Drain | None = None,
+        retrying: Callable[[], bool] = lambda: False,
     ) -> None:
         # Nothing of Starlette's own response is used but its type, by which FastAPI knows to send it as it is.
         self.background = None
@@ -90,6 +93,7 @@ class LogResponse(Response):
         self._fresh = delivery.cursor == BEGINNING
         self._pace = pace
         self._leave = leave
+        self._retrying = retrying
         self._departure = float("inf")  # when to let the client go, by the loop's clock
         self._head: Sequence[Entry] = ()
         self._started = False
@@ -226,7 +230,9 @@ class LogResponse(Response):
             due = since + pace.stalled
         elif not self._started:
             due = self._begun + pace.hold
-            if now >= due:
+            if now >= due and self._retrying() and now < self._begun + pace.longest_hold:
+                due = min(now + pace.hold, self._begun + pace.longest_hold)
+            elif now >= due:
                 self._started = True  # at once: what comes before the task has run must not open a second time
                 self._aside = asyncio.create_task(self._open(), name="open")
                 due = now + pace.heartbeat

@@ -108,7 +108,8 @@ class Surface(NamedTuple):
         """A stream of a log; it ends early when this server drains and another one writes the log."""
         reader = delivery.dialect.reader(delivery.message_id, delivery.cursor)
         pages = self.answers.read(found, principal, reader.begin, dialect=delivery.dialect.name)
-        return LogResponse(pages, reader, delivery, self.pace, self.answers.departure(found.log))
+        leave, log = self.answers.departure(found.log), found.log
+        return LogResponse(pages, reader, delivery, self.pace, leave, lambda: self.answers.retrying(log))
 
     def whole(self, found: Attachment | Description, principal: Principal, delivery: Delivery) -> Response:
         """The answer as one JSON object, once it has ended."""

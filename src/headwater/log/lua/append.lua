@@ -2,7 +2,7 @@
 --
 -- KEYS: log, packs, lease. ARGV[5..]: id, epoch, a log's bounds in entries and bytes, the first sequence, the packs.
 -- Returns `ok`, `by:` and the subject who requested a stop or nothing, then the log's series, last sequence, bytes and
--- number of packs; or a refusal, having changed nothing.
+-- number of packs, and 1 if another process reads it; or a refusal, having changed nothing.
 
 local row, why = get(ARGV[5])
 if not row then
@@ -31,4 +31,4 @@ extend(row, lifetime(row.ttl), SPARE)
 if #packs > 0 then
   wake_readers(row, row.last)
 end
-return {'ok', lease, row.series, row.last, row.size, row.packs}
+return {'ok', lease, row.series, row.last, row.size, row.packs, row.readers > time and 1 or 0}

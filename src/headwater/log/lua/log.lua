@@ -5,7 +5,7 @@
 --   headwater:{tag}:packs:<id>    stream of packs, each the entries of one append; exists from the opening on
 --   headwater:{tag}:lease:<id>    string: lasts while the writer lives; empty, or `by:` and who requested a stop
 --   headwater:{tag}:name:<name>   string: the id of the log the name is bound to
--- Channels: headwater:{tag}:wake:<id> for readers, headwater:{tag}:stop:<id> for the writer.
+-- Channels: headwater:{tag}:wake:<id> for readers; headwater:{tag}:stop:<id> for the writer, also when it is read.
 --
 -- A pack is the stream entry `<series>-<sequence of its first entry>` with five fields: `l`, the sequence of its last
 -- entry; `e`, their epoch; `n`, the number of packs before it; `s`, the bytes of the log including it; `d`, the entries
@@ -113,6 +113,16 @@ local function free(row)
     if name ~= '' and redis.call('GET', key('name', name)) == row.id then
       redis.call('DEL', key('name', name))
     end
+  end
+end
+
+-- Mark an open log as read for `ms` from now. The first mark wakes the writer, which flushes rarely until then.
+-- A server that is out of memory refuses this write; a read must succeed all the same, and the regular look finds what
+-- is not announced.
+local function mark_as_read(row, ms)
+  redis.pcall('HSET', key('log', row.id), 'readers', whole(time + ms))
+  if row.readers <= time then
+    redis.call('PUBLISH', key('stop', row.id), 'read')
   end
 end
 

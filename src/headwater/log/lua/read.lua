@@ -45,9 +45,7 @@ elseif epoch ~= row.epoch then
   begin = math.min(sequence, row.last - 1)
 end
 if row.state == 'open' and mark > 0 and row.readers < time + mark / 2 then
-  -- In the same step as the read, so that every later append is announced. A server that is out of memory refuses this
-  -- write; the read must succeed all the same, and the regular look finds what is not announced.
-  redis.pcall('HSET', key('log', row.id), 'readers', whole(time + mark))
+  mark_as_read(row, mark) -- in the same step as the read, so that every later append is announced
 end
 local page = begin < row.last and page_from(row, begin + 1, tonumber(ARGV[10])) or {}
 return {'ok', row.state, row.epoch, row.series, row.last, begin, page}

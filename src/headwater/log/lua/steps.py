@@ -69,6 +69,8 @@ class Standing(NamedTuple):
     last: int
     size: int
     packs: int
+    readers: bool = True
+    """Whether another process reads the log, as far as that is known."""
 
 
 class Sight(NamedTuple):
@@ -114,8 +116,8 @@ class Steps:
         bounds = (self._limits.entries, self._limits.bytes)
         arguments = _encoded(lease.log, lease.epoch, *bounds, *_flattened(packs))
         answer = await self._run(_APPEND, keys_of(lease.log), [*self._times(), *arguments])
-        _, stop, series, last, size, count = self._check(lease.log, answer)
-        return Standing(stop_of(stop), series, last, size, count)
+        _, stop, series, last, size, count, readers = self._check(lease.log, answer)
+        return Standing(stop_of(stop), series, last, size, count, readers == 1)
 
     async def seal(self, packs: Sequence[Pack], ending: Ending, lease: Lease) -> None:
         """Append the last entries and close the log; the last of them is the ending."""

@@ -11,7 +11,7 @@ for i = 8, #ARGV, 2 do
   if row then
     seal_if_lapsed(row)
     if row.state == 'open' and ARGV[i + 1] == '1' then
-      redis.pcall('HSET', key('log', row.id), 'readers', whole(time + tonumber(ARGV[7])))
+      mark_as_read(row, tonumber(ARGV[7]))
     end
     answer[#answer + 1] = {row.state, row.last, row.stop and 1 or 0}
   else

@@ -86,7 +86,7 @@ class RedisStore:
 
     async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
         standing = await self._steps.append(packed(entries), lease)
-        return Receipt(standing.stop)
+        return Receipt(standing.stop, standing.readers)
 
     async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
         ending = entries[-1].event

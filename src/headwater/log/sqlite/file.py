@@ -21,6 +21,10 @@ VERSION = 2
 BUSY_TIMEOUT = 2.0
 """Seconds to wait for another process's transaction; less than half of `Flush.retry_for`, so that writers try twice."""
 
+READERS = "CREATE TABLE IF NOT EXISTS readers (log INTEGER PRIMARY KEY, until REAL NOT NULL)"
+"""Until when, by the wall clock, other processes count as reading a log. Added without a new version, because servers
+that do not know the table can share the file: their marks are missing, and their readers hear of entries later."""
+
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS logs (
     key INTEGER PRIMARY KEY,
@@ -46,14 +50,15 @@ CREATE INDEX IF NOT EXISTS names_log ON names (log);
 {PACKS};
 CREATE TABLE IF NOT EXISTS tombstones (log TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS constants (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+{READERS};
 PRAGMA user_version = {VERSION};
 """
 
 _PLAIN = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_READONLY: "it is read-only",
-    sqlite3.SQLITE_BUSY: f"another process has kept it locked for {BUSY_TIMEOUT:g} s",
-    sqlite3.SQLITE_LOCKED: f"another process has kept it locked for {BUSY_TIMEOUT:g} s",
+    sqlite3.SQLITE_BUSY: "another process keeps it locked",
+    sqlite3.SQLITE_LOCKED: "another process keeps it locked",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
     sqlite3.SQLITE_IOERR: "the disk failed",
     sqlite3.SQLITE_CORRUPT: "it is damaged",
@@ -121,6 +126,8 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
             if version < VERSION:
                 with transaction(db):
                     _shape(db, _version(db, path))
+            if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'readers'").fetchone() is None:
+                db.execute(READERS)
             if 0 < version < VERSION:
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the WAL holds everything that was converted
             return

@@ -66,6 +66,8 @@ class Pulse(NamedTuple):
     beat: int
     last: int
     stop: str | None
+    read: bool = False
+    """Whether another process reads the log."""
 
 
 class Page(NamedTuple):
@@ -111,18 +113,18 @@ class Rows:
 
     def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
         """The log that will do for a name, which the principal then joins."""
-        row = self._row("names JOIN logs ON logs.key = names.log", "names.name = ?", name)
-        if row is None:
+        row = self._bound(name)
+        if row is None or row.stop is not None:
             return None
         if row.state != "open":
-            age = self._age(row)
-            if age >= row.ttl or (newer_than is not None and age > newer_than):
-                return None
-            return Claim(row.id, won=False, state=row.state, age=age, ttl=row.ttl - age)
-        if row.stop is not None:
-            return None
+            return self._sealed(row, newer_than)
         self.db.execute("INSERT OR IGNORE INTO subjects VALUES (?, ?)", (row.key, principal.subject))
         return Claim(row.id, won=False)
+
+    def find_sealed(self, name: str, *, newer_than: float | None = None) -> Claim | None:
+        """The sealed log that will do for a name: a hit, which changes nothing and needs no write lock."""
+        row = self._bound(name)
+        return None if row is None or row.state == "open" else self._sealed(row, newer_than)
 
     def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
         """Open a log; a log of this id that is open already is the caller's own, from an earlier attempt."""
@@ -149,7 +151,7 @@ class Rows:
             raise LogFull.of(row.id, self._limits.entries, self._limits.bytes)
         insert(self.db, row.key, lease.epoch, fresh)
         self.db.execute("UPDATE logs SET beat = beat + 1, last = ?, size = ? WHERE key = ?", (last, size, row.key))
-        return Receipt(stop=row.stop)
+        return Receipt(stop=row.stop, readers=row.id in self.read_elsewhere())
 
     def append_many(self, appends: Sequence[tuple[Sequence[Entry], Lease]]) -> bool:
         """Append to several logs at once. When False, some may have been done: roll back, and repeat one by one."""
@@ -221,10 +223,21 @@ class Rows:
         """Read a table; the transaction around this step has already taken the write lock."""
         self.db.execute("SELECT 1 FROM constants LIMIT 1").fetchone()
 
+    def read_elsewhere(self) -> set[str]:
+        """The logs that a process marks as read by it; mostly none, seldom many."""
+        query = "SELECT logs.id FROM readers JOIN logs ON logs.key = readers.log WHERE readers.until > ?"
+        return {log for (log,) in self.db.execute(query, (self._clock(),))}
+
+    def mark_as_read(self, logs: Sequence[str], seconds: float) -> None:
+        """Mark open logs as read by this process for some seconds."""
+        mark = "INSERT OR REPLACE INTO readers SELECT key, ? FROM logs WHERE id = ? AND state = 'open'"
+        self.db.executemany(mark, [(self._clock() + seconds, log) for log in logs])
+
     def pulses(self) -> dict[str, Pulse]:
         """The pulse of every open log, by its id."""
+        read = self.read_elsewhere()
         found = self.db.execute("SELECT id, epoch, beat, last, stop FROM logs WHERE state = 'open'")
-        return {log: Pulse(*pulse) for log, *pulse in found}
+        return {log: Pulse(epoch, beat, last, stop, log in read) for log, epoch, beat, last, stop in found}
 
     def sweep(self) -> bool:
         """Delete some of what has expired; returns whether there may be more."""
@@ -254,6 +267,15 @@ class Rows:
         query = f"SELECT {_COLUMNS} FROM {table} WHERE {condition}"  # noqa: S608 - both are written in this file
         found = self.db.execute(query, (value,)).fetchone()
         return None if found is None else Row(*found)
+
+    def _bound(self, name: str) -> Row | None:
+        return self._row("names JOIN logs ON logs.key = names.log", "names.name = ?", name)
+
+    def _sealed(self, row: Row, newer_than: float | None) -> Claim | None:
+        age = self._age(row)
+        if age >= row.ttl or (newer_than is not None and age > newer_than):
+            return None
+        return Claim(row.id, won=False, state=row.state, age=age, ttl=row.ttl - age)
 
     def _age(self, row: Row) -> float:
         return 0.0 if row.state == "open" else max(self._clock() - row.sealed, 0.0)
@@ -292,6 +314,7 @@ class Rows:
             (state_after(ending), *last.offset, now, now + row.ttl + self._limits.grace, row.key),
         )
         self.db.execute("DELETE FROM subjects WHERE log = ?", (row.key,))
+        self.db.execute("DELETE FROM readers WHERE log = ?", (row.key,))
         if is_admissible(ending) and row.name is not None:
             self.db.execute("INSERT OR REPLACE INTO names VALUES (?, ?)", (row.name, row.key))
         else:
@@ -302,6 +325,7 @@ class Rows:
         self.db.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", (row.id, until))
         self.db.execute("DELETE FROM packs WHERE log = ?", (row.key,))
         self.db.execute("DELETE FROM subjects WHERE log = ?", (row.key,))
+        self.db.execute("DELETE FROM readers WHERE log = ?", (row.key,))
         self.db.execute("DELETE FROM logs WHERE key = ?", (row.key,))
 
     def _free_names(self, row: Row) -> None:

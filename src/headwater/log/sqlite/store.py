@@ -14,6 +14,7 @@ from pathlib import Path
 from headwater.entries import Entry
 from headwater.events import Ending
 from headwater.log.sqlite.file import open_file
+from headwater.log.sqlite.lock import FileLock
 from headwater.log.sqlite.rows import Rows
 from headwater.log.sqlite.tailer import SqliteTailer
 from headwater.log.sqlite.thread import SqliteThread
@@ -28,16 +29,26 @@ class SqliteStore:
     Nothing happens before the first call, which creates the file and its folder if need be, starts the threads and
     begins to watch for logs whose writers died. Call `check` at start-up, so that logs left by a dead server expire
     within one lease. `clock` gives wall time in seconds, for ages and TTLs; leases run on the watching thread's clock.
+
+    A caller waits `answer_within` seconds, also for another program that holds the write lock. Reads and hits do not
+    need that lock.
     """
 
-    def __init__(self, path: str | Path, limits: Limits | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.time,
+        *,
+        answer_within: float = 10.0,
+    ) -> None:
         self.path = Path(path)
         self.limits = limits or Limits()
         self.flush = Flush()
         self._clock = clock
-        self._writes = SqliteThread("BEGIN IMMEDIATE", self.path, self._connect)
-        self._reads = SqliteThread("BEGIN", self.path, self._connect)
-        self._tailer = SqliteTailer(self._connect, self.limits.lease)
+        self._writes = SqliteThread(self.path, self._connect, FileLock(self.path), answer_within=answer_within)
+        self._reads = SqliteThread(self.path, self._connect, answer_within=answer_within)
+        self._tailer = SqliteTailer(self._connect, self.limits.lease, FileLock(self.path))
 
     async def claim(
         self,
@@ -50,11 +61,15 @@ class SqliteStore:
         binds: str | None = None,
     ) -> Claim:
         self._tailer.start()
+        hit = await self._reads.do(Rows.find_sealed, name, newer_than=newer_than)
+        if hit is not None:
+            return hit
         return await self._writes.do(Rows.claim, name, log, principal, ttl=ttl, newer_than=newer_than, binds=binds)
 
     async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
         self._tailer.start()
-        return await self._writes.do(Rows.find, name, principal, newer_than=newer_than)
+        hit = await self._reads.do(Rows.find_sealed, name, newer_than=newer_than)
+        return hit or await self._writes.do(Rows.find, name, principal, newer_than=newer_than)
 
     async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
         self._tailer.start()

@@ -4,10 +4,13 @@ SQLite notifies nobody of a commit, but `PRAGMA data_version` says within two mi
 a commit one look at the open logs serves all: readers learn that their log has changed, writers that they were asked to
 stop. A log whose counter stands still for the length of a lease has lost its writer; it is sealed `lost`, whether
 anybody reads it or not. Readers and writers are only woken: each then looks for itself.
+
+The poll also marks the logs that are followed here and written elsewhere, so that their writers flush often.
 """
 
 import asyncio
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -15,7 +18,8 @@ from contextlib import contextmanager, suppress
 from typing import Literal, NamedTuple
 
 from headwater.errors import StoreError
-from headwater.log.sqlite.file import transaction
+from headwater.log.sqlite.file import BUSY_TIMEOUT, transaction
+from headwater.log.sqlite.lock import FileLock
 from headwater.log.sqlite.rows import Pulse, Rows
 from headwater.log.watchers import Waiter, Watchers
 
@@ -32,8 +36,11 @@ CLOSE_WITHIN = 10.0
 VACUUM_PAGES = 2048
 """Pages of 4 kB given back to the disk after a sweep, at most; the rest waits for the next one."""
 
-Reason = Literal["stop", "gone"]
-"""Why a writer is woken: a stop was requested, or the log is no longer open."""
+MARK = 7.5
+"""Seconds for which a log counts as read after a process has marked it; each renews its marks three times as often."""
+
+Reason = Literal["stop", "gone", "read"]
+"""Why a writer is woken: a stop was requested, the log is no longer open, or another process begins to read it."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,8 +57,9 @@ class SqliteTailer:
     Its clock advances only while it polls, so that neither a clock that jumps nor a laptop that sleeps ends a lease.
     """
 
-    def __init__(self, connect: Callable[[], Rows], lease: float) -> None:
+    def __init__(self, connect: Callable[[], Rows], lease: float, file_lock: FileLock) -> None:
         self._connect = connect
+        self._file_lock = file_lock
         self._lease = lease
         self._slowest = min(POLL_IDLE, lease / 8)
         self._watchers: Watchers[Waiter] = Watchers()
@@ -67,6 +75,7 @@ class SqliteTailer:
         self._rows: Rows | None = None
         self._version = 0
         self._seen: dict[str, _Watch] = {}
+        self._marked: dict[str, float] = {}  # when each mark of a log that is followed here is due again
         self._now = 0.0
         self._polled = 0.0
         self._sweep_due = 0.0
@@ -126,8 +135,9 @@ class SqliteTailer:
 
     def wake_writer(self, log: str, why: Reason) -> None:
         """Wake the log's writer if it is here and was not woken for this reason. To be called on the event loop."""
-        if log in self._watchers.listeners and self._woken.get(log) != why:
-            self._woken[log] = why
+        if log in self._watchers.listeners and (why == "read" or self._woken.get(log) != why):
+            if why != "read":  # a log may be read, deserted and read again
+                self._woken[log] = why
             self._watchers.wake_writer(log)
 
     def _run(self) -> None:
@@ -175,12 +185,30 @@ class SqliteTailer:
             self._look(rows)
         lapsed = [(log, watch) for log, watch in self._seen.items() if self._now - watch.since >= self._lease]
         for log, (pulse, _) in lapsed:
-            with transaction(rows.db):
+            with self._file_lock, transaction(rows.db):
                 rows.seal_lost(log, pulse.epoch, pulse.beat)
             del self._seen[log]
             self._hand_over([log], [(log, "gone")])
+        self._mark_as_read(rows, now)
         if now >= self._sweep_due:
             self._sweep(rows, now)
+
+    def _mark_as_read(self, rows: Rows, now: float) -> None:
+        """Mark the logs that are followed here and written elsewhere; later, if the write lock is taken just now."""
+        with self._lock:
+            elsewhere = self._watchers.followers.keys() - self._watchers.listeners.keys()
+        self._marked = {log: until for log, until in self._marked.items() if log in elsewhere}
+        due = [log for log in elsewhere if log in self._seen and self._marked.get(log, 0.0) <= now]
+        if not due or not self._file_lock.take():
+            return
+        try:
+            rows.db.execute("PRAGMA busy_timeout = 0")
+            with suppress(sqlite3.OperationalError), transaction(rows.db):
+                rows.mark_as_read(due, MARK)
+                self._marked |= dict.fromkeys(due, now + MARK / 3)
+        finally:
+            rows.db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
+            self._file_lock.release()
 
     def _look(self, rows: Rows) -> None:
         with self._lock:
@@ -195,8 +223,12 @@ class SqliteTailer:
         for log in written:
             if log not in pulses:
                 stopped.append((log, "gone"))
-            elif pulses[log].stop is not None:
+                continue
+            before = self._seen.get(log)
+            if pulses[log].stop is not None:
                 stopped.append((log, "stop"))
+            elif pulses[log].read and not (before is not None and before.pulse.read):
+                stopped.append((log, "read"))
         self._seen = {log: self._watch(log, pulse) for log, pulse in pulses.items()}
         self._hand_over(changed, stopped)
 
@@ -217,7 +249,7 @@ class SqliteTailer:
             self.wake_writer(log, why)
 
     def _sweep(self, rows: Rows, now: float) -> None:
-        with transaction(rows.db):
+        with self._file_lock, transaction(rows.db):
             more = rows.sweep()
         if rows.db.execute("PRAGMA freelist_count").fetchone() != (0,):
             # A script, because `execute` runs one step of this statement, which gives back one page.
@@ -228,3 +260,4 @@ class SqliteTailer:
         if self._rows is not None:
             self._rows.db.close()
             self._rows = None
+        self._file_lock.close()

@@ -10,14 +10,16 @@ with one savepoint for each step.
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from headwater.errors import StoreError
-from headwater.log.sqlite.file import explain, primary_code
+from headwater.log.sqlite.file import BUSY_TIMEOUT, explain, primary_code
+from headwater.log.sqlite.lock import FileLock
 from headwater.log.sqlite.rows import Rows
 from headwater.log.store import Receipt
 
@@ -46,7 +48,10 @@ class _Outcome(NamedTuple):
 
 
 class SqliteThread:
-    """Runs steps in order of arrival, in transactions that start with `begin`. For one event loop.
+    """Runs steps in order of arrival, in transactions. For one event loop.
+
+    A thread that writes has the `lock` that all processes share, and takes it around each transaction; a thread without
+    one reads. A transaction that another program delays is tried again until its callers have given up.
 
     The thread starts with the first step. It connects when there is something to do, and anew after a failure, so that
     a disk that comes back is used again. At most `places` steps are queued, those of callers that gave up included;
@@ -55,16 +60,17 @@ class SqliteThread:
 
     def __init__(
         self,
-        begin: str,
         path: Path,
         connect: Callable[[], Rows],
+        lock: FileLock | None = None,
         *,
         places: int = 1024,
         answer_within: float = 10.0,
     ) -> None:
-        self._begin = begin
+        self._begin = "BEGIN" if lock is None else "BEGIN IMMEDIATE"
         self._path = path
         self._connect = connect
+        self._lock = lock
         self._answer_within = answer_within
         self._rows: Rows | None = None
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
@@ -100,7 +106,8 @@ class SqliteThread:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             # A daemon, so that a program that forgot to close its store can exit.
-            self._thread = threading.Thread(target=self._run, name=f"sqlite {self._begin.lower()}", daemon=True)
+            name = "sqlite reads" if self._lock is None else "sqlite writes"
+            self._thread = threading.Thread(target=self._run, name=name, daemon=True)
             self._thread.start()
         return self._loop
 
@@ -130,21 +137,36 @@ class SqliteThread:
         try:
             if self._rows is None:
                 self._rows = self._connect()
-            rows = self._rows
-            rows.db.execute(self._begin)
-            outcomes = self._do_quickly(rows, batch)
-            if outcomes is None:
-                rows.db.execute("ROLLBACK")
-                rows.db.execute(self._begin)
-                outcomes = [self._do_carefully(rows, job) for job in batch]
-            rows.db.execute("COMMIT")
+            with self._lock or nullcontext():
+                return self._transact(self._rows, batch)
         except Exception as error:  # noqa: BLE001 - if this thread died, no caller would get an answer
             # After anything but a lock, a new connection finds out the state of the file.
             waited = isinstance(error, sqlite3.Error) and primary_code(error) == sqlite3.SQLITE_BUSY
             if self._rows is not None and (self._rows.db.in_transaction or not waited):
                 self._disconnect()
             return [_Outcome(error=self._failure(error)) for _ in batch]
+
+    def _transact(self, rows: Rows, batch: list[_Job]) -> list[_Outcome]:
+        self._begin_transaction(rows, batch)
+        outcomes = self._do_quickly(rows, batch)
+        if outcomes is None:
+            rows.db.execute("ROLLBACK")
+            self._begin_transaction(rows, batch)
+            outcomes = [self._do_carefully(rows, job) for job in batch]
+        rows.db.execute("COMMIT")
         return outcomes
+
+    def _begin_transaction(self, rows: Rows, batch: list[_Job]) -> None:
+        """Begin, and try again while a program without our lock holds SQLite's and a caller still waits."""
+        give_up = time.monotonic() + self._answer_within - BUSY_TIMEOUT  # in time to say why
+        while True:
+            try:
+                rows.db.execute(self._begin)
+                return
+            except sqlite3.OperationalError as error:
+                waiting = not self._closed and not all(job.answer.done() for job in batch)
+                if primary_code(error) != sqlite3.SQLITE_BUSY or not waiting or time.monotonic() >= give_up:
+                    raise
 
     def _failure(self, error: Exception) -> StoreError:
         """A new error for one caller, because raising an exception adds the caller's traceback to it."""
@@ -162,15 +184,17 @@ class SqliteThread:
         """Run all steps without savepoints; None when a step changed rows and then failed."""
         before = rows.db.total_changes
         appends = [job for job in batch if job.step is Rows.append and job.args[0] and not job.answer.cancelled()]
-        done: set[int] = set()
+        done: dict[int, Receipt] = {}
         if self._append_many(rows, appends):
-            done = {id(job) for job in appends}
+            read = rows.read_elsewhere()
+            done = {id(job): Receipt(readers=job.args[1].log in read) for job in appends}
         elif rows.db.total_changes != before:
             return None
         outcomes: list[_Outcome] = []
         for job in batch:
             before = rows.db.total_changes
-            outcome = _Outcome(Receipt()) if id(job) in done else self._do_one(rows, job)
+            receipt = done.get(id(job))
+            outcome = self._do_one(rows, job) if receipt is None else _Outcome(receipt)
             if outcome.error is not None and rows.db.total_changes != before:
                 return None
             outcomes.append(outcome)
@@ -223,3 +247,5 @@ class SqliteThread:
         if self._rows is not None:
             self._rows.db.close()
             self._rows = None
+        if self._lock is not None:
+            self._lock.close()

@@ -59,7 +59,7 @@ class UpstashStore:
     ) -> None:
         limits, self._times = limits or Limits(), times or UpstashTimes()
         self.limits = msgspec.structs.replace(limits, heartbeat=min(limits.heartbeat, self._times.heartbeat))
-        self.flush = Flush(interval=self._times.flush, events=4096, bytes=16 * 1024)
+        self.flush = Flush(interval=self._times.flush, unread_interval=self._times.flush, events=4096, bytes=16 * 1024)
         self.rest = UpstashRest(url, token, timeout=self._times.answer_within)
         self._skew = lambda: 0.0 if clock is None else clock() - time.time()
         self._permits = asyncio.Semaphore(READER_CONNECTIONS)
