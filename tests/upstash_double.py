@@ -1,13 +1,13 @@
-"""An Upstash for tests: its REST protocol on a loopback port, over a real Valkey, failing as networks do, on demand.
+"""A test double of Upstash: its REST protocol on a loopback port, over a real Valkey, with faults on request.
 
     with upstash_double() as upstash:
         ...                                    # point a client at upstash.url with upstash.token
-        upstash.faults.append(Fault(lost=True))  # the next request is carried out and its reply never arrives
+        upstash.faults.append(Fault(lost=True))  # the next request is carried out, and its reply never arrives
         assert upstash.commands == 3
 
-It does what Upstash's documentation says of `/`, the path form, `/pipeline`, `/multi-exec`, base64 and refusals, and
-holds scripts to the rules of `allow-key-locking`, a flag that Valkey itself does not know. It runs in a thread of its
-own, so that a test's event loop may be busy or blocked.
+It follows Upstash's documentation of `/`, the path form, `/pipeline`, `/multi-exec`, base64 and refusals. It enforces
+the rules of `allow-key-locking`, a script flag that Valkey itself does not know. It runs in its own thread, so that the
+event loop of a test may be busy or blocked.
 """
 
 import asyncio
@@ -43,9 +43,9 @@ WATCH UNWATCH DISCARD MULTI EXEC AUTH HELLO SELECT QUIT SUBSCRIBE PSUBSCRIBE UNS
 BLPOP BRPOP BLMOVE BLMPOP BRPOPLPUSH BZPOPMIN BZPOPMAX BZMPOP
 """
 REFUSED = frozenset(_REFUSED.split())
-"""Commands that need a connection of one's own, or the run of the server."""
+"""Commands that need a dedicated connection or administrate the server."""
 
-# Precedes a script that requests key locking, on the script's first line so that its line numbers stay.
+# Precedes a script with key locking, on the script's first line, so that line numbers stay the same.
 GUARD = """local redis = (function(redis, KEYS)
 local declared, keyless = {}, {TIME = 1, PUBLISH = 1, PING = 1, ECHO = 1}
 for _, key in ipairs(KEYS) do declared[key] = true end
@@ -71,47 +71,47 @@ SHEBANG = re.compile(r"#!lua([^\n]*)\n")
 
 @dataclass
 class Fault:
-    """What goes wrong with one request."""
+    """A fault of one request."""
 
     status: int = 200
-    """Any other: nothing is carried out, and this is the answer."""
+    """If not 200, the request is not carried out, and this is the answer."""
     headers: dict[str, str] = field(default_factory=dict[str, str])
     lost: bool = False
-    """It is carried out, and the connection breaks before the reply is whole."""
+    """The request is carried out, and the connection breaks before the reply is complete."""
     late: float = 0.0
-    """It is executed only so many seconds after it came, when its client may have given up."""
+    """The request is carried out so many seconds after it arrived, when the client may have given up."""
     delay: float = 0.0
-    """It is executed, and the reply delayed by so many seconds."""
+    """The request is carried out, and the reply is held back for so many seconds."""
 
 
 class UpstashDouble:
-    """The database as its clients see it, and what a test may look at and set between two requests."""
+    """The database as its clients see it, with counts and switches for tests."""
 
     def __init__(self, socket_path: str) -> None:
         self.url = ""
         self.token = TOKEN
         self.max_request = self.max_reply = 1_000_000
         self.locking = True
-        """Whether the flag `allow-key-locking` is known here."""
+        """Whether the script flag `allow-key-locking` is known."""
         self.locked = 0
-        """Scripts that came with that flag."""
+        """How many scripts had that flag."""
         self.commands = 0
-        """Commands taken, those of pipelines singly: what Upstash bills when a script counts as one."""
+        """Commands received, those of pipelines singly: what Upstash bills when a script counts as one."""
         self.requests: list[str] = []
-        """The path of every request, or the command in its body."""
+        """For each request its path, or the name of the command in its body."""
         self.faults: deque[Fault] = deque()
-        """What goes wrong with the next requests, one after the other."""
+        """The faults of the next requests, one after the other."""
         self.down = False
-        """Whether every request is answered 503."""
+        """Whether every request is answered with 503."""
         self.path = socket_path
         # redis-py's own types are partly unknown.
         self.engine: Any = BlockingRedis(unix_socket_path=socket_path, protocol=2)
-        """The Valkey underneath, for a test to look into."""
+        """A client of the Valkey underneath, for tests to inspect it."""
         self._redis: Any = Redis(unix_socket_path=socket_path, protocol=2, retry=Retry(NoBackoff(), 1))
         self._redis.response_callbacks.clear()
 
     def reset(self) -> None:
-        """Empty the database and forget every count and fault."""
+        """Empty the database, and reset every count and fault."""
         self.engine.flushall()
         self.engine.config_resetstat()
         self.commands = self.locked = 0
@@ -122,7 +122,7 @@ class UpstashDouble:
         self.faults.clear()
 
     def carried_out(self) -> int:
-        """Commands since the last reset, those inside scripts counted like the scripts themselves."""
+        """Commands that Valkey ran since the last reset; those inside scripts count like any others."""
         stats = cast("dict[str, dict[str, int]]", self.engine.info("commandstats"))
         ours = ("flushall", "config", "info", "client", "hello")
         return sum(
@@ -146,7 +146,7 @@ class UpstashDouble:
             response = JSONResponse({"error": f"ERR the database is away: {failure}"}, 503)
         await asyncio.sleep(fault.delay)
         if fault.lost:
-            # Less than was announced: uvicorn then closes the connection, and the client sees it break.
+            # A body shorter than announced: uvicorn closes the connection, which breaks for the client.
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000000")]})
             await send({"type": "http.response.body", "body": b'{"res'})
             return
@@ -215,7 +215,7 @@ class UpstashDouble:
             return _result(error, encoded)
 
     def _guarded(self, command: list[str]) -> list[str]:
-        """The command for Valkey: without the flag that it does not know, but with the restrictions of that flag."""
+        """The command as Valkey takes it: without the flag, but with the flag's rules enforced."""
         found = SHEBANG.match(command[1]) if command[0].upper() == "EVAL" and len(command) > 1 else None
         if found is None:
             return command
@@ -240,7 +240,7 @@ def _command(given: Any) -> list[str]:
         raise TypeError("a command is an array")
     words = cast("list[Any]", given)
     if not all(isinstance(word, str | int | float) for word in words):
-        raise TypeError("a command's words are text or numbers")
+        raise TypeError("the arguments of a command are text or numbers")
     return [str(word) for word in words]
 
 
@@ -276,7 +276,7 @@ def _shown(found: Any, encoded: bool) -> Any:
 
 @contextmanager
 def upstash_double() -> Generator[UpstashDouble, None, None]:
-    """Start Valkey and the double before it; both end with the context."""
+    """Start Valkey with the double before it; both end with the context."""
     with tempfile.TemporaryDirectory(prefix="upstash") as folder:
         path = str(Path(folder) / "v.sock")
         with ValkeyServer(port=0, unix_socket_path=path, data_dir=Path(folder)), upstash_before(path) as double:
@@ -285,7 +285,7 @@ def upstash_double() -> Generator[UpstashDouble, None, None]:
 
 @contextmanager
 def upstash_before(path: str) -> Generator[UpstashDouble, None, None]:
-    """Start the double before a server that listens at a path already; it ends with the context."""
+    """Start the double before a running server, given by the path of its socket; it ends with the context."""
     double = UpstashDouble(path)
     with _served(double):
         yield double

@@ -27,7 +27,7 @@ async def to_a_replica(river: River) -> Outcome:
     async def fault(branch: River, pair: Pair, switch: Switch, crowd: Crowd) -> None:
         await crowd.reached(random.randrange(20, 60))
         pair.promote()
-        await switch.point_at(pair.replica)
+        await switch.lead_to(pair.replica)
 
     return await _failed_over(river, fault, ["finish"])
 
@@ -40,7 +40,7 @@ async def to_a_replica_that_lags(river: River) -> Outcome:
         pair.part()
         await crowd.reached(crowd.least() + GAP)
         pair.primary.kill()
-        await switch.point_at(pair.replica)
+        await switch.lead_to(pair.replica)
 
     return await _failed_over(river, fault, ["lost", "gone"])
 

@@ -1,4 +1,4 @@
-"""Fixtures that several stores' tests share."""
+"""Fixtures shared by the tests of several stores."""
 
 from collections.abc import AsyncGenerator, Generator
 

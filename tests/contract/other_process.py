@@ -1,8 +1,8 @@
-"""What the tests run in processes of their own: `other_process.py <file> <command> <log>`; it speaks in lines.
+"""A server process for tests: `other_process.py <file> <command> <log>`; it prints lines.
 
-`write`: claims the name `name`, writes three entries, says `ready`, and is silent until asked to stop.
-`stream`: claims and writes 500 entries in many flushes, then the ending.
-`claim`: says `ready`, waits for a line, claims the name `name` and says who won.
+`write`: claims the name `name`, writes three entries, prints `ready`, and is silent until asked to stop.
+`stream`: claims the name, and writes 500 entries in many flushes, then the ending.
+`claim`: prints `ready`, waits for a line, claims the name, and prints whether it won and which log it got.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""A SQLite file of form 1, with a row for each entry, as Headwater wrote it before an append was one row."""
+"""A SQLite file of form 1, which has a row for each entry, as earlier versions wrote it."""
 
 import sqlite3
 import time
@@ -39,11 +39,11 @@ LOGS: dict[str, tuple[str, list[Entry]]] = {
     "open": ("open", run("a", "b", "c")),
     "new": ("open", []),
 }
-"""What is in the file: the state of each log, and its entries. `name` is bound to the first, `live` to the open one."""
+"""The state and entries of each log in the file. The name `name` is bound to `whole`, `live` to `open`."""
 
 
 def form_1(path: Path, logs: dict[str, tuple[str, list[Entry]]] = LOGS) -> None:
-    """Make the file."""
+    """Create the file."""
     now = time.time()
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.executescript(SCHEMA)

@@ -22,7 +22,7 @@ class TestMemoryStore(StoreContract):
         await store.aclose()
 
     async def test_a_log_that_is_deleted_while_its_reader_is_busy(self, harness: Harness) -> None:
-        """A reader who is busy while its log is deleted hears of it when it asks for more, not a lease later."""
+        """A reader that is busy while its log is deleted gets `Expired` with its next page, not a lease later."""
         lease = await harness.opened("a")
         async with aclosing(harness.store.read(lease.log)) as pages:
             assert len(await anext(pages)) == 1

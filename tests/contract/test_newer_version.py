@@ -23,7 +23,7 @@ from headwater.log.store import Lease, Store
 from headwater.log.upstash.store import UpstashStore
 from headwater.offsets import ORIGIN, Offset
 from headwater.testing.contract import LIMITS
-from headwater.testing.contract_harness import ALICE, PATIENCE, TTL, entries, until
+from headwater.testing.contract_harness import ALICE, TEST_TIMEOUT, TTL, entries, until
 
 START = record(Offset(1, 1), 0.0, Start("m", "x")).data
 SOURCE = b'[1,0.1,{"type":"source","url":"https://example.org/\xc3\xa9\\u2028"}]'
@@ -92,7 +92,7 @@ async def written(store: Store, whole: Sequence[Entry]) -> None:
 
 
 async def read(logs: Logs, after: Offset = ORIGIN, *, follow: bool = True) -> list[Entry]:
-    async with asyncio.timeout(PATIENCE), aclosing(logs.read("log", after, follow=follow)) as pages:
+    async with asyncio.timeout(TEST_TIMEOUT), aclosing(logs.read("log", after, follow=follow)) as pages:
         return [entry async for page in pages for entry in page]
 
 
@@ -131,7 +131,7 @@ async def test_a_reader_follows_a_log_that_a_newer_version_writes(stores: Stores
 
     whole = log(WHOLE)
     lease = await newer.open("log", ALICE, ttl=TTL)
-    async with asyncio.TaskGroup() as tasks, asyncio.timeout(4 * PATIENCE):
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(4 * TEST_TIMEOUT):
         tasks.create_task(follow())
         for begin, end in ((0, 2), (2, 5)):
             await newer.append(whole[begin:end], lease)

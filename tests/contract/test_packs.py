@@ -1,4 +1,4 @@
-"""What lies in Redis, by either door to it: packs, turns and leases, and what becomes of a log that lost some of it."""
+"""Packs, series and leases in Redis, by either of its stores, and logs that have lost some of them."""
 
 from collections.abc import AsyncGenerator
 
@@ -34,14 +34,14 @@ async def store(
 
 @pytest.fixture
 async def lease(store: Store) -> Lease:
-    """The right to write a log that was claimed just now."""
+    """The lease of a log that was just claimed."""
     claim = await store.claim("name", "log", ALICE, ttl=TTL)
     assert claim.lease is not None
     return claim.lease
 
 
 async def test_an_append_is_one_pack(store: Store, lease: Lease, upstash: UpstashDouble) -> None:
-    """However many entries an append has, they are one entry of the stream, after the one that opened it."""
+    """An append is one entry of the stream, however many entries of the log it has."""
     await store.append(run(*"abc"), lease)
     await store.append(run(*"de", begin=4), lease)
     await store.seal([entry(6, WHOLE)], lease)
@@ -50,7 +50,7 @@ async def test_an_append_is_one_pack(store: Store, lease: Lease, upstash: Upstas
 
 
 async def test_a_large_append(store: Store, lease: Lease, upstash: UpstashDouble) -> None:
-    """An append that is larger than a pack goes in several, and comes back whole and in order."""
+    """An append larger than a pack takes several, and is read back whole and in order."""
     large = ["x" * (PACK // 3) + str(i) for i in range(10)]
     await store.append(run(*large), lease)
     assert upstash.engine.xlen(key("packs", "log")) == 1 + len(packed(run(*large)))
@@ -58,7 +58,7 @@ async def test_a_large_append(store: Store, lease: Lease, upstash: UpstashDouble
 
 
 async def test_an_entry_of_two_lines(store: Store, lease: Lease) -> None:
-    """Entries are lines; one that is not is refused, for it would come back as two."""
+    """An entry with a newline is refused, because entries are lines and it would come back as two."""
     broken = msgspec.structs.replace(entry(1, TextDelta("a")), data=b"[1,\n2]")
     with pytest.raises(StoreError, match="newline"):
         await store.append([broken], lease)
@@ -69,11 +69,11 @@ async def test_an_entry_of_two_lines(store: Store, lease: Lease) -> None:
 async def test_every_offset_of_a_log_that_was_asked_to_stop(
     store: Store, lease: Lease, upstash: UpstashDouble, lost: bool
 ) -> None:
-    """What is written after a stop was asked for follows what was written before, from wherever it is read."""
+    """Entries written after a stop was requested follow those written before, from every offset."""
     task, _ = await reading(store, "log")
     await store.append(run(*"abc"), lease)
     await store.stop("log", ALICE.subject)
-    for begin in (1, 2, 4, 6):  # of three entries each; the second is a retry that reaches across the stop
+    for begin in (1, 2, 4, 6):  # three entries each; the second append is a retry that reaches across the stop
         assert (await store.append(run(*"abcdefgh"[begin - 1 : begin + 2], begin=begin), lease)).stop == ALICE.subject
     with pytest.raises(OutOfSequence):
         await store.append(run(*"cx", begin=3), lease)
@@ -89,13 +89,13 @@ async def test_every_offset_of_a_log_that_was_asked_to_stop(
 
 
 async def test_a_lease_that_was_evicted_and_nobody_noticed(store: Store, lease: Lease, upstash: UpstashDouble) -> None:
-    """A writer whose lease is gone takes it up again, by entries or by a heartbeat, and still hears of a stop."""
+    """A writer whose lease was evicted renews it, by entries or by a heartbeat, and still learns of a stop."""
     await store.append(run("a"), lease)
     await store.stop("log", ALICE.subject)
     for late in (run("b", begin=2), []):
         upstash.engine.delete(key("lease", "log"))
         await store.append(late, lease)
-        if isinstance(store, RedisStore) or not late:  # over REST a heartbeat tells, which is at most a second away
+        if isinstance(store, RedisStore) or not late:  # over REST only a heartbeat renews it, within a second
             assert upstash.engine.exists(key("lease", "log"))
         assert (await store.append([], lease)).stop == ALICE.subject
     assert await texts(store, "log") == ["a", "b"]
@@ -104,7 +104,7 @@ async def test_a_lease_that_was_evicted_and_nobody_noticed(store: Store, lease: 
 async def test_a_lease_that_was_evicted_and_a_reader_noticed(
     store: Store, lease: Lease, upstash: UpstashDouble
 ) -> None:
-    """A log without a lease is sealed as lost by its next reader; its writer is fenced off, and its name is free."""
+    """A log without a lease is sealed `lost` by its next reader; its writer is fenced off, and its name is free."""
     await store.append(run("a"), lease)
     upstash.engine.delete(key("lease", "log"))
     got = await entries(store, "log")
@@ -120,7 +120,7 @@ async def test_a_lease_that_was_evicted_and_a_reader_noticed(
 
 @pytest.mark.parametrize("kind", ["packs", "log"])
 async def test_an_eviction(store: Store, lease: Lease, upstash: UpstashDouble, kind: str) -> None:
-    """A log of which a part was evicted never ends well: its reader hears it, and its writer by its ending at last."""
+    """A log of which a part was evicted is an error for its reader, and for its writer at its seal at the latest."""
     await store.append(run("a"), lease)
     task, got = await reading(store, "log")
     await until(lambda: len(got) == 1)
@@ -128,7 +128,7 @@ async def test_an_eviction(store: Store, lease: Lease, upstash: UpstashDouble, k
     with pytest.raises((Expired, NoSuchLog)):
         await store.append(run("b", begin=2), lease)
         await store.seal([entry(3, WHOLE)], lease)
-    upstash.engine.delete(key("lease", "log"))  # which nobody renews any more
+    upstash.engine.delete(key("lease", "log"))  # as if it had lapsed, because the writer has given up
     with pytest.raises(Expired):
         await task
     with pytest.raises((Expired, NoSuchLog)):
@@ -137,7 +137,7 @@ async def test_an_eviction(store: Store, lease: Lease, upstash: UpstashDouble, k
 
 
 async def test_an_empty_log_that_was_evicted(store: Store, lease: Lease, upstash: UpstashDouble) -> None:
-    """A log whose stream was evicted before its first entry is torn too: it is not an empty log."""
+    """A log whose stream was evicted before its first entry is `Expired`, not an empty log."""
     upstash.engine.delete(key("packs", "log"))
     with pytest.raises(Expired):
         await store.append(run("a"), lease)
@@ -146,7 +146,7 @@ async def test_an_empty_log_that_was_evicted(store: Store, lease: Lease, upstash
 
 
 async def test_a_failover_that_lost_a_tail(store: Store, lease: Lease, upstash: UpstashDouble) -> None:
-    """A log that a lagging replica brought back without its tail is never sealed as whole, nor read as whole."""
+    """A log that a lagging replica has without its tail is neither sealed nor read as whole."""
     await store.append(run("a"), lease)
     before = upstash.engine.dump(key("packs", "log"))
     await store.append(run("b", begin=2), lease)
@@ -155,7 +155,7 @@ async def test_a_failover_that_lost_a_tail(store: Store, lease: Lease, upstash: 
         await store.append(run("c", begin=3), lease)
         await store.seal([entry(4, WHOLE)], lease)
     upstash.engine.delete(key("lease", "log"))
-    if isinstance(store, RedisStore):  # which took nothing after the hole
+    if isinstance(store, RedisStore):  # it took no entry after the hole
         assert [each.offset for each in await entries(store, "log")] == [(1, 1), (2, 2)]
     else:
         with pytest.raises(Expired):
@@ -167,7 +167,7 @@ async def test_a_failover_that_lost_a_tail(store: Store, lease: Lease, upstash: 
 async def test_ttls_are_renewed_when_half_of_the_spare_is_used(
     store: Store, lease: Lease, upstash: UpstashDouble
 ) -> None:
-    """A log that is written for long outlives the TTLs it was given; most appends leave these alone."""
+    """A log that is written for long outlives its first TTLs; most appends do not renew them."""
     keys = [key("packs", "log"), key("log", "log"), key("name", "name")]
     given = [upstash.engine.pttl(each) for each in keys]
     await store.append(run("a"), lease)

@@ -1,4 +1,4 @@
-"""The Redis store keeps the contract over real servers and a real cluster, and leaves nothing there that never goes."""
+"""The Redis store keeps the contract over real servers and a real cluster, and gives every key a TTL."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ from headwater.testing.contract import LIMITS, Clock, Harness, StoreContract
 from headwater.testing.contract_harness import (
     ALICE,
     BOB,
-    PATIENCE,
+    TEST_TIMEOUT,
     TTL,
     WHOLE,
     entries,
@@ -69,7 +69,7 @@ class TestRedisStore(StoreContract):
 
 
 class Tagged(RedisStore):
-    """A store whose names and logs all begin with one tag, as those of one question do; the suite's own do not."""
+    """A store that puts one tag before all names and logs, which the names of the suite lack and a cluster requires."""
 
     def __init__(self, url: str, limits: Limits, clock: Clock, tag: str) -> None:
         super().__init__(url, limits, clock)
@@ -143,14 +143,14 @@ class TestRedisCluster(StoreContract):
         assert [server.keys_without_ttl() for server in cluster] == [[], [], []]
 
 
-def test_a_url_that_is_none() -> None:
-    """A URL that cannot be one is refused when the store is made."""
+def test_an_invalid_url() -> None:
+    """An invalid URL is refused when the store is made."""
     with pytest.raises(StoreError, match="cannot be used"):
         RedisStore("http://127.0.0.1")
 
 
 async def test_a_reader_who_waits_when_the_store_closes(server: Server) -> None:
-    """A store that closes leaves no reader waiting; they hear that it was closed, not that the answer is over."""
+    """A store that closes leaves no reader waiting: each gets an error, not the end of the answer."""
     server.command("FLUSHALL")
     store, peer = RedisStore(server.url, LIMITS), RedisStore(server.url, LIMITS)
     lease = await store.open("waited", ALICE, ttl=TTL)
@@ -165,7 +165,7 @@ async def test_a_reader_who_waits_when_the_store_closes(server: Server) -> None:
 
 
 async def test_leaving_at_any_moment(server: Server) -> None:
-    """Whoever is cancelled in the middle of a command ends: no cancellation is lost on the way."""
+    """A caller that is cancelled in the middle of a command ends: no cancellation is swallowed."""
     server.command("FLUSHALL")
     store = RedisStore(server.url, LIMITS)
     lease = await store.open("left", ALICE, ttl=TTL)
@@ -174,35 +174,35 @@ async def test_leaving_at_any_moment(server: Server) -> None:
         while True:
             await store.append([], lease)
 
-    for turns in range(60):
+    for iterations in range(60):
         task = asyncio.create_task(beat())
-        for _ in range(turns):
+        for _ in range(iterations):
             await asyncio.sleep(0)
         task.cancel()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TEST_TIMEOUT):
             await asyncio.gather(task, return_exceptions=True)
     await store.aclose()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_closing_while_it_connects(server: Server) -> None:
-    """A store that is closed while it connects closes; the library may leave the socket to the collector."""
+    """A store can be closed while it connects; redis-py may leave the socket to the garbage collector."""
     server.command("FLUSHALL")
     store = RedisStore(server.url, LIMITS)
     lease = await store.open("left", ALICE, ttl=TTL)
     await store.aclose()
-    for turns in range(60):
+    for iterations in range(60):
         store = RedisStore(server.url, LIMITS)
         store.listen(lease, lambda: None)
-        for _ in range(turns):
+        for _ in range(iterations):
             await asyncio.sleep(0)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TEST_TIMEOUT):
             await store.aclose()
-    gc.collect()  # here, where the warning is expected, and not in some later test
+    gc.collect()  # here, where the warning is expected, not in a later test
 
 
 async def test_many_readers_cost_what_one_does(server: Server) -> None:
-    """A hundred readers in one process ask Redis no more often than a few would, and none of them misses anything."""
+    """A hundred readers in one process cost no more commands than a few would, and each gets every entry."""
     server.command("FLUSHALL")
     store, peer = RedisStore(server.url, LIMITS), RedisStore(server.url, LIMITS)
     lease = await store.open("waited", ALICE, ttl=TTL)
@@ -221,8 +221,8 @@ async def test_many_readers_cost_what_one_does(server: Server) -> None:
     await store.aclose()
 
 
-async def test_questions_all_over_a_cluster(cluster: list[Server]) -> None:
-    """Logs on all servers of a cluster are followed and stopped from elsewhere, and a name lies where its logs do."""
+async def test_logs_all_over_a_cluster(cluster: list[Server]) -> None:
+    """Logs on all servers of a cluster are followed and stopped by another process, and names find their logs."""
     store, peer = RedisStore(url(cluster), LIMITS), RedisStore(url(cluster), LIMITS)
     names = [secrets.token_hex(32) for _ in range(30)]
     claims = [await store.claim(name, log_id(name, secrets.token_hex(12)), ALICE, ttl=TTL) for name in names]
@@ -250,7 +250,7 @@ async def test_questions_all_over_a_cluster(cluster: list[Server]) -> None:
 
 
 async def test_names_that_a_cluster_keeps_apart(cluster: list[Server]) -> None:
-    """In a cluster a log whose name may lie on another server is refused before anything is done."""
+    """In a cluster a log whose name may be on another server is refused before anything changes."""
     store = RedisStore(url(cluster), LIMITS)
     with pytest.raises(StoreError, match=f"same {TAG} bytes"):
         await store.claim("name", "log", ALICE, ttl=TTL)
@@ -260,7 +260,7 @@ async def test_names_that_a_cluster_keeps_apart(cluster: list[Server]) -> None:
 
 
 async def test_a_cluster_taken_for_a_server(cluster: list[Server]) -> None:
-    """A URL that does not say that the server is one of a cluster gets an answer that says how to say it."""
+    """A plain URL to a server of a cluster is an error that says how the URL must begin."""
     store = RedisStore(cluster[0].url, LIMITS)
     with pytest.raises(StoreError, match=r"redis\+cluster://"):
         for i in range(50):
@@ -269,7 +269,7 @@ async def test_a_cluster_taken_for_a_server(cluster: list[Server]) -> None:
 
 
 async def test_a_slot_that_moves(cluster: list[Server]) -> None:
-    """While a log moves from one server of a cluster to another it is there, or said to move; it is never torn."""
+    """While a log moves between servers of a cluster, it is there or an error says that it moves; it is never torn."""
     slot = key_slot(key("log", "moving"))
     owners = {each: each.command("CLUSTER", "MYID").decode() for each in cluster}
     here = cluster[slot * len(cluster) // 16384]
@@ -293,7 +293,7 @@ async def test_a_slot_that_moves(cluster: list[Server]) -> None:
 
 
 async def test_a_cluster_that_lost_a_server(engine: Engine) -> None:
-    """While a part of a cluster is down its logs are errors, none of them looks empty, and the other parts work on."""
+    """While a server of a cluster is down, its logs are errors, none looks empty, and other logs work."""
     with clustered(engine) as cluster:
         cluster[1].command("CONFIG", "SET", "cluster-require-full-coverage", "no")
         cluster[2].command("CONFIG", "SET", "cluster-require-full-coverage", "no")
@@ -309,7 +309,7 @@ async def test_a_cluster_that_lost_a_server(engine: Engine) -> None:
 
 
 async def test_readers_when_a_cluster_has_lost_a_server(engine: Engine) -> None:
-    """Whoever follows a log on the lost server is told, and nobody else: the other logs go on to their ends."""
+    """Readers of logs on the lost server get an error, and no others: other logs go on to their endings."""
     times = RedisTimes(unreachable_after=1.0)
     with clustered(engine) as cluster:
         for server in cluster[1:]:
@@ -324,11 +324,11 @@ async def test_readers_when_a_cluster_has_lost_a_server(engine: Engine) -> None:
         assert lost
         assert alive
 
-        async def told() -> bool:
-            await asyncio.gather(*(store.append([], lease) for lease in alive))  # their leases go on meanwhile
+        async def failed() -> bool:
+            await asyncio.gather(*(store.append([], lease) for lease in alive))  # renews their leases
             return all(readers[lease].done() for lease in lost)
 
-        await until(told)
+        await until(failed)
         for lease in lost:
             with pytest.raises(StoreError):
                 await readers[lease]
@@ -340,7 +340,7 @@ async def test_readers_when_a_cluster_has_lost_a_server(engine: Engine) -> None:
 
 
 async def outcome(store: RedisStore, lease: Lease) -> StoreError | None:
-    """Why a log cannot be written and read, or None if it can."""
+    """The error of writing and reading a log, or None."""
     try:
         await store.append(run("a"), lease)
         assert len(await entries(store, lease.log, follow=False)) == 1

@@ -1,4 +1,4 @@
-"""What is asked of one Redis in the same moment goes there together, and yet each caller gets what is theirs."""
+"""Scripts of one loop iteration reach Redis in one batch, and yet each caller gets its own answer or error."""
 
 import asyncio
 import signal
@@ -18,10 +18,10 @@ from headwater.log.redis.store import CONNECTIONS, RedisStore
 from headwater.log.redis.times import RedisTimes
 from headwater.log.store import Lease
 from headwater.testing.contract import LIMITS
-from headwater.testing.contract_harness import ALICE, PATIENCE, TTL, WHOLE, entries, entry, run
+from headwater.testing.contract_harness import ALICE, TEST_TIMEOUT, TTL, WHOLE, entries, entry, run
 
 REPLY = len(b"*2\r\n$2\r\nok\r\n$2\r\n00\r\n")
-"""Bytes in which Redis tells a constant of two letters."""
+"""Bytes of the reply with a constant of two letters."""
 
 
 @pytest.fixture(scope="module", params=engines(), ids=lambda engine: engine.name)
@@ -45,7 +45,7 @@ def server(shared: Server) -> Server:
 async def connected(
     url: str, connections: int = CONNECTIONS, times: RedisTimes | None = None
 ) -> AsyncGenerator[RedisStore, None]:
-    """A store that has a connection, over which Redis has learnt the script that the tests here run."""
+    """A store with an open connection, to a server that has cached the script which these tests run."""
     store = RedisStore(url, LIMITS, times=times, connections=connections)
     try:
         await store.constant("warm", b"")
@@ -55,14 +55,14 @@ async def connected(
 
 
 class Traffic(NamedTuple):
-    """How often a server was connected to, and read from a connection."""
+    """How many connections a server has accepted, and how often it has read from one."""
 
     connections: int
     reads: int
 
 
 class Look:
-    """Sees the traffic of a server, without what it takes to look."""
+    """Measures the traffic of a server, without its own."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
@@ -70,7 +70,7 @@ class Look:
         self._before = self._stats()
 
     def traffic(self) -> Traffic:
-        """Since the beginning; ask once."""
+        """The traffic since this object was made; call it once."""
         before, now = self._before, self._stats()
         return Traffic(now.connections - before.connections, now.reads - before.reads - 1)
 
@@ -80,7 +80,7 @@ class Look:
 
 
 async def caused(server: Server, *steps: Coroutine[Any, Any, Any]) -> Traffic:
-    """The traffic of steps that are asked for in one turn of the loop."""
+    """The traffic of steps called in one iteration of the event loop."""
     with server.client() as client:
         look = Look(client)
         await together(*steps)
@@ -88,24 +88,24 @@ async def caused(server: Server, *steps: Coroutine[Any, Any, Any]) -> Traffic:
 
 
 async def together(*steps: Coroutine[Any, Any, Any]) -> list[Any]:
-    """What came of steps that are asked for in one turn of the loop."""
-    async with asyncio.timeout(PATIENCE):
+    """The results of steps called in one iteration of the event loop."""
+    async with asyncio.timeout(TEST_TIMEOUT):
         return await asyncio.gather(*steps, return_exceptions=True)
 
 
-async def turn(count: int = 1) -> None:
-    """Let the loop come round."""
+async def iterate(count: int = 1) -> None:
+    """Let the event loop run some iterations."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 def calls(server: Server, command: str) -> int:
-    """How often a command was run since the statistics were reset."""
+    """How often a command ran since the statistics were reset."""
     return server.command("INFO", "commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"]
 
 
 def constants(store: RedisStore, count: int) -> list[Coroutine[Any, Any, bytes]]:
-    """A step for each of some constants that are their own values."""
+    """Steps that set constants whose values are their names."""
     return [store.constant(f"{i:02}", b"%02d" % i) for i in range(count)]
 
 
@@ -113,8 +113,8 @@ def values(count: int) -> list[bytes]:
     return [b"%02d" % i for i in range(count)]
 
 
-async def test_writers_who_flush_in_one_turn_share_a_connection_and_a_write(server: Server) -> None:
-    """Thirty-two appends reach Redis in one piece, over the one connection there is."""
+async def test_writers_that_flush_in_one_iteration_share_a_connection_and_a_write(server: Server) -> None:
+    """Thirty-two appends reach Redis in one write, over the one connection there is."""
     async with connected(server.url) as store:
         leases = [await store.open(f"log-{i}", ALICE, ttl=TTL) for i in range(32)]
         await store.append([], leases[0])
@@ -125,7 +125,7 @@ async def test_writers_who_flush_in_one_turn_share_a_connection_and_a_write(serv
 
 
 async def test_more_than_a_batch_holds_goes_out_in_several(server: Server) -> None:
-    """Nobody waits for more than a batch, and large answers keep to themselves in small ones."""
+    """A batch is bounded in scripts and bytes, and scripts with large replies get small batches of their own."""
     async with connected(server.url) as store:
         await store.open("log", ALICE, ttl=TTL)
         assert (await caused(server, *constants(store, BATCH_SCRIPTS + 1))).connections == 1
@@ -137,8 +137,8 @@ async def test_more_than_a_batch_holds_goes_out_in_several(server: Server) -> No
         assert (await caused(server, *heavy)).connections == 2
 
 
-async def test_what_waits_for_a_connection_gathers(server: Server) -> None:
-    """What is asked for turn after turn while all connections are busy goes out together when one is free."""
+async def test_scripts_that_wait_for_a_connection_share_a_batch(server: Server) -> None:
+    """Scripts called in several iterations while all connections are busy go out in one batch when one is free."""
     async with connected(server.url, connections=1) as store:
         with server.client() as client:
             look = Look(client)
@@ -146,14 +146,14 @@ async def test_what_waits_for_a_connection_gathers(server: Server) -> None:
             tasks: list[asyncio.Task[bytes]] = []
             for step in constants(store, 20):
                 tasks.append(asyncio.create_task(step))
-                await turn(5)
+                await iterate(5)
             server.signal(signal.SIGCONT)
             assert await asyncio.gather(*tasks) == values(20)
             assert look.traffic() == Traffic(0, 2)
 
 
-async def test_a_refused_step_is_its_own_callers_alone(server: Server) -> None:
-    """Redis will not do one of three: the other two are done, and their callers hear nothing of it."""
+async def test_a_refused_step_fails_its_own_caller_only(server: Server) -> None:
+    """When Redis refuses one of three steps, the other two are done and their callers get no error."""
     server.command("RPUSH", key("constant", "01"), "no value")
     server.command("PEXPIRE", key("constant", "01"), 60_000)
     async with connected(server.url) as store:
@@ -164,8 +164,8 @@ async def test_a_refused_step_is_its_own_callers_alone(server: Server) -> None:
         assert "wrong kind of value" in str(refused)
 
 
-async def test_scripts_that_were_forgotten_are_taught_in_the_middle_of_a_batch(server: Server) -> None:
-    """Those whose script Redis has forgotten are sent again with it; those whose script it knows are not."""
+async def test_scripts_that_were_forgotten_are_sent_in_full(server: Server) -> None:
+    """Of a batch, only the steps whose script Redis has forgotten are sent again, with the text of the script."""
     async with connected(server.url) as store:
         server.command("SCRIPT", "FLUSH")
         await store.constant("warm", b"")
@@ -176,22 +176,22 @@ async def test_scripts_that_were_forgotten_are_taught_in_the_middle_of_a_batch(s
 
 
 async def test_a_cancelled_caller_takes_nothing_from_the_others(server: Server) -> None:
-    """At whatever moment one of three leaves, the others get their own answers."""
+    """At whatever moment one of three callers is cancelled, the others get their own answers."""
     async with connected(server.url) as store:
-        for turns in range(20):
+        for iterations in range(20):
             tasks = [asyncio.create_task(step) for step in constants(store, 3)]
-            await turn(turns)
+            await iterate(iterations)
             tasks[1].cancel()
             first, left, third = await asyncio.gather(*tasks, return_exceptions=True)
             assert [first, third] == [b"00", b"02"]
             assert left == b"01" or isinstance(left, asyncio.CancelledError)
 
 
-async def test_nothing_is_sent_for_callers_who_have_all_left(server: Server) -> None:
-    """A batch that nobody waits for any more before it goes out does not."""
+async def test_nothing_is_sent_for_callers_that_have_left(server: Server) -> None:
+    """A batch whose callers have all left is not sent."""
     async with connected(server.url) as store:
         tasks = [asyncio.create_task(step) for step in constants(store, 3)]
-        await turn()
+        await iterate()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -199,7 +199,7 @@ async def test_nothing_is_sent_for_callers_who_have_all_left(server: Server) -> 
 
 
 async def test_only_what_got_no_answer_is_sent_again(server: Server) -> None:
-    """The connection breaks in the middle of the second answer: the first is not asked for twice, nobody notices."""
+    """When the connection breaks within the second answer, the first step is not sent again; no caller notices."""
     async with Proxy(server.socket, server.folder / "p") as proxy, connected(proxy.url) as store:
         server.command("CONFIG", "RESETSTAT")
         proxy.arrives = REPLY * 3 // 2
@@ -208,13 +208,13 @@ async def test_only_what_got_no_answer_is_sent_again(server: Server) -> None:
         assert calls(server, "evalsha") == 3 + 2
 
 
-async def test_a_server_that_dies_fails_everyone_of_a_batch(engine: Engine) -> None:
-    """Each is told that there was no answer, by an error of their own."""
+async def test_a_server_that_dies_fails_every_caller_of_a_batch(engine: Engine) -> None:
+    """Each caller gets its own error, which says that Redis cannot be reached."""
     with serving(engine) as server:
         async with connected(server.url) as store:
             server.signal(signal.SIGSTOP)
             steps = asyncio.create_task(together(*constants(store, 5)))
-            await turn(20)
+            await iterate(20)
             server.kill()
             errors = await steps
             assert [type(each) for each in errors] == [Unanswered] * 5
@@ -222,13 +222,13 @@ async def test_a_server_that_dies_fails_everyone_of_a_batch(engine: Engine) -> N
             assert len({id(each) for each in errors}) == 5
 
 
-async def test_a_server_that_is_silent_keeps_nobody_beyond_the_time_limit(server: Server) -> None:
-    """Those who were sent and those who waited for a connection are told alike, and then it answers again."""
+async def test_a_silent_server_keeps_no_caller_beyond_the_time_limit(server: Server) -> None:
+    """Steps that were sent and steps that waited for a connection fail alike, and later steps work again."""
     async with connected(server.url, connections=1, times=RedisTimes(finish_within=0.3)) as store:
         server.signal(signal.SIGSTOP)
         try:
             sent = asyncio.create_task(together(*constants(store, 3)))
-            await turn(20)
+            await iterate(20)
             errors = [*await together(*constants(store, 3)), *await sent]
         finally:
             server.signal(signal.SIGCONT)
@@ -238,12 +238,12 @@ async def test_a_server_that_is_silent_keeps_nobody_beyond_the_time_limit(server
 
 
 async def test_a_store_that_closes_leaves_no_caller_waiting(server: Server) -> None:
-    """At whatever moment it closes, callers get their answer or hear that the store was closed, and no task stays."""
-    for turns in range(20):
+    """At whatever moment a store closes, callers get their answer or an error, and no task is left."""
+    for iterations in range(20):
         store = RedisStore(server.url, LIMITS)
         steps = asyncio.create_task(together(*constants(store, 3)))
-        await turn(turns)
-        async with asyncio.timeout(PATIENCE):
+        await iterate(iterations)
+        async with asyncio.timeout(TEST_TIMEOUT):
             await store.aclose()
         for answer, value in zip(await steps, values(3), strict=True):
             assert answer == value or (isinstance(answer, StoreError) and "was closed" in str(answer))
@@ -251,7 +251,7 @@ async def test_a_store_that_closes_leaves_no_caller_waiting(server: Server) -> N
 
 
 async def test_an_ending_among_appends(server: Server) -> None:
-    """Logs that end and logs that go on, in one batch, are each as their own writer left them."""
+    """Seals and appends in one batch each change their own log."""
     async with connected(server.url) as store:
         leases = [await store.open(f"log-{i}", ALICE, ttl=TTL) for i in range(10)]
         steps = [

@@ -1,4 +1,4 @@
-"""What the Redis store does when a replica takes the place of its server: what the replica lacks is missed and said."""
+"""The Redis store after a failover to a replica: what the replica lacks is noticed, and is an error."""
 
 import asyncio
 import time
@@ -16,10 +16,10 @@ from headwater.log.logs import Logs
 from headwater.log.redis.store import RedisStore
 from headwater.log.store import Lease, Limits
 from headwater.offsets import Offset
-from headwater.testing.contract_harness import ALICE, BOB, PATIENCE, TTL, WHOLE, entries, entry, reading, run, until
+from headwater.testing.contract_harness import ALICE, BOB, TEST_TIMEOUT, TTL, WHOLE, entries, entry, reading, run, until
 
 LEASE = 3.0
-"""Far more than a failover takes here, so that what is told within it did not wait for it."""
+"""Seconds; far more than a failover takes here, so that an error within them did not wait for the lease."""
 
 
 @pytest.fixture(params=engines(), ids=lambda engine: engine.name)
@@ -37,7 +37,7 @@ async def switch(servers: Pair) -> AsyncGenerator[Switch, None]:
 
 @asynccontextmanager
 async def stores(url: str, count: int = 2) -> AsyncGenerator[list[RedisStore], None]:
-    """Several processes' stores at one address."""
+    """The stores of several processes at one address."""
     made = [RedisStore(url, Limits(lease=LEASE)) for _ in range(count)]
     try:
         yield made
@@ -47,25 +47,25 @@ async def stores(url: str, count: int = 2) -> AsyncGenerator[list[RedisStore], N
 
 
 async def lose(servers: Pair, switch: Switch, store: RedisStore, lease: Lease) -> None:
-    """Fail over to a replica that has `a` and `b` of a log, and not the `c` that was acknowledged after them."""
+    """Fail over to a replica that has `a` and `b` of a log, but not the `c` acknowledged after them."""
     await store.append(run("a", "b"), lease)
     await copied(servers, lease.log, 2)
     servers.part()
     await store.append(run("c", begin=3), lease)
     servers.primary.kill()
-    await switch.point_at(servers.replica)
+    await switch.lead_to(servers.replica)
 
 
 async def copied(servers: Pair, log: str, last: int) -> None:
     """Wait until the replica has a log up to an entry."""
     async with stores(servers.replica.url, 1) as (there,):
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TEST_TIMEOUT):
             while not servers.replica.command("KEYS", f"*:{log}") or (await there.describe(log)).last.sequence < last:
                 await asyncio.sleep(0.01)
 
 
 async def test_a_replica_that_has_everything(servers: Pair, switch: Switch) -> None:
-    """The answer goes on where it was, for its writer, for its reader elsewhere, and for who asks the same."""
+    """An answer continues for its writer, for its reader in another process, and for identical requests."""
     async with stores(switch.url) as (store, peer):
         claim = await store.claim("name", "log", ALICE, ttl=TTL)
         assert claim.lease is not None
@@ -73,7 +73,7 @@ async def test_a_replica_that_has_everything(servers: Pair, switch: Switch) -> N
         task, got = await reading(peer, "log")
         await until(lambda: len(got) == 2)
         servers.promote()
-        await switch.point_at(servers.replica)
+        await switch.lead_to(servers.replica)
         assert (await peer.claim("name", "next", BOB, ttl=TTL)).log == "log"
         await store.append(run("c", begin=3), claim.lease)
         await until(lambda: len(got) == 3)
@@ -82,7 +82,7 @@ async def test_a_replica_that_has_everything(servers: Pair, switch: Switch) -> N
 
 
 async def test_a_replica_without_the_last_words(servers: Pair, switch: Switch) -> None:
-    """What would leave a hole is refused, and so is the ending; whoever waits beyond it is told when the lease ends."""
+    """An append or ending that would leave a hole is refused; readers beyond it get `lost` when the lease lapses."""
     async with stores(switch.url) as (store, peer):
         claim = await store.claim("name", "log", ALICE, ttl=TTL)
         assert claim.lease is not None
@@ -92,7 +92,7 @@ async def test_a_replica_without_the_last_words(servers: Pair, switch: Switch) -
             await store.append(run("d", begin=4), claim.lease)
         with pytest.raises(OutOfSequence):
             await store.seal([entry(4, WHOLE)], claim.lease)
-        # The lease was not renewed by what was refused.
+        # Refused appends did not renew the lease.
         rest = [each async for page in peer.read("log", Offset(1, 3)) for each in page]
         assert [each.offset for each in rest] == [Offset(2, 3)]
         assert isinstance(rest[0].event, Error)
@@ -104,8 +104,8 @@ async def test_a_replica_without_the_last_words(servers: Pair, switch: Switch) -
         assert (await peer.claim("name", "next", BOB, ttl=TTL)).won
 
 
-async def test_readers_beside_the_writer_need_not_wait_for_the_lease(servers: Pair, switch: Switch) -> None:
-    """The writer learns from its next append that words of its are gone, and its own readers hear of it at once."""
+async def test_local_readers_do_not_wait_for_the_lease(servers: Pair, switch: Switch) -> None:
+    """The writer learns from its next append that entries are gone, and its local readers get an error at once."""
     async with stores(switch.url) as (store, _):
         logs = Logs(store)
         lease = await store.open("log", ALICE, ttl=TTL)
@@ -124,10 +124,10 @@ async def test_readers_beside_the_writer_need_not_wait_for_the_lease(servers: Pa
             async with stores(servers.primary.url, 1) as (there,):
                 await until_at(there, 2)
             servers.primary.kill()
-            await switch.point_at(servers.replica)
+            await switch.lead_to(servers.replica)
             begin = time.monotonic()
             writer.append([TextDelta("c")])
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TEST_TIMEOUT):
                 await task
             assert time.monotonic() - begin < LEASE / 2
             assert isinstance(shown[-1].event, Error)
@@ -136,13 +136,13 @@ async def test_readers_beside_the_writer_need_not_wait_for_the_lease(servers: Pa
 
 async def until_at(store: RedisStore, last: int) -> None:
     """Wait until the log is stored up to an entry."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TEST_TIMEOUT):
         while (await store.describe("log")).last.sequence < last:
             await asyncio.sleep(0.01)
 
 
 async def test_an_ending_that_the_replica_lacks(servers: Pair, switch: Switch) -> None:
-    """An answer whose ending was lost in a failover is no hit: it is found lapsed, ends `lost`, and is asked again."""
+    """An answer whose ending was lost in a failover is no hit: its lease lapses, it ends `lost`, its name is free."""
     async with stores(switch.url) as (store, peer):
         claim = await store.claim("name", "log", ALICE, ttl=TTL)
         assert claim.lease is not None
@@ -151,17 +151,17 @@ async def test_an_ending_that_the_replica_lacks(servers: Pair, switch: Switch) -
         servers.part()
         await store.seal([*run("c", begin=3), entry(4, WHOLE)], claim.lease)
         servers.primary.kill()
-        await switch.point_at(servers.replica)
+        await switch.lead_to(servers.replica)
         found = await entries(peer, "log")
         assert [each.offset for each in found] == [Offset(1, 1), Offset(1, 2), Offset(2, 3)]
         assert await peer.find("name", BOB) is None
-        # Who saw the ending and comes back for more is not told that there is none.
+        # A reader that had seen the lost ending gets an error, not an empty rest.
         with pytest.raises(Expired):
             await entries(peer, "log", Offset(2, 4))
 
 
 async def test_a_url_that_leads_to_a_replica(servers: Pair) -> None:
-    """Whoever would write is told so at once and in plain words; what is there can be read."""
+    """Every write and the check fail at once, with an error that names the replica; reads work."""
     async with stores(servers.primary.url, 1) as (store,):
         lease = await store.open("log", ALICE, ttl=TTL)
         await store.append(run("a"), lease)

@@ -1,4 +1,4 @@
-"""What the Redis store does when Redis, or the way to it, fails: nothing is doubled, nothing cut short looks whole."""
+"""The Redis store when Redis or the network fails: nothing is stored twice, and no truncated answer looks whole."""
 
 import asyncio
 import signal
@@ -22,7 +22,7 @@ from headwater.testing.contract import LIMITS
 from headwater.testing.contract_harness import (
     ALICE,
     BOB,
-    PATIENCE,
+    TEST_TIMEOUT,
     TTL,
     WHOLE,
     entries,
@@ -74,9 +74,9 @@ async def answer(writer: Writer, pace: float = 0.005) -> None:
 
 
 def whole(got: list[Entry]) -> bool:
-    """Whether this is that answer, each word once and in order."""
-    said = [each.event.text for each in got if isinstance(each.event, TextDelta)]
-    return said == [str(i) for i in range(WORDS)] and got[-1].event == WHOLE
+    """Whether this is that answer, with each word once and in order."""
+    words = [each.event.text for each in got if isinstance(each.event, TextDelta)]
+    return words == [str(i) for i in range(WORDS)] and got[-1].event == WHOLE
 
 
 async def local(logs: Logs, log: str) -> list[Entry]:
@@ -94,7 +94,7 @@ async def proxy(server: Server) -> AsyncGenerator[Proxy, None]:
 
 
 async def test_a_restart_that_keeps_the_data(engine: Engine) -> None:
-    """A server killed in the middle of an answer and started with its data: nobody misses a word, or gets one twice."""
+    """After a kill in the middle of an answer and a start with its data, every reader gets each word once."""
     with serving(engine, "--appendonly", "yes") as server:
         async with stores(server.url) as (store, peer):
             claim = await store.claim("name", "log", ALICE, ttl=TTL)
@@ -107,7 +107,7 @@ async def test_a_restart_that_keeps_the_data(engine: Engine) -> None:
                 server.kill()
                 server.start()
                 await writing
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TEST_TIMEOUT):
                     assert [whole(await reader) for reader in readers] == [True, True]
             found = await peer.find("name", BOB)
             assert found is not None
@@ -115,7 +115,7 @@ async def test_a_restart_that_keeps_the_data(engine: Engine) -> None:
 
 
 async def test_a_restart_that_loses_the_data(engine: Engine) -> None:
-    """A server that comes back empty: the writer falls silent, every reader hears it, and the question is free."""
+    """When a server comes back empty, the writer stops, every reader gets an error, and the name is free."""
     with serving(engine) as server:
         async with stores(server.url) as (store, peer):
             claim = await store.claim("name", "log", ALICE, ttl=TTL)
@@ -131,7 +131,7 @@ async def test_a_restart_that_loses_the_data(engine: Engine) -> None:
                 server.kill()
                 server.start()
                 writer.append([TextDelta("b")])
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TEST_TIMEOUT):
                     await interrupted.wait()
                     assert writer.fenced
                     await writer.seal(WHOLE)
@@ -143,7 +143,7 @@ async def test_a_restart_that_loses_the_data(engine: Engine) -> None:
 
 
 async def test_a_pause(server: Server) -> None:
-    """A server that stands still for longer than a command may take: whatever was then sent twice was done once."""
+    """When a server stands still for longer than a command may take, commands sent twice are applied once."""
     times = RedisTimes(answer_within=0.5)
     async with stores(server.url, 2, times) as (store, peer):
         logs = Logs(store)
@@ -152,15 +152,15 @@ async def test_a_pause(server: Server) -> None:
             readers = [asyncio.create_task(local(logs, "log")), asyncio.create_task(remote(peer, "log"))]
             await until(lambda: len(writer._entries) > WORDS / 4)  # pyright: ignore[reportPrivateUsage]
             server.signal(signal.SIGSTOP)
-            await asyncio.sleep(times.answer_within + 0.25)  # nothing but time can make it time out
+            await asyncio.sleep(times.answer_within + 0.25)  # only time makes a command time out
             server.signal(signal.SIGCONT)
             await writing
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TEST_TIMEOUT):
                 assert [whole(await reader) for reader in readers] == [True, True]
 
 
 async def test_a_server_that_stays_away(engine: Engine) -> None:
-    """When Redis does not come back, whoever waits for more hears so; nobody hangs, and nothing looks like its end."""
+    """When Redis does not come back, readers get an error: none hangs, and no answer seems to have ended."""
     times = RedisTimes(unreachable_after=0.3, look_every=0.1)
     with serving(engine) as server:
         async with stores(server.url, 2, times) as (store, peer):
@@ -176,7 +176,7 @@ async def test_a_server_that_stays_away(engine: Engine) -> None:
 
 
 async def test_wake_ups_that_are_cut_off(server: Server) -> None:
-    """When the connection for wake-ups dies, readers and writers are woken again over the next one."""
+    """When the pub/sub connection dies, readers and writers are woken again over the next one."""
     async with stores(server.url) as (store, peer):
         lease = await store.open("log", ALICE, ttl=TTL)
         task, got = await reading(peer, "log")
@@ -187,18 +187,18 @@ async def test_wake_ups_that_are_cut_off(server: Server) -> None:
             await until(lambda: server.command("PUBSUB", "NUMSUB", key("stop", "log"))[1] == 1)
             assert server.command("CLIENT", "KILL", "TYPE", "pubsub") == 2
             await store.append(run(str(i), begin=i), lease)
-            await until(lambda wanted=i: len(got) == wanted, patience=1.0)
+            await until(lambda wanted=i: len(got) == wanted, within=1.0)
         await until(lambda: server.command("PUBSUB", "NUMSUB", key("stop", "log"))[1] == 1)
         server.command("CLIENT", "KILL", "TYPE", "pubsub")
         await peer.stop("log", ALICE.subject)
-        await until(stopped.is_set, patience=1.0)
+        await until(stopped.is_set, within=1.0)
         cease()
         await store.seal([entry(4, Stop("alice"))], lease)
         assert len(await task) == 4
 
 
 async def test_wake_ups_that_never_come(server: Server) -> None:
-    """A reader whom no wake-up reaches, because its user may not subscribe, gets every entry a little later."""
+    """A reader that gets no wake-ups, because its user may not subscribe, gets every entry a little later."""
     server.command("ACL", "SETUSER", "deaf", "reset", "on", "nopass", "~*", "+@all", "resetchannels")
     deaf, times = f"unix://deaf:any@{server.socket}", RedisTimes(look_every=0.2)
     async with stores(server.url, 1) as (store,), stores(deaf, 1, times) as (peer,):
@@ -206,14 +206,14 @@ async def test_wake_ups_that_never_come(server: Server) -> None:
         task, got = await reading(peer, "log")
         for i in range(1, 4):
             await store.append(run(str(i), begin=i), lease)
-            await until(lambda wanted=i: len(got) == wanted, patience=2.0)
+            await until(lambda wanted=i: len(got) == wanted, within=2.0)
         await store.seal([entry(4, WHOLE)], lease)
         assert len(await task) == 4
     server.command("ACL", "DELUSER", "deaf")
 
 
 async def test_wake_ups_that_come_twice(server: Server) -> None:
-    """A reader who is woken twice and more often for each entry gets no entry twice."""
+    """A reader that is woken several times for each entry gets no entry twice."""
     async with stores(server.url) as (store, peer):
         lease = await store.open("log", ALICE, ttl=TTL)
         task, _ = await reading(peer, "log")
@@ -226,7 +226,7 @@ async def test_wake_ups_that_come_twice(server: Server) -> None:
 
 
 async def test_answers_that_get_lost(proxy: Proxy, server: Server) -> None:
-    """Of every step whose answer got lost there is one effect, and the caller never notices."""
+    """Every step whose answer was lost has one effect, and its caller does not notice."""
     async with stores(proxy.url, 1) as (store,):
         await store.constant("warm", b"")
 
@@ -256,7 +256,7 @@ async def test_answers_that_get_lost(proxy: Proxy, server: Server) -> None:
 
 
 async def test_an_answer_that_does_not_come(proxy: Proxy) -> None:
-    """An append that was applied and timed out, twice even, is an error; said again it is acknowledged, not doubled."""
+    """An append that was applied and timed out twice is an error; repeated, it is acknowledged and stored once."""
     async with stores(proxy.url, 1, RedisTimes(answer_within=0.2)) as (store,):
         lease = await store.open("log", ALICE, ttl=TTL)
         proxy.silent = True
@@ -271,8 +271,8 @@ async def test_an_answer_that_does_not_come(proxy: Proxy) -> None:
         assert await texts(store, "log") == ["a", "b"]
 
 
-async def test_callers_who_give_up(server: Server) -> None:
-    """Whoever gives up in the middle of a command spoils no other's answer."""
+async def test_callers_that_give_up(server: Server) -> None:
+    """A caller that gives up in the middle of a command does not affect the answers of others."""
     async with stores(server.url, 1) as (store,):
 
         async def ask(i: int) -> None:
@@ -286,7 +286,7 @@ async def test_callers_who_give_up(server: Server) -> None:
 
 
 async def test_two_writers(server: Server) -> None:
-    """Of two who write a log under one lease the one who comes second is refused; their words are not mixed."""
+    """Of two writers with one lease the second is refused, so their entries are not mixed."""
     async with stores(server.url) as (store, peer):
         lease = await store.open("log", ALICE, ttl=TTL)
         await store.append(run("a", "b"), lease)
@@ -300,7 +300,7 @@ async def test_two_writers(server: Server) -> None:
 
 @pytest.mark.parametrize("kind", ["packs", "log"])
 async def test_an_eviction(server: Server, kind: str) -> None:
-    """A log of which Redis evicted a part is gone for everyone: its reader, its writer, and who asks the same again."""
+    """A log of which Redis evicted a part is gone for its reader, its writer, and identical requests."""
     async with stores(server.url) as (store, peer):
         claim = await store.claim("name", "log", ALICE, ttl=TTL)
         assert claim.lease is not None
@@ -322,7 +322,7 @@ async def test_an_eviction(server: Server, kind: str) -> None:
 
 
 async def test_a_cache_entry_that_was_evicted_in_part(server: Server) -> None:
-    """A finished log without its entries answers nobody: it is not a hit with nothing in it."""
+    """A finished log whose entries were evicted is a miss, not an empty hit."""
     async with stores(server.url, 1) as (store,):
         lease = await store.open("log", ALICE, ttl=TTL, name="name")
         await store.seal([*run("a"), entry(2, WHOLE)], lease)
@@ -331,7 +331,7 @@ async def test_a_cache_entry_that_was_evicted_in_part(server: Server) -> None:
 
 
 async def test_out_of_memory(server: Server) -> None:
-    """A Redis that is full says so and takes no half of anything; what it has can be read, and it recovers."""
+    """A Redis out of memory is an error that says so; nothing is stored in part, reads work, and writes recover."""
     async with stores(server.url) as (store, peer):
         lease = await store.open("log", ALICE, ttl=TTL)
         await store.append(run("a"), lease)
@@ -351,7 +351,7 @@ async def test_out_of_memory(server: Server) -> None:
 
 
 async def test_a_failover(server: Server) -> None:
-    """A server that became a replica refuses writes in plain words, and the store goes on when it is primary again."""
+    """A server that became a replica is an error that says so, and the store works when it is primary again."""
     async with stores(server.url, 1) as (store,):
         lease = await store.open("log", ALICE, ttl=TTL)
         server.command("REPLICAOF", "127.0.0.1", "1")
@@ -364,7 +364,7 @@ async def test_a_failover(server: Server) -> None:
 
 
 async def test_scripts_that_were_forgotten(server: Server) -> None:
-    """A server that has forgotten the scripts is told them again."""
+    """A server that has forgotten the scripts gets their text again, for writes and reads."""
     async with stores(server.url, 1) as (store,):
         lease = await store.open("log", ALICE, ttl=TTL)
         server.command("SCRIPT", "FLUSH")
@@ -373,8 +373,8 @@ async def test_scripts_that_were_forgotten(server: Server) -> None:
         assert await texts(store, "log") == ["a"]
 
 
-async def test_a_user_who_may_not(server: Server) -> None:
-    """A password or a user that Redis refuses is said to be, at the first step; the password is told to nobody."""
+async def test_a_user_without_permission(server: Server) -> None:
+    """A refused password or command is an error at the first step; the error does not show the password."""
     server.command("ACL", "SETUSER", "bob", "on", ">right", "~*", "+@all", "-evalsha")
     async with stores(f"unix://bob:secret@{server.socket}", 1) as (store,):
         with pytest.raises(StoreError, match="refuses the user name or the password") as refusal:

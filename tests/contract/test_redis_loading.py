@@ -1,4 +1,4 @@
-"""What the Redis store does while Redis loads its data: it waits within its patience, then says for what."""
+"""The Redis store while Redis loads its data: it retries for some time, then its error says what Redis does."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -23,8 +23,8 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @contextmanager
 def slow_to_load(engine: Engine, seconds: float) -> Generator[Server, None, None]:
-    """A server that, killed and launched again, takes so long to load what it has; meanwhile it answers -LOADING."""
-    # It looks at what clients ask after each 1024 bytes, which is each key.
+    """A server that, killed and launched again, takes so long to load its data; meanwhile it answers -LOADING."""
+    # It answers clients after each 1024 bytes, which is each key.
     slow = ("--key-load-delay", str(round(seconds / KEYS * 1e6)), "--loading-process-events-interval-bytes", "1024")
     with serving(engine, "--appendonly", "yes", "--rdbcompression", "no", *slow) as server:
         fill = f"for i = 1, {KEYS} do redis.call('SET', 'filling:' .. i, string.rep('.', 1024), 'PX', 60000) end"
@@ -33,7 +33,7 @@ def slow_to_load(engine: Engine, seconds: float) -> Generator[Server, None, None
 
 
 def restart(server: Server) -> None:
-    """Kill it when all it has lies in its snapshot, and launch it without waiting for it."""
+    """Kill it once all its data is in a snapshot, and launch it without waiting for it."""
     server.command("BGREWRITEAOF")
     while server.command("INFO", "persistence")["aof_rewrite_in_progress"]:
         pass
@@ -41,8 +41,8 @@ def restart(server: Server) -> None:
     server.launch()
 
 
-async def test_a_load_within_its_patience(engine: Engine) -> None:
-    """The writer and the readers wait, and the answer goes on when Redis has loaded it."""
+async def test_a_short_load(engine: Engine) -> None:
+    """The writer and the readers wait, and the answer continues when Redis has loaded its data."""
     with slow_to_load(engine, 1.5) as server:
         store, peer = RedisStore(server.url, LIMITS), RedisStore(server.url, LIMITS)
         try:
@@ -62,7 +62,7 @@ async def test_a_load_within_its_patience(engine: Engine) -> None:
 
 
 async def test_a_load_that_lasts(engine: Engine) -> None:
-    """Whoever asks meanwhile is told what Redis does, and nothing looks empty."""
+    """Every call fails with an error that says what Redis does, and nothing looks empty."""
     with slow_to_load(engine, 20) as server:
         store = RedisStore(server.url, LIMITS)
         try:

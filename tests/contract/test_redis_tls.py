@@ -1,4 +1,4 @@
-"""The Redis store over TLS, with a certificate that an authority of our own has signed."""
+"""The Redis store over TLS, with a certificate signed by a private authority."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, entry, re
 
 
 class Authority(NamedTuple):
-    """Who signs certificates, and one that it signed for this machine."""
+    """A certificate authority, and a certificate that it signed for this machine."""
 
     ca: Path
     certificate: Path
@@ -24,7 +24,7 @@ class Authority(NamedTuple):
 
 
 def authority(folder: Path) -> Authority:
-    """Make one, with the `openssl` that is installed."""
+    """Make an authority with the `openssl` that is installed."""
     folder.mkdir()
     made = Authority(*(folder / name for name in ("ca.crt", "server.crt", "server.key")))
     own = folder / "ca.key"
@@ -49,7 +49,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 def _speaks_tls(engine: Engine) -> bool:
-    # One that was built without it calls nothing of OpenSSL; its options it may know all the same.
+    # An engine built without TLS calls nothing of OpenSSL, although it may know the options.
     return b"SSL_CTX_new" in Path(engine.path).read_bytes()
 
 
@@ -60,7 +60,7 @@ def _options(made: Authority, port: int) -> list[str]:
 
 
 class Secured(NamedTuple):
-    """A server that speaks TLS, and its address."""
+    """A server that speaks TLS, and its URL."""
 
     server: Server
     url: str
@@ -76,8 +76,8 @@ def secured(ours: Authority) -> Generator[Secured, None, None]:
         yield Secured(server, f"rediss://localhost:{port}")
 
 
-async def test_a_server_with_a_certificate_of_our_own(secured: Secured, ours: Authority) -> None:
-    """The URL names who signed it, and everything works, wake-ups included."""
+async def test_a_certificate_of_a_private_authority(secured: Secured, ours: Authority) -> None:
+    """With the authority named in the URL everything works, wake-ups included."""
     url = f"{secured.url}?ssl_ca_certs={ours.ca}"
     store, peer = RedisStore(url, LIMITS), RedisStore(url, LIMITS)
     try:
@@ -101,8 +101,8 @@ async def test_a_server_with_a_certificate_of_our_own(secured: Secured, ours: Au
 
 
 @pytest.mark.parametrize("known", ["of nobody", "of others"])
-async def test_a_certificate_of_an_authority_that_is_not_known(secured: Secured, tmp_path: Path, known: str) -> None:
-    """It is refused, in words that say so, and nothing is sent."""
+async def test_a_certificate_of_an_unknown_authority(secured: Secured, tmp_path: Path, known: str) -> None:
+    """The certificate is refused with an error that says so, and no command is sent."""
     url = secured.url if known == "of nobody" else f"{secured.url}?ssl_ca_certs={authority(tmp_path / 'others').ca}"
     store = RedisStore(url, LIMITS)
     try:
@@ -113,7 +113,7 @@ async def test_a_certificate_of_an_authority_that_is_not_known(secured: Secured,
 
 
 async def test_a_certificate_of_another_machine(secured: Secured, ours: Authority) -> None:
-    """One that does not name the host of the URL is refused too."""
+    """A certificate that does not name the host of the URL is refused."""
     url = secured.url.replace("localhost", "127.0.0.1")
     store = RedisStore(f"{url}?ssl_ca_certs={ours.ca}", LIMITS)
     try:
@@ -123,8 +123,8 @@ async def test_a_certificate_of_another_machine(secured: Secured, ours: Authorit
         await store.aclose()
 
 
-async def test_a_file_of_authorities_that_is_not_there(secured: Secured) -> None:
-    """A mistyped path is an error, not a certificate that is believed."""
+async def test_a_missing_file_of_authorities(secured: Secured) -> None:
+    """A mistyped path is an error; the certificate is not trusted then."""
     store = RedisStore(f"{secured.url}?ssl_ca_certs=/nowhere/ca.crt", LIMITS)
     try:
         with pytest.raises(StoreError, match="No such file"):
@@ -134,13 +134,13 @@ async def test_a_file_of_authorities_that_is_not_there(secured: Secured) -> None
 
 
 def test_an_option_that_does_not_exist() -> None:
-    """A mistyped option is refused with the URL, before anything is served."""
+    """A mistyped option is refused when the store is made."""
     with pytest.raises(StoreError, match=r"the URL of the Redis store cannot be used.*ssl_ca_cert'"):
         RedisStore("rediss://localhost?ssl_ca_cert=/ca.crt", LIMITS)
 
 
 async def test_a_cluster(ours: Authority) -> None:
-    """The options of the URL are for every server of a cluster, also for those that are learnt of later."""
+    """The options of the URL apply to every server of a cluster, also to those found later."""
     engine = next((each for each in engines() if _speaks_tls(each)), None)
     if engine is None:
         pytest.skip("no engine here speaks TLS")
@@ -162,7 +162,7 @@ async def test_a_cluster(ours: Authority) -> None:
 
 
 async def test_a_url_without_tls(secured: Secured, ours: Authority) -> None:
-    """Plain speech to a port that expects TLS is an error, not a hang."""
+    """A plain connection to a TLS port is an error, and does not hang."""
     store = RedisStore(secured.url.replace("rediss://", "redis://"), LIMITS)
     try:
         with pytest.raises(StoreError):

@@ -1,4 +1,4 @@
-"""The SQLite store keeps the contract, through two handles on one file, and looks after that file."""
+"""The SQLite store keeps the contract, through two handles on one file, and handles that file with care."""
 
 import asyncio
 import sqlite3
@@ -44,7 +44,7 @@ async def store(path: Path) -> AsyncGenerator[SqliteStore, None]:
 
 @contextmanager
 def locked(path: Path) -> Generator[None, None, None]:
-    """Keep the file from being written, as another process's long transaction would."""
+    """Lock the file against writing, as another process's long transaction would."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -60,22 +60,22 @@ def write(path: Path, text: str) -> None:
 
 
 async def test_nothing_happens_before_the_first_call(store: SqliteStore, path: Path) -> None:
-    """To make a store costs nothing and touches no disk."""
+    """Making a store does not touch the disk."""
     assert not path.parent.exists()
 
 
 async def test_only_the_owner_may_look(store: SqliteStore, path: Path) -> None:
-    """The folder, the file and its companions are readable by their owner alone: they hold conversations."""
+    """The folder, the file, its -wal and its -shm are readable by their owner alone: they hold conversations."""
     await store.constant("a", b"b")
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
 
 
 async def test_what_was_accepted_is_there_after_a_restart(store: SqliteStore, path: Path) -> None:
-    """What was handed over before the store was closed is in the file, also when nobody waited for it."""
+    """An append made before the store was closed is in the file, even if nothing waited for its answer."""
     lease = await store.open("log", ALICE, ttl=TTL)
     pending = [asyncio.create_task(store.append(run(*"abc"), lease)) for _ in range(3)]
-    await asyncio.sleep(0)  # the tasks hand over, and none has its answer
+    await asyncio.sleep(0)  # the tasks queue their steps, and have no answer yet
     await store.aclose()
     await asyncio.gather(*pending)
     again = SqliteStore(path, LIMITS)
@@ -84,7 +84,7 @@ async def test_what_was_accepted_is_there_after_a_restart(store: SqliteStore, pa
 
 
 async def test_a_reader_who_waits_when_the_store_closes(store: SqliteStore) -> None:
-    """A store that closes leaves no reader waiting; they hear that it was closed, not that the answer is over."""
+    """A store that closes leaves no reader waiting: each gets an error, not the end of the answer."""
     lease = await store.open("log", ALICE, ttl=TTL)
     await store.append(run("a"), lease)
     task, got = await reading(store, "log")
@@ -96,7 +96,7 @@ async def test_a_reader_who_waits_when_the_store_closes(store: SqliteStore) -> N
 
 
 async def test_a_newer_form_is_refused(store: SqliteStore, path: Path) -> None:
-    """A file that a later version wrote is refused with words that say what to do, and is left as it is."""
+    """A file written by a later version is refused with an error that says what to do, and is not changed."""
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 99")
@@ -107,7 +107,7 @@ async def test_a_newer_form_is_refused(store: SqliteStore, path: Path) -> None:
 
 
 async def test_a_strange_database_is_refused(store: SqliteStore, path: Path) -> None:
-    """Some other program's database is not written into."""
+    """The database of another program is not written to."""
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as db:
         db.execute("CREATE TABLE theirs (a)")
@@ -116,7 +116,7 @@ async def test_a_strange_database_is_refused(store: SqliteStore, path: Path) -> 
 
 
 async def test_no_database_at_all(store: SqliteStore, path: Path) -> None:
-    """A file that is no database is an error, for readers as for writers, and never an empty store."""
+    """A file that is no database is an error for readers and writers alike, never an empty store."""
     path.parent.mkdir()
     write(path, "Dear diary, " * 1000)
     with pytest.raises(StoreError, match="not a store of Headwater's"):
@@ -128,7 +128,7 @@ async def test_no_database_at_all(store: SqliteStore, path: Path) -> None:
 
 
 async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    """Where no folder can be made the store says so, and works once the obstacle is gone."""
+    """A folder that cannot be created is an error, and the store works once the obstacle is gone."""
     write(tmp_path / "data", "in the way")
     store = SqliteStore(tmp_path / "data" / "logs.db", LIMITS)
     with pytest.raises(StoreError, match="cannot be opened"):
@@ -139,7 +139,7 @@ async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk(path: Path) -> None:
-    """A disk that is full is said to be, nothing of what did not fit is stored, and the rest still works."""
+    """A full disk is an error that says so; nothing of what did not fit is stored, and smaller appends work."""
 
     def connect() -> Rows:
         db = open_file(path)
@@ -156,7 +156,7 @@ async def test_a_full_disk(path: Path) -> None:
 
 
 async def test_a_step_that_fails_half_way(path: Path) -> None:
-    """Of many steps in one transaction the one that fails leaves nothing behind, and the others stand."""
+    """A step that fails after it changed rows leaves nothing behind, and others in its transaction are kept."""
     clock = Clock()
     thread = SqliteThread(path, lambda: Rows(open_file(path), LIMITS, clock), FileLock(path))
 
@@ -172,7 +172,7 @@ async def test_a_step_that_fails_half_way(path: Path) -> None:
 
 
 def test_a_writer_that_comes_back_in_time(path: Path) -> None:
-    """A log is not sealed `lost` when its writer has appended since it was watched, and only once otherwise."""
+    """A log whose writer has appended since the last look is not sealed `lost`; any other is, once."""
     rows = Rows(open_file(path), LIMITS, Clock())
     with closing(rows.db):
         lease = rows.open("log", ALICE, ttl=TTL)
@@ -185,7 +185,7 @@ def test_a_writer_that_comes_back_in_time(path: Path) -> None:
 
 
 async def test_a_lock_that_stays(path: Path) -> None:
-    """While another keeps the file locked writers hear of it, readers do not, and nobody needs a restart after it."""
+    """While another process locks the file, writers get an error and readers do not; no restart is needed after."""
     store = SqliteStore(path, answer_within=BUSY_TIMEOUT + 0.5)
     lease = await store.open("log", ALICE, ttl=TTL)
     await store.append(run("a"), lease)
@@ -200,7 +200,7 @@ async def test_a_lock_that_stays(path: Path) -> None:
 
 
 async def test_a_check_of_a_locked_file(path: Path) -> None:
-    """A check fails while another process keeps the file locked, since nothing could be written, and passes after."""
+    """A check fails while another process locks the file, because nothing could be written, and passes after."""
     store = SqliteStore(path, answer_within=BUSY_TIMEOUT + 0.5)
     await store.check()
     with locked(path):
@@ -222,7 +222,7 @@ async def test_a_check_begins_to_watch(path: Path) -> None:
 
 
 async def test_a_claim_whose_caller_left(store: SqliteStore, path: Path) -> None:
-    """A claim that was given up while it waited opens no log that nobody would write."""
+    """A claim whose caller gave up while it waited opens no log, which no process would write."""
     await store.constant("a", b"b")
     with locked(path):
         with pytest.raises(TimeoutError):
@@ -234,7 +234,7 @@ async def test_a_claim_whose_caller_left(store: SqliteStore, path: Path) -> None
 
 
 async def test_the_disk_gets_its_space_back(path: Path) -> None:
-    """What has expired is deleted from the file and the file shrinks, without anybody asking for it."""
+    """Expired logs are deleted from the file and the file shrinks, without any call that asks for it."""
     clock = Clock()
     store = SqliteStore(path, Limits(), clock)
     lease = await store.open("log", ALICE, ttl=TTL)
@@ -262,7 +262,7 @@ async def test_the_disk_gets_its_space_back(path: Path) -> None:
 )
 @pytest.mark.parametrize("first", [1, 3, 5])
 async def test_damage(store: SqliteStore, path: Path, damage: str, first: int) -> None:
-    """An entry that cannot be read is an error to its reader, not a hole in the answer."""
+    """A damaged or missing entry is an error for its reader, not a hole in the answer."""
     lease = await store.open("log", ALICE, ttl=TTL)
     for begin in (1, 3, 5):
         await store.append(run("a", "b", begin=begin), lease)

@@ -1,4 +1,4 @@
-"""What lies in a SQLite file: a row for each append, and two statements for many appends at once."""
+"""Packs in a SQLite file: one row for each append, and two statements for many appends at once."""
 
 import asyncio
 import sqlite3
@@ -41,13 +41,13 @@ async def store(path: Path) -> AsyncGenerator[SqliteStore, None]:
 
 
 def rows_in(path: Path) -> list[tuple[int, int]]:
-    """Where each row begins and ends."""
+    """The first and last sequence of each row."""
     with closing(sqlite3.connect(path)) as db:
         return db.execute("SELECT first, last FROM packs ORDER BY log, first").fetchall()
 
 
 async def test_an_append_is_one_row(store: SqliteStore, path: Path) -> None:
-    """However many entries an append has; of a retry only what is new is kept."""
+    """An append is one row, however many entries it has; of a retry only the new entries are stored."""
     lease = await store.open("log", ALICE, ttl=TTL)
     for begin, letters in ((1, "abc"), (2, "bcd"), (4, "d"), (4, "de")):
         await store.append(run(*letters, begin=begin), lease)
@@ -57,7 +57,7 @@ async def test_an_append_is_one_row(store: SqliteStore, path: Path) -> None:
 
 
 async def test_a_large_append(store: SqliteStore, path: Path) -> None:
-    """An append that is larger than a pack goes in several rows, and comes back whole, in pages that are not larger."""
+    """An append larger than a pack takes several rows, and is read back in pages that are not larger either."""
     large = run(*("x" * (PACK // 3) + str(i) for i in range(20)))
     lease = await store.open("log", ALICE, ttl=TTL)
     await store.append(large, lease)
@@ -72,7 +72,7 @@ async def test_a_large_append(store: SqliteStore, path: Path) -> None:
 
 
 async def test_an_entry_of_two_lines(store: SqliteStore) -> None:
-    """Entries are lines; one that is not is refused, for it would come back as two."""
+    """An entry with a newline is refused, because entries are lines and it would come back as two."""
     lease = await store.open("log", ALICE, ttl=TTL)
     broken = msgspec.structs.replace(entry(1, TextDelta("a")), data=b"[1,\n2]")
     with pytest.raises(StoreError, match="newline"):
@@ -81,7 +81,7 @@ async def test_an_entry_of_two_lines(store: SqliteStore) -> None:
 
 
 async def test_a_thousand_logs_at_once(store: SqliteStore) -> None:
-    """A thousand answers that come in the same instant are all kept, each whole and in order."""
+    """A thousand answers at the same moment are all stored, each whole and in order."""
     parts = [run(*(f"word {i} " for i in range(begin, begin + 80)), begin=begin) for begin in range(1, 401, 80)]
     leases = await asyncio.gather(*(store.open(f"log {i}", ALICE, ttl=TTL) for i in range(1000)))
 
@@ -98,7 +98,7 @@ async def test_a_thousand_logs_at_once(store: SqliteStore) -> None:
 
 
 class Traced:
-    """A thread that writes, and the statements it has run."""
+    """A writing thread, and the SQL statements it has run."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -111,7 +111,7 @@ class Traced:
         return rows
 
     async def at_once(self, *calls: Awaitable[Any]) -> list[Any]:
-        """What calls say that wait together, and so are done in one transaction."""
+        """The results of calls that wait at the same time, and so are done in one transaction."""
         began, gate = threading.Event(), threading.Event()
 
         def wait(_: Rows) -> None:
@@ -121,7 +121,7 @@ class Traced:
         first = asyncio.create_task(self.thread.do(wait))
         await asyncio.to_thread(began.wait)
         others = [asyncio.ensure_future(call) for call in calls]
-        await asyncio.sleep(0)  # they hand over
+        await asyncio.sleep(0)  # they queue their steps
         self.statements.clear()
         gate.set()
         await first
@@ -136,7 +136,7 @@ async def traced(path: Path) -> AsyncGenerator[Traced, None]:
 
 
 async def test_many_appends_are_two_statements(traced: Traced) -> None:
-    """What fifty logs get at once goes into the file as fast as two statements do, however busy the interpreter is."""
+    """Appends to fifty logs at once take two SQL statements: the interpreter lock is contended for each statement."""
     do = traced.thread.do
     leases = [await do(Rows.open, f"log {i}", ALICE, ttl=TTL) for i in range(50)]
     for begin in (1, 4):
@@ -150,7 +150,7 @@ async def test_many_appends_are_two_statements(traced: Traced) -> None:
 
 
 async def test_each_of_many_appends_has_its_own_answer(traced: Traced) -> None:
-    """Among appends that are as they should be, every other kind is answered as if it were alone, and undoes none."""
+    """Among ordinary appends, an append of any other kind gets the answer it would get alone, and undoes none."""
     do = traced.thread.do
     leases = [await do(Rows.open, f"log {i}", ALICE, ttl=TTL) for i in range(16)]
     for lease in leases:
@@ -165,7 +165,7 @@ async def test_each_of_many_appends_has_its_own_answer(traced: Traced) -> None:
     calls[7] = (run("b", begin=2), Lease("unknown"))
     calls[8] = ([], leases[8])
     calls[9] = (run(*["x" * 60_000] * 5, begin=2), leases[9])  # of several packs
-    calls[10] = (run("x"), leases[10])  # another than the one there
+    calls[10] = (run("x"), leases[10])  # not the entry that is stored there
     calls[11] = (run("b", begin=2), Lease("half \ud83d"))  # no text that SQLite takes
     calls.append((run("b", begin=2), leases[15]))  # the same append, twice
     answers = await traced.at_once(*(do(Rows.append, *call) for call in calls))
@@ -186,7 +186,7 @@ async def test_each_of_many_appends_has_its_own_answer(traced: Traced) -> None:
 
 
 async def test_nothing_is_kept_twice_or_in_part(traced: Traced) -> None:
-    """When one of many that are done together fails after it changed something, the others are done once."""
+    """When a step fails after it changed rows, the other steps of its transaction are done exactly once."""
     do = traced.thread.do
     leases = [await do(Rows.open, f"log {i}", ALICE, ttl=TTL) for i in range(8)]
 
@@ -217,7 +217,7 @@ FINE = [HealthCheck.function_scoped_fixture, HealthCheck.differing_executors]
 @settings(max_examples=60, deadline=None, suppress_health_check=FINE)
 @given(data=st.data())
 def test_any_split_into_packs_reads_the_same(rows: Rows, data: st.DataObject) -> None:
-    """However entries are split into appends, and whatever is sent again, the log reads the same from every offset."""
+    """However entries are split into appends, and whatever is retried, the log is the same from every offset."""
     words = data.draw(st.lists(st.text(max_size=40), max_size=20))
     written = [*run(*words), entry(len(words) + 1, WHOLE)]
     log = f"log {rows.db.execute('SELECT count(*) FROM logs').fetchone()[0]}"

@@ -1,4 +1,4 @@
-"""Two and more processes on one SQLite file: one writes, another reads, asks to stop, or finds the writer dead."""
+"""Several processes on one SQLite file: one writes; another reads, requests a stop, or finds the writer dead."""
 
 import asyncio
 import sys
@@ -36,7 +36,7 @@ async def store(path: Path) -> AsyncGenerator[SqliteStore, None]:
 
 @asynccontextmanager
 async def process(path: Path, command: str, log: str = "log") -> AsyncGenerator[Process, None]:
-    """Another process at work on the file, ended when the test is done with it."""
+    """Run another process on the file; it is killed when the context ends."""
     other = await asyncio.create_subprocess_exec(sys.executable, SCRIPT, path, command, log, stdin=PIPE, stdout=PIPE)
     try:
         yield other
@@ -47,14 +47,14 @@ async def process(path: Path, command: str, log: str = "log") -> AsyncGenerator[
 
 
 async def line(other: Process) -> str:
-    """The next line it says."""
+    """The next line that it prints."""
     assert other.stdout is not None
     async with asyncio.timeout(20):
         return (await other.stdout.readline()).decode().strip()
 
 
 async def test_a_killed_writer(store: SqliteStore, path: Path) -> None:
-    """A reader of a writer that was killed gets what it wrote, then `lost`, soon; the question can be asked again."""
+    """After a writer was killed, its readers get what it wrote, then `lost`; its name can be claimed again."""
     async with process(path, "write") as other:
         assert await line(other) == "ready"
         task, got = await reading(store, "log")
@@ -72,7 +72,7 @@ async def test_a_killed_writer(store: SqliteStore, path: Path) -> None:
 
 
 async def test_an_orphan_that_nobody_reads(path: Path) -> None:
-    """A server that starts after another was killed ends the other's logs without being asked."""
+    """A server that starts after another was killed ends the other's logs, though no request reads them."""
     async with process(path, "write") as other:
         assert await line(other) == "ready"
         other.kill()
@@ -90,7 +90,7 @@ async def test_an_orphan_that_nobody_reads(path: Path) -> None:
 
 
 async def test_a_stop_from_elsewhere(store: SqliteStore, path: Path) -> None:
-    """A stop from this process ends a silent writer in another one, and its reader here, within a second."""
+    """A stop in this process ends a silent writer in another one, and its reader here, within a second."""
     async with process(path, "write") as other:
         assert await line(other) == "ready"
         task, got = await reading(store, "log")
@@ -105,7 +105,7 @@ async def test_a_stop_from_elsewhere(store: SqliteStore, path: Path) -> None:
 
 @asynccontextmanager
 async def four_claims(path: Path) -> AsyncGenerator[list[list[str]], None]:
-    """What four processes say that start on a file and claim one name: whether they won, and which log."""
+    """The answers of four processes that open a file and claim one name: whether they won, and the log they got."""
     async with process(path, "claim", "1") as a, process(path, "claim", "2") as b:
         async with process(path, "claim", "3") as c, process(path, "claim", "4") as d:
             others = [a, b, c, d]
@@ -117,14 +117,14 @@ async def four_claims(path: Path) -> AsyncGenerator[list[list[str]], None]:
 
 
 async def test_four_processes_claim_at_once(path: Path) -> None:
-    """Of four processes that start on a new file and claim one name, one wins and all learn the same log."""
+    """Of four processes that open a new file and claim one name, one wins, and all get the same log."""
     async with four_claims(path) as answers:
         assert sorted(answer for answer, _ in answers) == ["lost", "lost", "lost", "won"]
         assert len({log for _, log in answers}) == 1
 
 
 async def test_four_processes_start_on_a_file_of_before(store: SqliteStore, path: Path) -> None:
-    """Of four processes that start on a file of an earlier form one converts it, and all find what was in it."""
+    """Of four processes that open a file of an earlier form, one converts it, and all find what was in it."""
     form_1(path)
     async with four_claims(path) as answers:
         assert answers == [["lost", "whole"]] * 4
@@ -132,16 +132,16 @@ async def test_four_processes_start_on_a_file_of_before(store: SqliteStore, path
 
 
 async def test_following_a_writer_elsewhere(store: SqliteStore, path: Path) -> None:
-    """Readers who follow a writer in another process, from any moment on, get everything once and in order."""
+    """Readers that follow a writer in another process, from any moment on, get every entry once and in order."""
     async with process(path, "stream"):
 
         async def open_() -> bool:
             return await store.find("name", BOB) is not None
 
-        await until(open_, patience=20)
+        await until(open_, within=20)
         readers = [await reading(store, "log") for _ in range(5)]
         await until(lambda: len(readers[0][1]) > 100)
-        assert len(readers[0][1]) < 500  # it came while it was written
+        assert len(readers[0][1]) < 500  # delivered while it was written
         readers.append(await reading(store, "log", Offset(1, 50)))
         whole = [await task for task, _ in readers]
     assert [each.offset.sequence for each in whole[0]] == list(range(1, 502))

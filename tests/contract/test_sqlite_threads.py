@@ -1,4 +1,4 @@
-"""What lies between the event loop and the file: the thread that does the steps, and the one that watches."""
+"""The threads between the event loop and the file: the one that runs steps, and the one that watches."""
 
 import asyncio
 import gc
@@ -14,7 +14,7 @@ from headwater.log.sqlite.store import SqliteStore
 from headwater.log.sqlite.thread import SqliteThread
 from headwater.log.store import Lease, Limits
 from headwater.testing.contract import LIMITS, Clock
-from headwater.testing.contract_harness import ALICE, PATIENCE, TTL, WHOLE, entry, until
+from headwater.testing.contract_harness import ALICE, TEST_TIMEOUT, TTL, WHOLE, entry, until
 
 
 @pytest.fixture
@@ -23,16 +23,16 @@ def path(tmp_path: Path) -> Path:
 
 
 class Words:
-    """What a step is to write."""
+    """The argument of a step."""
 
 
 async def test_no_more_steps_wait_than_there_are_places(tmp_path: Path) -> None:
-    """While the disk hangs, what was to be written by callers who have given up does not pile up behind it."""
+    """While the disk hangs, the steps of callers that gave up are bounded, and do not pile up in memory."""
     answers = threading.Event()
     waiting: weakref.WeakSet[Words] = weakref.WeakSet()
 
     def connect() -> Rows:
-        answers.wait(PATIENCE)
+        answers.wait(TEST_TIMEOUT)
         raise StoreError("the disk is back, and empty")
 
     def write(_: Rows, __: Words) -> None: ...
@@ -53,7 +53,7 @@ async def test_no_more_steps_wait_than_there_are_places(tmp_path: Path) -> None:
 
 
 async def test_a_row_that_should_not_be_there(path: Path) -> None:
-    """A step that meets a leftover of its log, which nobody has swept yet, takes nobody's else with it."""
+    """A step that violates a constraint, because an expired row was not swept yet, fails no other step."""
     clock = Clock()
     store = SqliteStore(path, Limits(grace=1, tombstone=1), clock)
     lease = await store.open("log", ALICE, ttl=1)
@@ -67,7 +67,7 @@ async def test_a_row_that_should_not_be_there(path: Path) -> None:
 
 
 async def test_a_log_that_is_opened_while_others_are_looked_at(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A writer that begins to listen in the middle of a look is not told that its log is gone."""
+    """A writer that begins to listen in the middle of a look is not woken as if its log were gone."""
     store, peer = SqliteStore(path, LIMITS), SqliteStore(path, LIMITS)
     pulses, loop = Rows.pulses, asyncio.get_running_loop()
     looks = 0
@@ -81,12 +81,12 @@ async def test_a_log_that_is_opened_while_others_are_looked_at(path: Path, monke
         found = pulses(rows)
         looks += 1
         if looks == 1:
-            asyncio.run_coroutine_threadsafe(begin(), loop).result(PATIENCE)
+            asyncio.run_coroutine_threadsafe(begin(), loop).result(TEST_TIMEOUT)
         return found
 
     monkeypatch.setattr(Rows, "pulses", late)
     await store.open("first", ALICE, ttl=TTL)
-    await until(lambda: looks > 1)  # a look later, so what the first one told has arrived
+    await until(lambda: looks > 1)  # a look later, so that wake-ups of the first one have arrived
     assert woken == []
     await peer.forget("log")
     await until(lambda: woken == ["log"])

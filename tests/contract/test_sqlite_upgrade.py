@@ -1,4 +1,4 @@
-"""A SQLite file of an earlier form is brought to the present one when it is opened, and loses nothing by it."""
+"""A SQLite file of an earlier form is converted when it is opened, and loses nothing."""
 
 import asyncio
 import sqlite3
@@ -37,7 +37,7 @@ async def store(path: Path) -> AsyncGenerator[SqliteStore, None]:
 
 @pytest.mark.parametrize("log", LOGS)
 async def test_every_entry_is_still_there(store: SqliteStore, log: str) -> None:
-    """Each log reads as it was written, bytes, times and epochs included, and from every offset on."""
+    """Each log reads as it was written, bytes, times and epochs included, from every offset."""
     _, written = LOGS[log]
     for n in range(0, len(written) + 1, 1 + len(written) // 20):
         after = Offset(1, n) if n < len(written) or log != "lost" else written[-1].offset
@@ -45,17 +45,17 @@ async def test_every_entry_is_still_there(store: SqliteStore, log: str) -> None:
 
 
 async def test_an_offset_ahead_of_a_lost_log(store: SqliteStore) -> None:
-    """A reader whom the dead writer had served from its memory gets the ending that came instead."""
+    """A reader that the dead writer had served from memory, beyond what was stored, gets the `lost` ending."""
     assert await entries(store, "lost", Offset(1, 9)) == LOGS["lost"][1][-1:]
 
 
 async def test_what_is_known_of_logs_and_names(store: SqliteStore) -> None:
-    """A name is a hit as before, a live one is joined, what was gone is gone, and a constant keeps its value."""
+    """A bound name is a hit, a live log is joined, a deleted log is `Expired`, and a constant keeps its value."""
     hit = await store.claim("name", "next", BOB, ttl=TTL)
     assert (hit.won, hit.log, hit.state) == (False, "whole", "finished")
     joined = await store.claim("live", "next", BOB, ttl=TTL)
     assert (joined.won, joined.log, joined.state) == (False, "open", "open")
-    assert not await store.stop("open", "alice")  # whom the file knew; the other has just joined
+    assert not await store.stop("open", "alice")  # a subject in the file; the other one has just joined
     assert await store.constant("secret", b"other") == b"\x00\xff"
     with pytest.raises(Expired):
         await store.describe("gone")
@@ -65,7 +65,7 @@ async def test_what_is_known_of_logs_and_names(store: SqliteStore) -> None:
 
 
 async def test_a_writer_goes_on(store: SqliteStore) -> None:
-    """A log that was open is appended to, also by a retry that reaches back to before, and sealed."""
+    """An open log takes appends, among them a retry of entries from before the conversion, and its ending."""
     lease = Lease("open")
     await store.append(run("b", "c", "d", begin=2), lease)
     with pytest.raises(StoreError):
@@ -77,7 +77,7 @@ async def test_a_writer_goes_on(store: SqliteStore) -> None:
 
 
 async def test_few_rows_remain(store: SqliteStore, path: Path) -> None:
-    """What was a row for each entry is as few packs as hold them, and the old table is gone."""
+    """Rows of single entries become as few packs as possible, and the old table is gone."""
     await store.describe("whole")
     with closing(sqlite3.connect(path)) as db:
         counts = db.execute("SELECT log, count(*), max(length(data)) <= ? FROM packs GROUP BY log", (PACK,)).fetchall()
@@ -87,13 +87,13 @@ async def test_few_rows_remain(store: SqliteStore, path: Path) -> None:
 
 
 async def test_the_disk_is_not_held_twice(path: Path) -> None:
-    """What was converted is in the file afterwards, and no longer in its companion as well."""
+    """After the conversion the entries are in the file, and no longer in the WAL as well."""
     with closing(open_file(path)):
         assert path.with_name("logs.db-wal").stat().st_size == 0
 
 
 async def test_many_open_it_at_once(path: Path) -> None:
-    """Of many who open the file together one does the work, and all then find it done, once."""
+    """Of many connections that open the file at once, one converts it, once."""
     assert set(await asyncio.gather(*(asyncio.to_thread(_logs_in, path) for _ in range(8)))) == {4}
     store = SqliteStore(path, LIMITS)
     assert await entries(store, "whole") == LOGS["whole"][1]
@@ -107,7 +107,7 @@ def _logs_in(path: Path) -> int:
 
 
 async def test_it_breaks_off_half_way(store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An upgrade that fails leaves the file as it was, and the next one does it all."""
+    """A conversion that fails leaves the file as it was, and the next one does it all."""
     with monkeypatch.context() as patched:
         patched.setattr(sqlite_upgrade, "insert", _fail)
         with pytest.raises(StoreError, match="half-way"):
@@ -125,7 +125,7 @@ def _fail(*_: object) -> None:
 
 
 async def test_a_process_of_before_that_still_runs(path: Path) -> None:
-    """It can no longer write its entries, and says so; its log then ends as lost, for its readers and for its name."""
+    """A process of the earlier version gets an error when it writes; its log then ends `lost`, and its name is free."""
     store = SqliteStore(path, QUICK)
     with closing(sqlite3.connect(path, isolation_level=None)) as old:
         old.execute("SELECT count(*) FROM entries").fetchone()
@@ -140,7 +140,7 @@ async def test_a_process_of_before_that_still_runs(path: Path) -> None:
 
 
 async def test_damage_done_before(tmp_path: Path) -> None:
-    """An entry that was broken or missing is an error to who reads it, as before, and to nobody else."""
+    """An entry that was damaged or missing before is an error for its readers, and for no other log."""
     broken, holed = run("a", "b", "c"), run("a", "b", "c")
     del holed[1]
     path = tmp_path / "damaged.db"

@@ -1,4 +1,4 @@
-"""The Upstash store keeps the contract: over a double of the service, and when asked over the service itself."""
+"""The Upstash store keeps the contract over a double of the service; on request one test runs over the service."""
 
 import asyncio
 import os
@@ -33,20 +33,20 @@ class TestUpstashStore(StoreContract):
     async def harness(self, limits: Limits, upstash: UpstashDouble) -> AsyncGenerator[Harness, None]:
         clock = Clock()
         store, peer = (UpstashStore(upstash.url, upstash.token, limits, clock) for _ in range(2))
-        yield Harness(store, peer, clock, beats=True)
+        yield Harness(store, peer, clock, stop_by_heartbeat=True)
         await peer.aclose()
         await store.aclose()
         assert lasting(upstash) == [], "keys without a TTL"
 
 
 async def test_nothing_is_sent_before_the_first_call(upstash: UpstashDouble) -> None:
-    """To make a store, and to close one that was never used, sends nothing."""
+    """Making a store, and closing one that was never used, sends nothing."""
     await UpstashStore(upstash.url, upstash.token).aclose()
     assert upstash.requests == []
 
 
-async def test_the_same_database_by_its_other_door(here: UpstashStore, upstash: UpstashDouble) -> None:
-    """A server that reaches the database by Redis's own protocol follows and stops what is written over REST."""
+async def test_the_same_database_over_the_redis_protocol(here: UpstashStore, upstash: UpstashDouble) -> None:
+    """A server that reaches the database by the Redis protocol follows and stops logs that are written over REST."""
     other = RedisStore(f"unix://{upstash.path}")
     claim = await here.claim("name", "log", ALICE, ttl=TTL)
     assert claim.lease is not None
@@ -61,7 +61,7 @@ async def test_the_same_database_by_its_other_door(here: UpstashStore, upstash: 
 
 
 async def test_a_stop_in_the_same_process(here: UpstashStore) -> None:
-    """A stop through the writer's own server wakes it at once, and not once it has ceased to listen."""
+    """A stop through the writer's own server wakes it at once, but not after it has ceased to listen."""
     lease = await here.open("log", ALICE, ttl=TTL)
     woken: list[str] = []
     here.listen(lease, lambda: woken.append("ceased"))()
@@ -72,7 +72,7 @@ async def test_a_stop_in_the_same_process(here: UpstashStore) -> None:
 
 
 async def test_a_stop_while_the_model_talks(here: UpstashStore, there: UpstashStore, upstash: UpstashDouble) -> None:
-    """A stop through another server is told with the next append, which by itself would not have asked."""
+    """A stop through another server reaches the writer with its next append, although plain appends do not ask."""
     lease = await here.open("log", ALICE, ttl=TTL)
     await here.append(run("a"), lease)
     assert await there.stop("log", ALICE.subject)
@@ -84,12 +84,12 @@ async def test_a_stop_while_the_model_talks(here: UpstashStore, there: UpstashSt
 async def test_a_stop_while_the_model_is_silent(
     here: UpstashStore, there: UpstashStore, upstash: UpstashDouble
 ) -> None:
-    """A stop through another server reaches a writer that has nothing to append within a second and the way."""
+    """A stop through another server reaches a writer without events within a second and a round trip."""
     lease = await here.open("log", ALICE, ttl=TTL)
     async with Logs(here).write(lease) as writer:
         interrupted = asyncio.Event()
         writer.interrupt = interrupted.set
-        await until(lambda: upstash.requests.count("/pipeline") >= 2)  # it has settled: its heartbeats have begun
+        await until(lambda: upstash.requests.count("/pipeline") >= 2)  # its heartbeats have begun
         assert await there.stop("log", ALICE.subject)
         async with asyncio.timeout(1.3):
             await interrupted.wait()
@@ -97,30 +97,30 @@ async def test_a_stop_while_the_model_is_silent(
 
 
 async def test_scripts_of_a_writer_lock_their_own_keys(here: UpstashStore, upstash: UpstashDouble) -> None:
-    """A writer's scripts ask Upstash to lock its log's keys only, and touch no key that they did not name."""
+    """A writer's scripts make Upstash lock the keys of its log only, and use no other key."""
     claim = await here.claim("name", "log", ALICE, ttl=TTL, binds="other name")
     assert claim.lease is not None
     before = upstash.locked
     await here.append(run("a"), claim.lease)
-    await here.append(run("a"), claim.lease)  # what comes again is for a script to compare
+    await here.append(run("a"), claim.lease)  # a retry, which a script compares with what is stored
     await here.seal([entry(2, WHOLE)], claim.lease)
     assert upstash.locked - before == 2
     assert await here.find("other name", BOB) is not None
 
 
 async def test_a_database_that_knows_no_such_lock(here: UpstashStore, upstash: UpstashDouble) -> None:
-    """Where the flag for that lock is refused the store goes on without it, and says so once."""
+    """Where the flag for that lock is unknown, the store works without it, and warns once."""
     upstash.locking = False
     lease = await here.open("log", ALICE, ttl=TTL)
     await here.append(run("a"), lease)
-    await here.append(run("a", "b"), lease)  # what comes again is for a script to compare
+    await here.append(run("a", "b"), lease)  # partly a retry, which a script compares with what is stored
     await here.seal([entry(3, WHOLE)], lease)
     assert len(await entries(here, "log")) == 3
     assert upstash.requests.count("EVAL") == 1 + (2 + 1) + 1
 
 
 async def test_a_log_of_large_entries(here: UpstashStore) -> None:
-    """Entries beyond the size of one request, or one reply, go and come in several."""
+    """Entries beyond the size of one request or reply are sent and read in several."""
     lease = await here.open("log", ALICE, ttl=TTL)
     pieces = ['"' * 30_000 + str(i) for i in range(60)]
     await here.append(run(*pieces[:40]), lease)
@@ -131,7 +131,7 @@ async def test_a_log_of_large_entries(here: UpstashStore) -> None:
 
 @live
 async def test_the_real_service() -> None:
-    """The service itself takes the scripts, locks included: a log is claimed, followed, stopped, sealed, forgotten."""
+    """The service itself runs the scripts, with their locks: a log is claimed, followed, stopped, sealed, deleted."""
     assert URL is not None
     assert TOKEN is not None
     store, peer = UpstashStore(URL, TOKEN), UpstashStore(URL, TOKEN)

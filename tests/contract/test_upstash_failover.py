@@ -1,4 +1,4 @@
-"""What the Upstash store does when the database behind it lost the last words of a log, as a failover may."""
+"""The Upstash store when its database lost the last entries of a log, as a failover may."""
 
 from collections.abc import AsyncGenerator, Generator
 
@@ -28,7 +28,7 @@ async def switch(servers: Pair) -> AsyncGenerator[Switch, None]:
 
 @pytest.fixture
 async def stores(switch: Switch) -> AsyncGenerator[list[UpstashStore], None]:
-    """Two servers' handles on the database at that address."""
+    """The stores of two servers on the database at that address."""
     with upstash_before(str(switch.path)) as double:
         made = [UpstashStore(double.url, double.token, Limits(lease=3.0)) for _ in range(2)]
         yield made
@@ -37,19 +37,17 @@ async def stores(switch: Switch) -> AsyncGenerator[list[UpstashStore], None]:
 
 
 async def lose(servers: Pair, switch: Switch, store: UpstashStore, lease: Lease) -> None:
-    """Fail over to a replica that has `a` and `b` of a log, and not the `c` that was acknowledged after them."""
+    """Fail over to a replica that has `a` and `b` of a log, but not the `c` acknowledged after them."""
     await store.append(run("a", "b"), lease)
     servers.wait_for_the_copy()
     servers.part()
     await store.append(run("c", begin=3), lease)
     servers.primary.kill()
-    await switch.point_at(servers.replica)
+    await switch.lead_to(servers.replica)
 
 
-async def test_words_that_are_lost_are_missed_by_everyone(
-    servers: Pair, switch: Switch, stores: list[UpstashStore]
-) -> None:
-    """A plain append leaves a hole, over which nobody reads: readers are told at it, and the writer at its seal."""
+async def test_lost_entries_are_noticed_by_everyone(servers: Pair, switch: Switch, stores: list[UpstashStore]) -> None:
+    """A plain append leaves a hole that no reader gets past: readers get an error there, the writer at its seal."""
     store, peer = stores
     claim = await store.claim("name", "log", ALICE, ttl=TTL)
     assert claim.lease is not None
@@ -66,15 +64,15 @@ async def test_words_that_are_lost_are_missed_by_everyone(
             await entries(peer, "log", after)
     with pytest.raises((Expired, NoSuchLog, OutOfSequence)):
         await store.seal([entry(5, WHOLE)], lease)
-    # Who saw `c` while it was kept misses nothing, and hears like everyone that the answer is lost.
+    # A reader that got `c` before misses nothing; like everyone it gets `lost`.
     assert [each.offset for each in await entries(peer, "log", Offset(1, 3))] == [Offset(1, 4), Offset(2, 5)]
     assert await peer.find("name", BOB) is None
     assert (await peer.claim("name", "next", BOB, ttl=TTL)).won
     assert servers.replica.keys_without_ttl() == []
 
 
-async def test_an_ending_after_words_that_are_lost(servers: Pair, switch: Switch, stores: list[UpstashStore]) -> None:
-    """A seal that would follow on a hole is refused, and what there is ends `lost` when the lease has lapsed."""
+async def test_an_ending_after_lost_entries(servers: Pair, switch: Switch, stores: list[UpstashStore]) -> None:
+    """A seal after a hole is refused, and the log ends `lost` when the lease has lapsed."""
     store, peer = stores
     lease = await store.open("log", ALICE, ttl=TTL)
     await lose(servers, switch, store, lease)

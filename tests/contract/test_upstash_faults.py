@@ -1,4 +1,4 @@
-"""When requests to Upstash fail, or their replies get lost: nothing is doubled, nothing looks empty, nobody hangs."""
+"""When requests to Upstash fail or their replies get lost, nothing is stored twice, looks empty or hangs."""
 
 import asyncio
 import itertools
@@ -19,8 +19,8 @@ from headwater.offsets import ORIGIN
 from headwater.testing.contract_harness import (
     ALICE,
     BOB,
-    PATIENCE,
     QUICK,
+    TEST_TIMEOUT,
     TTL,
     WHOLE,
     entries,
@@ -38,7 +38,7 @@ LOST, REFUSED = Fault(lost=True), Fault(500)
 async def test_every_step_once_in_vain(
     here: UpstashStore, there: UpstashStore, upstash: UpstashDouble, fault: Fault
 ) -> None:
-    """A log comes out as if nothing had been, when each of its steps had to be sent twice."""
+    """A log each of whose steps had to be sent twice is the same as any other."""
     upstash.faults.append(fault)
     claim = await here.claim("name", "log", ALICE, ttl=TTL)
     assert claim.won
@@ -68,7 +68,7 @@ async def test_every_step_once_in_vain(
 
 
 async def test_a_reply_that_comes_too_late(here: UpstashStore, there: UpstashStore, upstash: UpstashDouble) -> None:
-    """An append whose reply took longer than its time limit is sent again and stored once."""
+    """An append whose reply came after its time limit is sent again and stored once."""
     lease = await here.open("log", ALICE, ttl=TTL)
     impatient = UpstashRest(upstash.url, upstash.token, timeout=0.1)
     patient, here.rest = here.rest, impatient
@@ -82,7 +82,7 @@ async def test_a_reply_that_comes_too_late(here: UpstashStore, there: UpstashSto
 
 
 async def test_an_append_that_arrives_too_late(here: UpstashStore, there: UpstashStore, upstash: UpstashDouble) -> None:
-    """An append that was overtaken, by its own retry and then by the ending or by a deletion, changes nothing."""
+    """An append that arrives after its own retry, and after the ending or a deletion, changes nothing."""
     impatient = UpstashRest(upstash.url, upstash.token, timeout=0.1)
     for log in ("sealed", "deleted"):
         lease = await here.open(log, ALICE, ttl=TTL, name=log)
@@ -104,7 +104,7 @@ async def test_an_append_that_arrives_too_late(here: UpstashStore, there: Upstas
 
 
 async def test_a_whole_answer_over_a_bad_line(here: UpstashStore, there: UpstashStore, upstash: UpstashDouble) -> None:
-    """An answer whose every other request went wrong is read by others exactly as it was read here."""
+    """An answer of which every other request failed is the same for remote readers as for local ones."""
     here.flush = type(here.flush)(interval=0.02, events=50)
     lease = await here.open("log", ALICE, ttl=TTL)
     faults = itertools.cycle([LOST, Fault(), REFUSED, Fault(), Fault(429)])
@@ -122,7 +122,7 @@ async def test_a_whole_answer_over_a_bad_line(here: UpstashStore, there: Upstash
 
 
 async def test_a_store_that_stays_away(here: UpstashStore, there: UpstashStore, upstash: UpstashDouble) -> None:
-    """While Upstash is down every call is an error, and none an empty answer; afterwards all is there."""
+    """While Upstash is down, every call is an error and none an empty answer; afterwards everything is there."""
     lease = await here.open("log", ALICE, ttl=TTL)
     await here.append(run("a"), lease)
     upstash.down = True
@@ -143,7 +143,7 @@ async def test_a_store_that_stays_away(here: UpstashStore, there: UpstashStore, 
 
 
 async def test_a_reader_rides_out_a_failure(here: UpstashStore, there: UpstashStore, upstash: UpstashDouble) -> None:
-    """A reader who waits while Upstash is down for a moment gets the rest when it is back, whole."""
+    """A reader that waits while Upstash is down for a moment gets the whole rest when it is back."""
     lease = await here.open("log", ALICE, ttl=TTL)
     await here.append(run("a"), lease)
     task, got = await reading(there, "log")
@@ -156,11 +156,11 @@ async def test_a_reader_rides_out_a_failure(here: UpstashStore, there: UpstashSt
     assert len(await task) == 3
 
 
-async def test_a_reader_who_comes_back_from_further_behind(
+async def test_a_reader_that_joins_from_further_behind(
     here: UpstashStore, there: UpstashStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A slow reader who joins while a quicker one's page is on its way is given none of it that would leave a gap."""
-    unclear = StoreError("so that the script is asked to look")
+    """A slow reader that joins while a faster one's page is on its way gets no page that would leave it a gap."""
+    unclear = StoreError("makes the poll run the script")
     on_its_way, arrives = asyncio.Event(), asyncio.Event()
     run_script = there.rest.eval
 
@@ -176,7 +176,7 @@ async def test_a_reader_who_comes_back_from_further_behind(
     lease = await here.open("log", ALICE, ttl=TTL)
     await here.append(run("a", "b"), lease)
     monkeypatch.setattr(there.rest, "pipeline", pipeline)
-    async with aclosing(there.read("log")) as slow, aclosing(there.read("log")) as quick, asyncio.timeout(PATIENCE):
+    async with aclosing(there.read("log")) as slow, aclosing(there.read("log")) as quick, asyncio.timeout(TEST_TIMEOUT):
         behind, ahead = list(await anext(slow)), list(await anext(quick))
         await here.append(run("c", "d", begin=3), lease)
         ahead += await anext(quick)
@@ -185,7 +185,7 @@ async def test_a_reader_who_comes_back_from_further_behind(
         waiting = asyncio.create_task(anext(quick))
         await on_its_way.wait()
         joining = asyncio.create_task(anext(slow))
-        await asyncio.sleep(0)  # it joins
+        await asyncio.sleep(0)  # the slow reader joins
         arrives.set()
         ahead += await waiting
         behind += await joining
@@ -194,7 +194,7 @@ async def test_a_reader_who_comes_back_from_further_behind(
 
 
 async def test_a_reader_whose_store_is_gone(upstash: UpstashDouble) -> None:
-    """A reader who waits for longer than a lease while Upstash is down hears that; they do not hang."""
+    """A reader that waits for longer than a lease while Upstash is down gets an error, and does not hang."""
     store, peer = (UpstashStore(upstash.url, upstash.token, QUICK) for _ in range(2))
     await store.open("log", ALICE, ttl=TTL)
     task, _ = await reading(peer, "log")
@@ -207,7 +207,7 @@ async def test_a_reader_whose_store_is_gone(upstash: UpstashDouble) -> None:
 
 
 async def test_a_reader_who_waits_when_the_store_closes(here: UpstashStore, there: UpstashStore) -> None:
-    """A store that closes leaves no reader waiting; they hear that it was closed, not that the answer is over."""
+    """A store that closes leaves no reader waiting: each gets an error, not the end of the answer."""
     lease = await here.open("log", ALICE, ttl=TTL)
     await here.append(run("a"), lease)
     task, got = await reading(there, "log")
@@ -219,7 +219,7 @@ async def test_a_reader_who_waits_when_the_store_closes(here: UpstashStore, ther
 
 
 async def test_a_log_that_vanishes(here: UpstashStore, there: UpstashStore, upstash: UpstashDouble) -> None:
-    """When the database loses a log, its reader hears that it is gone and its writer that there is none."""
+    """When the database loses a log, its reader gets `Expired` and its writer `NoSuchLog`."""
     lease = await here.open("log", ALICE, ttl=TTL)
     await here.append(run("a"), lease)
     task, got = await reading(there, "log")
@@ -233,6 +233,6 @@ async def test_a_log_that_vanishes(here: UpstashStore, there: UpstashStore, upst
 
 
 async def test_a_name_that_is_no_text(here: UpstashStore) -> None:
-    """Half of a surrogate pair, out of a stranger's URL, is an unknown log and no crash."""
+    """Half of a surrogate pair, which a client's URL may contain, is an unknown log, not a crash."""
     with pytest.raises(NoSuchLog):
         await here.describe("log-\ud800")

@@ -1,4 +1,4 @@
-"""The thin client of Upstash's REST API: what it sends, how it fails, and what it never says."""
+"""The client of Upstash's REST API: what it sends, how it fails, and that it never shows the token."""
 
 import socket
 from collections.abc import AsyncGenerator, Callable
@@ -22,8 +22,8 @@ async def rest(upstash: UpstashDouble) -> AsyncGenerator[UpstashRest, None]:
     await rest.aclose()
 
 
-async def test_replies_are_the_bytes_that_they_are(rest: UpstashRest) -> None:
-    """Text goes out whole, and comes back as bytes; numbers, nothing and lists come as themselves."""
+async def test_replies_are_exact_bytes(rest: UpstashRest) -> None:
+    """Text is sent whole and returned as bytes; numbers, null and lists are returned as such."""
     assert await rest.execute("SET", "key", "ü \U0001f600 \x00") == b"OK"
     assert await rest.execute("GET", "key") == "ü \U0001f600 \x00".encode()
     assert await rest.execute("GET", "nothing") is None
@@ -37,7 +37,7 @@ async def test_replies_are_the_bytes_that_they_are(rest: UpstashRest) -> None:
 
 
 async def test_a_pipeline(rest: UpstashRest, upstash: UpstashDouble) -> None:
-    """Commands of a pipeline go in one request, fare each on its own, and are counted one by one."""
+    """Commands of a pipeline are one request, have their own results, and are counted one by one."""
     found = await rest.pipeline([("SET", "key", "a"), ("INCR", "key"), ("GET", "key")])
     assert (found[0], found[2]) == (b"OK", b"a")
     assert isinstance(found[1], StoreError)
@@ -46,14 +46,14 @@ async def test_a_pipeline(rest: UpstashRest, upstash: UpstashDouble) -> None:
 
 
 async def test_a_long_pipeline(rest: UpstashRest, upstash: UpstashDouble) -> None:
-    """A pipeline that is too large for a request goes in several, in order."""
+    """A pipeline that is too large for one request is sent in several, in order."""
     found = await rest.pipeline([("SET", f"key-{i}", "x" * 100_000) for i in range(25)])
     assert found == [b"OK"] * 25
     assert upstash.requests == ["/pipeline"] * 3
 
 
 async def test_a_command_that_is_too_large(rest: UpstashRest, upstash: UpstashDouble) -> None:
-    """What no request can carry is refused before it is sent; and what Upstash finds too large is called so."""
+    """A command that fits into no request is refused before it is sent; so is one that Upstash finds too large."""
     with pytest.raises(TooLarge):
         await rest.execute("SET", "key", "x" * MAX_REQUEST)
     assert upstash.requests == []
@@ -63,7 +63,7 @@ async def test_a_command_that_is_too_large(rest: UpstashRest, upstash: UpstashDo
 
 
 async def test_what_redis_refuses(rest: UpstashRest, upstash: UpstashDouble) -> None:
-    """A command that Redis refuses is not sent again, and its words are passed on."""
+    """A command that Redis refuses is not sent again; the error has the words of Redis."""
     with pytest.raises(StoreError, match="unknown command"):
         await rest.execute("NOPE")
     with pytest.raises(StoreError, match="not available"):
@@ -75,14 +75,14 @@ async def test_what_redis_refuses(rest: UpstashRest, upstash: UpstashDouble) -> 
     "fault", [Fault(500), Fault(503), Fault(429), Fault(429, {"Retry-After": "0.2"}), Fault(lost=True)]
 )
 async def test_a_failure_that_passes(rest: UpstashRest, upstash: UpstashDouble, fault: Fault) -> None:
-    """A server that stumbles, is too busy or breaks the connection is asked a second time."""
+    """A command is sent again after a server error, a rate limit or a broken connection."""
     upstash.faults.append(fault)
     assert await rest.execute("SET", "key", "a") == b"OK"
     assert rest.commands == 2
 
 
 async def test_a_failure_that_stays(rest: UpstashRest, upstash: UpstashDouble) -> None:
-    """A server that goes on failing is an error after a second try, in words that say what it answered."""
+    """A server that keeps failing is an error after the second attempt, which says what it answered."""
     upstash.down = True
     with pytest.raises(StoreError, match="answered 503"):
         await rest.execute("GET", "key")
@@ -90,7 +90,7 @@ async def test_a_failure_that_stays(rest: UpstashRest, upstash: UpstashDouble) -
 
 
 async def test_a_long_wait_is_left_to_the_caller(rest: UpstashRest, upstash: UpstashDouble) -> None:
-    """Who is told to come back in half a minute hears that at once, with the time."""
+    """A long `Retry-After` is an error at once, with its time."""
     upstash.faults.append(Fault(429, {"Retry-After": "30"}))
     with pytest.raises(StoreError, match="429") as failure:
         await rest.execute("GET", "key")
@@ -99,7 +99,7 @@ async def test_a_long_wait_is_left_to_the_caller(rest: UpstashRest, upstash: Ups
 
 
 async def test_an_answer_that_does_not_come(upstash: UpstashDouble) -> None:
-    """No request waits for ever: one that gets no answer is sent again, then given up."""
+    """A request that gets no answer in time is sent again, then given up."""
     rest = UpstashRest(upstash.url, upstash.token, timeout=0.1)
     upstash.faults.append(Fault(delay=0.5))
     assert await rest.execute("SET", "key", "a") == b"OK"
@@ -110,7 +110,7 @@ async def test_an_answer_that_does_not_come(upstash: UpstashDouble) -> None:
 
 
 async def test_a_wrong_token(upstash: UpstashDouble) -> None:
-    """A refused token is said to be one, is not tried again, and is not shown."""
+    """A refused token is an error that says so; it is not tried again, and not shown."""
     rest = UpstashRest(upstash.url, "AX-some-other-token")
     with pytest.raises(StoreError, match="UPSTASH_REDIS_REST_TOKEN") as failure:
         await rest.execute("GET", "key")
@@ -120,7 +120,7 @@ async def test_a_wrong_token(upstash: UpstashDouble) -> None:
 
 
 async def test_nobody_there() -> None:
-    """An address where nobody listens is an error in plain words."""
+    """An address where nothing listens is an error that says so."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         rest = UpstashRest("http://{}:{}".format(*unused.getsockname()), "token")
@@ -150,7 +150,7 @@ async def _odd(_: Request) -> Response:
     [(_echo, "who is Bearer …"), (_other, "does not speak"), (_moved, "307"), (_odd, "answered with dict")],
 )
 async def test_something_else_answers(answer: Callable[[Request], Response], words: str) -> None:
-    """What answers but is not Upstash is told apart from an empty database; the token is cut out of what it says."""
+    """An answer that is not Upstash's is an error, not an empty database; the token is cut out of its words."""
     app = Starlette(routes=[Route("/", answer, methods=["POST"])])
     async with serving(app) as client:
         rest = UpstashRest(str(client.base_url), "token-1")
@@ -161,14 +161,14 @@ async def test_something_else_answers(answer: Callable[[Request], Response], wor
 
 
 @pytest.mark.parametrize(("url", "token"), [("", "t"), ("rediss://x.example:6379", "t"), ("https://x.example", " ")])
-def test_settings_that_cannot_be(url: str, token: str) -> None:
-    """An address or a token that cannot be right is refused where it is given, by the name of its setting."""
+def test_invalid_settings(url: str, token: str) -> None:
+    """An invalid address or token is refused at once; the error names its setting."""
     with pytest.raises(StoreError, match="UPSTASH_REDIS_REST_"):
         UpstashRest(url, token)
 
 
 async def test_a_closed_client(rest: UpstashRest) -> None:
-    """A client that was closed says so, and may be closed again."""
+    """A closed client is an error, and may be closed again."""
     await rest.execute("GET", "key")
     await rest.aclose()
     await rest.aclose()

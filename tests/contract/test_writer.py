@@ -19,7 +19,7 @@ from headwater.log.sqlite.store import SqliteStore
 from headwater.log.store import Flush, Lease, Limits, Receipt, Store
 from headwater.offsets import ORIGIN, Offset
 from headwater.testing.contract import LIMITS, QUICK
-from headwater.testing.contract_harness import ALICE, PATIENCE, TTL, WHOLE, entries, entry, until
+from headwater.testing.contract_harness import ALICE, TEST_TIMEOUT, TTL, WHOLE, entries, entry, until
 
 NO_HEARTBEAT = Limits(lease=QUICK.lease, heartbeat=60.0)
 """Limits with which a writer's heartbeat comes too late to renew its lease."""
@@ -58,7 +58,7 @@ def text(*words: str) -> list[TextDelta]:
 
 
 async def read(logs: Logs, log: str, after: Offset = ORIGIN) -> list[Entry]:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TEST_TIMEOUT):
         return [each async for page in logs.read(log, after) for each in page]
 
 
@@ -84,7 +84,7 @@ async def test_the_store_follows_by_itself(store: Kind) -> None:
         async def stored() -> bool:
             return (await store.describe("log")).last == Offset(1, 2)
 
-        await until(stored, patience=1.0)
+        await until(stored, within=1.0)
         await writer.seal(WHOLE)
 
 
@@ -118,7 +118,7 @@ async def test_a_crowd_reads_several_events_at_once(store: Kind) -> None:
         wakes.append(len(pages))
         return [each.event.text for page in pages for each in page if isinstance(each.event, TextDelta)]
 
-    async with asyncio.timeout(PATIENCE), logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
+    async with asyncio.timeout(TEST_TIMEOUT), logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
         crowd = [asyncio.create_task(follow()) for _ in range(300)]
         await asyncio.sleep(0)  # now the readers wait
         for word in words:
@@ -177,7 +177,7 @@ async def test_a_fenced_writer_falls_silent(store: Kind) -> None:
         assert [each.offset for each in await entries(store, "log")] == [Offset(2, 1)]  # a reader sealed it
         reader = asyncio.create_task(read(logs, "log"))
         writer.append(text("a", "b", "c"))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TEST_TIMEOUT):
             await writer.room()
             await interrupted.wait()
         assert writer.fenced
@@ -255,7 +255,7 @@ async def test_a_flush_that_breaks_ends_the_answer_here(monkeypatch: pytest.Monk
     logs = Logs(store)
     async with logs.write(await store.open("log", ALICE, ttl=TTL)) as writer:
         writer.append(text(*["x"] * store.flush.events))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TEST_TIMEOUT):
             await writer.room()
         ending = (await read(logs, "log"))[-1].event
         assert isinstance(ending, Error)
@@ -271,7 +271,7 @@ async def test_a_store_that_is_slow_holds_the_producer_back(file: SqliteStore) -
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.2):
                     await writer.room()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TEST_TIMEOUT):
             await writer.room()
         await writer.seal(WHOLE)
     assert (await file.describe("log")).state == "finished"
@@ -299,7 +299,7 @@ async def test_a_heartbeat_that_meets_a_slow_flush(monkeypatch: pytest.MonkeyPat
                 enough.set()
             return call_at(*args, **options)
 
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TEST_TIMEOUT):
             monkeypatch.setattr(loop, "call_at", noted)
             await enough.wait()
         assert looked[3] - looked[1] > store.limits.heartbeat  # the first call may belong to the flush itself
@@ -318,7 +318,7 @@ async def test_a_store_that_fails(file: SqliteStore) -> None:
         with locked(file):
             writer.append(text(*["x"] * file.flush.events))
             reader = asyncio.create_task(read(logs, "log"))
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TEST_TIMEOUT):
                 await writer.room()
                 await interrupted.wait()
             await writer.seal(Finish("stop"))

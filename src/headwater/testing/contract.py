@@ -1,6 +1,6 @@
 """The contract of `headwater.log.store`, as tests that run over any store.
 
-To hold your own store to it, subclass `StoreContract` in a test module and give it a `harness`:
+To test your own store, subclass `StoreContract` in a test module and define the fixture `harness`:
 
     class TestMine(StoreContract):
         @pytest.fixture
@@ -11,8 +11,8 @@ To hold your own store to it, subclass `StoreContract` in a test module and give
             await peer.aclose()
             await store.aclose()
 
-The tests are async functions for pytest-asyncio in auto mode, and need Hypothesis. Some wait for a lease of 0.4 s to
-lapse, the others for nothing: the suite takes a few seconds.
+The tests are async functions for pytest-asyncio in auto mode, and need Hypothesis. Some wait until a lease of 0.4 s has
+lapsed, the others do not wait: the suite takes a few seconds.
 """
 
 import pytest
@@ -31,9 +31,9 @@ __all__ = ["LIMITS", "QUICK", "Clock", "Harness", "StoreContract"]
 
 
 class StoreContract(Appends, Reads, Leases, Names, Expiry, Stops, Checks):
-    """Every clause of the store contract; a subclass gives the fixture `harness`."""
+    """Every clause of the store contract; a subclass defines the fixture `harness`."""
 
     @pytest.fixture
     def limits(self, request: pytest.FixtureRequest) -> Limits:
-        """What to make the store with: a short lease for the tests that wait for one to lapse."""
+        """The limits of the store: with a short lease in the tests that wait until one has lapsed."""
         return getattr(request, "param", LIMITS)

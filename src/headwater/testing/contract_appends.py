@@ -18,13 +18,13 @@ EVENTS = st.one_of(
 )
 
 
-# The examples share one store, each with a log of its own, take as long as the store takes, and run for several stores.
+# The examples share one store, each with its own log. They are as slow as the store, and run for several stores.
 FINE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.differing_executors]
 
 
 class Appends:
     async def test_what_was_appended_is_read_back(self, harness: Harness) -> None:
-        """What was appended is read back as it was, bytes and times included."""
+        """Entries are read back as they were appended, bytes and times included."""
         lease = await harness.opened()
         written = [*run("a", "\U0001f600 ü\n"), entry(3, WHOLE)]
         await harness.store.append(written[:2], lease)
@@ -32,21 +32,21 @@ class Appends:
         assert await entries(harness.peer, lease.log) == written
 
     async def test_another_entry_in_a_taken_place(self, harness: Harness) -> None:
-        """What is stored already is compared with what comes again: two writers may not mix their answers."""
+        """Entries sent again are compared with the stored ones, so that two writers cannot mix their answers."""
         lease = await harness.opened("a", "b")
         with pytest.raises(OutOfSequence):
             await harness.store.append(run("a", "x"), lease)
         assert await entries(harness.peer, lease.log, follow=False) == run("a", "b")
 
     async def test_a_retried_append(self, harness: Harness) -> None:
-        """An append that is retried after a lost reply stores nothing twice."""
+        """An append retried after a lost reply stores nothing twice."""
         lease = await harness.opened("a", "b")
         await harness.store.append(run("a", "b"), lease)
         await harness.store.append(run("b", "c", begin=2), lease)
         assert await texts(harness.store, lease.log) == ["a", "b", "c"]
 
     async def test_a_gap(self, harness: Harness) -> None:
-        """An append that would leave a gap is refused, and nothing of it is stored."""
+        """An append that would leave a gap is refused as a whole."""
         lease = await harness.opened("a")
         for gap in (run("c", begin=3), [*run("b", begin=2), *run("d", begin=4)]):
             with pytest.raises(OutOfSequence):
@@ -54,7 +54,7 @@ class Appends:
         assert await texts(harness.store, lease.log) == ["a"]
 
     async def test_an_ending_in_an_occupied_place(self, harness: Harness) -> None:
-        """An ending cannot take the place of an entry, nor leave a gap before itself."""
+        """An ending can neither take the place of an entry nor leave a gap before itself."""
         lease = await harness.opened("a", "b")
         for sequence in (2, 4):
             with pytest.raises(OutOfSequence):
@@ -62,7 +62,7 @@ class Appends:
         assert (await harness.store.describe(lease.log)).state == "open"
 
     async def test_one_refusal_among_many_appends(self, harness: Harness) -> None:
-        """Appends to many logs at once do not share their fate: one that is refused undoes no other."""
+        """Of appends to many logs at once, a refused one undoes no other."""
         leases = [await harness.opened() for _ in range(20)]
         answers = await asyncio.gather(
             *(harness.store.append(run("x", begin=1 + i % 2), lease) for i, lease in enumerate(leases)),
@@ -72,24 +72,24 @@ class Appends:
         assert [await texts(harness.store, lease.log) for lease in leases] == [["x"], []] * 10
 
     async def test_an_older_epoch(self, harness: Harness) -> None:
-        """An append with a lease of another epoch than the log's is fenced off."""
+        """An append whose lease is of another epoch than the log is `Fenced`."""
         lease = await harness.opened("a")
         with pytest.raises(Fenced):
             await harness.store.append(run("b", begin=2), Lease(lease.log, lease.epoch + 1))
 
     async def test_an_unknown_log(self, harness: Harness) -> None:
-        """Nothing can be appended to a log that was never opened."""
+        """An append to a log that was never opened is refused."""
         with pytest.raises(NoSuchLog):
             await harness.store.append(run("a"), Lease(harness.new()))
 
     async def test_a_retried_open(self, harness: Harness) -> None:
-        """An open that is retried after a lost reply finds its log as it was."""
+        """An open retried after a lost reply finds its log as it was."""
         lease = await harness.opened("a")
         assert await harness.store.open(lease.log, ALICE, ttl=TTL) == lease
         assert await texts(harness.store, lease.log) == ["a"]
 
     async def test_a_retired_id(self, harness: Harness) -> None:
-        """A log cannot be opened a second time under the id of one that ended or is gone."""
+        """The id of a log that has ended or was deleted cannot be opened again."""
         log = await harness.sealed("a")
         with pytest.raises(Sealed):
             await harness.store.open(log, ALICE, ttl=TTL)
@@ -98,14 +98,14 @@ class Appends:
             await harness.store.open(log, ALICE, ttl=TTL)
 
     async def test_a_retried_seal(self, harness: Harness) -> None:
-        """A seal that is retried after a lost reply is acknowledged again and ends the log once."""
+        """A seal retried after a lost reply is acknowledged again, and ends the log once."""
         lease = await harness.opened("a")
         for _ in range(2):
             await harness.store.seal([*run("b", begin=2), entry(3, WHOLE)], lease)
         assert [each.offset.sequence for each in await entries(harness.store, lease.log)] == [1, 2, 3]
 
     async def test_nothing_follows_the_ending(self, harness: Harness) -> None:
-        """After the ending come neither entries, nor a heartbeat, nor another ending."""
+        """After the ending, entries, heartbeats and further endings are refused."""
         lease = await harness.opened("a")
         await harness.store.seal([entry(2, WHOLE)], lease)
         for late in (run("b", begin=3), []):
@@ -121,13 +121,13 @@ class Appends:
         [(WHOLE, "finished"), (Finish("length"), "finished"), (Stop("alice"), "stopped"), (Error("x", "y"), "failed")],
     )
     async def test_states(self, harness: Harness, ending: Finish | Stop | Error, state: str) -> None:
-        """The ending decides the state, and a description tells it, with whose log it is and where it ends."""
+        """The ending decides the state; a description shows it, with the tenant and the last offset."""
         log = await harness.sealed("a", ending=ending)
         found = await harness.peer.describe(log)
         assert (found.state, found.tenant, found.last) == (state, ALICE.tenant, Offset(1, 2))
 
     async def test_one_of_many_endings(self, harness: Harness) -> None:
-        """Of many endings at once, through two processes, one stands and every reader finds that one."""
+        """Of many endings at once, through two processes, one stands, and every reader gets that one."""
         lease = await harness.opened("a")
         answers = await asyncio.gather(
             *(harness.store.seal([entry(2, Stop(f"s{i}"))], lease) for i in range(10)),
@@ -140,7 +140,7 @@ class Appends:
         assert seen(await entries(harness.peer, lease.log)) == first
 
     async def test_a_log_of_too_many_entries(self, harness: Harness) -> None:
-        """A log that is full refuses more, as a whole, and takes its ending."""
+        """A full log refuses an append that does not fit, as a whole, and takes its ending."""
         lease = await harness.opened(*["x"] * (LIMITS.entries - 1))
         with pytest.raises(LogFull):
             await harness.store.append(run("y", "z", begin=LIMITS.entries), lease)
@@ -150,7 +150,7 @@ class Appends:
         assert (await harness.store.describe(lease.log)).last == Offset(1, LIMITS.entries + 1)
 
     async def test_a_log_of_too_many_bytes(self, harness: Harness) -> None:
-        """A log that has too many bytes refuses more and takes its ending."""
+        """A log at its bound of bytes refuses more, and takes its ending."""
         half = "x" * (LIMITS.bytes // 2)
         lease = await harness.opened(half)
         with pytest.raises(LogFull):
@@ -159,7 +159,7 @@ class Appends:
         assert (await harness.store.describe(lease.log)).state == "failed"
 
     async def test_a_closed_store(self, harness: Harness) -> None:
-        """A store that was closed says so or tells what it knows; it hangs nobody, and may be closed again."""
+        """A closed store raises an error and leaves no caller waiting; it may be closed again."""
         lease = await harness.opened("a")
         await harness.store.aclose()
         await harness.store.aclose()
@@ -169,14 +169,14 @@ class Appends:
     @settings(max_examples=25, deadline=None, suppress_health_check=FINE)
     @given(data=st.data())
     async def test_any_split_of_any_entries(self, harness: Harness, data: st.DataObject) -> None:
-        """However a writer splits its entries into appends, and whichever it retries, the log reads the same."""
+        """However a writer splits its entries into appends, and whichever of them it retries, the log is the same."""
         events = data.draw(st.lists(EVENTS, max_size=12))
         written = [*(entry(i, event) for i, event in enumerate(events, 1)), entry(len(events) + 1, WHOLE)]
         lease = await harness.opened()
         done = 0
         while done < len(events):
             end = data.draw(st.integers(done + 1, len(events)))
-            begin = data.draw(st.integers(0, done))  # from where the writer believes it must send again
+            begin = data.draw(st.integers(0, done))  # the first entry that the writer sends again
             for _ in range(data.draw(st.integers(1, 2))):
                 await harness.store.append(written[begin:end], lease)
             done = end

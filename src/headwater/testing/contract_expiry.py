@@ -1,4 +1,4 @@
-"""Clause 7: everything expires, in order: the name, then the log, then the memory of its id; and what is deleted."""
+"""Clause 7: everything expires, first the name, then the log, then its tombstone; and a log can be deleted."""
 
 import asyncio
 
@@ -8,12 +8,12 @@ from headwater.errors import Expired, Fenced, NoSuchLog
 from headwater.testing.contract_harness import ALICE, BOB, LIMITS, TTL, WHOLE, Harness, entries, entry, run
 
 SOON = 2.0
-"""Seconds after a moment at which the store must have noticed it."""
+"""Seconds within which a store must notice that something has expired."""
 
 
 class Expiry:
     async def test_the_name_goes_first(self, harness: Harness) -> None:
-        """A name is free when its TTL is over; the log can still be read by its id for a while."""
+        """A name is free when its TTL is over; the log can be read by its id for a while longer."""
         log = await harness.sealed("a", name="name")
         harness.clock.now += TTL - SOON
         assert await harness.peer.find("name", BOB) is not None
@@ -23,7 +23,7 @@ class Expiry:
         assert (await harness.store.claim("name", "next", BOB, ttl=TTL)).won
 
     async def test_then_the_log(self, harness: Harness) -> None:
-        """A log past its grace is expired to everyone, its writer included, and nothing of it comes back."""
+        """A log past its grace is `Expired` for everyone, its writer included, and nothing of it comes back."""
         lease = await harness.opened("a", name="name")
         await harness.store.seal([entry(2, WHOLE)], lease)
         harness.clock.now += TTL + LIMITS.grace - SOON
@@ -37,7 +37,7 @@ class Expiry:
         await self._is_gone(harness, lease.log)
 
     async def test_then_its_id(self, harness: Harness) -> None:
-        """A tombstone says for a day that a log was, then it is as if it had never been."""
+        """A tombstone keeps an expired log `Expired` for a day; then the log is unknown."""
         log = await harness.sealed("a")
         harness.clock.now += TTL + LIMITS.grace + SOON
         await self._is_gone(harness, log)
@@ -48,7 +48,7 @@ class Expiry:
             await harness.peer.describe(log)
 
     async def test_a_live_log_does_not_expire(self, harness: Harness) -> None:
-        """A log that is written longer than any TTL stays; its time starts with its ending."""
+        """A log that is written for longer than its TTL stays: the TTL starts with the ending."""
         lease = await harness.opened("a", ttl=1.0)
         harness.clock.now += LIMITS.grace * 2
         await harness.store.append(run("b", begin=2), lease)
@@ -56,7 +56,7 @@ class Expiry:
         assert len(await entries(harness.peer, lease.log)) == 3
 
     async def test_forgetting(self, harness: Harness) -> None:
-        """A log that is deleted is gone for every process at once, and its name is free."""
+        """A deleted log is `Expired` for every process at once, and its name is free."""
         log = await harness.sealed("a", name="name")
         await harness.store.forget(log)
         await self._is_gone(harness, log)
@@ -67,7 +67,7 @@ class Expiry:
             await harness.peer.forget(harness.new())
 
     async def test_forgetting_a_live_log(self, harness: Harness) -> None:
-        """The writer of a log that is deleted meanwhile is fenced off, and its claim is void."""
+        """The writer of a deleted log is fenced off, and its name is free."""
         claim = await harness.store.claim("name", "log", ALICE, ttl=TTL)
         assert claim.lease is not None
         await harness.peer.forget("log")
@@ -78,17 +78,17 @@ class Expiry:
         assert await harness.store.find("name", ALICE) is None
 
     async def test_forgetting_wakes_the_writer(self, harness: Harness) -> None:
-        """A silent writer hears within a second that its log is gone, since all it still asks for is paid in vain."""
+        """A deletion reaches a silent writer within a second, because every further token is paid for in vain."""
         for deleter in (harness.store, harness.peer):
             lease = await harness.opened("a")
             woken = asyncio.Event()
             cease = harness.store.listen(lease, woken.set)
             await deleter.forget(lease.log)
-            await harness.told(lease, woken.is_set)
+            await harness.learns_of_stop(lease, woken.is_set)
             cease()
 
     async def test_forgetting_leaves_the_newer_log_its_name(self, harness: Harness) -> None:
-        """To delete a log that lost its name does not take the name from its successor."""
+        """Deleting a log that has lost its name does not free the name, which its successor has."""
         old = await harness.sealed("old", name="name")
         new = await harness.sealed("new", name="name")
         await harness.store.forget(old)

@@ -1,4 +1,4 @@
-"""What the contract suite needs of a store under test, and the few words its tests are written in."""
+"""What the contract suite needs of a store under test, and the functions its tests are written with."""
 
 import asyncio
 import itertools
@@ -17,16 +17,16 @@ from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
 LIMITS = Limits(lease=5.0, heartbeat=1.0, entries=1200, bytes=512 * 1024)
-"""Bounds that a test can reach, and a lease that lapses for no test, however busy the machine is."""
+"""Bounds that a test can reach, and a lease that lapses in no test, however busy the machine is."""
 
 QUICK = Limits(lease=0.4, heartbeat=0.1, entries=1200, bytes=512 * 1024)
-"""A lease that a test can wait for."""
+"""The same with a lease short enough to wait until it has lapsed."""
 
 lapses = pytest.mark.parametrize("limits", [QUICK], indirect=True, ids=["quick"])
-"""Marks a test for which a lease lapses."""
+"""Marks a test in which a lease lapses."""
 
-PATIENCE = 5.0
-"""Seconds after which a test stops waiting for something that should have come."""
+TEST_TIMEOUT = 5.0
+"""Seconds after which a test that still waits has failed."""
 
 TTL = 60.0
 WHOLE = Finish("stop")
@@ -35,7 +35,7 @@ BOB = Principal("acme", "bob")
 
 
 class Clock:
-    """A wall clock that tests set; starts at the real time."""
+    """A wall clock that tests move; starts at the real time."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -55,72 +55,72 @@ class Harness:
     store: Store
     peer: Store
     clock: Clock
-    beats: bool = False
-    """Whether this store leaves it to a writer's heartbeat, a second at most, to tell it of a stop from elsewhere."""
+    stop_by_heartbeat: bool = False
+    """Whether a writer learns of a stop in another process by its heartbeat, within a second, instead of a wake-up."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def new(self, what: str = "log") -> str:
-        """A name nobody has used."""
+        """A name that no test has used."""
         return f"{what}-{next(self._numbers)}"
 
     async def opened(self, *texts: str, name: str | None = None, ttl: float = TTL) -> Lease:
-        """A new open log that holds these texts."""
+        """Open a new log with these texts."""
         lease = await self.store.open(self.new(), ALICE, ttl=ttl, name=name)
         if texts:
             await self.store.append(run(*texts), lease)
         return lease
 
     async def sealed(self, *texts: str, name: str | None = None, ttl: float = TTL, ending: Ending = WHOLE) -> str:
-        """A new log that holds these texts and this ending."""
+        """Make a new log with these texts and this ending; returns its id."""
         lease = await self.opened(*texts, name=name, ttl=ttl)
         await self.store.seal([entry(len(texts) + 1, ending)], lease)
         return lease.log
 
-    async def told(self, lease: Lease, woken: Callable[[], bool]) -> None:
-        """Wait until a silent writer knows that it should stop: because it was woken, or by its next heartbeat."""
+    async def learns_of_stop(self, lease: Lease, woken: Callable[[], bool]) -> None:
+        """Wait until a silent writer knows that it should stop, from a wake-up or from its next heartbeat."""
 
         async def knows() -> bool:
-            if woken() or not self.beats:
+            if woken() or not self.stop_by_heartbeat:
                 return woken()
             try:
                 return (await self.store.append([], lease)).stop is not None
             except (Expired, Fenced):
                 return True
 
-        await until(knows, patience=1.0)
+        await until(knows, within=1.0)
 
     async def lost(self, *texts: str, name: str | None = None) -> Lease:
-        """The lease of a new log whose writer fell silent, and which a reader has sealed."""
+        """Make a new log whose writer fell silent and which a reader has sealed; returns the writer's lease."""
         lease = await self.opened(*texts, name=name)
         await entries(self.store, lease.log)
         return lease
 
 
 class Seen(NamedTuple):
-    """What a reader got, without what differs from run to run."""
+    """An entry without what differs from run to run."""
 
     offset: Offset
     event: Event
 
 
 def entry(sequence: int, event: Event, epoch: int = 1) -> Entry:
-    """An entry at a place."""
+    """An entry at a sequence."""
     return record(Offset(epoch, sequence), sequence / 100, event)
 
 
 def run(*texts: str, begin: int = 1) -> list[Entry]:
-    """Consecutive entries, one for each text."""
+    """Consecutive text entries, from a sequence on."""
     return [entry(begin + i, TextDelta(text)) for i, text in enumerate(texts)]
 
 
 def seen(stored: Sequence[Entry]) -> list[Seen]:
-    """The part of entries that tests compare."""
+    """The parts of entries that tests compare."""
     return [Seen(each.offset, each.event) for each in stored]
 
 
 async def entries(store: Store, log: str, after: Offset = ORIGIN, *, follow: bool = True) -> list[Entry]:
-    """All that a reader gets, to the ending."""
-    async with asyncio.timeout(PATIENCE):
+    """Every entry that a reader gets, until the ending."""
+    async with asyncio.timeout(TEST_TIMEOUT):
         return [each async for page in store.read(log, after, follow=follow) for each in page]
 
 
@@ -130,11 +130,11 @@ async def texts(store: Store, log: str) -> list[str]:
 
 
 async def reading(store: Store, log: str, after: Offset = ORIGIN) -> "tuple[asyncio.Task[list[Entry]], list[Entry]]":
-    """A reader at work in a task of its own, and the list in which one sees how far it came."""
+    """Start a reader in a task of its own; returns the task and the list to which it adds what it gets."""
     got: list[Entry] = []
 
     async def read() -> list[Entry]:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TEST_TIMEOUT):
             async for page in store.read(log, after):
                 got.extend(page)
         return got
@@ -142,9 +142,9 @@ async def reading(store: Store, log: str, after: Offset = ORIGIN) -> "tuple[asyn
     return asyncio.create_task(read()), got
 
 
-async def until(fact: Callable[[], Awaitable[bool]] | Callable[[], bool], patience: float = PATIENCE) -> None:
-    """Wait until something is true; fail when it does not become so."""
-    async with asyncio.timeout(patience):
+async def until(fact: Callable[[], Awaitable[bool]] | Callable[[], bool], within: float = TEST_TIMEOUT) -> None:
+    """Wait until a fact is true; raises `TimeoutError` when it does not become true in so many seconds."""
+    async with asyncio.timeout(within):
         while True:
             found = fact()
             if found if isinstance(found, bool) else await found:

@@ -1,4 +1,4 @@
-"""Clause 4: a dead writer strands nobody, and a live one is never taken for dead."""
+"""Clause 4: a dead writer strands nobody, and a live one never counts as dead."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ from headwater.testing.contract_harness import (
 class Leases:
     @lapses
     async def test_a_writer_that_falls_silent(self, harness: Harness) -> None:
-        """A reader of a log whose writer died gets what there is, then `lost`, soon after the lease has lapsed."""
+        """When a writer dies, readers get what is stored, then `lost`, soon after the lease has lapsed."""
         lease = await harness.opened("a", "b")
         begin = time.monotonic()
         got = await entries(harness.peer, lease.log)
@@ -41,13 +41,13 @@ class Leases:
 
     @lapses
     async def test_a_writer_that_died_at_once(self, harness: Harness) -> None:
-        """A log whose writer died before its first entry ends `lost` as well."""
+        """A log whose writer died before its first entry ends `lost` too."""
         lease = await harness.opened()
         assert [each.offset for each in await entries(harness.peer, lease.log)] == [(2, 1)]
 
     @lapses
     async def test_a_reader_who_had_seen_more(self, harness: Harness) -> None:
-        """A reader who had seen more than was stored gets the one `lost` entry, and nothing twice."""
+        """A reader that had seen more than was stored gets the `lost` entry, and nothing twice."""
         lease = await harness.opened("a", "b", "c")
         waiting, _ = await reading(harness.peer, lease.log, Offset(1, 8))
         assert [each.offset for each in await waiting] == [(2, 4)]
@@ -58,7 +58,7 @@ class Leases:
 
     @lapses
     async def test_many_who_notice(self, harness: Harness) -> None:
-        """However many readers notice that a writer died, in whichever process, there is one ending."""
+        """However many readers, in two processes, notice that a writer died, the log has one ending."""
         lease = await harness.opened("a")
         readers = [(await reading(store, lease.log))[0] for store in (harness.store, harness.peer) for _ in range(10)]
         found = await asyncio.gather(*readers)
@@ -67,7 +67,7 @@ class Leases:
 
     @lapses
     async def test_a_zombie(self, harness: Harness) -> None:
-        """A writer that comes back after its log was taken is fenced off, whatever it wants to write."""
+        """A writer that comes back after its log was sealed `lost` is fenced off, whatever it sends."""
         lease = await harness.lost("a")
         for late in (run("b", begin=2), run("a"), []):
             with pytest.raises(Fenced):
@@ -78,7 +78,7 @@ class Leases:
 
     @lapses
     async def test_heartbeats(self, harness: Harness) -> None:
-        """Empty appends keep a silent log alive beyond its lease."""
+        """Empty appends keep a silent log open beyond its lease."""
         lease = await harness.opened("a")
         task, _ = await reading(harness.peer, lease.log)
         end = time.monotonic() + 2 * QUICK.lease
@@ -90,7 +90,7 @@ class Leases:
 
     @pytest.mark.parametrize("hours", [1, -1])
     async def test_a_clock_that_jumps(self, harness: Harness, hours: int) -> None:
-        """A wall clock that jumps seals nothing live and leaves no age below zero."""
+        """A wall clock that jumps seals no live log, and makes no age negative."""
         log = await harness.sealed(name="name", ttl=2 * 3600)
         lease = await harness.opened("a")
         task, got = await reading(harness.peer, lease.log)
@@ -105,7 +105,7 @@ class Leases:
 
     @lapses
     async def test_a_lapsed_log_met_by_a_claim(self, harness: Harness) -> None:
-        """Whoever asks the same after a writer died is in its way no longer than the lease: the claim wins."""
+        """After a writer died, a claim of the same name wins as soon as the lease has lapsed."""
         await harness.store.claim("name", "orphan", ALICE, ttl=TTL)
         begin = time.monotonic()
 
@@ -119,14 +119,14 @@ class Leases:
 
     @lapses
     async def test_a_lost_log_frees_its_name(self, harness: Harness) -> None:
-        """A lost log answers nobody new: its name is free."""
+        """A lost log answers no new request: its name is free."""
         lease = await harness.lost("a", name="name")
         assert await harness.store.find("name", BOB) is None
         assert (await harness.peer.describe(lease.log)).state == "lost"
 
     @lapses
     async def test_stop_against_a_lapsing_lease(self, harness: Harness) -> None:
-        """A stop of a log whose writer is dead ends, like everything, with `lost`: nobody is left to obey."""
+        """A log whose writer is dead ends `lost` also after a stop, because no writer is left to stop."""
         lease = await harness.opened("a")
         assert await harness.peer.stop(lease.log, ALICE.subject)
         got: list[Entry] = await entries(harness.peer, lease.log, ORIGIN)

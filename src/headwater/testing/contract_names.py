@@ -1,4 +1,4 @@
-"""What a name is bound to: claims, finds, and what an ending does to the binding."""
+"""Names: claims, finds, and what an ending does to the binding of a name; and constants."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ INADMISSIBLE = [Finish("length"), Finish("content_filter"), Stop("alice"), Error
 
 class Names:
     async def test_the_first_claim(self, harness: Harness) -> None:
-        """The first to claim a name wins and may write; the next is told which log to read."""
+        """The first claim of a name wins the right to write; the next one gets the log to read."""
         first = await harness.store.claim("name", "log", ALICE, ttl=TTL)
         assert (first.log, first.won, first.state) == ("log", True, "open")
         assert first.lease is not None
@@ -21,7 +21,7 @@ class Names:
         await harness.store.append(run("a"), first.lease)
 
     async def test_many_claims_at_once(self, harness: Harness) -> None:
-        """Of fifty claims at once, through two processes, one wins and all learn the same log."""
+        """Of fifty claims at once, through two processes, one wins, and all get the same log."""
         claims = await asyncio.gather(
             *((harness.store, harness.peer)[i % 2].claim("name", f"log-{i}", ALICE, ttl=TTL) for i in range(50))
         )
@@ -29,14 +29,14 @@ class Names:
         assert len({claim.log for claim in claims}) == 1
 
     async def test_a_retried_claim(self, harness: Harness) -> None:
-        """A claim that is retried after a lost reply wins again: otherwise nobody would write the log."""
+        """A claim retried after a lost reply wins again; otherwise no process would write the log."""
         for _ in range(2):
             claim = await harness.store.claim("name", "log", ALICE, ttl=TTL)
             assert claim.won
             assert claim.lease is not None
 
     async def test_a_second_name(self, harness: Harness) -> None:
-        """A claim may name another name besides its own: both find the log once it is whole."""
+        """A claim may give a second name: both names find the log once it is whole."""
         claim = await harness.store.claim("mine", "log", ALICE, ttl=TTL, binds="name")
         assert claim.lease is not None
         assert await harness.peer.find("name", BOB) is None
@@ -47,7 +47,7 @@ class Names:
             assert found.log == "log"
 
     async def test_a_second_name_of_a_part(self, harness: Harness) -> None:
-        """Neither of its names finds a log that ended as a part."""
+        """Neither of the two names finds a log that ended incomplete."""
         claim = await harness.store.claim("mine", "log", ALICE, ttl=TTL, binds="name")
         assert claim.lease is not None
         await harness.store.seal([entry(1, Stop("alice"))], claim.lease)
@@ -55,14 +55,14 @@ class Names:
             assert await harness.peer.find(name, BOB) is None
 
     async def test_a_log_that_was_asked_to_end(self, harness: Harness) -> None:
-        """Nobody new joins a log that is about to stop: they would get a part that others did not want."""
+        """No new request joins a log that was asked to stop, because it would get an incomplete answer."""
         await harness.store.claim("name", "log", ALICE, ttl=TTL)
         assert await harness.peer.stop("log", ALICE.subject)
         again = await harness.peer.claim("name", "again", ALICE, ttl=TTL)
         assert (again.log, again.won) == ("again", True)
 
     async def test_a_whole_answer(self, harness: Harness) -> None:
-        """A log that ended with a whole answer is what its name finds, with its age and how long it will last."""
+        """A name finds its log that ended with a whole answer, with its age and remaining TTL."""
         claim = await harness.store.claim("name", "log", ALICE, ttl=TTL)
         assert claim.lease is not None
         await harness.store.seal([entry(1, WHOLE)], claim.lease)
@@ -81,7 +81,7 @@ class Names:
         assert (await harness.peer.claim("name", "other", BOB, ttl=TTL)).won
 
     async def test_newer_than(self, harness: Harness) -> None:
-        """Whoever wants no answer older than some seconds gets a new log, and the name goes with it."""
+        """A claim with `newer_than` gets a new log when the old one is too old, and the name with it."""
         log = await harness.sealed("a", name="name")
         harness.clock.now += 10
         found = await harness.store.find("name", BOB, newer_than=11)
@@ -101,17 +101,17 @@ class Names:
         assert (await harness.peer.describe(log)).state == "finished"
 
     async def test_find_opens_nothing(self, harness: Harness) -> None:
-        """To look for a name that nobody claimed binds it to nothing."""
+        """A find of an unbound name binds it to nothing."""
         assert await harness.store.find("name", ALICE) is None
         assert (await harness.peer.claim("name", "log", BOB, ttl=TTL)).won
 
     async def test_a_log_that_nobody_can_join(self, harness: Harness) -> None:
-        """A log opened past the cache is found by nobody while it lives."""
+        """A log opened without a claim is found by no request while it is open."""
         await harness.opened("a", name="name")
         assert await harness.peer.find("name", BOB) is None
 
     async def test_it_gets_its_name_with_a_whole_answer(self, harness: Harness) -> None:
-        """A log opened past the cache becomes the cache entry when it ends well, in place of the older one."""
+        """A log opened without a claim becomes the cache entry when it ends well, in place of an older one."""
         await harness.sealed("old", name="name")
         log = await harness.sealed("new", name="name")
         found = await harness.peer.find("name", BOB)
@@ -120,7 +120,7 @@ class Names:
 
     @pytest.mark.parametrize("ending", INADMISSIBLE)
     async def test_it_leaves_the_name_alone_otherwise(self, harness: Harness, ending: Ending) -> None:
-        """A log opened past the cache that ends badly leaves the older entry where it was."""
+        """A log opened without a claim that ends badly leaves the older cache entry in place."""
         old = await harness.sealed("old", name="name")
         await harness.sealed("new", name="name", ending=ending)
         found = await harness.peer.find("name", BOB)
@@ -128,12 +128,12 @@ class Names:
         assert found.log == old
 
     async def test_no_name_at_all(self, harness: Harness) -> None:
-        """A log without a name is found under none, however well it ends."""
+        """A log without a name is found by no name, however well it ends."""
         log = await harness.sealed("a")
         assert await harness.peer.find(log, BOB) is None
 
     async def test_constants(self, harness: Harness) -> None:
-        """A constant is what the first to say it said, for every process, also when all say it at once."""
+        """A constant keeps its first value, for every process, also when many give one at once."""
         answers = await asyncio.gather(
             *((harness.store, harness.peer)[i % 2].constant("secret", bytes([i])) for i in range(20))
         )

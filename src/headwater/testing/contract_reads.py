@@ -7,13 +7,14 @@ import pytest
 
 from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog
+from headwater.log.store import PAGE
 from headwater.offsets import ORIGIN, Offset
-from headwater.testing.contract_harness import PATIENCE, WHOLE, Harness, entries, entry, reading, run, until
+from headwater.testing.contract_harness import TEST_TIMEOUT, WHOLE, Harness, entries, entry, reading, run, until
 
 
 class Reads:
     async def test_old_then_new(self, harness: Harness) -> None:
-        """A reader who comes in the middle gets what was, then what comes, then the ending: no gap, no duplicate."""
+        """A reader that joins midway gets stored entries, then new ones, then the ending: no gap, no duplicate."""
         lease = await harness.opened("1", "2")
         readers = [await reading(store, lease.log) for store in (harness.store, harness.peer)]
         for begin in range(3, 60, 2):
@@ -25,17 +26,17 @@ class Reads:
             assert [each.offset.sequence for each in await task] == list(range(1, 62))
 
     async def test_delivery_while_it_is_written(self, harness: Harness) -> None:
-        """A reader in another process sees each append soon after it was made, not only at the end."""
+        """A reader in another process gets each append soon after it was made, not only at the end."""
         lease = await harness.opened()
         task, got = await reading(harness.peer, lease.log)
         for sequence in range(1, 6):
             await harness.store.append(run("x", begin=sequence), lease)
-            await until(lambda wanted=sequence: len(got) == wanted, patience=1.0)
+            await until(lambda wanted=sequence: len(got) == wanted, within=1.0)
         await harness.store.seal([entry(6, WHOLE)], lease)
         assert len(await task) == 6
 
     async def test_every_offset(self, harness: Harness) -> None:
-        """Reading from any offset gives exactly the rest."""
+        """A read from any offset gives exactly the rest."""
         log = await harness.sealed("a", "b", "c")
         whole = await entries(harness.store, log)
         for n in range(5):
@@ -43,27 +44,27 @@ class Reads:
         assert await entries(harness.store, log, Offset(0, 7)) == whole
 
     async def test_a_long_log(self, harness: Harness) -> None:
-        """A long log comes in pages of at most 512 entries."""
+        """A long log comes in pages of at most `PAGE` entries."""
         log = await harness.sealed(*["x"] * 1100)
         async with aclosing(harness.store.read(log)) as pages:
             sizes = [len(page) async for page in pages]
         assert sum(sizes) == 1101
-        assert max(sizes) <= 512
+        assert max(sizes) <= PAGE
 
     async def test_without_following(self, harness: Harness) -> None:
-        """A reader who does not follow gets what there is and waits for nothing."""
+        """A reader that does not follow gets what is stored, and waits for nothing."""
         lease = await harness.opened("a")
         assert len(await entries(harness.peer, lease.log, follow=False)) == 1
         assert await entries(harness.peer, lease.log, Offset(1, 1), follow=False) == []
         assert await entries(harness.store, (await harness.opened()).log, follow=False) == []
 
     async def test_at_the_ending(self, harness: Harness) -> None:
-        """A reader who has the ending gets nothing more, and no error."""
+        """A reader at the ending gets nothing more, and no error."""
         log = await harness.sealed("a")
         assert await entries(harness.store, log, Offset(1, 2)) == []
 
     async def test_a_reader_who_leaves(self, harness: Harness) -> None:
-        """A reader who leaves, or is slow, disturbs neither the writer nor the other readers."""
+        """A reader that leaves, or is slow, affects neither the writer nor the other readers."""
         lease = await harness.opened("a")
         leaver, got = await reading(harness.store, lease.log)
         await until(lambda: len(got) == 1)
@@ -78,14 +79,14 @@ class Reads:
             assert [each.offset.sequence for each in rest] == [2, 3]
 
     async def test_an_unknown_log_is_not_read(self, harness: Harness) -> None:
-        """A log that never was is said not to be; it is not an empty one."""
+        """An unknown log is an error, not an empty log."""
         with pytest.raises(NoSuchLog):
             await entries(harness.store, harness.new())
         with pytest.raises(NoSuchLog):
             await harness.store.describe(harness.new())
 
     async def test_an_offset_of_another_life(self, harness: Harness) -> None:
-        """An offset that this log cannot have handed out is expired, never a silent partial."""
+        """An offset that this log cannot have handed out is `Expired`, never a silent partial answer."""
         log = await harness.sealed("a", "b")
         lease = await harness.opened("a")
         for strange, where in ((Offset(1, 4), log), (Offset(2, 1), log), (Offset(2, 1), lease.log)):
@@ -93,7 +94,7 @@ class Reads:
                 await entries(harness.peer, where, strange)
 
     async def test_a_reader_ahead_of_the_store(self, harness: Harness) -> None:
-        """A reader who was served from the writer's memory waits for the store to catch up, and misses nothing."""
+        """A reader that was served from the writer's memory waits until the store catches up, and misses nothing."""
         lease = await harness.opened("a")
         task, _ = await reading(harness.peer, lease.log, Offset(1, 3))
         await harness.store.append(run("b", "c", "d", begin=2), lease)
@@ -101,7 +102,7 @@ class Reads:
         assert [each.offset.sequence for each in await task] == [4, 5]
 
     async def test_a_reader_at_an_offset_that_never_came(self, harness: Harness) -> None:
-        """A reader who waited at an offset which the log never reached hears that, not a silent end."""
+        """A reader that waited at an offset which the log never reached gets `Expired`, not a silent end."""
         lease = await harness.opened("a")
         task, _ = await reading(harness.peer, lease.log, Offset(1, 9))
         assert await entries(harness.store, lease.log, Offset(1, 9), follow=False) == []
@@ -110,13 +111,13 @@ class Reads:
             await task
 
     async def test_reading_what_is_deleted_meanwhile(self, harness: Harness) -> None:
-        """A log deleted while somebody waits for more of it is expired to them at once."""
+        """A reader that waits for more of a log gets `Expired` at once when the log is deleted."""
         lease = await harness.opened("a")
         task, got = await reading(harness.peer, lease.log)
         await until(lambda: len(got) == 1)
         await harness.store.forget(lease.log)
         with pytest.raises(Expired):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TEST_TIMEOUT):
                 await task
 
     async def test_an_empty_log_that_ends(self, harness: Harness) -> None:

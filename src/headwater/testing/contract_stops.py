@@ -12,7 +12,7 @@ from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, Harness, 
 
 class Stops:
     async def test_the_only_subject(self, harness: Harness) -> None:
-        """A stop by the only subject is asked for at once, and the writer hears of it with its next append."""
+        """A stop by the only subject reaches the writer with the receipt of its next append."""
         lease = await harness.opened("a")
         assert (await harness.store.append([], lease)).stop is None
         assert await harness.peer.stop(lease.log, "alice")
@@ -28,7 +28,7 @@ class Stops:
         assert (await harness.store.append([], lease)).stop == "bob"
 
     async def test_a_repeated_stop(self, harness: Harness) -> None:
-        """A stop by somebody who left already ends nothing for those who remain, and changes no answer later."""
+        """A stop by a subject that has left ends nothing for those who remain, and is not recorded later either."""
         lease = await self._shared(harness)
         for _ in range(3):
             assert not await harness.store.stop("log", "alice")
@@ -37,25 +37,25 @@ class Stops:
         assert (await harness.store.append([], lease)).stop == "bob"
 
     async def test_a_find_joins(self, harness: Harness) -> None:
-        """Whoever only found a live log is on it like one who claimed it."""
+        """A find of a live log joins it, as a claim does."""
         await harness.store.claim("name", "log", ALICE, ttl=TTL)
         assert await harness.peer.find("name", BOB) is not None
         assert not await harness.store.stop("log", "alice")
 
     async def test_a_stranger(self, harness: Harness) -> None:
-        """A stop by a subject that is not on the log does nothing while somebody is."""
+        """A stop by a subject that is not on the log does nothing while another subject is."""
         lease = await harness.opened("a")
         assert not await harness.store.stop(lease.log, "mallory")
         assert (await harness.store.append([], lease)).stop is None
 
     async def test_a_log_that_has_ended(self, harness: Harness) -> None:
-        """A stop that comes after the ending changes nothing and says that the log has ended."""
+        """A stop after the ending changes nothing, and returns that the log has ended."""
         log = await harness.sealed("a")
         assert await harness.store.stop(log, "alice")
         assert (await harness.peer.describe(log)).state == "finished"
 
     async def test_an_unknown_log_is_not_stopped(self, harness: Harness) -> None:
-        """A stop of a log that never was says so."""
+        """A stop of an unknown log is an error."""
         with pytest.raises(NoSuchLog):
             await harness.store.stop(harness.new(), "alice")
 
@@ -66,32 +66,32 @@ class Stops:
             woken = asyncio.Event()
             cease = harness.store.listen(lease, woken.set)
             await stopper.stop(lease.log, "alice")
-            await harness.told(lease, woken.is_set)
+            await harness.learns_of_stop(lease, woken.is_set)
             cease()
 
     async def test_it_wakes_a_writer_that_listens_late(self, harness: Harness) -> None:
-        """A stop that was asked for before the writer began to listen reaches it all the same."""
+        """A stop requested before the writer began to listen reaches it too."""
         lease = await harness.opened()
         await harness.peer.stop(lease.log, "alice")
         task, got = await reading(harness.store, lease.log)
         await harness.peer.append(run("a"), lease)
-        await until(lambda: len(got) == 1)  # so the store here has noticed all that happened there
+        await until(lambda: len(got) == 1)  # so the store here has noticed everything that happened there
         woken = asyncio.Event()
         cease = harness.store.listen(lease, woken.set)
-        await harness.told(lease, woken.is_set)
+        await harness.learns_of_stop(lease, woken.is_set)
         await harness.store.seal([entry(2, Stop("alice"))], lease)
         await task
         cease()
 
     async def test_nobody_is_woken_for_another_log(self, harness: Harness) -> None:
-        """A stop wakes the writer of its log only, and nobody who ceased to listen."""
+        """A stop wakes the writer of its own log only, and no listener that has ceased."""
         lease, other, ceased = [await harness.opened() for _ in range(3)]
         woken: list[str] = []
         cease = [harness.store.listen(each, lambda log=each.log: woken.append(log)) for each in (lease, other, ceased)]
         cease.pop()()
         await harness.peer.stop(ceased.log, "alice")
         await harness.peer.stop(lease.log, "alice")
-        await harness.told(lease, lambda: lease.log in woken)
+        await harness.learns_of_stop(lease, lambda: lease.log in woken)
         assert set(woken) <= {lease.log}
         for each in cease:
             each()
