@@ -12,21 +12,21 @@ BANNED = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "se
 def complaints(path: Path) -> list[str]:
     """The violations in one file, each as a line of text."""
     text = path.read_text()
-    said = [f"{path}: {text.count(chr(10))} lines (ceiling {FILE})"] if text.count("\n") > FILE else []
+    found = [f"{path}: {text.count(chr(10))} lines (ceiling {FILE})"] if text.count("\n") > FILE else []
     if path.stem in BANNED:
-        said.append(f"{path}: name it after the idea it holds")
+        found.append(f"{path}: name it after the idea it holds")
     if path.suffix != ".py":
-        return said
+        return found
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             named = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
             parameters = [arg for arg in named if arg.arg not in ("self", "cls")]
             if lines > FUNCTION:
-                said.append(f"{path}:{node.lineno} {node.name}: {lines} lines (ceiling {FUNCTION})")
+                found.append(f"{path}:{node.lineno} {node.name}: {lines} lines (ceiling {FUNCTION})")
             if len(parameters) > PARAMETERS and not path.is_relative_to("tests"):
-                said.append(f"{path}:{node.lineno} {node.name}: {len(parameters)} parameters (ceiling {PARAMETERS})")
-    return said
+                found.append(f"{path}:{node.lineno} {node.name}: {len(parameters)} parameters (ceiling {PARAMETERS})")
+    return found
 
 
 tracked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True, check=True)

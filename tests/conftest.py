@@ -9,7 +9,7 @@ import pytest
 
 from headwater.models.embedded import weights
 
-# How long an example takes says something of the machine, not of the code; each test has its own limit anyhow.
+# The time of an example depends on the machine, not on the code; each test has its own limit anyhow.
 hypothesis.settings.register_profile(
     "headwater", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )

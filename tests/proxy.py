@@ -1,4 +1,4 @@
-"""A TCP proxy that breaks connections: at a given byte of what the server says, or on command."""
+"""A TCP proxy that breaks connections: at a given byte of the server's response, or on command."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
@@ -15,7 +15,7 @@ class Proxy:
         self.connections = 0
         """Accepted so far."""
         self.refusing = False
-        """Whether new connections are cut before the server hears of them."""
+        """Whether new connections are cut before the server accepts them."""
         self.cuts: list[int] = []
         """After how many bytes from the server each of the next connections is cut; those beyond are not."""
         self._target = (host, port)

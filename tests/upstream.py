@@ -49,7 +49,7 @@ class Upstream:
     finish: str | None = "stop"
     """The finish reason; with None the stream ends cleanly without a reason and without `[DONE]`."""
     usage: tuple[int, int] | None = (3, 2)
-    """Prompt and completion tokens; sent in a stream when the request asks for them."""
+    """Prompt and completion tokens; sent in a stream if the request has `include_usage`."""
     pace: float = 0.0
     """Seconds before each token."""
     gated: bool = False

@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright; where there is none the tests say by name that they did not run."""
+"""Debian's Chromium, driven by Playwright; without one, the tests are skipped by name."""
 
 import os
 import shutil
@@ -48,7 +48,7 @@ async def page(browser: Browser) -> AsyncGenerator[Page, None]:
     page.on("pageerror", lambda error: broken.append(str(error)))
     page.on(
         "console",
-        lambda said: broken.append(said.text) if "Content Security Policy" in said.text else None,
+        lambda message: broken.append(message.text) if "Content Security Policy" in message.text else None,
     )
     yield page
     await context.close()

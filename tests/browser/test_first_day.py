@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.local_model]
 async def test_with_nothing_set_the_page_answers_from_the_embedded_model(
     page: Page, weights_folder: Path, tmp_path: Path
 ) -> None:
-    """It says that it is a demo, and its answers are cached like any other."""
+    """The page shows that the model is a demo; its answers are cached like any other."""
     async with serve(tmp_path, HEADWATER_DATA_DIR=str(weights_folder), HEADWATER_STORE="memory:") as server:
         for visit in range(2):
             await page.goto(str(server.client.base_url))
@@ -28,7 +28,7 @@ async def test_with_nothing_set_the_page_answers_from_the_embedded_model(
 
 
 async def test_without_the_weights_and_a_network_the_echo_answers_and_says_so(tmp_path: Path) -> None:
-    """Loudly, at the start and to everyone who looks; asked for by name, it is an error instead."""
+    """The server prints a warning at its start, and the page shows one; a model that is named is an error instead."""
     async with serve(tmp_path, PIP_NO_INDEX="1", PIP_FIND_LINKS="", UV_OFFLINE="1") as server:
         about = (await server.client.get("/api/about")).json()
         assert "the echo model answers" in server.said

@@ -96,7 +96,7 @@ async def test_stop_keeps_the_part_and_ends_the_model(page: Page) -> None:
 
 
 async def test_a_cached_answer_is_marked_and_regenerate_goes_around_the_cache(page: Page) -> None:
-    """The same question in a new chat is answered from the log; the button asks the model again."""
+    """The same question in a new chat is answered from the log; the button calls the model again."""
     model = Scripted([TextDelta("Paris."), Finish("stop")])
     async with headwater(model, pace=QUICK) as server:
         await ask(page, server, "Capital of France?")
@@ -116,7 +116,7 @@ async def test_a_cached_answer_is_marked_and_regenerate_goes_around_the_cache(pa
 
 
 async def test_a_failure_is_shown_with_a_way_to_try_again(page: Page) -> None:
-    """What the problem JSON says is what the person reads."""
+    """The page shows the `detail` of the problem JSON."""
     model = Scripted([ModelError("The provider is out of coffee.", status=502)])
     async with headwater(model, pace=QUICK) as server:
         await ask(page, server)
@@ -128,7 +128,7 @@ async def test_a_failure_is_shown_with_a_way_to_try_again(page: Page) -> None:
         await expect(page.get_by_test_id("error")).to_contain_text("out of coffee")
 
 
-async def test_what_a_model_writes_cannot_act_on_the_page(page: Page) -> None:
+async def test_model_output_cannot_act_on_the_page(page: Page) -> None:
     """No script runs, no address of the model's choice is called, no `javascript:` link is left."""
     evil = (
         "<img src=x onerror=\"document.title='owned'\"> <script>document.title='owned'</script> "

@@ -1,4 +1,4 @@
-"""A server is replaced while somebody reads: nobody does anything, and nothing is missing."""
+"""A server is replaced while clients read: they go on by themselves, and nothing is missing."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -51,7 +51,7 @@ async def leave(servers: Fleet) -> None:
 
 @pytest.mark.browser
 async def test_the_page_goes_on_by_itself_when_its_server_leaves(page: Page, tmp_path: Path) -> None:
-    """The answer is written elsewhere; the page finds it again at the exact token, and says nothing of it."""
+    """Another server writes the answer; the page resumes it at the exact token, and shows no error."""
     async with Upstream(tokens=["One", " two"], gated=True) as upstream, fleet(tmp_path, upstream) as servers:
         await page.goto(servers.balancer.url)
         await page.get_by_test_id("composer").fill("Hello?")
@@ -77,11 +77,11 @@ async def test_a_program_goes_on_by_itself_when_its_server_leaves(tmp_path: Path
     """Its loop over the events sees each of them once, and no error."""
     async with Upstream(tokens=["One", " two"], gated=True) as upstream, fleet(tmp_path, upstream) as servers:
         async with Client(servers.balancer.url) as client:
-            asked = await client.chat(chat()["messages"])
+            started = await client.chat(chat()["messages"])
             servers.balancer.turn_to(servers.leaving.client)
             upstream.release()
             words: list[str] = []
-            answer = await client.attach(asked.location)
+            answer = await client.attach(started.location)
             async for event in answer:
                 if isinstance(event, TextDelta):
                     words.append(event.text)

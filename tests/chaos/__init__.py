@@ -1,1 +1,1 @@
-"""Breaks everything that can break under a running answer, and holds what every reader saw against what was kept."""
+"""Chaos tests: break everything that can break under a running answer, and compare every reader with the store."""

@@ -39,7 +39,7 @@ def main() -> int:
 def _report(case: Case, kind: str, tries: int) -> Outcome:
     begin = time.monotonic()
     try:
-        # What real servers said until they were killed is no news.
+        # The output of servers that were killed on purpose is not interesting.
         with redirect_stderr(StringIO()):
             outcome = asyncio.run(run(case, kind, tries))
     except Exception as error:  # noqa: BLE001 - one case that breaks must not hide the others

@@ -1,4 +1,4 @@
-"""Many readers, slow readers, readers who come and go: all of them see the same log, and none is in another's way."""
+"""Many readers, slow readers, readers that come and go: all see the same log, and none delays another."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ FEW = 60
 
 
 async def reconnect_at_once(river: River, readers: int = CROWD) -> Outcome:
-    """All connections break in one moment and all come back in the next: everyone gets the rest, and only the rest."""
+    """All connections break at once and are resumed at once: each reader gets the rest, and only the rest."""
     # Nobody is done before all have come back once, however long that takes.
     gate, half = asyncio.Event(), len(WORDS) // 2
     steps: list[Step] = [step for word in WORDS for step in (0.01, TextDelta(word))]
@@ -58,7 +58,7 @@ async def few_reconnect_at_once(river: River) -> Outcome:
 
 
 async def one_byte_a_second(river: River) -> Outcome:
-    """Readers who take a byte a second slow down nobody, and have missed nothing when they hurry in the end."""
+    """Readers that take a byte a second delay no other reader, and have missed nothing when they speed up."""
     words = [f"{i} ".ljust(6000, ".") for i in range(300)]  # more than fits in the sockets on the way
     model = Scripted([*map(TextDelta, words), Finish("stop")])
     async with pair(model, [river.open(), river.open()], whole="".join(words)) as waters:

@@ -1,4 +1,4 @@
-"""The server that writes an answer dies, or is told to end, or is only thought to be dead."""
+"""The server that writes an answer is killed, or terminated, or only believed to be dead."""
 
 import random
 from collections.abc import AsyncGenerator
@@ -29,16 +29,18 @@ class Deployment(NamedTuple):
 
 @asynccontextmanager
 async def deployed(river: River, drain: float = 0.1) -> AsyncGenerator[Deployment, None]:
-    """Start both: the one that is asked first in a process of its own, which may die, and the other one in ours."""
+    """Start both servers: the first in a process of its own, which may be killed, and the other one in this process."""
     async with Upstream(tokens=WORDS, pace=max(river.pace, 0.008)) as upstream:
         same = {**river.settings, "lease": str(river.lease), "model": "openai:gpt-4o-mini"}
         same |= {"openai_api_key": "sk-test", "openai_base_url": upstream.url}
         others = ("openai", "upstash")
-        told = {name.upper() if name.startswith(others) else f"HEADWATER_{name.upper()}": same[name] for name in same}
+        environment = {
+            name.upper() if name.startswith(others) else f"HEADWATER_{name.upper()}": same[name] for name in same
+        }
         limits = Limits(lease=river.lease, heartbeat=river.lease / 3)
         survivor = server(Settings.model_validate({**same, "data_dir": river.folder}))
         async with (
-            serve(river.folder, **told, HEADWATER_DRAIN=str(drain)) as near,
+            serve(river.folder, **environment, HEADWATER_DRAIN=str(drain)) as near,
             serving(survivor.app, lifespan=True) as far,
         ):
             one, two = str(near.client.base_url), str(far.base_url)
@@ -57,7 +59,7 @@ async def killed(river: River) -> Outcome:
 
 
 async def terminated(river: River) -> Outcome:
-    """SIGTERM with too little time: the prefix, then an error that invites to ask again, for everyone."""
+    """SIGTERM with too little time: each reader gets the prefix, then a retryable error."""
     async with deployed(river) as (waters, producer, _):
 
         async def fault(crowd: Crowd) -> None:
@@ -68,7 +70,7 @@ async def terminated(river: River) -> Outcome:
 
 
 async def drained(river: River) -> Outcome:
-    """SIGTERM with time enough: the answer is finished first, and nobody misses a word of it."""
+    """SIGTERM with enough time: the answer is finished first, and every reader gets all of it."""
     async with deployed(river, drain=30) as (waters, producer, _):
 
         async def fault(crowd: Crowd) -> None:
@@ -79,7 +81,7 @@ async def drained(river: River) -> Outcome:
 
 
 async def ahead_of_the_store(river: River) -> Outcome:
-    """The producer dies when its readers have seen what was not kept: for them one error follows, and no other word."""
+    """The producer dies after its readers have seen entries that were not stored: they get one error, no more."""
     async with deployed(river) as (waters, producer, upstream):
         upstream.gated = True
         upstream.release(20)
@@ -108,7 +110,7 @@ def _went_back(record: Record) -> bool:
 
 @asynccontextmanager
 async def _holding(river: River) -> AsyncGenerator[None, None]:
-    """Let the store apply nothing more of what whoever dies meanwhile has sent it."""
+    """Pause the store, so that it applies nothing that the dying producer has sent."""
     # Not by SIGSTOP: what was sent to a stopped server is applied when it goes on, though its sender be dead.
     if river.upstash is not None:
         river.upstash.down = True
@@ -121,12 +123,12 @@ async def _holding(river: River) -> AsyncGenerator[None, None]:
         for server in river.servers:
             server.command("CLIENT", "UNPAUSE")
     else:
-        with river.held():
+        with river.paused():
             yield
 
 
 async def thought_dead(river: River) -> Outcome:
-    """A producer stands still for longer than its lease, and goes on: it is fenced off, and its readers hear `lost`."""
+    """A producer is paused for longer than its lease, then resumed: it is fenced off, and its readers get `lost`."""
     async with deployed(river) as (waters, producer, _):
 
         async def fault(crowd: Crowd) -> None:

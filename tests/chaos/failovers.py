@@ -33,7 +33,7 @@ async def to_a_replica(river: River) -> Outcome:
 
 
 async def to_a_replica_that_lags(river: River) -> Outcome:
-    """The replica does not have the last words: its writer ends, its readers are told, and nobody sees a hole."""
+    """The replica lacks the last entries: the writer ends, its readers get an error, and no reader sees a gap."""
 
     async def fault(branch: River, pair: Pair, switch: Switch, crowd: Crowd) -> None:
         await crowd.reached(random.randrange(20, 40))
@@ -71,7 +71,7 @@ async def _branch(river: River) -> AsyncGenerator[tuple[River, Pair, Switch], No
 
 
 async def in_a_cluster(river: River) -> Outcome:
-    """The cluster itself promotes the replica of a server that died: the answer is late, or said to be broken."""
+    """The cluster promotes the replica of a server that died: the answer is late, or ends with an error."""
 
     async def strike(dies: Server, heir: Server, crowd: Crowd) -> None:
         dies.kill()
@@ -80,7 +80,7 @@ async def in_a_cluster(river: River) -> Outcome:
 
 
 async def in_a_cluster_that_lags(river: River) -> Outcome:
-    """The replica that the cluster promotes does not have the last words, and nobody sees a hole."""
+    """The replica that the cluster promotes lacks the last entries, and no reader sees a gap."""
 
     async def strike(dies: Server, heir: Server, crowd: Crowd) -> None:
         # A password that its primary does not know keeps it from coming back.
@@ -94,7 +94,7 @@ async def in_a_cluster_that_lags(river: River) -> Outcome:
 
 
 async def in_a_cluster_that_heals(river: River) -> Outcome:
-    """A server stands still until another has its place, and then goes on, thinking that nothing happened."""
+    """A server is paused until another has replaced it, and is then resumed without knowing that."""
 
     async def strike(dies: Server, heir: Server, crowd: Crowd) -> None:
         dies.signal(SIGSTOP)

@@ -26,10 +26,10 @@ class Waters:
     """Two servers on one store, and the provider behind them."""
 
     near: str
-    """The server that is asked first, so the answer is written there."""
+    """The server that gets the first request, so the answer is written there."""
     far: str
     calls: Callable[[], int]
-    """How often the provider was asked."""
+    """How often the provider was called."""
     whole: str = WHOLE
     limits: Limits = LIMITS
     headwaters: Sequence[Headwater] = ()
@@ -56,11 +56,11 @@ class Crowd:
         return [reader.record for reader in self.readers]
 
     def ask(self, *servers: str) -> Reader:
-        """One more reader, who asks the question."""
+        """Add a reader that sends the question."""
         return self.add(Reader(f"reader {len(self.readers)}, asking", servers, question=self.question))
 
     def join(self, *servers: str, after: Offset, pace: float = 0.0) -> Reader:
-        """One more reader, who knows the log and where to begin."""
+        """Add a reader of the log at a location, after an offset."""
         name = f"reader {len(self.readers)}, joining after {after}"
         return self.add(Reader(name, servers, location=f"/api/streams/{self.log}", after=after, pace=pace))
 
@@ -79,7 +79,7 @@ class Crowd:
         await until(lambda: self.least() >= sequence, f"every reader reached {sequence}", PATIENCE)
 
     async def over(self) -> None:
-        """Wait until each has heard the end, or hangs."""
+        """Wait until each has got the end, or hangs."""
         await asyncio.gather(*self._tasks)
 
 
@@ -109,7 +109,7 @@ async def flood(
     unkept: Sequence[str] = ("store",),
     begin: int = 12,
 ) -> Outcome:
-    """Let many read one answer while `fault` happens, then ask the same again, and judge all of it.
+    """Let many read one answer while `fault` happens, then send the same question again, and judge all of it.
 
     `due` is how many calls of the provider there may be in all; as a rule one, and a second one if the first answer
     did not become whole. `unkept` is as for the judge. `begin` is how far all must have come before the fault.
@@ -124,7 +124,7 @@ async def flood(
         crowd.join(*servers, after=Offset(1, random.randrange(begin)))
     await crowd.reached(begin)
     if waters.calls() != 1:
-        return surplus(f"{waters.calls()} calls for one question asked seven times")
+        return surplus(f"{waters.calls()} calls for seven equal requests")
     await fault(crowd)
     await crowd.over()
     truth = await river.truth(crowd.log, waters.limits)
@@ -135,7 +135,7 @@ async def flood(
 
 
 async def again(river: River, waters: Waters, due: Sequence[int]) -> Outcome:
-    """Ask the same question again: the answer is whole, and the provider is asked only if none was kept."""
+    """Send the same question again: the answer is whole, and the provider is called only if none was stored."""
     crowd = Crowd(waters)
     crowd.ask(waters.far)
     await crowd.over()

@@ -1,4 +1,4 @@
-"""The judge: what each reader was shown, held against what the store says in the end."""
+"""The judge: compares what each reader received with what the store holds at the end."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,10 +11,10 @@ from headwater.log.store import Flush
 from headwater.offsets import ORIGIN, Offset
 
 BROKEN = ("lost", "store")
-"""How the answer may end for a reader who has seen more of it than was kept."""
+"""How the answer may end for a reader that has seen more of it than was stored."""
 
 ONE_READ = 15
-"""Entries that a provider of this pace may send in one read of a socket; a writer shows all of a read at once."""
+"""Entries that a provider of this pace may send in one read of its socket: a writer shows all of a read at once."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Outcome:
     doubled: int = 0
     """Entries shown twice, and calls to the provider that were not due."""
     hung: int = 0
-    """Readers that never heard an end."""
+    """Readers that never got an end."""
     why: tuple[str, ...] = ()
 
     @property
@@ -52,13 +52,13 @@ def surplus(why: str) -> Outcome:
 
 @dataclass
 class Record:
-    """What one reader was shown of one log, as it came."""
+    """What one reader received of one log, in order."""
 
     reader: str
     after: Offset = ORIGIN
     frames: list[tuple[Offset, bytes]] = field(default_factory=list[tuple[Offset, bytes]])
     end: str | None = None
-    """`finish`, `stop`, an error's code, or `gone`; None while nothing has been said, and for ever if it hangs."""
+    """`finish`, `stop`, an error's code, or `gone`; None before the end, and for ever if the reader hangs."""
 
     @property
     def last(self) -> Offset:
@@ -67,12 +67,12 @@ class Record:
 
 
 def written(entry: Entry, log: str) -> tuple[Offset, bytes]:
-    """An entry as the native dialect tells it to whoever reads the log under its own id."""
+    """An entry as the native dialect sends it to a reader of the log under its own id."""
     return entry.offset, NativeReader(log).feed([entry])
 
 
 def end_of(entry: Entry) -> str:
-    """In one word how a log ended."""
+    """How a log ended, in one word."""
     match entry.event:
         case Finish():
             return "finish"
@@ -96,9 +96,9 @@ def judge(
 ) -> Outcome:
     """Everything that is wrong with what the readers saw. `truth` is None for a log that is gone.
 
-    `whole` is the complete answer, `ends` how it may have ended for a reader; those of them that are `unkept` are
-    told by a writer whom the store would not let tell it to all. `flush` is how many entries a reader may have seen
-    that were not kept, if it is told so.
+    `whole` is the complete answer, `ends` how it may have ended for a reader. The ends in `unkept` come from a writer
+    that could not store its ending. `flush` is how many entries that were not stored a reader may have seen, if it
+    then got an error.
     """
     outcome = Outcome() if truth is None else _log_itself(truth, whole)
     # Of a log that is gone the readers still must agree with each other.
@@ -153,9 +153,9 @@ def _order(record: Record) -> Iterator[Outcome]:
 def _tail(
     record: Record, kept: dict[Offset, bytes], ends: Sequence[str], unkept: Sequence[str], *, gone: bool
 ) -> Iterator[Outcome]:
-    """Whoever hears the end heard all that was kept, and an end that may be."""
+    """A reader that got an end got all entries that were stored, and an end that is allowed."""
     if record.end is None:
-        yield Outcome(hung=1, why=(f"heard no end; stands at {record.last} of {len(kept)} entries",))
+        yield Outcome(hung=1, why=(f"got no end; is at {record.last} of {len(kept)} entries",))
         return
     if record.end not in ends:
         yield missing(f"ended {record.end} at {record.last}, which is none of {', '.join(ends)}")
@@ -169,17 +169,17 @@ def _tail(
 
 
 def _ahead(record: Record, kept: dict[Offset, bytes], unkept: Sequence[str], flush: int) -> Iterator[Outcome]:
-    """Nothing is contradicted, but for one flush of a reader who is told so, and what was read in one with its last."""
+    """No entry differs from the stored one, except one flush and one read of a reader that then got an error."""
     false = [offset for offset, data in record.frames if kept.get(offset) != data]
     if record.end in unkept and false:
         false.pop()  # the ending itself
     if record.end is not None and false and (record.end not in BROKEN or len(false) > flush + ONE_READ):
-        yield missing(f"was shown {len(false)} entries from {false[0]} on that were not kept, and then {record.end}")
+        yield missing(f"got {len(false)} entries from {false[0]} on that were not stored, and then {record.end}")
 
 
 def _wholeness(record: Record, whole: str) -> Iterator[Outcome]:
-    """What looks like a whole answer is one."""
-    told = [json.loads(data.partition(b"data: ")[2]) for _, data in record.frames]
-    text = "".join(each["text"] for each in told if each["type"] == "text-delta")
+    """An answer that looks whole is whole."""
+    events = [json.loads(data.partition(b"data: ")[2]) for _, data in record.frames]
+    text = "".join(each["text"] for each in events if each["type"] == "text-delta")
     if record.end == "finish" and not (text == whole if record.after == ORIGIN else whole.endswith(text)):
         yield missing(f"{len(text)} of {len(whole)} characters look like the whole answer")

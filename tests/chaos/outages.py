@@ -1,4 +1,4 @@
-"""The store fails, or the way to it does."""
+"""The store fails, or the connection to it."""
 
 import asyncio
 import random
@@ -16,9 +16,9 @@ def _somewhere() -> int:
 
 
 async def killed_with_its_data(river: River) -> Outcome:
-    """Redis is killed and started again with what it had: nobody notices more than a pause.
+    """Redis is killed and restarted with its data: readers notice no more than a pause.
 
-    In a cluster that can last longer than anybody's patience, for whoever comes back there is not trusted at once.
+    In a cluster that can take longer than any writer retries, because a server that returns is not trusted at once.
     """
     ends = ["finish", "store", "lost"] if river.kind == "cluster" else ["finish"]
 
@@ -34,7 +34,7 @@ async def killed_with_its_data(river: River) -> Outcome:
 
 
 async def killed_without_its_data(river: River) -> Outcome:
-    """Redis is killed and comes back empty: everybody hears that the answer is gone, and the question is free."""
+    """Redis is killed and restarted empty: every reader learns that the answer is gone, and the question is free."""
 
     async def fault(crowd: Crowd) -> None:
         await crowd.reached(_somewhere())
@@ -47,19 +47,19 @@ async def killed_without_its_data(river: River) -> Outcome:
 
 
 async def paused_shortly(river: River) -> Outcome:
-    """The store stands still for a second: the answer is late and whole."""
+    """The store is paused for a second: the answer is late and whole."""
     return await _paused(river, 1.0, ["finish"])
 
 
 async def paused_long(river: River) -> Outcome:
-    """The store stands still for 5 s, which is all the patience there is: the answer is late, or said to be broken."""
+    """The store is paused for 5 s, as long as a writer retries: the answer is late, or ends with an error."""
     return await _paused(river, 5.0, ["finish", "lost", "store"])
 
 
 async def _paused(river: River, seconds: float, ends: list[str]) -> Outcome:
     async def fault(crowd: Crowd) -> None:
         await crowd.reached(_somewhere())
-        with river.held():
+        with river.paused():
             await asyncio.sleep(seconds)
 
     async with pair(script(pace=river.pace), [river.open(), river.open()]) as waters:
@@ -67,7 +67,7 @@ async def _paused(river: River, seconds: float, ends: list[str]) -> Outcome:
 
 
 async def wake_ups(river: River) -> Outcome:
-    """Wake-ups get lost with their connection, come twice, and come for nothing."""
+    """Wake-ups are lost with their connection, come twice, and come without a reason."""
 
     async def fault(crowd: Crowd) -> None:
         for place in range(20, 95, 5):
@@ -75,18 +75,18 @@ async def wake_ups(river: River) -> Outcome:
             if random.random() < 0.5:
                 for server in river.servers:
                     server.command("CLIENT", "KILL", "TYPE", "pubsub")
-            for said in ("end", "1", str(place), "999999", "stop", "gone", "lost", "", "-1", "nan"):
-                river.home(crowd.log).command("PUBLISH", key("wake", crowd.log), said)
-                river.home(crowd.log).command("PUBLISH", key("stop", crowd.log), said)
+            for message in ("end", "1", str(place), "999999", "stop", "gone", "lost", "", "-1", "nan"):
+                river.home(crowd.log).command("PUBLISH", key("wake", crowd.log), message)
+                river.home(crowd.log).command("PUBLISH", key("stop", crowd.log), message)
 
     async with pair(script(pace=river.pace), [river.open(), river.open()]) as waters:
         return await flood(river, waters, fault)
 
 
 async def answers_lost(river: River) -> Outcome:
-    """What was sent is applied and its answer does not come: it is sent again, and there is one effect."""
+    """Commands are applied and their replies are lost: they are sent again, and applied once."""
     async with Proxy(river.servers[0].socket, river.folder / "p") as proxy:
-        # Short, so that many answers can be waited for in vain.
+        # Short, so that many lost replies can be waited for.
         stores = [river.open(url=proxy.url, answer_within=0.3) for _ in range(2)]
 
         async def fault(crowd: Crowd) -> None:
@@ -101,20 +101,20 @@ async def answers_lost(river: River) -> Outcome:
 
 
 async def evicted(river: River) -> Outcome:
-    """Redis evicts a key of a live log: the answer is gone for everybody and said to be, never a part of it told."""
+    """Redis evicts a key of a live log: the answer is reported as gone to every reader, and no part looks whole."""
 
     async def fault(crowd: Crowd) -> None:
         await crowd.reached(_somewhere())
-        # A lease is no part of what was said, and its writer renews it.
-        said = [each for each in river.kept(crowd.log) if each != key("lease", crowd.log)]
-        river.home(crowd.log).command("DEL", random.choice(said))
+        # A lease holds no entries, and its writer renews it.
+        keys = [each for each in river.kept(crowd.log) if each != key("lease", crowd.log)]
+        river.home(crowd.log).command("DEL", random.choice(keys))
 
     async with pair(script(pace=river.pace), [river.open(), river.open()]) as waters:
         return await flood(river, waters, fault, ends=["gone"])
 
 
 async def evicted_lease(river: River) -> Outcome:
-    """Redis evicts the lease of a live log: its writer takes it up again, or who sees it first ends the log as lost."""
+    """Redis evicts the lease of a live log: its writer renews it, or whoever notices first ends the log as lost."""
 
     async def fault(crowd: Crowd) -> None:
         for place in range(20, 60, 10):
@@ -139,7 +139,7 @@ async def evicted_name(river: River) -> Outcome:
 
 
 async def expired_while_live(river: River) -> Outcome:
-    """The keys of a live log expire all at once: the answer is gone for everybody, and said to be."""
+    """The keys of a live log expire all at once: the answer is reported as gone to every reader."""
 
     async def fault(crowd: Crowd) -> None:
         await crowd.reached(_somewhere())

@@ -1,4 +1,4 @@
-"""A reader as a careful client is one: comes back where it stood, at whichever server answers, and notes every byte."""
+"""A reader like a careful client: resumes at its offset, at whichever server answers, and records every byte."""
 
 import asyncio
 import itertools
@@ -14,9 +14,9 @@ from chaos.judge import Record
 from headwater.offsets import ORIGIN, Offset
 
 PATIENCE = 40.0
-"""Seconds after which a reader that has heard no end hangs; far above any lease and any patience in a case."""
+"""Seconds after which a reader without an end counts as hanging; far above any lease and any time limit of a case."""
 PAUSE = 0.05
-"""Seconds before it comes back, so that a server that is away is not asked a thousand times a second."""
+"""Seconds before it reconnects, so that a server that is down does not get a thousand requests a second."""
 
 
 class Broken(Exception):
@@ -26,7 +26,7 @@ class Broken(Exception):
 class Reader:
     """Reads one answer from the first of some servers that answers, to its end.
 
-    It asks a `question`, or joins the log at `location` after an offset. With a `pace` it takes one byte and pauses
+    It sends a `question`, or joins the log at `location` after an offset. With a `pace` it takes one byte and pauses
     for so many seconds, until `hurry` is set.
     """
 
@@ -148,24 +148,24 @@ class Reader:
             if frame is None or self.record.end is not None:
                 continue
             if frame.id is not None:
-                # A replay is told under an id of its own; all else must be the same to the byte.
+                # A replay has a message id of its own; all other bytes must be the same.
                 log = self.location.rpartition("/")[2]
                 lines = b"\n".join(line for line in block.split(b"\n") if not line.startswith((b":", b"retry: ")))
-                said = lines.replace(log.encode(), log.partition("~")[0].encode()) + b"\n\n"
+                sent = lines.replace(log.encode(), log.partition("~")[0].encode()) + b"\n\n"
                 epoch, _, sequence = frame.id.partition("-")
-                self.record.frames.append((Offset(int(epoch), int(sequence)), said))
+                self.record.frames.append((Offset(int(epoch), int(sequence)), sent))
             match frame["type"]:
                 case "finish" | "stop":
                     self.record.end = frame["type"]
                 case "error" if frame.id is not None or not frame["retryable"]:
                     self.record.end = _gone(frame["code"])
                 case "error":
-                    raise Broken  # the log could not be read on; that says nothing of the answer
+                    raise Broken  # the log could not be read on, which is not the answer's ending
                 case _:
                     pass
 
     def _refused(self, status: int, body: bytes) -> None:
-        """The response is over: without an ending it is one to come back from; a refusal may be one too."""
+        """The response is over. Without an ending the reader resumes, also after some refusals."""
         if status == 200 or status == 503:
             raise Broken
         self.record.end = _gone(json.loads(body)["code"]) if body else str(status)

@@ -1,4 +1,4 @@
-"""Requests to Upstash that fail, each of them in a way that a connection to Redis does not know."""
+"""Requests to Upstash that fail, in ways that a connection to Redis does not."""
 
 import asyncio
 import random
@@ -12,18 +12,18 @@ from chaos.rivers import River
 
 
 async def lost(river: River) -> Outcome:
-    """Requests are carried out and their replies break off: they are sent again, and there is one effect."""
+    """Requests are executed and their replies break off: they are sent again, and applied once."""
     return await _faulty(river, lambda: Fault(lost=True))
 
 
 async def late(river: River) -> Outcome:
-    """Requests are carried out and their replies come when nobody waits any more: likewise."""
+    """Requests are executed and their replies come after the client's time limit: likewise."""
     # Short, so that many replies can be waited for in vain.
     return await _faulty(river, lambda: Fault(delay=random.uniform(0.2, 0.8)), answer_within=0.3)
 
 
 async def refused(river: River) -> Outcome:
-    """Requests are refused in between, by the service, for its limits or by what stands before it."""
+    """Some requests are refused: by the service, for its limits, or by a proxy before it."""
 
     def fault() -> Fault:
         return random.choice([Fault(429), Fault(429, {"Retry-After": "0.3"}), Fault(500), Fault(502), Fault(503)])
@@ -32,7 +32,7 @@ async def refused(river: River) -> Outcome:
 
 
 async def down(river: River) -> Outcome:
-    """The service refuses everything for two seconds, which is within everybody's patience: the answer is late."""
+    """The service refuses everything for two seconds, less than a writer retries: the answer is late."""
     assert river.upstash is not None
     double: UpstashDouble = river.upstash
 

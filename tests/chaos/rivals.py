@@ -1,4 +1,4 @@
-"""Two who want the same thing at once, and clocks that disagree."""
+"""Races between two processes, and clocks that disagree."""
 
 import asyncio
 import random
@@ -25,7 +25,7 @@ ALICE = Principal("acme", "alice")
 
 
 class Clock:
-    """This machine's clock, as somebody set it."""
+    """This machine's clock, set wrong by some seconds."""
 
     def __init__(self, wrong: float = 0.0) -> None:
         self.wrong = wrong
@@ -35,7 +35,7 @@ class Clock:
 
 
 async def two_producers(river: River) -> Outcome:
-    """Two write one log under one lease: what is kept is one's alone, and the other's readers are told."""
+    """Two producers write one log under one lease: the store keeps one's entries; the other's readers get an error."""
     async with river.handle() as one, river.handle() as two, river.handle() as afar:
         lease = await one.open("log", ALICE, ttl=60)
         records = [Record("reader of the first"), Record("reader of the second"), Record("reader elsewhere")]
@@ -48,12 +48,12 @@ async def two_producers(river: River) -> Outcome:
                 _note(records[2], afar.read("log")),
             )
     truth = await river.truth("log")
-    said = "" if truth is None else "".join(each.event.text for each in truth if isinstance(each.event, TextDelta))
-    whole = "".join(theirs if "theirs" in said else mine)
+    text = "" if truth is None else "".join(each.event.text for each in truth if isinstance(each.event, TextDelta))
+    whole = "".join(theirs if "theirs" in text else mine)
     broken = ["store", "lost"]
     outcome = judge("log", truth, records, whole=whole, ends=["finish", *broken], unkept=broken)
     if [each.end for each in records].count("finish") != 2:
-        outcome += missing(f"the readers heard {[each.end for each in records]}")
+        outcome += missing(f"the readers got {[each.end for each in records]}")
     return outcome + river.remains()
 
 
@@ -98,7 +98,7 @@ async def clocks(river: River) -> Outcome:
 
 
 async def stop_and_finish(river: River) -> Outcome:
-    """A stop and the end of the answer come at once: one of them wins, and everybody is told the same."""
+    """A stop and the end of the answer come at once: one of them wins, and every reader gets the same ending."""
     gate = asyncio.Event()
     steps: list[Step] = [TextDelta("one "), TextDelta("two "), gate, TextDelta("three"), Finish("stop")]
     whole = "one two three"
@@ -120,7 +120,7 @@ async def stop_and_finish(river: River) -> Outcome:
         outcome = judge(crowd.log, truth, crowd.records, whole=whole, ends=["finish", "stop"])
         ended = "" if truth is None else end_of(truth[-1])
         if state not in ("open", {"finish": "finished", "stop": "stopped"}.get(ended)):
-            outcome += missing(f"who stopped it was told {state}, and it ended {ended}")
+            outcome += missing(f"the stop returned {state}, and it ended {ended}")
         outcome += await again(river, waters, [1] if ended == "finish" else [2])
     return outcome + river.remains()
 

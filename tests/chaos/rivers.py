@@ -1,4 +1,4 @@
-"""The stores that are put to the test, each with a fresh one of its kind for every try."""
+"""The stores under test; every try gets a fresh one."""
 
 import asyncio
 import shutil
@@ -62,7 +62,7 @@ class River:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What a server is told to use it."""
+        """The settings of a server that uses it."""
         if self.upstash is None:
             return {"store": self.url}
         rest = {"upstash_redis_rest_url": self.upstash.url, "upstash_redis_rest_token": self.upstash.token}
@@ -93,8 +93,8 @@ class River:
         return self.home(log).command("KEYS", f"*:{log}")
 
     @contextmanager
-    def held(self) -> Generator[None, None, None]:
-        """Make it take nothing and say nothing meanwhile."""
+    def paused(self) -> Generator[None, None, None]:
+        """Pause the store: it accepts nothing and answers nothing meanwhile."""
         with ExitStack() as after:
             if not self.servers:
                 other = sqlite3.connect(self.folder / "logs.sqlite", isolation_level=None)
@@ -107,7 +107,7 @@ class River:
 
     @asynccontextmanager
     async def handle(self, limits: Limits = LIMITS) -> AsyncGenerator[Store, None]:
-        """The store as somebody opens it who has no part in the case."""
+        """A handle on the store for a process that has no part in the case."""
         store = self.open(limits)
         try:
             yield store
@@ -123,7 +123,7 @@ class River:
                 except (Expired, NoSuchLog):
                     return None
                 except StoreError:
-                    await asyncio.sleep(0.1)  # a cluster may still be coming to itself
+                    await asyncio.sleep(0.1)  # a cluster may still be electing
 
     def remains(self) -> Outcome:
         """Whether everything that is kept is kept for a time only."""

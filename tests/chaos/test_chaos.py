@@ -9,7 +9,7 @@ QUICK = [pytest.param(*each, id=f"{each[0].name} ({each[1]})") for each in plan(
 
 @pytest.mark.parametrize(("case", "kind", "tries"), QUICK)
 async def test_nothing_is_lost_doubled_or_hung(case: Case, kind: str, tries: int) -> None:
-    """Whatever breaks, every reader sees the log as it is kept, to its end, or is told that it broke."""
+    """Whatever breaks, every reader gets the log as it is stored, to its end, or an error."""
     outcome = await run(case, kind, tries)
     assert outcome.clean, "; ".join(outcome.why[:10])
     assert outcome.tries == tries

@@ -1,4 +1,4 @@
-"""The judge sees what is wrong, and nothing where nothing is."""
+"""The judge reports what is wrong, and nothing else."""
 
 import pytest
 
@@ -37,11 +37,11 @@ def judged(shown: list[Entry], truth: list[Entry] | None, *, ends: tuple[str, ..
     [
         pytest.param(FINISHED, FINISHED, id="all of it"),
         pytest.param(BURIED, BURIED, id="a prefix and its lost"),
-        pytest.param([*FINISHED[:3], BURIED[1]], BURIED, id="ahead of the store, and told so"),
+        pytest.param([*FINISHED[:3], BURIED[1]], BURIED, id="ahead of the store, then an error"),
         pytest.param(FINISHED, None, id="all of a log that is gone by now"),
     ],
 )
-def test_what_is_right_is_let_pass(shown: list[Entry], truth: list[Entry] | None) -> None:
+def test_correct_reads_pass(shown: list[Entry], truth: list[Entry] | None) -> None:
     """Also for a reader who had seen more than was kept."""
     assert judged(shown, truth) == Outcome()
 
@@ -51,7 +51,7 @@ def test_what_is_right_is_let_pass(shown: list[Entry], truth: list[Entry] | None
     [
         pytest.param(FINISHED[:1] + FINISHED[2:], FINISHED, "lost", id="a gap"),
         pytest.param(FINISHED[1:], FINISHED, "lost", id="no beginning"),
-        pytest.param(FINISHED[:2] + FINISHED[1:], FINISHED, "doubled", id="told twice"),
+        pytest.param(FINISHED[:2] + FINISHED[1:], FINISHED, "doubled", id="sent twice"),
         pytest.param(FINISHED[:2], FINISHED, "hung", id="no end"),
         pytest.param(FALSE, FINISHED, "lost", id="something else than was kept"),
         pytest.param(FINISHED, BURIED, "lost", id="a finish that was not kept"),
@@ -61,7 +61,7 @@ def test_what_is_right_is_let_pass(shown: list[Entry], truth: list[Entry] | None
         pytest.param(FINISHED[:3], FINISHED[:3], "lost", id="a log without an ending"),
     ],
 )
-def test_what_is_wrong_is_counted(shown: list[Entry], truth: list[Entry] | None, counted: str) -> None:
+def test_wrong_reads_are_counted(shown: list[Entry], truth: list[Entry] | None, counted: str) -> None:
     """As what it is, and with a reason."""
     verdict = judged(shown, truth)
     assert getattr(verdict, counted) > 0

@@ -84,7 +84,7 @@ def test_tool_calls_grow_side_by_side_and_a_result_in_parts_is_joined() -> None:
 
 
 @pytest.mark.parametrize("event", [ToolCallDelta("z", "{}"), ToolCallEnd("z"), ToolResult("z", "1")])
-def test_what_is_said_of_a_tool_call_that_never_began_is_ignored(event: Event) -> None:
+def test_events_of_a_tool_call_that_never_began_are_ignored(event: Event) -> None:
     """As in the browser."""
     assert fold(log(START, event)).tools == ()
 
@@ -98,7 +98,7 @@ def test_metadata_is_merged_and_the_last_value_of_a_field_counts() -> None:
     "first",
     [TextDelta("a"), ReasoningDelta("a"), ToolCallStart("a", "look")],
 )
-def test_the_first_token_is_the_first_thing_the_model_says_of_any_kind(first: Event) -> None:
+def test_the_first_token_is_the_first_output_of_any_kind(first: Event) -> None:
     """An answer of reasoning and a tool call has one too; metadata is no token."""
     timing = fold(log(START, Metadata({"fitted": 1}), first, TextDelta("b"), Finish("tool_calls"))).timing
 
@@ -123,14 +123,14 @@ def test_nothing_follows_an_ending() -> None:
     assert fold(whole) == fold(whole[:3])
 
 
-def test_a_replay_from_the_start_takes_the_place_of_what_was_there() -> None:
+def test_a_second_start_begins_the_answer_anew() -> None:
     """No text is doubled, and the timing is that of the replay."""
     once = log(START, ReasoningDelta("hm"), ToolCallStart("a", "look"), Metadata({"a": 1}), TextDelta("Hello"))
 
     assert fold([*once, *once]) == fold(once)
 
 
-def test_a_fold_can_be_looked_at_as_it_grows_and_what_was_seen_stays_as_it_was() -> None:
+def test_an_answer_so_far_does_not_change_when_the_fold_goes_on() -> None:
     """An answer is a value."""
     folding = Fold()
     seen: list[Answer] = []

@@ -1,4 +1,4 @@
-"""The documents tell the truth: what they name exists, and what exists is named."""
+"""The documents agree with the code: what they name exists, and what exists is named."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: 
 
 @each_document
 def test_every_test_that_a_document_names_is_there(document: Path) -> None:
-    """A requirement whose test was renamed would look tested for ever."""
+    """A requirement whose test was renamed would look tested, and not be."""
     for row in document.read_text().splitlines():
         files = [ROOT / name for name in re.findall(r"`((?:tests|src)/[\w/]+\.py)`", row)]
         assert [file for file in files if not file.is_file()] == []
@@ -75,7 +75,7 @@ def test_the_architecture_names_what_there_is() -> None:
 
 
 def test_every_event_and_every_field_of_it_is_in_the_protocol() -> None:
-    """An event that is added without a word here would be read by nobody."""
+    """An event without a row in the document would be ignored by every client that was written from it."""
     assert {kind.__struct_config__.tag for kind in SENT} == {
         kind.__struct_config__.tag for kind in get_args(Event) if kind is not Unknown
     }

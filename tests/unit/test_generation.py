@@ -31,26 +31,26 @@ def generation(model: Model, writer: Writer, **limits: float) -> Generation:
 
 async def test_a_whole_answer_outlives_a_cancellation_while_it_is_stored() -> None:
     """A server that ends while an answer's ending is on its way to the store waits for it."""
-    asked = asyncio.Event()
+    sealing = asyncio.Event()
 
     class Telling(MemoryStore):
         async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
-            asked.set()
+            sealing.set()
             await asyncio.sleep(0)  # the cancellation comes here
             await super().seal(entries, lease)
 
     store = Telling()
     async with Logs(store).write(await store.open("log", ALICE, ttl=TTL)) as writer:
         running = asyncio.create_task(generation(Scripted([TextDelta("a"), WHOLE]), writer).run())
-        await asked.wait()
+        await sealing.wait()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
     assert (await store.describe("log")).state == "finished"
 
 
-async def test_a_model_that_was_left_behind_cannot_speak_any_more() -> None:
-    """What a model says that did not let go when told to comes too late, also while its log's ending is stored."""
+async def test_an_abandoned_model_cannot_append_any_more() -> None:
+    """Events of a model that ignored its cancellation are dropped, also while its log's ending is being stored."""
     ended, spoken = asyncio.Event(), asyncio.Event()
 
     class Stubborn:
@@ -101,7 +101,7 @@ async def test_a_model_that_cancels_itself_has_failed() -> None:
 
 
 async def test_a_producer_ends_its_log_also_when_the_server_ends_at_once() -> None:
-    """A producer that had not made its first step when the server went down says so in its log like any other."""
+    """A producer that is cancelled before its first step still seals its log."""
     store, nursery = MemoryStore(), Nursery()
     lease = await store.open("log", ALICE, ttl=TTL)
 

@@ -126,7 +126,7 @@ def test_every_dispatch_knows_what_to_do_with_an_unknown_event() -> None:
 
 
 def test_an_unknown_event_that_ends_a_log_is_followed_by_an_error_without_an_id() -> None:
-    """It is no entry of the log: nobody can resume after it, and the state still tells the offset that is stored."""
+    """The error is no entry of the log: no reader can resume after it, and the state has the offset that is stored."""
     last = restore(Offset(1, 2), stored(b'{"type":"pause","until":"tomorrow"}'))
     ending = unknown_ending(last)
 
@@ -143,7 +143,7 @@ def test_an_unknown_event_that_ends_a_log_is_followed_by_an_error_without_an_id(
 
 
 def test_events_have_types_of_their_own() -> None:
-    """The type is how versions tell them apart."""
+    """Versions distinguish events by their type."""
     kinds = [kind for kind in get_args(Event) if kind is not Unknown]
     types = [kind.__struct_config__.tag for kind in kinds]
     assert len(set(types)) == len(types) == 11

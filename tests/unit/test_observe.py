@@ -48,8 +48,8 @@ class Notes(Observer):
         self.left.set()
 
 
-async def test_a_miss_is_told_from_its_claim_to_its_ending() -> None:
-    """A metadata event is no token; the reader is told apart from the answer."""
+async def test_a_miss_is_reported_from_its_claim_to_its_ending() -> None:
+    """A metadata event is no token; the reader is reported beside the answer."""
     notes = Notes()
     async with headwater(HELLO, observers=[notes]) as server:
         await post_chat(server.client)
@@ -59,7 +59,7 @@ async def test_a_miss_is_told_from_its_claim_to_its_ending() -> None:
     assert notes.facts.count(("came", "native")) == notes.facts.count(("left", "native")) == 1
 
 
-async def test_a_first_token_that_comes_together_with_the_ending_is_told_too() -> None:
+async def test_a_first_token_that_comes_together_with_the_ending_is_reported() -> None:
     """A provider that does not stream sends everything in one batch."""
     notes = Notes()
     async with headwater(Scripted([[TextDelta("all"), Finish("stop")]]), observers=[notes]) as server:
@@ -83,7 +83,7 @@ async def test_each_way_to_meet_the_cache_has_its_name() -> None:
     assert [fact[1] for fact in live.facts if fact[0] == "claimed"] == ["miss", "joined"]
 
 
-async def test_flushes_are_told_with_their_entries() -> None:
+async def test_flushes_are_reported_with_their_entries() -> None:
     """All entries of the log are in one of them, the ending included."""
     flushes: list[int] = []
 
@@ -97,7 +97,7 @@ async def test_flushes_are_told_with_their_entries() -> None:
     assert sum(flushes) == 5
 
 
-async def test_a_store_that_fails_is_told_with_its_error() -> None:
+async def test_a_store_that_fails_is_reported_with_its_error() -> None:
     """Once its writer has given up; the answer ends with the error that its readers get."""
     failures: list[str] = []
 
@@ -122,8 +122,8 @@ async def test_a_store_that_fails_is_told_with_its_error() -> None:
     assert ("ended", "failed", "Hello") in notes.facts
 
 
-async def test_a_retry_is_told_with_its_reason_and_its_wait() -> None:
-    """Each time before the model is asked again."""
+async def test_a_retry_is_reported_with_its_reason_and_its_wait() -> None:
+    """Before each further attempt."""
     notes = Notes()
     busy = Scripted([ModelError("busy", retryable=True, retry_after=0.01)])
     async with headwater(busy, observers=[notes], timeouts=Timeouts(retries=2)) as server:
@@ -132,8 +132,8 @@ async def test_a_retry_is_told_with_its_reason_and_its_wait() -> None:
     assert [fact for fact in notes.facts if fact[0] == "retried"] == [("retried", "busy", 0.01)] * 2
 
 
-async def test_an_answer_that_is_ended_by_the_shutdown_is_told_too() -> None:
-    """A hook that stores conversations must hear of every ending."""
+async def test_an_answer_that_is_ended_by_the_shutdown_is_reported() -> None:
+    """A hook that stores conversations needs every ending."""
     notes = Notes()
     async with headwater(Scripted([TextDelta("a"), SILENCE]), observers=[notes]) as server:
         async with _streams(server.client, 1):
@@ -142,8 +142,8 @@ async def test_an_answer_that_is_ended_by_the_shutdown_is_told_too() -> None:
     assert notes.facts[-1] == ("ended", "failed", "a")
 
 
-async def test_an_answer_that_another_process_took_over_is_told_as_lost() -> None:
-    """The writer is fenced off: what its readers here were shown last is what observers are told."""
+async def test_an_answer_that_another_process_took_over_is_reported_as_lost() -> None:
+    """The writer is fenced off: observers get the answer that local readers saw last."""
     notes = Notes()
 
     class Stolen(MemoryStore):
@@ -200,7 +200,7 @@ async def test_an_observer_that_raises_harms_nothing(caplog: pytest.LogCaptureFi
 
 
 async def test_an_observer_that_hangs_over_an_ending_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
-    """The wait for it has a limit, and the next observer is told all the same."""
+    """The wait for it has a limit, and the next observer is notified all the same."""
 
     class Hanging(Observer):
         async def ended(self, request: Request, answer: Answer) -> None:
@@ -216,7 +216,7 @@ async def test_an_observer_that_hangs_over_an_ending_is_left_behind(caplog: pyte
 
 @asynccontextmanager
 async def _streams(client: Any, count: int) -> AsyncGenerator[None]:
-    """So many clients of one answer at once, each of which has heard something of it."""
+    """So many clients of one answer at once, each of which has received some of it."""
     if count == 0:
         yield
         return

@@ -161,8 +161,9 @@ def test_the_store_test_of_the_documents_runs_the_contract(tmp_path: Path) -> No
     # A second handle on memory cannot be had; the document says what to do then.
     (tmp_path / "test_my_store.py").write_text(code.replace("peer = MyStore(limits, clock)", "peer = store"))
 
-    asked = [sys.executable, "-m", "pytest", "-q", "-o", "asyncio_mode=auto", "-k", "TestMyStore and (retried or gap)"]
-    run = subprocess.run([*asked, str(tmp_path)], capture_output=True, text=True, check=False, cwd=tmp_path)
+    options = ["-q", "-o", "asyncio_mode=auto", "-k", "TestMyStore and (retried or gap)", str(tmp_path)]
+    suite = [sys.executable, "-m", "pytest", *options]
+    run = subprocess.run(suite, capture_output=True, text=True, check=False, cwd=tmp_path)
 
     assert re.search(r"\b[5-9] passed", run.stdout), run.stdout + run.stderr
 

@@ -49,7 +49,7 @@ def shaped(kind: str, other: JSON, nested: Any) -> JSON:
 nearly: st.SearchStrategy[JSON] = st.builds(
     shaped, kinds, st.dictionaries(words, values, max_size=3), st.none() | st.dictionaries(words, values, max_size=3)
 )
-"""Parts, calls and tools as somebody writes them who has half read the documentation."""
+"""Parts, calls and tools as a client might write them after half of the documentation."""
 messages = st.lists(
     st.fixed_dictionaries(
         {
@@ -66,7 +66,7 @@ def key(prompt: Prompt) -> str:
     return fingerprint(prompt, tenant="t", upstream="u", secret=b"s")
 
 
-def asked(part: Any, **fields: Any) -> Prompt:
+def parsed(part: Any, **fields: Any) -> Prompt:
     """The prompt of a chat whose only message has this part, or these fields."""
     return native.chat(json.dumps({"messages": [{"role": "user", "content": [part], **fields}]}).encode())
 
@@ -160,7 +160,7 @@ PARTS: list[tuple[JSON, JSON, Part]] = [
 @pytest.mark.parametrize(("openai", "neutral", "part"), PARTS, ids=lambda form: str(form)[:40])
 def test_a_part_is_the_same_in_either_shape(openai: JSON, neutral: JSON, part: Part) -> None:
     """One struct and one key; OpenAI is sent the very words that its own shape had."""
-    prompts = [asked(openai), asked(neutral)]
+    prompts = [parsed(openai), parsed(neutral)]
     for prompt in prompts:
         assert prompt == Prompt(model="", messages=[Message("user", [part])])
         assert openai_body(prompt, "chat", "m", {})["messages"] == [{"role": "user", "content": [openai]}]
@@ -169,7 +169,7 @@ def test_a_part_is_the_same_in_either_shape(openai: JSON, neutral: JSON, part: P
 
 def test_a_data_url_is_data_also_in_the_neutral_shape() -> None:
     """A picture has one form, however it was written."""
-    assert asked({"type": "image", "url": PNG}) == asked({"type": "image", "data": "AA==", "media_type": "image/png"})
+    assert parsed({"type": "image", "url": PNG}) == parsed({"type": "image", "data": "AA==", "media_type": "image/png"})
     assert Image.at(PNG) == Image(data="AA==", media_type="image/png")
 
 
@@ -190,8 +190,8 @@ def test_a_data_url_is_data_also_in_the_neutral_shape() -> None:
 def test_a_part_in_a_providers_own_shape_is_passed_on_as_it_is(shape: JSON) -> None:
     """Written outright, or as the part that names it."""
     part = ProviderPart(shape)
-    assert asked(shape).messages == asked({"type": "provider", "data": shape}).messages == [Message("user", [part])]
-    assert openai_body(asked(shape), "chat", "m", {})["messages"][0]["content"] == [shape]
+    assert parsed(shape).messages == parsed({"type": "provider", "data": shape}).messages == [Message("user", [part])]
+    assert openai_body(parsed(shape), "chat", "m", {})["messages"][0]["content"] == [shape]
 
 
 def test_the_text_of_a_message_is_that_of_every_text_part() -> None:
@@ -289,7 +289,7 @@ def test_a_tool_is_a_function_or_a_providers_own(written: JSON, tool: Tool | Pro
     ],
 )
 def test_an_error_says_where_the_mistake_is(body: JSON, where: str) -> None:
-    """So that nobody has to guess."""
+    """The message has the place, so that the mistake can be found."""
     with pytest.raises(RequestError) as refused:
         native.chat(json.dumps(body).encode())
     assert where in str(refused.value)
@@ -310,10 +310,10 @@ def test_an_error_says_where_the_mistake_is(body: JSON, where: str) -> None:
     ],
     ids=str,
 )
-def test_a_part_that_says_nothing_is_refused_with_its_place(part: Any, where: str) -> None:
-    """Before a provider is asked."""
+def test_an_empty_part_is_refused_with_its_place(part: Any, where: str) -> None:
+    """Before a provider is called."""
     with pytest.raises(InvalidPrompt) as refused:
-        asked(part)
+        parsed(part)
     assert where in str(refused.value)
 
 

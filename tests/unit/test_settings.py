@@ -1,4 +1,4 @@
-"""Settings: where they come from, what they select, and that the docs tell the truth about them."""
+"""Settings: where they come from, what they select, and that the docs list them as they are."""
 
 import re
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_the_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch,
     ],
     ids=str,
 )
-def test_what_is_set_selects_the_model(given: dict[str, str], model: str, demo: bool) -> None:
+def test_the_settings_select_the_model(given: dict[str, str], model: str, demo: bool) -> None:
     """A name, else OpenAI where there is a key or an address, else the embedded demo."""
     choice = choose(Settings.model_validate(given))
 
@@ -77,7 +77,7 @@ UPSTASH = {"upstash_redis_rest_url": "https://x.upstash.example", "upstash_redis
 
 
 @pytest.mark.parametrize(
-    ("given", "store", "said"),
+    ("given", "store", "description"),
     [
         ({}, "SqliteStore", "logs.sqlite"),
         ({"redis_url": "redis://u:secret@h:1/2"}, "RedisStore", "redis://h:1/2"),
@@ -88,13 +88,13 @@ UPSTASH = {"upstash_redis_rest_url": "https://x.upstash.example", "upstash_redis
     ],
     ids=str,
 )
-async def test_what_is_set_selects_the_store(given: dict[str, str], store: str, said: str) -> None:
+async def test_the_settings_select_the_store(given: dict[str, str], store: str, description: str) -> None:
     """The one that is named; else the one whose variables a host has set, as in the original; else a file."""
     settings = Settings.model_validate(given)
     opened = open_store(settings)
 
     assert type(opened).__name__ == store
-    assert said in describe_store(settings)
+    assert description in describe_store(settings)
     assert "secret" not in describe_store(settings)
     await opened.aclose()
 
@@ -107,7 +107,7 @@ def test_a_store_of_another_version_is_refused_in_words() -> None:
 
 @pytest.mark.parametrize("store", ["sqlite://rel.sqlite", "sqlite:rel.sqlite", "sqlite:///", "sqlite:", "sqlite:///x/"])
 def test_a_file_is_named_by_its_whole_path(store: str) -> None:
-    """A relative one would be another file from another folder, and a folder is none."""
+    """A relative path would be another file in another working directory, and a folder is not a file."""
     with pytest.raises(Unsupported, match="sqlite:///"):
         open_store(Settings.model_validate({"store": store}))
 
@@ -124,7 +124,7 @@ def test_a_file_is_named_by_its_whole_path(store: str) -> None:
         ("data_dir", "~nobody-of-that-name/hw"),
     ],
 )
-def test_what_could_never_match_is_refused_at_the_start(setting: str, value: str) -> None:
+def test_a_host_or_origin_that_cannot_match_is_refused_at_the_start(setting: str, value: str) -> None:
     """And not at every request."""
     with pytest.raises(ValidationError, match=re.escape(value)):
         Settings.model_validate({setting: value})

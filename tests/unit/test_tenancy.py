@@ -25,12 +25,12 @@ TENANTS = ("a", "b", "c")
 
 
 class Call(NamedTuple):
-    """One call of a principal's, on an answer that somebody asked for before."""
+    """One call by a principal, on an answer that was requested before."""
 
     principal: Principal
     method: Literal["ask", "find", "read", "answer", "stop", "forget"]
     which: int
-    """Which answer of all those that were asked for; a prompt's number for `ask`."""
+    """The index of the answer among all that were requested; for `ask`, the number of the prompt."""
 
 
 principals = st.builds(Principal, st.sampled_from(TENANTS), st.sampled_from(("ann", "bob")))
@@ -48,19 +48,19 @@ class World:
         offer = Offer(self.model.name, "test", True, self._build)
         policy = Policy(Caching(secret=b"secret"), stop_wait=0.5)
         self.answers = Answers(lambda: self.store, Catalogue(offer), policy)
-        self.asked: list[tuple[Principal, Attachment]] = []
+        self.attached: list[tuple[Principal, Attachment]] = []
 
     async def _build(self) -> Model:
         return self.model
 
     async def make(self, call: Call) -> None:
         """Make a call; one on another tenant's answer must find nothing, with the id as with what was found by it."""
-        if call.method == "ask" or not self.asked:
+        if call.method == "ask" or not self.attached:
             prompt = Prompt(model="", messages=[Message("user", f"question {call.which}")])
-            self.asked.append((call.principal, await self.answers.ask(prompt, call.principal)))
+            self.attached.append((call.principal, await self.answers.ask(prompt, call.principal)))
             await self.answers.drained(5)
             return
-        owner, attachment = self.asked[call.which % len(self.asked)]
+        owner, attachment = self.attached[call.which % len(self.attached)]
         if owner.tenant == call.principal.tenant:
             await self._own(call, attachment)
             return
@@ -73,7 +73,7 @@ class World:
         found = await self.answers.find(attachment.message_id, call.principal)
         await self._call(call, found)
         if call.method == "forget":
-            self.asked = [(owner, each) for owner, each in self.asked if each.log != attachment.log]
+            self.attached = [(owner, each) for owner, each in self.attached if each.log != attachment.log]
 
     async def _call(self, call: Call, found: Attachment | Description) -> None:
         match call.method:
@@ -91,13 +91,13 @@ class World:
 
     async def whole(self) -> bool:
         """Whether every answer that its own tenant has not deleted is there, whole, for that tenant."""
-        return all([(await self.answers.answer(each, owner)).text == "secret" for owner, each in self.asked])
+        return all([(await self.answers.answer(each, owner)).text == "secret" for owner, each in self.attached])
 
 
 @settings(max_examples=200)
 @given(st.lists(calls, max_size=12))
 def test_no_call_of_another_tenants_principal_reads_stops_or_deletes_anything(made: Sequence[Call]) -> None:
-    """Not by a message id that leaked, and not by an object that was found for somebody else."""
+    """Neither with a leaked message id nor with an object that another principal found."""
 
     async def live() -> None:
         world = World()
@@ -116,7 +116,7 @@ def test_the_same_question_of_two_tenants_is_two_answers() -> None:
         world = World()
         for principal in (Principal("a", "ann"), Principal("b", "ann"), Principal("a", "bob")):
             await world.make(Call(principal, "ask", 1))
-        (_, first), (_, second), (_, third) = world.asked
+        (_, first), (_, second), (_, third) = world.attached
         assert first.log == third.log != second.log
         assert len(world.model.prompts) == 2
         await world.answers.aclose()

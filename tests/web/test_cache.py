@@ -68,8 +68,8 @@ async def test_fifty_identical_requests_at_once_make_one_call() -> None:
     [Finish("length"), Finish("content_filter"), ModelError("boom", retryable=False)],
     ids=["truncated by its length", "filtered", "failed"],
 )
-async def test_what_is_not_a_whole_answer_is_not_replayed(ending: Event | ModelError) -> None:
-    """The next one who asks gets a run of their own."""
+async def test_a_partial_answer_is_not_replayed(ending: Event | ModelError) -> None:
+    """The next request starts a run of its own."""
     model = Scripted([TextDelta("part"), ending])
     async with headwater(model) as server:
         for _ in range(2):
@@ -79,7 +79,7 @@ async def test_what_is_not_a_whole_answer_is_not_replayed(ending: Event | ModelE
 
 
 async def test_tool_calls_are_whole_answers() -> None:
-    """A model that ended by calling a tool said all it had to say."""
+    """A model that ended by calling a tool has finished its answer."""
     model = Scripted([TextDelta("let me see"), Finish("tool_calls")])
     async with headwater(model) as server:
         await post_chat(server.client)
@@ -88,7 +88,7 @@ async def test_tool_calls_are_whole_answers() -> None:
     assert len(model.prompts) == 1
 
 
-async def test_what_makes_no_difference_to_the_answer_makes_none_to_the_key() -> None:
+async def test_fields_that_do_not_change_the_answer_do_not_change_the_key() -> None:
     """Ids, the user's name and how the answer is delivered are not part of the question."""
     model = Scripted(ANSWER)
     message = {"role": "user", "content": "Hi"}
@@ -117,7 +117,7 @@ async def test_what_makes_no_difference_to_the_answer_makes_none_to_the_key() ->
     ],
     ids=str,
 )
-async def test_what_makes_a_difference_is_in_the_key(other: dict[str, object]) -> None:
+async def test_fields_that_change_the_answer_change_the_key(other: dict[str, object]) -> None:
     """Also a field that Headwater does not know: the provider may."""
     model = Scripted(ANSWER)
     async with headwater(model) as server:
@@ -146,7 +146,7 @@ async def test_identical_requests_of_two_tenants_never_meet() -> None:
     assert (stranger.status_code, owner.status_code) == (404, 200)
 
 
-async def test_no_cache_asks_afresh_and_keeps_the_new_answer() -> None:
+async def test_no_cache_calls_the_model_and_stores_the_new_answer() -> None:
     """That is what a regenerate button sends."""
     model = Scripted(ANSWER)
     async with headwater(model) as server:
@@ -215,7 +215,7 @@ async def test_age_ttl_and_max_age_follow_the_clock() -> None:
 
 
 async def test_the_cache_can_be_switched_off() -> None:
-    """Then every request is a run of its own, and says so."""
+    """Then every request is a run of its own, with `fwd=bypass`."""
     model = Scripted(ANSWER)
     async with headwater(model, caching=Caching(0, b"secret")) as server:
         for _ in range(2):
@@ -237,7 +237,7 @@ async def test_an_idempotency_key_joins_a_retry_to_its_first_run_without_the_cac
 
 
 async def test_a_regenerate_with_an_idempotency_key_is_kept_for_everybody() -> None:
-    """Clients that always send a key may not lose the cache by it."""
+    """Clients that always send a key still use the cache."""
     model = Scripted(ANSWER)
     async with headwater(model) as server:
         await post_chat(server.client)
@@ -250,8 +250,8 @@ async def test_a_regenerate_with_an_idempotency_key_is_kept_for_everybody() -> N
     assert third.headers["location"].startswith(again.headers["location"] + "~")
 
 
-async def test_a_max_age_that_is_no_number_is_refused() -> None:
-    """Guessing would serve an answer that the client did not want."""
+async def test_a_max_age_that_is_not_a_number_is_refused() -> None:
+    """A guess would serve an answer that is older than the client accepts."""
     async with headwater(Scripted(ANSWER)) as server:
         response = await post_chat(server.client, **{"cache-control": "max-age=soon"})
 
@@ -270,7 +270,7 @@ async def test_directives_may_come_in_several_lines() -> None:
 
 
 async def test_only_from_the_cache_and_not_from_the_cache_is_not_at_all() -> None:
-    """What is stored must not be used unasked, and nobody may be asked: 504 (RFC 9111 §5.2.1.7)."""
+    """A stored answer must not be used, and no model may be called: 504 (RFC 9111 §5.2.1.7)."""
     async with headwater(Scripted(ANSWER)) as server:
         await post_chat(server.client)
         stored = await post_chat(server.client, **{"cache-control": "only-if-cached"})

@@ -10,7 +10,7 @@ from headwater.principal import ANYONE
 
 
 async def test_every_transcript_cut_at_every_byte_and_resumed_is_uncut() -> None:
-    """All positions that leave a client with the same last id ask the same, so each id is asked once."""
+    """All cuts that leave a client with the same last id lead to the same request, so each id is requested once."""
     store = MemoryStore()
     async with headwater(Scripted([]), store) as server:
         for transcript in (t for t in TRANSCRIPTS if isinstance(t.entries[-1].event, Ending)):

@@ -1,4 +1,4 @@
-"""Failures are said out loud: with a status before the first token, as an event after it, and never by silence."""
+"""Failures: a status before the first token, an event after it, and never silence."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -36,7 +36,7 @@ async def openai(upstream: Upstream, timeouts: Timeouts | None = None) -> AsyncG
 
 @pytest.mark.parametrize("build", [openai_models.chat, openai_models.completion], ids=["chat", "completion"])
 async def test_a_providers_token_leaves_before_it_makes_the_next_one(build: Callable[..., LangChainModel]) -> None:
-    """Through LangChain, the log and the response: the provider holds each token until the one before was read here."""
+    """Through LangChain, the log and the response: the provider sends each token once the one before was read here."""
     tokens = ["a", "b", "c"]
     async with Upstream(tokens=tokens, gated=True) as upstream:
         model = build("some-model", Account(upstream.url, "sk-x"))
@@ -55,7 +55,7 @@ async def test_a_providers_token_leaves_before_it_makes_the_next_one(build: Call
     [(401, 502, "provider_auth"), (429, 429, "rate_limited"), (500, 502, "provider_error"), (404, 502, None)],
 )
 async def test_a_provider_that_refuses_is_a_problem_json(status: int, ours: int, code: str | None) -> None:
-    """Nothing was sent yet, so the status line can tell."""
+    """The status line has not been sent yet, so it carries the failure."""
     async with Upstream(status=status, headers={"retry-after": "7"} if status == 429 else {}) as upstream:
         async with openai(upstream) as server:
             response = await post_chat(server.client)
@@ -88,21 +88,21 @@ async def test_an_answer_that_is_cut_ends_with_an_error_event(cut: str) -> None:
     """The part is kept, and the part is not replayed."""
     async with Upstream(tokens=["a", "b", "c", "d"], cut_after=2, cut=cut) as upstream:  # pyright: ignore[reportArgumentType]
         async with openai(upstream) as server:
-            told = parse((await post_chat(server.client)).content)
+            received = parse((await post_chat(server.client)).content)
             await post_chat(server.client)
 
-    assert text_of(told) == "ab"
-    assert (told[-1]["type"], told[-1]["retryable"]) == ("error", True)
+    assert text_of(received) == "ab"
+    assert (received[-1]["type"], received[-1]["retryable"]) == ("error", True)
     assert upstream.calls == 2
 
 
 async def test_a_clean_end_without_a_finish_reason_is_a_failure() -> None:
     """LangChain raises nothing there; taken for an answer, half a sentence would be cached."""
     async with Upstream(tokens=["a", "b"], finish=None) as upstream, openai(upstream) as server:
-        told = parse((await post_chat(server.client)).content)
+        received = parse((await post_chat(server.client)).content)
         await post_chat(server.client)
 
-    assert (told[-1]["type"], told[-1]["code"]) == ("error", "truncated")
+    assert (received[-1]["type"], received[-1]["code"]) == ("error", "truncated")
     assert upstream.calls == 2
 
 
@@ -110,14 +110,14 @@ async def test_a_provider_that_falls_silent_is_given_up_and_let_go() -> None:
     """Within the limit that the settings name, and its connection is closed."""
     limits = Timeouts(silence=0.3, retries=0)
     async with Upstream(tokens=["a", "b"], silent_after=1) as upstream, openai(upstream, limits) as server:
-        told = parse((await post_chat(server.client)).content)
+        received = parse((await post_chat(server.client)).content)
         request = await upstream.received()
         async with asyncio.timeout(1):
             await request.closed.wait()
 
-    assert text_of(told) == "a"
-    assert (told[-1]["type"], told[-1]["code"]) == ("error", "timeout")
-    assert "HEADWATER_MODEL_TIMEOUT" in told[-1]["message"]
+    assert text_of(received) == "a"
+    assert (received[-1]["type"], received[-1]["code"]) == ("error", "timeout")
+    assert "HEADWATER_MODEL_TIMEOUT" in received[-1]["message"]
 
 
 async def test_a_provider_that_never_begins_is_a_504() -> None:
@@ -130,7 +130,7 @@ async def test_a_provider_that_never_begins_is_a_504() -> None:
 
 
 async def test_stop_closes_the_connection_of_a_silent_provider_within_a_second() -> None:
-    """From another connection; tokens that nobody wants are not paid for."""
+    """The stop comes from another connection; the provider then bills no further tokens."""
     async with Upstream(tokens=["a", "b"], silent_after=1) as upstream, openai(upstream) as server:
         async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
             read = frames(response)
@@ -145,7 +145,7 @@ async def test_stop_closes_the_connection_of_a_silent_provider_within_a_second()
     assert stopped.json()["text"] == "a"
 
 
-async def test_only_what_failed_before_its_first_token_is_asked_again() -> None:
+async def test_only_a_failure_before_the_first_token_is_retried() -> None:
     """In one layer only: neither LangChain nor the provider's package retries."""
     quick = Timeouts(retries=2)
     async with Upstream(tokens=["ok"], status=[500, 500, 200]) as upstream, openai(upstream, quick) as server:
@@ -179,8 +179,8 @@ async def test_the_status_line_waits_for_a_retry_within_bounds() -> None:
     assert [frame["type"] for frame in parse(response.content)] == ["start", "error"]
 
 
-async def test_a_provider_that_wants_long_patience_is_not_waited_for() -> None:
-    """The caller is told to wait instead, by `Retry-After`."""
+async def test_a_provider_that_requests_a_long_wait_is_not_retried() -> None:
+    """The caller gets `Retry-After` instead."""
     steps: list[Step] = [ModelError("slow down", code="rate_limited", status=429, retryable=True, retry_after=30)]
     model = Scripted(steps)
     async with headwater(model, timeouts=Timeouts(retries=2)) as server:
@@ -217,7 +217,7 @@ async def test_a_provider_that_wants_long_patience_is_not_waited_for() -> None:
     ids=lambda value: value[:60].decode("latin-1") if isinstance(value, bytes) else None,
 )
 async def test_bad_input_gets_a_clear_error_and_starts_nothing(body: bytes, status: int) -> None:
-    """Each says in words what was wrong."""
+    """`detail` describes the mistake."""
     model = Scripted([TextDelta("x"), Finish("stop")])
     async with headwater(model) as server:
         response = await server.client.post("/api/stream/completion/chat", content=body)
@@ -239,7 +239,7 @@ async def test_a_path_that_is_not_there_is_a_problem_json(path: str) -> None:
 
 
 async def test_bare_text_that_fails_breaks_the_connection_off() -> None:
-    """The dialect has no word for failure, so a clean end would make a part look whole."""
+    """The dialect cannot express a failure, so a clean end would make a part look whole."""
     model = Scripted([TextDelta("part"), ModelError("boom")])
     async with headwater(model) as server:
         got = b""
@@ -254,7 +254,7 @@ async def test_bare_text_that_fails_breaks_the_connection_off() -> None:
 
 
 async def test_a_prompt_over_the_models_context_is_413() -> None:
-    """As the provider says it."""
+    """The provider's error code decides."""
     refusal = {"error": {"message": "maximum context length is 8", "code": "context_length_exceeded"}}
     async with Upstream(status=400, error=refusal["error"]) as upstream, openai(upstream) as server:
         response = await post_chat(server.client)
@@ -262,8 +262,8 @@ async def test_a_prompt_over_the_models_context_is_413() -> None:
     assert (response.status_code, response.json()["code"]) == (413, "context_length")
 
 
-async def test_a_caller_who_is_refused_is_told_so_as_any_route_would() -> None:
-    """Whoever decides who asks may refuse with the exception that FastAPI's own dependencies raise."""
+async def test_a_refusal_by_the_principal_callback_is_a_problem_json() -> None:
+    """The callback may raise the exception that FastAPI's own dependencies raise."""
 
     def nobody(_: Request) -> Principal:
         raise HTTPException(401, "who are you?", {"WWW-Authenticate": "Bearer"})
@@ -275,8 +275,8 @@ async def test_a_caller_who_is_refused_is_told_so_as_any_route_would() -> None:
     assert response.headers["www-authenticate"] == "Bearer"
 
 
-async def test_a_client_that_leaves_while_it_asks_leaves_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
-    """It happens on every network, and nobody is there to be told."""
+async def test_a_client_that_disconnects_while_it_sends_leaves_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    """A disconnect is normal on every network, and no response reaches the client."""
     model = Scripted([TextDelta("a"), Finish("stop")])
     async with headwater(model) as server:
         reader, writer = await asyncio.open_connection(server.client.base_url.host, server.client.base_url.port)
@@ -292,7 +292,7 @@ async def test_a_client_that_leaves_while_it_asks_leaves_no_traceback(capfd: pyt
 
 
 async def test_a_bug_in_a_route_is_a_500_and_stands_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """What nobody foresaw ends its own request, with a problem like any other, and the server goes on."""
+    """An unforeseen exception ends its own request with a problem, and the server goes on."""
 
     def broken(request: Request) -> Principal:
         if request.url.path.endswith("/chat"):
@@ -308,8 +308,8 @@ async def test_a_bug_in_a_route_is_a_500_and_stands_in_the_log(caplog: pytest.Lo
     assert "RuntimeError: a bug" in caplog.text
 
 
-async def test_a_server_that_shuts_down_says_so_to_its_readers() -> None:
-    """The answer ends with an error that invites a retry; nobody is left with half a sentence and no word."""
+async def test_a_shutdown_ends_streams_with_an_error() -> None:
+    """The error is retryable; no reader is left with a part and no ending."""
     model = Scripted([TextDelta("a"), SILENCE])
     async with headwater(model) as server:
         async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:

@@ -1,4 +1,4 @@
-"""Methods: what a path can do, what it says it can do, and heads without bodies."""
+"""Methods: which ones a path supports, its `Allow` header, and HEAD."""
 
 import pytest
 from fastapi import FastAPI
@@ -28,7 +28,7 @@ async def test_where_there_is_a_get_there_is_a_head(path: str) -> None:
 
 
 async def test_the_head_of_a_log_is_that_of_its_stream() -> None:
-    """Or that of its refusal, where there is none."""
+    """Or that of its refusal, if there is no stream."""
     async with headwater(Scripted(ANSWER)) as server:
         at = await answered(server)
         there = await server.client.head(at)
@@ -52,8 +52,8 @@ async def test_the_head_of_a_log_is_that_of_its_stream() -> None:
         ("DELETE", "/", "GET, HEAD"),
     ],
 )
-async def test_a_method_that_a_path_has_not_is_told_all_that_it_has(method: str, path: str, allow: str) -> None:
-    """`Allow` is of the path, not of the route that happens to come first; and in any app's own words."""
+async def test_an_unsupported_method_gets_405_and_the_supported_ones(method: str, path: str, allow: str) -> None:
+    """`Allow` lists the methods of the path, not those of its first route."""
     async with headwater(Scripted(ANSWER)) as server:
         response = await server.client.request(method, path)
 
@@ -63,7 +63,7 @@ async def test_a_method_that_a_path_has_not_is_told_all_that_it_has(method: str,
 
 
 async def test_in_somebody_elses_app_too() -> None:
-    """Where no page takes what is left."""
+    """The app has no page that catches all other paths."""
     app = FastAPI()
     app.include_router(library.router("echo", store="memory:"), prefix="/llm")
     async with serving(app, lifespan=True) as client:
@@ -87,7 +87,7 @@ async def test_a_path_that_nobody_has_is_not_there_for_any_method() -> None:
 
 @pytest.mark.parametrize("path", ["/%00", "/" + "a" * 400, "/" + "a/" * 3000], ids=["zero", "long", "deep"])
 async def test_a_name_that_no_file_can_have_is_not_there(path: str) -> None:
-    """Whatever the file system says of it."""
+    """Whatever error the file system raises."""
     async with headwater(Scripted(ANSWER)) as server:
         response = await server.client.get(path)
 

@@ -1,4 +1,4 @@
-"""One reader's response by itself, where its own clock and the log meet."""
+"""`LogResponse` alone: races between its timer and the log."""
 
 import asyncio
 import time
@@ -19,10 +19,10 @@ def entry(sequence: int, event: Event) -> Entry:
 
 
 async def test_a_first_token_in_the_moment_that_the_wait_for_it_ends() -> None:
-    """There is one status line, and everything once, when both are due at the same turn of a busy loop."""
+    """There is one status line, and each byte is sent once, when both are due in one iteration of a busy event loop."""
     loop = asyncio.get_running_loop()
     came: asyncio.Future[None] = loop.create_future()
-    told: list[Message] = []
+    sent: list[Message] = []
 
     async def pages() -> AsyncGenerator[Sequence[Entry], None]:
         yield [entry(1, Start("m", "model"))]
@@ -30,7 +30,7 @@ async def test_a_first_token_in_the_moment_that_the_wait_for_it_ends() -> None:
         yield [entry(2, TextDelta("word")), entry(3, Finish("stop"))]
 
     async def send(message: Message) -> None:
-        told.append(message)
+        sent.append(message)
 
     async def receive() -> Message:
         await asyncio.Event().wait()
@@ -45,6 +45,6 @@ async def test_a_first_token_in_the_moment_that_the_wait_for_it_ends() -> None:
     async with asyncio.timeout(5):
         await answering
 
-    assert [message["type"] for message in told].count("http.response.start") == 1
-    body = b"".join(message.get("body", b"") for message in told)
+    assert [message["type"] for message in sent].count("http.response.start") == 1
+    body = b"".join(message.get("body", b"") for message in sent)
     assert [body.count(word) for word in (b'"start"', b'"word"', b'"finish"')] == [1, 1, 1]

@@ -1,4 +1,4 @@
-"""Whoever loses a connection goes on at the offset it had."""
+"""Resuming: a reader that loses its connection goes on at its offset."""
 
 import asyncio
 
@@ -75,7 +75,7 @@ async def test_a_reader_joins_a_running_answer_at_its_offset() -> None:
 
 
 async def test_after_the_ending_there_is_nothing() -> None:
-    """204 tells an EventSource to stop reconnecting."""
+    """204 makes an EventSource stop reconnecting."""
     async with headwater(Scripted([TextDelta("x"), Finish("stop")])) as server:
         answer = await post_chat(server.client)
 
@@ -98,8 +98,8 @@ async def test_an_offset_that_is_not_of_this_log_is_refused(offset: str, status:
         assert response.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_log_that_nobody_knows_is_404_and_a_deleted_one_410() -> None:
-    """The difference tells a client whether asking again can help."""
+async def test_an_unknown_log_is_404_and_a_deleted_one_410() -> None:
+    """The two differ because after 410 the question can be asked again."""
     model = Scripted([TextDelta("x"), Finish("stop")])
     async with headwater(model) as server:
         answer = await post_chat(server.client)
@@ -115,7 +115,7 @@ async def test_a_log_that_nobody_knows_is_404_and_a_deleted_one_410() -> None:
 
 
 async def test_a_client_that_leaves_does_not_end_the_answer() -> None:
-    """The generation is nobody's request: it goes on, and is whole for the next one."""
+    """The generation belongs to no request: it goes on, and is whole for the next one."""
     gate = asyncio.Event()
     model = Scripted([TextDelta("a"), gate, TextDelta("b"), Finish("stop")])
     async with headwater(model) as server:
@@ -158,7 +158,7 @@ async def test_the_state_of_a_log_is_one_json_object() -> None:
 
 
 async def test_stop_from_another_connection_ends_a_silent_model() -> None:
-    """The partial answer is kept for those who have its id and replayed to nobody new."""
+    """The partial answer can be read by its id, and is not replayed to new requests."""
     model = Scripted([TextDelta("part"), SILENCE])
     async with headwater(model) as server:
         reading = asyncio.create_task(post_chat(server.client))
@@ -180,7 +180,7 @@ async def test_stop_from_another_connection_ends_a_silent_model() -> None:
 
 
 async def test_stop_is_idempotent_and_a_finished_answer_stays_finished() -> None:
-    """Whoever comes second reads the state that was reached."""
+    """The second stop returns the state that was reached."""
     async with headwater(Scripted([TextDelta("x"), Finish("stop")])) as server:
         answer = await post_chat(server.client)
         for _ in range(2):
@@ -189,7 +189,7 @@ async def test_stop_is_idempotent_and_a_finished_answer_stays_finished() -> None
 
 
 async def test_stop_only_detaches_while_somebody_else_wants_the_answer() -> None:
-    """Two people asked the same; one losing interest does not end it for the other."""
+    """Two subjects read the answer; a stop by one does not end it for the other."""
     from headwater.principal import Principal
 
     model = Scripted([TextDelta("a"), SILENCE])

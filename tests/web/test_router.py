@@ -86,17 +86,17 @@ async def test_a_store_of_your_own_stays_yours_to_close() -> None:
     await store.check()
 
 
-async def test_hooks_are_told_of_every_answer() -> None:
+async def test_hooks_are_called_for_every_answer() -> None:
     """`on_finish` gets the answer itself; an observer gets the request as well."""
     answers: list[Answer] = []
-    asked: list[Request_] = []
+    requests: list[Request_] = []
 
     async def keep(answer: Answer) -> None:
         answers.append(answer)
 
     class Claims(Observer):
         def claimed(self, request: Request_) -> None:
-            asked.append(request)
+            requests.append(request)
 
     app = FastAPI()
     app.include_router(headwater.router("echo", store="memory:", on_finish=keep, observers=[Claims()]))
@@ -104,19 +104,19 @@ async def test_hooks_are_told_of_every_answer() -> None:
         await client.post("/api/stream/completion/chat", json=chat("ahoy"))
 
     assert [(answer.state, answer.text.endswith("You said: ahoy")) for answer in answers] == [("finished", True)]
-    assert [(each.outcome, each.log) for each in asked] == [("miss", answers[0].id)]
+    assert [(each.outcome, each.log) for each in requests] == [("miss", answers[0].id)]
 
 
 async def test_a_chat_model_of_your_own_streams() -> None:
-    """Any LangChain chat model will do; one that never says why it ended is reported as truncated, not as whole."""
+    """Any LangChain chat model works; a stream without a finish reason is reported as truncated, not as whole."""
     app = FastAPI()
     model = GenericFakeChatModel(messages=iter([AIMessage("one two"), AIMessage("three")]))
     app.include_router(headwater.router(model, store="memory:"))
     async with serving(app, lifespan=True) as client:
-        told = parse((await client.post("/api/stream/completion/chat", json=chat())).content)
+        received = parse((await client.post("/api/stream/completion/chat", json=chat())).content)
 
-    assert text_of(told) == "one two"
-    assert (told[-1]["type"], told[-1]["code"]) == ("error", "truncated")
+    assert text_of(received) == "one two"
+    assert (received[-1]["type"], received[-1]["code"]) == ("error", "truncated")
 
 
 async def test_a_model_of_your_own_stays_yours_to_close() -> None:
@@ -139,7 +139,7 @@ async def test_a_model_of_your_own_stays_yours_to_close() -> None:
 
 
 async def test_an_answer_is_where_the_router_is_that_gave_it() -> None:
-    """Of two in one app, and of one whose prefix has a part that varies, with signs that are not for a header."""
+    """Two routers in one app, and one whose prefix has a parameter, with characters that a header cannot contain."""
     app = FastAPI()
     outer = FastAPI()
     app.include_router(headwater.router("echo", store="memory:"), prefix="/a")
@@ -150,12 +150,12 @@ async def test_an_answer_is_where_the_router_is_that_gave_it() -> None:
     outer.mount("/", app)
     async with serving(outer) as client:
         for prefix in ("/a", "/t/b", "/t/caf%C3%A9%20%0D", "/sub"):
-            asked = await client.post(f"{prefix}/api/stream/completion/chat", json=chat())
-            at = asked.headers["location"]
+            first = await client.post(f"{prefix}/api/stream/completion/chat", json=chat())
+            at = first.headers["location"]
             again = await client.get(at)
-            assert asked.status_code == 200
+            assert first.status_code == 200
             assert at.startswith(f"{prefix}/api/streams/")
-            assert text_of(parse(again.content)) == text_of(parse(asked.content)) != ""
+            assert text_of(parse(again.content)) == text_of(parse(first.content)) != ""
             assert again.headers["location"] == at
 
 
@@ -168,13 +168,13 @@ async def test_an_app_behind_a_proxy_that_cuts_its_prefix_off_puts_it_back() -> 
         await app({**scope, "root_path": "/proxied"}, receive, send)
 
     async with serving(behind) as client:
-        asked = await client.post("/llm/api/stream/completion/chat", json=chat())
+        first = await client.post("/llm/api/stream/completion/chat", json=chat())
 
-    assert asked.headers["location"].startswith("/proxied/llm/api/streams/")
+    assert first.headers["location"].startswith("/proxied/llm/api/streams/")
 
 
-async def test_a_caller_whom_the_app_refuses_is_told_so_as_a_problem() -> None:
-    """Whoever tells who asks may raise what FastAPI's own dependencies raise; the app's other refusals stay its own."""
+async def test_a_caller_whom_the_app_refuses_gets_a_problem() -> None:
+    """The `principal` callback may raise what FastAPI's dependencies raise; the app's other refusals stay its own."""
 
     def nobody(_: Request) -> headwater.Principal:
         raise HTTPException(401, "who are you?", {"WWW-Authenticate": "Bearer"})
@@ -202,15 +202,15 @@ def test_an_app_may_be_run_more_than_once(store: str, tmp_path: Path) -> None:
     app = FastAPI()
     named = store if store == "memory:" else f"sqlite://{tmp_path}/logs.sqlite"
     app.include_router(headwater.router("echo", store=named))
-    told: list[str] = []
+    statuses: list[str] = []
     for _ in range(3):
         with TestClient(app) as client:
             assert client.get("/api/stream").status_code == 200
             answer = client.post("/api/stream/completion/chat", json=chat("ahoy"))
             assert text_of(parse(answer.content)).endswith("You said: ahoy")
-            told.append(answer.headers["cache-status"].partition("; ttl")[0])
+            statuses.append(answer.headers["cache-status"].partition("; ttl")[0])
 
-    assert told == ["headwater; fwd=miss", *["headwater; hit" if store == "sqlite" else "headwater; fwd=miss"] * 2]
+    assert statuses == ["headwater; fwd=miss", *["headwater; hit" if store == "sqlite" else "headwater; fwd=miss"] * 2]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Safe from the first day: foreign pages are kept out, and a request changes nothing but the question."""
+"""Safety: foreign pages are refused, and a request's fields change nothing but the question."""
 
 import pytest
 from serving import chat, headwater, parse, post_chat, text_of
@@ -40,7 +40,7 @@ FOLLOWED = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-f
 
 
 async def test_a_link_on_another_site_leads_to_the_page() -> None:
-    """As from a mail or a wiki; to the page alone, and only in a tab of its own."""
+    """A link in a mail or a wiki opens the page, in a tab of its own, and no other path."""
     async with headwater(Scripted(ANSWER)) as server:
         page = await server.client.get("/", headers=FOLLOWED)
         framed = await server.client.get("/", headers={**FOLLOWED, "sec-fetch-dest": "iframe"})
@@ -56,7 +56,7 @@ async def test_a_link_on_another_site_leads_to_the_page() -> None:
 @pytest.mark.parametrize("host", ["App.Example", "app.example", "app.example:8760", "APP.example:80"])
 @pytest.mark.parametrize("named", ["App.Example", "app.example:8760"])
 async def test_a_host_is_named_however_it_is_written(named: str, host: str) -> None:
-    """Names have no case, and whoever copies one from an address bar copies the port with it."""
+    """Host names are compared without case, and may be configured with a port, as copied from an address bar."""
     async with headwater(Scripted(ANSWER), hosts=[named]) as server:
         assert (await post_chat(server.client, host=host)).status_code == 200
 
@@ -128,7 +128,7 @@ async def test_request_fields_never_reach_the_models_constructor_or_its_client()
     assert "x-evil" not in request.headers
 
 
-async def test_what_a_provider_says_is_scrubbed_of_secrets() -> None:
+async def test_provider_messages_are_scrubbed_of_secrets() -> None:
     """Providers quote the key they were sent; neither the reader nor the store gets to see it."""
     key = "sk-operators-own-key-0123456789"
     error = {"message": f"Incorrect API key provided: {key}", "code": "invalid_api_key"}

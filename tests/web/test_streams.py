@@ -28,12 +28,12 @@ async def test_the_minimal_stream_needs_no_model_and_ends() -> None:
         for method in ("GET", "POST"):
             response = await server.client.request(method, "/api/stream")
 
-            told = parse(response.content)
-            assert [frame["type"] for frame in told] == ["start", *["text-delta"] * 5, "finish"]
+            received = parse(response.content)
+            assert [frame["type"] for frame in received] == ["start", *["text-delta"] * 5, "finish"]
 
 
 async def test_a_completion_takes_message_or_prompt() -> None:
-    """Both names of the field reach the model as one user turn."""
+    """Both names of the field reach the model as one message of the user."""
     model = Scripted([TextDelta("x"), Finish("stop")])
     async with headwater(model) as server:
         for field in ("message", "prompt"):
@@ -72,7 +72,7 @@ async def test_every_header_of_a_stream_is_there() -> None:
         assert "age" not in response.headers
 
 
-async def test_the_bytes_on_the_wire_are_exactly_these() -> None:
+async def test_the_bytes_of_a_stream_are_exactly_these() -> None:
     """LF only, an id for each entry, one line of ASCII JSON, the retry time once."""
     model = Scripted([TextDelta("né\u2028\U0001f600"), Finish("stop", Usage(1, 2))])
     async with headwater(model) as server:
@@ -101,9 +101,9 @@ async def test_every_kind_of_event_reaches_the_client() -> None:
         ]
     )
     async with headwater(model) as server:
-        told = parse((await post_chat(server.client)).content)
+        received = parse((await post_chat(server.client)).content)
 
-    assert [dict(frame) for frame in told[1:]] == [
+    assert [dict(frame) for frame in received[1:]] == [
         {"type": "metadata", "data": {"fitted": {"dropped": 2}}},
         {"type": "reasoning-delta", "text": "hm"},
         {"type": "tool-call-start", "id": "c1", "name": "search"},
@@ -140,7 +140,7 @@ async def test_bare_text_is_the_tokens_and_nothing_else() -> None:
     ],
     ids=str,
 )
-async def test_the_dialect_is_the_one_that_is_wanted_most(accept: list[str], dialect: str) -> None:
+async def test_the_form_is_the_one_that_the_client_prefers(accept: list[str], dialect: str) -> None:
     """By RFC 9110's rules: weights count, case and the number of lines do not."""
     async with headwater(HELLO) as server:
         lines = [("accept", line) for line in accept]
@@ -160,7 +160,7 @@ async def test_the_dialect_is_the_one_that_is_wanted_most(accept: list[str], dia
     ids=str,
 )
 async def test_a_log_that_was_started_prefers_json_over_bare_text(accept: str, form: str) -> None:
-    """Many HTTP clients accept JSON and text alike: of a log they get its state, of a new answer its text."""
+    """Common HTTP clients accept JSON and text alike: a log gives them its state, a new answer its text."""
     async with headwater(HELLO) as server:
         location = (await post_chat(server.client)).headers["location"]
         response = await server.client.get(location, headers={"accept": accept})

@@ -122,7 +122,7 @@ async def lines(model: Model, who: Callable[[Request], str] = lambda _: "default
 SAY = "/some/where/lines/room/say"
 
 
-async def test_it_streams_under_its_own_headers_and_tells_where_the_log_is() -> None:
+async def test_it_streams_under_its_own_headers_with_the_location_of_the_log() -> None:
     """`Location` is right under any prefix, for any route, also one with parameters."""
     async with lines(ONE_TWO) as client:
         response = await client.post(SAY, json={"say": "hi"})
@@ -171,7 +171,7 @@ async def test_a_failure_in_the_middle_is_in_its_words_and_refuses_json() -> Non
 
 
 async def test_it_is_resumed_at_either_measure_by_silent_replay() -> None:
-    """After an offset or after a count: the reader folds the log from its beginning, and speaks from the cursor on."""
+    """After an offset or after a count: the reader folds the log from its beginning, and sends from the cursor on."""
     async with lines(ONE_TWO) as client:
         log = (await client.post(SAY, json={"say": "hi"})).headers["x-lines"]
         by_offset = [await client.get(f"/some/where/lines/{log}?after=1-{seen}") for seen in (1, 2, 3)]
@@ -183,7 +183,7 @@ async def test_it_is_resumed_at_either_measure_by_silent_replay() -> None:
 
 
 async def test_another_tenants_log_is_no_log() -> None:
-    """In this dialect's words too."""
+    """The refusal has this dialect's form too."""
     async with lines(ONE_TWO, lambda request: request.headers.get("x-tenant", "a")) as client:
         log = (await client.post(SAY, json={"say": "hi"})).headers["x-lines"]
         other = await client.get(f"/some/where/lines/{log}", headers={"x-tenant": "b"})

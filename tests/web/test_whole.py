@@ -30,7 +30,7 @@ EVERYTHING = Scripted(
 
 
 async def location_of(server: Headwater) -> str:
-    """Where the running answer is read: a second request joins it, since a JSON response tells only at the end."""
+    """The running answer's location, from a second request that joins it: a JSON response has it only at the end."""
     async with server.client.stream("POST", CHAT, json=chat()) as joined:
         return joined.headers["location"]
 
@@ -71,7 +71,7 @@ async def test_a_stored_answer_is_the_same_in_either_form() -> None:
 
 @pytest.mark.parametrize("before", [[], [TextDelta("part")]], ids=["before its first token", "in the middle"])
 async def test_a_broken_answer_is_a_refusal_with_its_status(before: list[TextDelta]) -> None:
-    """A part never looks whole; what there is of it can be read at the `Location`."""
+    """A part never looks whole; the part can be read at the `Location`."""
     failing = Scripted([*before, ModelError("boom", code="provider_cut", status=503, retryable=True)])
     async with headwater(failing) as server:
         broken = await post_chat(server.client, **JSON)
@@ -96,8 +96,8 @@ async def test_a_request_that_cannot_be_served_is_a_refusal_too() -> None:
     assert "location" not in bad.headers
 
 
-async def test_a_stopped_answer_is_what_was_written_and_says_that_it_was_stopped() -> None:
-    """Whoever asked for it sees the state, and not a failure: somebody wanted it so."""
+async def test_a_stopped_answer_is_the_part_that_was_written() -> None:
+    """The response is the state with status 200, because a stop is no failure."""
     model = Scripted([TextDelta("part"), SILENCE])
     async with headwater(model) as server:
         asking = asyncio.create_task(post_chat(server.client, **JSON))
@@ -127,7 +127,7 @@ async def test_a_client_that_leaves_does_not_end_the_answer() -> None:
 
 
 async def test_a_draining_server_finishes_its_own_answers_and_sends_readers_of_others_away() -> None:
-    """The second server reads what the first one writes: when it drains, its client asks elsewhere."""
+    """The second server reads a log that the first one writes; its client has to repeat the request elsewhere."""
 
     class Came(Observer):
         def reader_came(self, log: str, dialect: str) -> None:

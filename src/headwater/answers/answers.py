@@ -189,7 +189,7 @@ class Answers:
         return None if self._nursery.has(log) else self._draining
 
     def retrying(self, log: str) -> bool:
-        """Whether this log's model has failed before its first token and is asked again, in this process."""
+        """Whether this log's model has failed before its first token and is retried, in this process."""
         generation = self._generations.get(log)
         return generation is not None and generation.retrying
 

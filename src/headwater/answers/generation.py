@@ -77,7 +77,7 @@ class Generation:
 
     @property
     def retrying(self) -> bool:
-        """Whether the model has failed and is asked again, so that its real outcome is still to come."""
+        """Whether the model has failed before its first token and is retried, so that the outcome is still to come."""
         return self._failed and not self._has_output
 
     async def run(self) -> None:

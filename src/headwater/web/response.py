@@ -58,7 +58,7 @@ class Pace(NamedTuple):
     hold: float = 2.0
     """How long the status line waits for the first token, in place of which a failure may come."""
     longest_hold: float = 15.0
-    """How long it waits at most while the model has failed and is asked again."""
+    """How long the status line waits at most while a model that failed is retried."""
     heartbeat: float = 10.0
     """Silence after which a comment goes out; proxies cut idle connections, mostly at 60."""
     stalled: float = 120.0

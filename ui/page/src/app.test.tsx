@@ -67,7 +67,7 @@ test('Esc stops and keeps the partial answer', async () => {
   expect(screen.queryByTestId('stop')).toBeNull()
 })
 
-test('a cached answer says so and can be asked for anew', async () => {
+test('a cached answer is marked and can be generated again', async () => {
   server.headers = { 'Cache-Status': 'headwater; hit; ttl=3000', Age: '200' }
   append({ type: 'text-delta', text: 'Old' }, { type: 'finish', reason: 'stop' })
   const user = open()

@@ -14,7 +14,7 @@ const key = `headwater.chat:${new URL('.', base).pathname}`
 const transport = createTransport(base)
 const store = new ChatStore({ transport, storage: localChat(key, () => localStorage), pace: renderPace })
 
-// A phone may never fire unload: hiding is the last moment that is certain to be told.
+// A phone may never fire unload: hiding is the last event that is certain to come.
 window.addEventListener('pagehide', store.save)
 document.addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && store.save())
 window.addEventListener('storage', (event) => event.key === key && store.reload())

@@ -63,7 +63,7 @@ test('a question streams its answer and is measured by the server', async () => 
   expect(server.received[0]!.headers['cache-control']).not.toBe('no-cache')
 })
 
-test('the next question carries what was said before, partial answers included', async () => {
+test('the next question includes all earlier turns, partial answers too', async () => {
   const store = open()
   log.append(text('Hi'), { type: 'stop', by: 'x' })
   store.send('One')
@@ -149,17 +149,17 @@ test('stop ends the log on the server and keeps what has come', async () => {
 })
 
 test('a stop before the log has an address is done as soon as it has one', async () => {
-  const asked = moment()
+  const requested = moment()
   const release = moment()
   server.override = ({ method, path }, response) => {
     if (method !== 'POST' || path.endsWith('/stop')) return false
-    asked.happen()
+    requested.happen()
     void release.came.then(() => (server.keep(log), log.serve(response, undefined)))
     return true
   }
   const store = open()
   store.send('Q')
-  await asked.came
+  await requested.came
   await store.stop()
   expect(answerOf(store.getSnapshot())).toMatchObject({ status: 'streaming', stopping: true })
   release.happen()
@@ -207,10 +207,10 @@ test('a reload after the log ended settles from its summary', async () => {
 })
 
 test('a reload before the first byte keeps the question and can repeat the very request', async () => {
-  const asked = moment()
-  server.override = ({ path }) => (path.endsWith('/chat') ? (asked.happen(), true) : false)
+  const requested = moment()
+  server.override = ({ path }) => (path.endsWith('/chat') ? (requested.happen(), true) : false)
   open().send('Q')
-  await asked.came
+  await requested.came
   const after = open()
   expect(after.getSnapshot().turns).toMatchObject([{ text: 'Q' }, { status: 'interrupted', failure: { code: 'unsent', remedy: 'repeat' } }])
   server.override = () => false

@@ -11,7 +11,7 @@ export interface ChatSnapshot {
   readonly busy: boolean
 }
 
-/** Where a chat asks, and where it is kept. */
+/** The server that a chat uses, and where the chat is stored. */
 export interface ChatOptions {
   readonly transport: Transport
   readonly storage?: ChatStorage
@@ -85,7 +85,7 @@ export class ChatStore {
   /** Forgets this chat and begins an empty one. */
   readonly clear = (): void => {
     const last = this.#last()
-    // Nobody will see this answer again, so nobody should pay for the rest of it.
+    // The answer will not be shown again, so its rest should not be generated.
     if (last?.status === 'streaming' && last.location) void this.#options.transport.stop(last.location).catch(() => undefined)
     this.#detach()
     this.#show([], newId())
@@ -189,8 +189,8 @@ export class ChatStore {
     // The last twentieth of a second may not have been published yet.
     if (run.log) this.#copy(id, run.log)
     this.#detach()
-    const unheard = 'The server could not be told to stop, so it may still be writing this answer.'
-    const end = reply ? ({ status: 'stopped', failure: null } as const) : interrupted('stop_failed', unheard, 'reattach')
+    const unconfirmed = 'The server could not be told to stop, so it may still be writing this answer.'
+    const end = reply ? ({ status: 'stopped', failure: null } as const) : interrupted('stop_failed', unconfirmed, 'reattach')
     this.#change(id, { ...end, stopping: false, reconnecting: false })
   }
 

@@ -17,7 +17,7 @@ export type AnswerStatus = 'streaming' | 'finished' | 'stopped' | 'failed' | 'in
 export interface Failure {
   readonly code: string
   readonly message: string
-  /** Seconds the server asks to wait. */
+  /** Seconds to wait, if the server says so. */
   readonly retryAfter: number | null
   /** `reattach` reads the same log on, `repeat` sends the same request again, `ask-again` makes a new one. */
   readonly remedy: 'reattach' | 'repeat' | 'ask-again'
@@ -56,7 +56,7 @@ export interface ChatStorage {
   save(chat: SavedChat): void
 }
 
-/** An answer nobody has begun yet. */
+/** An answer that has not begun yet. */
 export function newAnswer(bypassCache: boolean, id = newId()): Answer {
   return {
     role: 'assistant',
@@ -80,7 +80,7 @@ export function newId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
-/** What the model is told: everything said before this answer, partial answers included, empty ones not. */
+/** The prompt of an answer: all turns before it, partial answers included, empty ones not. */
 export function promptOf(turns: readonly Turn[], answer: Answer): PromptMessage[] {
   return turns.slice(0, turns.indexOf(answer)).flatMap((turn): PromptMessage[] => {
     if (turn.role === 'user') return [{ role: 'user', content: turn.text }]
@@ -107,7 +107,7 @@ export function verdict(message: Message, outcome: Outcome): Pick<Answer, 'statu
   }
 }
 
-/** The fields of an answer whose question could not even be asked. */
+/** The fields of an answer whose question could not be sent. */
 export function refusal(error: unknown): Pick<Answer, 'status' | 'failure'> {
   if (!(error instanceof ProblemError)) return interrupted('unreachable', 'The server could not be reached.', 'repeat')
   const { code, message, retryAfter } = error

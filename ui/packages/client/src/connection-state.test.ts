@@ -31,7 +31,7 @@ test.each<ConnectionInput>([{ type: 'entry', id: '1-2', ending: false }, { type:
   expect(after([BROKEN, BROKEN, input]).failures).toBe(0)
 })
 
-test('opening alone is no progress: a server that accepts and drops must not be asked for ever', () => {
+test('opening alone is no progress: a server that accepts and drops is given up', () => {
   expect(after([BROKEN, { type: 'opened' }]).failures).toBe(1)
 })
 

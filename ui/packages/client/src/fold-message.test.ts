@@ -78,7 +78,7 @@ test('a summary brings reasoning, tools and metadata too, and takes none of them
     { type: 'tool-result', id: 'a', output: 'two' },
     { type: 'metadata', data: { sources: 1 } },
   ]
-  // Whoever is ahead, the reader or the store, the longer of the two is the answer.
+  // The reader or the store may be ahead; the longer of the two is the answer.
   for (let seen = 1; seen <= events.length; seen++) {
     for (let stored = 1; stored <= events.length; stored++) {
       const settled = settle(foldAll(events.slice(0, seen)), { ...foldAll(events.slice(0, stored)), ...LOST })

@@ -68,7 +68,7 @@ test('a log that breaks after every single entry is still read to its end', asyn
   expect(message).toMatchObject({ text: EVENTS.slice(1, 2).map((e) => 'text' in e && e.text) + '🌊 world'.repeat(30), state: 'finished' })
 })
 
-test('a resume tells the last id, a first connection tells none', async () => {
+test('a resume sends the last id, a first connection sends none', async () => {
   const log = new ScriptedLog('log', EVENTS)
   const location = server.keep(log)
   await read(location)
@@ -157,7 +157,7 @@ test('a page that is no event stream, or a broken frame, is a broken connection;
 function readInFakeTime(location: string) {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] })
   onTestFinished(() => void vi.useRealTimers())
-  const heard = moment()
+  const textCame = moment()
   const reconnecting = moment()
   const listeners = new Set<() => void>()
   const state = { message: EMPTY_MESSAGE }
@@ -169,18 +169,18 @@ function readInFakeTime(location: string) {
     wakes: (listener) => (listeners.add(listener), () => listeners.delete(listener)),
     onEntries: (entries) => {
       state.message = entries.reduce((current, { event }) => fold(current, event!), state.message)
-      if (state.message.text !== '') heard.happen()
+      if (state.message.text !== '') textCame.happen()
     },
     onConnection: (connection) => connection === 'reconnecting' && reconnecting.happen(),
   })
   const wake = () => [...listeners].forEach((listener) => listener())
-  return { heard, reconnecting, state, outcome, wake }
+  return { textCame, reconnecting, state, outcome, wake }
 }
 
 test('thirty silent seconds mean a dead connection, which is opened again', async () => {
   const log = new ScriptedLog('log', EVENTS.slice(0, 2))
-  const { heard, reconnecting, state, outcome } = readInFakeTime(server.keep(log))
-  await heard.came
+  const { textCame, reconnecting, state, outcome } = readInFakeTime(server.keep(log))
+  await textCame.came
   await vi.advanceTimersByTimeAsync(29_000)
   expect(server.received).toHaveLength(1)
   await vi.advanceTimersByTimeAsync(1_000)
@@ -194,16 +194,16 @@ test('thirty silent seconds mean a dead connection, which is opened again', asyn
 
 test('a wake after a missed heartbeat opens the connection anew at once; an earlier one changes nothing', async () => {
   const log = new ScriptedLog('log', EVENTS.slice(0, 2))
-  const { heard, state, outcome, wake } = readInFakeTime(server.keep(log))
-  await heard.came
+  const { textCame, state, outcome, wake } = readInFakeTime(server.keep(log))
+  await textCame.came
   await vi.advanceTimersByTimeAsync(11_000)
   wake()
   expect(server.received).toHaveLength(1)
   await vi.advanceTimersByTimeAsync(2_000)
-  const asked = moment()
-  server.override = () => (log.append(...EVENTS.slice(2)), asked.happen(), false)
+  const requested = moment()
+  server.override = () => (log.append(...EVENTS.slice(2)), requested.happen(), false)
   wake()
-  await asked.came
+  await requested.came
   expect(await outcome).toEqual({ type: 'ended' })
   expect(state.message).toEqual(WHOLE)
   expect(server.received).toHaveLength(2)

@@ -13,7 +13,7 @@ export type Outcome =
   | { readonly type: 'gave-up'; readonly attempts: number }
   | { readonly type: 'closed' }
 
-/** What a reader needs: a log, a place in it, and somebody to tell. */
+/** What a reader needs: a log, an offset in it, and callbacks. */
 export interface ReadOptions {
   readonly transport: Transport
   readonly location: string

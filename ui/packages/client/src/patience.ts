@@ -3,7 +3,7 @@ export type WakeSource = (listener: () => void) => () => void
 
 /** The server sends a heartbeat after 10 s without an event, so three missed ones mean a dead connection. */
 export const SILENCE = 30_000
-/** After a wake one missed heartbeat is enough: a laptop that slept holds a socket nobody answers. */
+/** After a wake one missed heartbeat is enough: after a sleep, a laptop may hold a dead socket. */
 const SILENCE_AFTER_WAKE = 12_000
 
 /** Wakes when the network comes back or the page becomes visible; never outside a browser. */
@@ -22,14 +22,14 @@ export const pageWakes: WakeSource = (listener) => {
 export function createPatience(outer: AbortSignal, wakes: WakeSource) {
   const controller = new AbortController()
   let stale = false
-  let heard = Date.now()
+  let lastBytes = Date.now()
   const expire = () => controller.abort(new DOMException('no bytes from the server', 'TimeoutError'))
   let timer = setTimeout(expire, SILENCE)
   const leave = () => controller.abort(outer.reason)
   outer.addEventListener('abort', leave)
   if (outer.aborted) leave()
   const sleep = wakes(() => {
-    if (Date.now() - heard < SILENCE_AFTER_WAKE) return
+    if (Date.now() - lastBytes < SILENCE_AFTER_WAKE) return
     stale = true
     expire()
   })
@@ -39,7 +39,7 @@ export function createPatience(outer: AbortSignal, wakes: WakeSource) {
       return stale
     },
     renew() {
-      heard = Date.now()
+      lastBytes = Date.now()
       clearTimeout(timer)
       timer = setTimeout(expire, SILENCE)
     },

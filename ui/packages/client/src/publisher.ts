@@ -1,4 +1,4 @@
-/** Tells subscribers about changes, often enough for the eye and no oftener. */
+/** Notifies subscribers of changes, often enough for the eye and no oftener. */
 export interface Publisher {
   /** Has the signature `useSyncExternalStore` wants. */
   readonly subscribe: (listener: () => void) => () => void
@@ -11,7 +11,7 @@ export interface Publisher {
 /** Fifty milliseconds: twenty renders a second read as continuous and leave the main thread to the reader. */
 export const DEFAULT_PACE = 50
 
-/** Makes a publisher with leading and trailing edge; the interval is asked for each time, so it can follow the load. */
+/** Makes a publisher with leading and trailing edge; the interval is read each time, so it can follow the load. */
 export function createPublisher(pace: () => number = () => DEFAULT_PACE): Publisher {
   const listeners = new Set<() => void>()
   let timer: ReturnType<typeof setTimeout> | undefined

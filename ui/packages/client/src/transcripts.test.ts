@@ -44,7 +44,7 @@ describe.each(names)('%s', (name) => {
   // The stream carries everything but the timing: there, entries have no times of their own.
   const { timing: _, ...state } = JSON.parse(readFileSync(join(FOLDER, `${name}.state.json`), 'utf8')) as LogDescription
 
-  test('folds to the state that the server tells, field by field', () => {
+  test('folds to the state that the server returns, field by field', () => {
     const { message, offset } = foldChunks([stream])
     expect({ ...message, offset }).toEqual(state)
   })

@@ -1,13 +1,13 @@
 import { isRecord } from './events'
 import type { LogSummary } from './fold-message'
 
-/** One turn as the server takes it. */
+/** One turn of a chat, in the shape of a request. */
 export interface PromptMessage {
   readonly role: 'system' | 'user' | 'assistant'
   readonly content: string
 }
 
-/** What is asked of the model. */
+/** The question to a model. */
 export interface Prompt {
   readonly messages: readonly PromptMessage[]
   readonly model?: string
@@ -40,7 +40,7 @@ export interface LogDescription extends LogSummary {
   readonly timing: Timing | null
 }
 
-/** What the server says about itself. */
+/** The server's description of itself. */
 export interface About {
   readonly name: string
   readonly version: string
@@ -49,7 +49,7 @@ export interface About {
   readonly notice: string | null
 }
 
-/** A refusal the server put into words (RFC 9457 problem JSON). */
+/** A refusal that the server describes (RFC 9457 problem JSON). */
 export class ProblemError extends Error {
   override name = 'ProblemError'
   constructor(
@@ -72,10 +72,10 @@ export interface Transport {
   about(): Promise<About>
 }
 
-/** How a prompt is to be asked. */
+/** How a prompt is to be answered. */
 export interface AskOptions {
   readonly signal: AbortSignal
-  /** Ask the model again instead of replaying a cached answer. */
+  /** Call the model instead of replaying a cached answer. */
   readonly bypassCache?: boolean
   /** Lets a repeated POST join the run that the first one may have started. */
   readonly idempotencyKey?: string
@@ -90,7 +90,7 @@ export function createTransport(base: string, fetch: typeof globalThis.fetch = g
       if (bypassCache) headers['Cache-Control'] = 'no-cache'
       if (idempotencyKey) headers['Idempotency-Key'] = idempotencyKey
       const url = new URL('api/stream/completion/chat', base)
-      // No `cache: 'no-store'` here: browsers turn it into `Cache-Control: no-cache`, which asks the model anew.
+      // No `cache: 'no-store'` here: browsers turn it into `Cache-Control: no-cache`, which calls the model again.
       const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(prompt), signal })
       if (!response.ok) throw await problemOf(response)
       const location = response.headers.get('Location')

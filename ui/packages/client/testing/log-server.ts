@@ -56,7 +56,7 @@ export class ScriptedLog {
       if (budget <= 0) return
       response.write(bytes.slice(0, budget))
       budget -= bytes.length
-      // Destroyed only once the bytes are out, or the cut would fall earlier than asked for.
+      // Destroyed only once the bytes are out, or the cut would come too early.
       if (budget <= 0) response.write('', () => response.destroy())
     }
     const wake = () => {
@@ -106,7 +106,7 @@ export class LogServer {
     await new Promise((resolve) => this.#http.close(resolve))
   }
 
-  /** Puts a log on the server and tells its address. */
+  /** Puts a log on the server and returns its address. */
   keep(log: ScriptedLog): string {
     this.logs.set(log.id, log)
     return `${this.url}api/streams/${log.id}`

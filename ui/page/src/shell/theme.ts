@@ -36,7 +36,7 @@ function choose(theme: Theme): void {
   for (const listener of listeners) listener()
 }
 
-/** The look in force, the system's until somebody chooses, and the way to change it. */
+/** The current theme, the system's until one is chosen, and the way to change it. */
 export function useTheme(): { theme: Theme; toggle: () => void } {
   const theme = useSyncExternalStore(subscribe, currentTheme)
   return { theme, toggle: () => choose(theme === 'dark' ? 'light' : 'dark') }
