@@ -150,7 +150,8 @@ class Answers:
         `dialect` names the reader's dialect to observers. Raises `NoSuchLog`, `Expired` or `StoreError`.
         """
         _check(found, principal)
-        pages = self._logs.read(found.log, after, follow=follow)
+        sealed = found.age is not None if isinstance(found, Attachment) else found.state != "open"
+        pages = self._logs.read(found.log, after, follow=follow, sealed=sealed)
         # A second generator costs time for every page, so only observers pay for it.
         return self._observed(pages, found.log, dialect) if self._observers and dialect else pages
 

@@ -1,7 +1,8 @@
 """The logs as this process sees them: one store, and the writers that are alive here.
 
-A reader of a log that is written here is served from the writer's memory. Any other reader is served from the store,
-and so is the rest of such a log once its writer has gone. The reader cannot tell, because both speak in offsets.
+A reader of a log that is written here is served from the writer's memory. Readers of a live log that is written
+elsewhere share a mirror of it. Any other reader is served from the store, and so is the rest of a log once its writer
+here has gone. The reader cannot tell, because all of them speak in offsets.
 """
 
 from collections import OrderedDict
@@ -9,7 +10,9 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from headwater.entries import Entry, Page, unknown_ending
+from headwater.errors import Expired
 from headwater.events import Ending, Unknown
+from headwater.log.mirror import Mirror
 from headwater.log.store import Description, Lease, Store
 from headwater.log.writer import Flushed, StoreFailed, Writer
 from headwater.offsets import ORIGIN, Offset
@@ -27,6 +30,7 @@ class Logs:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._writers: dict[str, Writer] = {}
+        self._mirrors: dict[str, Mirror] = {}
         self._sealed: OrderedDict[str, Page] = OrderedDict()
         self._sealed_size = 0
 
@@ -47,11 +51,13 @@ class Logs:
         return log in self._writers
 
     async def read(
-        self, log: str, after: Offset = ORIGIN, *, follow: bool = True
+        self, log: str, after: Offset = ORIGIN, *, follow: bool = True, sealed: bool = False
     ) -> AsyncGenerator[Sequence[Entry], None]:
         """Every entry after `after`, stored ones, then new ones, until the ending; without `follow`, until now.
 
-        A sealed log whose last event a newer version wrote ends with `unknown_ending`, which is in no store.
+        A live log of another process is followed once for all its readers here; a log that is known to be `sealed` is
+        not followed. A sealed log whose last event a newer version wrote ends with `unknown_ending`, which is in no
+        store.
 
         Raises `NoSuchLog`, `Expired` or `StoreError`. Does not find out whether the log still exists, which `state` and
         a claim do: a log that has just been deleted may be read once more.
@@ -74,7 +80,10 @@ class Logs:
             yield known
             return
         last: Entry | None = None
-        async with aclosing(self.store.read(log, after, follow=follow)) as pages:
+        live = follow and not sealed
+        async with aclosing(
+            self._mirrored(log, after) if live else self.store.read(log, after, follow=follow)
+        ) as pages:
             async for page in pages:
                 last = page[-1]
                 yield self._keep(log, page) if after == ORIGIN and isinstance(last.event, Ending) else page
@@ -82,6 +91,29 @@ class Logs:
             described = await self.state(log)
             if described.state != "open" and described.last == last.offset:
                 yield [unknown_ending(last)]
+
+    async def _mirrored(self, log: str, after: Offset) -> AsyncGenerator[Sequence[Entry], None]:
+        """What a mirror of the log shows after an offset; what lies before the mirror's beginning is read first."""
+        while (mirror := self._mirrors.get(log)) is not None and after < mirror.begin:
+            begin = mirror.begin
+            async with aclosing(self.store.read(log, after, follow=False)) as pages:
+                async for page in pages:
+                    yield page
+                    after = page[-1].offset
+                    if isinstance(page[-1].event, Ending):
+                        return
+            if after < begin:  # the store has lost what the mirror was given
+                raise Expired.of(log)
+        if mirror is None:
+            mirror = self._mirrors[log] = Mirror(self.store, log, after)
+        try:
+            async with aclosing(mirror.read(after)) as pages:
+                async for page in pages:
+                    yield page
+        finally:
+            if not mirror.readers and self._mirrors.get(log) is mirror:
+                del self._mirrors[log]
+                await mirror.aclose()
 
     def _keep(self, log: str, page: Sequence[Entry]) -> Sequence[Entry]:
         """Remember a sealed log, which never changes again, if this one page is the whole log."""

@@ -18,8 +18,8 @@ States, and what they permit:
 - *broken* (`fenced` or `failure`): nothing can be stored any more. Fenced: another process sealed the log, and readers
   go on in the store, where its ending is. Failure: readers get `local_ending`, and the log will be found lapsed.
 
-Who does what: the producer is one task, which calls `append`, `room` and `seal`. Readers only look, and wait on the
-`_changed` bell. Timers (`_due`, `_heartbeat`) and the store's `listen` callback only call `_flush_now`. It starts the
+Who does what: the producer is one task, which calls `append`, `room` and `seal`. Readers only look, and wait in
+the `_feed`. Timers (`_due`, `_heartbeat`) and the store's `listen` callback only call `_flush_now`. It starts the
 flush task, or makes the one under way flush once more (`_again`), so at most one flush is under way at any time.
 
 How often it flushes depends on who reads. While no other process reads the log, a flush serves only a crash, and comes
@@ -42,10 +42,11 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
-from headwater.entries import Entry, Page, record
+from headwater.entries import Entry, record
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import Ending, Error, Event, parts
 from headwater.log.bell import Bell
+from headwater.log.feed import Feed
 from headwater.log.store import Lease, Receipt, Store
 from headwater.offsets import ORIGIN, Offset
 
@@ -87,14 +88,13 @@ class Writer:
         self._on_flushed = flushed
         self._on_store_failed = store_failed
         self._opened = time.monotonic()
-        self._entries: list[Entry] = []
-        self._page = Page()
+        self._feed = Feed()
+        self._entries = self._feed.entries
         self._size = 0
         self._stored = 0  # entries that the store has acknowledged
         self._buffered = 0  # bytes of the others
         self._sealing = False
         self._ended = False
-        self._changed = Bell()  # rings when there is more to read, or never will be
         self._room = Bell()  # rings when the store has caught up, or never will
         self._due: asyncio.TimerHandle | None = None
         self._heartbeat: asyncio.TimerHandle | None = None
@@ -147,7 +147,7 @@ class Writer:
         self._buffered += size
         if self.full:
             self.interrupt()
-        self._changed.ring_throttled()
+        self._feed.wake()
         self._schedule()
 
     async def room(self) -> None:
@@ -181,34 +181,14 @@ class Writer:
         self._ended = True
         self._ring_all()
 
-    async def read(self, after: Offset, *, follow: bool = True) -> AsyncGenerator[Sequence[Entry], None]:
-        """Every entry after `after`, as it is appended; returns early when the rest must be read from the store.
+    def read(self, after: Offset, *, follow: bool = True) -> AsyncGenerator[Sequence[Entry], None]:
+        """Every entry after `after`, as it is appended; ends early when the rest must be read from the store.
 
         Raises `Expired` for an offset beyond everything shown so far.
         """
         if after.epoch > self._lease.epoch or after.sequence > len(self._entries):
             raise Expired.beyond(after, self._entries[-1].offset if self._entries else ORIGIN)
-        position = after.sequence if after.epoch == self._lease.epoch else 0
-        self._changed.join()
-        try:
-            while True:
-                if position < len(self._entries):
-                    page = self._since(position)
-                    position += len(page)
-                    yield page
-                elif self._ended or self._broken() or not follow:
-                    return
-                else:
-                    await self._changed.next()
-        finally:
-            self._changed.leave()
-
-    def _since(self, position: int) -> Page:
-        """The entries after a position, as one page for all readers at that position."""
-        page = self._page
-        if not page or page[0].offset.sequence != position + 1 or page[-1] is not self._entries[-1]:
-            page = self._page = Page(self._entries[position:])
-        return page
+        return self._feed.read(after.sequence if after.epoch == self._lease.epoch else 0, follow=follow)
 
     def _next(self) -> Offset:
         return Offset(self._lease.epoch, len(self._entries) + 1)
@@ -221,7 +201,8 @@ class Writer:
         return self.fenced or self.failure is not None
 
     def _ring_all(self) -> None:
-        self._changed.ring()
+        self._feed.done = self._ended or self._broken()
+        self._feed.wake_all()
         self._room.ring()
 
     def _schedule(self) -> None:

@@ -1,0 +1,59 @@
+"""A feed: entries in memory that readers in this process follow, each at its own position.
+
+A reader holds a position, not a queue. So a slow reader costs no memory, and never slows the others or the producer.
+"""
+
+import copy
+from collections.abc import AsyncGenerator, Sequence
+
+from headwater.entries import Entry, Page
+from headwater.log.bell import Bell
+
+
+class Feed:
+    """A list of entries that only grows, and the bell that wakes its readers."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.done = False
+        """Whether nothing will be added any more."""
+        self.error: Exception | None = None
+        """What readers raise after the last entry; each its own copy."""
+        self.readers = 0
+        self._page = Page()
+        self._bell = Bell()
+
+    def wake(self) -> None:
+        """Wake the readers after entries were added; a crowd no sooner than its size allows."""
+        self._bell.ring_throttled()
+
+    def wake_all(self) -> None:
+        """Wake the readers at once, because the feed has changed in another way."""
+        self._bell.ring()
+
+    async def read(self, position: int, *, follow: bool = True) -> AsyncGenerator[Sequence[Entry], None]:
+        """The entries from a position on, as they are added; without `follow`, those that are there now."""
+        self.readers += 1
+        self._bell.join()
+        try:
+            while True:
+                if position < len(self.entries):
+                    page = self._since(position)
+                    position += len(page)
+                    yield page
+                elif self.error is not None:
+                    raise copy.copy(self.error)
+                elif self.done or not follow:
+                    return
+                else:
+                    await self._bell.next()
+        finally:
+            self._bell.leave()
+            self.readers -= 1
+
+    def _since(self, position: int) -> Page:
+        """The entries from a position on, as one page for all readers at that position."""
+        page = self._page
+        if not page or page[0] is not self.entries[position] or page[-1] is not self.entries[-1]:
+            page = self._page = Page(self.entries[position:])
+        return page
