@@ -120,6 +120,17 @@ async def test_it_breaks_off_half_way(store: SqliteStore, path: Path, monkeypatc
     assert await entries(store, "whole") == LOGS["whole"][1]
 
 
+def test_a_failed_conversion_keeps_no_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A conversion that failed has released the file, although its error is still referenced: the next one succeeds."""
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_upgrade, "insert", _fail)
+        with pytest.raises(StoreError) as failure:
+            open_file(path)
+    with closing(open_file(path)):
+        assert path.with_name("logs.db-wal").stat().st_size == 0  # nothing kept the checkpoint from finishing
+    assert "half-way" in str(failure.value)
+
+
 def _fail(*_: object) -> None:
     raise sqlite3.OperationalError("half-way")
 

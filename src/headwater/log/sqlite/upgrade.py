@@ -5,6 +5,7 @@ error, and its open logs lapse and end as `lost`. It refuses to open the file ag
 """
 
 import sqlite3
+from contextlib import closing
 from itertools import chain, count, groupby
 
 from headwater.log.packs import joined
@@ -17,13 +18,14 @@ def from_form_1(db: sqlite3.Connection) -> None:
     Keeps one pack in memory. The file grows to nearly twice its size, and shrinks again as it is swept. Until the
     transaction ends, its WAL is as large again.
     """
-    rows = db.execute("SELECT log, epoch, sequence, data FROM entries ORDER BY log, sequence")
-    # Consecutive sequences have the same difference to a count. A gap ends a run, so that it stays a gap.
-    runs = groupby(zip(count(), rows, strict=False), lambda each: (*each[1][:2], each[1][2] - each[0]))
-    for (log, epoch, _), run in runs:
-        _, (_, _, first, data) = next(run)
-        for pack in joined(first, chain([_line(data)], (_line(row[3]) for _, row in run))):
-            insert(db, log, epoch, [pack])
+    # Closed also when this fails: an open cursor keeps its lock on the file for as long as the error is referenced.
+    with closing(db.execute("SELECT log, epoch, sequence, data FROM entries ORDER BY log, sequence")) as rows:
+        # Consecutive sequences have the same difference to a count. A gap ends a run, so that it stays a gap.
+        runs = groupby(zip(count(), rows, strict=False), lambda each: (*each[1][:2], each[1][2] - each[0]))
+        for (log, epoch, _), run in runs:
+            _, (_, _, first, data) = next(run)
+            for pack in joined(first, chain([_line(data)], (_line(row[3]) for _, row in run))):
+                insert(db, log, epoch, [pack])
     db.execute("DROP TABLE entries")
 
 
