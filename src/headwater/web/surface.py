@@ -14,6 +14,7 @@ from headwater.errors import HeadwaterError, RequestError
 from headwater.log.store import Description, check_offset
 from headwater.principal import Principal
 from headwater.web.accept import field
+from headwater.web.capacity import Capacity
 from headwater.web.place import location
 from headwater.web.problems import refused
 from headwater.web.response import Delivery, LogResponse, Pace
@@ -43,6 +44,8 @@ class Surface(NamedTuple):
     """Bytes of a request's body that are read at most."""
     tick: float = 0.2
     """Seconds between the events of the minimal stream."""
+    capacity: Capacity = Capacity()
+    """Limits the streams of this process."""
 
     async def body(self, request: Request) -> bytes:
         """The request's body, whatever its content type says. Raises `BodyTooLarge` without reading on, or `Gone`."""
@@ -70,7 +73,8 @@ class Surface(NamedTuple):
             principal = await self.principal(request)
             directives = policy.parse(field(request, "cache-control"))
             key = request.headers.get("idempotency-key", "")[:256]
-            attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key)
+            with self.capacity:
+                attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key)
         except (HeadwaterError, HTTPException) as error:
             return refused(error, dialect.refusal)
         delivery = self.delivery(request, route, dialect, attachment)
@@ -85,6 +89,7 @@ class Surface(NamedTuple):
             principal = await self.principal(request)
             found = await self.answers.find(message_id, principal)
             cursor = dialect.cursor(request.headers, request.query_params)
+            self.capacity.check()
             if found.state != "open":
                 check_offset(cursor.after, found.state, found.last.epoch, found.last)
         except (HeadwaterError, HTTPException) as error:
