@@ -71,6 +71,7 @@ class Worker(uvicorn.Server):
                 ws="none",
                 timeout_graceful_shutdown=CLOSE_WITHIN,
                 server_header=False,
+                proxy_headers=False,  # nothing here reads the scheme or the client's address
             )
         )
 
