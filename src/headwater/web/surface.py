@@ -69,7 +69,7 @@ class Surface(NamedTuple):
             ask = dialect.ask(await self.body(request))
             principal = await self.principal(request)
             directives = policy.parse(field(request, "cache-control"))
-            key = request.headers.get("idempotency-key", "")[:256]
+            key = request.headers.get("idempotency-key", "")
             attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key)
         except (HeadwaterError, HTTPException) as error:
             return refused(error, dialect.refusal)
