@@ -220,10 +220,59 @@ def test_a_tool_call_is_the_same_in_every_shape(call: JSON) -> None:
     assert openai_body(prompt, "chat", "m", {})["messages"] == [message]
 
 
-def test_a_tool_may_return_nothing() -> None:
-    """That is a result too."""
-    body = {"messages": [{"role": "tool", "tool_call_id": "c1", "content": ""}]}
+ASKED: JSON = {"role": "user", "content": "Hi"}
+CALLED: JSON = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize("content", ["", [], None])
+def test_a_tool_may_return_nothing(content: Any) -> None:
+    """That is a result too, and the same one however it is written."""
+    body = {"messages": [{"role": "tool", "tool_call_id": "c1", "content": content}]}
     assert native.chat(json.dumps(body).encode()).messages == [Message("tool", tool_call_id="c1")]
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        (
+            {"role": "assistant", "content": None, "tool_calls": [CALLED]},
+            Message("assistant", tool_calls=[MessageToolCall("c1", "f", "{}")]),
+        ),
+        (
+            {"role": "assistant", "content": "", "refusal": None, "audio": None, "annotations": [], "tool_calls": None},
+            Message("assistant"),
+        ),
+        ({"role": "assistant", "content": None}, Message("assistant")),
+        ({"role": "assistant"}, Message("assistant")),
+        ({"role": "assistant", "content": [], "tool_calls": []}, Message("assistant")),
+        ({"role": "assistant", "content": None, "refusal": "I cannot."}, Message("assistant", "I cannot.")),
+        ({"role": "user", "content": ""}, Message("user")),
+        ({"role": "system", "content": ""}, Message("system")),
+        ({"role": "developer", "content": "Be brief."}, Message("system", "Be brief.")),
+        ({"role": "developer", "content": [{"type": "text", "text": "x"}]}, Message("system", [Text("x")])),
+    ],
+    ids=str,
+)
+def test_what_openais_client_sends_as_history_is_never_refused(written: JSON, message: Message) -> None:
+    """Also an answer that was stopped before its first word, a refusal, and empty turns."""
+    body = {"messages": [written, ASKED]}
+    assert native.chat(json.dumps(body).encode()).messages == [message, Message("user", "Hi")]
+
+
+def test_the_last_user_turn_may_be_followed_by_empty_ones_of_others() -> None:
+    """A tool's empty result is what the model is asked about, and a stopped answer is asked for once more."""
+    turns = [ASKED, {"role": "assistant", "content": None, "tool_calls": [CALLED]}]
+    for last in ({"role": "tool", "tool_call_id": "c1", "content": None}, {"role": "assistant", "content": ""}):
+        assert len(native.chat(json.dumps({"messages": [*turns, last]}).encode()).messages) == 3
+
+
+@pytest.mark.parametrize("content", ["", None, [], [{"type": "text", "text": ""}]], ids=str)
+def test_a_question_without_content_is_refused(content: Any) -> None:
+    """No model can answer it, wherever the last user turn stands."""
+    for before, after in (([], []), ([ASKED], []), ([ASKED], [{"role": "assistant", "content": "x"}])):
+        body = {"messages": [*before, {"role": "user", "content": content}, *after]}
+        with pytest.raises(InvalidPrompt, match=rf"messages\[{len(before)}\] has no content"):
+            native.chat(json.dumps(body).encode())
 
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}

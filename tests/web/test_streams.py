@@ -56,6 +56,26 @@ async def test_a_body_is_read_whatever_its_content_type_says() -> None:
         assert text_of(parse(response.content)) == "Hello"
 
 
+async def test_a_history_as_openais_client_keeps_it_is_answered() -> None:
+    """With tool calls, a result that is empty, and an answer that was stopped before its first word."""
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": []},
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": "Go on"},
+    ]
+    model = Scripted([TextDelta("x"), Finish("stop")])
+    async with headwater(model) as server:
+        response = await server.client.post("/api/stream/completion/chat", json={"messages": turns})
+
+    assert (response.status_code, text_of(parse(response.content))) == (200, "x")
+    roles = [message.role for message in model.prompts[0].messages]
+    assert roles == ["system", "user", "assistant", "tool", "assistant", "user"]
+
+
 async def test_every_header_of_a_stream_is_there() -> None:
     """What proxies, browsers and our own client rely on."""
     async with headwater(HELLO) as server:

@@ -27,16 +27,20 @@ def message(raw: Any) -> Any:
     if not isinstance(raw, dict):
         return raw
     fields = cast("Fields", raw)
-    content, calls = fields.get("content"), fields.get("tool_calls")
-    if isinstance(content, str) and calls is None and fields.keys() <= _MESSAGE:
+    content, calls, role = fields.get("content"), fields.get("tool_calls"), fields.get("role")
+    if isinstance(content, str) and calls is None and role != "developer" and fields.keys() <= _MESSAGE:
         return fields  # what nearly all are, and every request brings its whole history
+    refusal = fields.get("refusal")
     fields = {name: value for name, value in fields.items() if name in _MESSAGE}
-    if isinstance(content, list):
+    if role == "developer":  # OpenAI's newer name of the system
+        fields["role"] = "system"
+    if isinstance(content, list) and content:
         fields["content"] = [part(each) for each in cast("list[Any]", content)]
-    elif content is None:  # OpenAI's form of an answer that is nothing but tool calls
-        fields["content"] = ""
+    elif not content and isinstance(content, str | list | None):
+        # OpenAI writes null beside tool calls, and beside a refusal, which is then all that the model said.
+        fields["content"] = refusal if isinstance(refusal, str) else ""
     if isinstance(calls, list):
-        fields["tool_calls"] = [tool_call(each) for each in cast("list[Any]", calls)]
+        fields["tool_calls"] = [tool_call(each) for each in cast("list[Any]", calls)] or None
     return fields
 
 

@@ -3,7 +3,7 @@
 The structs here only describe: `request` reads bodies more leniently, so that unknown fields can travel on.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -108,9 +108,12 @@ def _number(name: str, description: str, example: float) -> Meta:
 class ChatMessage(msgspec.Struct):
     """One turn of the conversation. Other fields, such as an id, are ignored."""
 
-    role: Annotated[Role, Meta(description="Who speaks; `tool` for the result of a tool call")]
+    role: Annotated[
+        Role | Literal["developer"],
+        Meta(description="Who speaks; `tool` for the result of a tool call, `developer` is another name of `system`"),
+    ]
     content: Annotated[
-        str | list[_Part] | None, Meta(description="Text, or parts; null where there is nothing but tool calls")
+        str | list[_Part] | None, Meta(description="Text, or parts; may be empty or null except in the last user turn")
     ] = None
     name: Annotated[str | None, Meta(description="Tells speakers of the same role apart")] = None
     tool_calls: Annotated[list[_Call] | None, Meta(description="The calls that the model made in this turn")] = None
