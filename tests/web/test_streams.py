@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from serving import chat, frames, headwater, parse, post_chat, text_of
@@ -59,7 +60,7 @@ async def test_a_body_is_read_whatever_its_content_type_says() -> None:
 async def test_a_history_as_openais_client_keeps_it_is_answered() -> None:
     """With tool calls, a result that is empty, and an answer that was stopped before its first word."""
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    turns = [
+    turns: list[dict[str, Any]] = [
         {"role": "developer", "content": "Be brief."},
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call]},

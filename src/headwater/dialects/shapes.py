@@ -58,6 +58,8 @@ def part(raw: Any) -> Any:
                 return translated
         elif fields.keys() <= _NEUTRAL.get(kind, set()):
             return fields if kind in ("text", "provider") else _canonical(_without_nulls(fields))
+    elif kind is not None:
+        return fields  # no provider's shape, but a mistake, which the check of the types names
     return {"type": "provider", "data": fields}
 
 
@@ -88,7 +90,7 @@ def tool(raw: Any) -> Any:
         function: Fields = fields.get("function", {}) if nested else fields
         if isinstance(function, dict) and function.keys() <= (_TOOL if nested else _FLAT_TOOL):  # pyright: ignore[reportUnnecessaryIsInstance]
             return {**function, "type": "function"}
-    elif kind == "provider" and fields.keys() == {"type", "data"}:
+    elif not isinstance(kind, str | None) or (kind == "provider" and fields.keys() == {"type", "data"}):
         return fields
     return {"type": "provider", "data": fields}
 

@@ -1,5 +1,6 @@
 """What every route needs: the answers, who asks, and a request's body within bounds."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from starlette.responses import Response
 
 from headwater.answers.answers import Answers, Attachment
 from headwater.cache import policy
+from headwater.dialects.body import UnsupportedBody
 from headwater.dialects.dialect import Dialect
 from headwater.errors import HeadwaterError, RequestError
 from headwater.log.store import Description, check_offset
@@ -18,6 +20,9 @@ from headwater.web.place import location
 from headwater.web.problems import refused
 from headwater.web.response import Delivery, LogResponse, Pace
 from headwater.web.whole import WholeResponse
+
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]+)", re.IGNORECASE)
+_UTF_8 = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
 class BodyTooLarge(RequestError):
@@ -45,7 +50,11 @@ class Surface(NamedTuple):
     """Seconds between the events of the minimal stream."""
 
     async def body(self, request: Request) -> bytes:
-        """The request's body, whatever its content type claims. Raises `BodyTooLarge` without reading on, or `Gone`."""
+        """The request's body, whatever its content type claims.
+
+        Raises `UnsupportedBody` for a declared encoding other than UTF-8, `BodyTooLarge` without reading on, or `Gone`.
+        """
+        _check_encoding(request)
         read = bytearray()
         declared = request.headers.get("content-length", "0")
         if declared.isdigit() and int(declared) <= self.max_body:
@@ -115,6 +124,15 @@ class Surface(NamedTuple):
         """The answer as one JSON object, once it has ended."""
         pages = self.answers.read(found, principal, dialect=delivery.dialect.name)
         return WholeResponse(pages, delivery, self.answers.departure(found.log))
+
+
+def _check_encoding(request: Request) -> None:
+    coding = field(request, "content-encoding").strip().lower()
+    if coding not in ("", "identity"):
+        raise UnsupportedBody(f"Content-Encoding: {coding[:40]} is not read here; send the body as it is")
+    charset = _CHARSET.search(request.headers.get("content-type", ""))
+    if charset is not None and charset[1].lower() not in _UTF_8:
+        raise UnsupportedBody(f"the charset {charset[1][:40]} is not read here; send JSON in UTF-8")
 
 
 def head(dialect: Dialect, headers: Mapping[str, str] | None = None) -> Response:

@@ -5,7 +5,8 @@ from typing import Any, cast
 import msgspec
 
 from headwater.dialects import shapes
-from headwater.errors import InvalidPrompt, RequestError
+from headwater.dialects.body import json_object
+from headwater.errors import InvalidPrompt
 from headwater.prompt import Parameters, Prompt, check
 
 ASIDE = frozenset({"stream", "stream_options", "user", "metadata", "conversation_id", "id"})
@@ -21,7 +22,7 @@ def chat(body: bytes) -> Prompt:
     `extra`. Raises `RequestError` for a body that is not a JSON object, and `InvalidPrompt`, which names the place of
     the mistake, for an object that is not a prompt.
     """
-    fields = _object(body)
+    fields = json_object(body)
     messages = fields.pop("messages", None)
     if not isinstance(messages, list):
         raise InvalidPrompt('messages is missing: send {"messages": [{"role": "user", "content": "Hi"}]}')
@@ -30,19 +31,12 @@ def chat(body: bytes) -> Prompt:
 
 def completion(body: bytes) -> Prompt:
     """`{"message": …}` or `{"prompt": …}` → a completion prompt. Raises as `chat` does."""
-    fields = _object(body)
+    fields = json_object(body)
     message, prompt = fields.pop("message", None), fields.pop("prompt", None)
     text = prompt if message is None else message
     if not isinstance(text, str) or not text:
         raise InvalidPrompt('message is missing: send {"message": "Once upon a time"}')
     return _prompt("completion", [{"role": "user", "content": text}], fields)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(f"the body is not a JSON object: {error}") from error
 
 
 def _prompt(kind: str, messages: list[Any], fields: dict[str, Any]) -> Prompt:
