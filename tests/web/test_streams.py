@@ -1,6 +1,7 @@
 """The three original routes, as a client sees them."""
 
 import asyncio
+import re
 import time
 from typing import Any
 
@@ -100,11 +101,13 @@ async def test_the_bytes_on_the_wire_are_exactly_these() -> None:
         response = await post_chat(server.client)
 
         log = response.headers["location"].removeprefix("/api/streams/")
-        assert response.content == (
+        run = log.rpartition("-")[2].encode()
+        assert re.fullmatch(r"[0-9a-f]{12}-[0-9a-f]{16}", log)
+        assert response.content.replace(b"." + run + b"\n", b".RUN\n") == (
             b"retry: 2000\n\n"
-            b'id: 1-1\ndata: {"type":"start","message_id":"' + log.encode() + b'","model":"scripted"}\n\n'
-            b'id: 1-2\ndata: {"type":"text-delta","text":"n\\u00e9\\u2028\\ud83d\\ude00"}\n\n'
-            b'id: 1-3\ndata: {"type":"finish","reason":"stop","usage":{"input_tokens":1,"output_tokens":2}}\n\n'
+            b'id: 1-1.RUN\ndata: {"type":"start","message_id":"' + log.encode() + b'","model":"scripted"}\n\n'
+            b'id: 1-2.RUN\ndata: {"type":"text-delta","text":"n\\u00e9\\u2028\\ud83d\\ude00"}\n\n'
+            b'id: 1-3.RUN\ndata: {"type":"finish","reason":"stop","usage":{"input_tokens":1,"output_tokens":2}}\n\n'
         )
 
 

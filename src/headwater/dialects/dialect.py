@@ -41,6 +41,8 @@ class Cursor(NamedTuple):
     """The last entry it has seen whole."""
     frames: int = 0
     """The number of frames it has seen, in dialects that count frames instead."""
+    run: str = ""
+    """The run of the log that handed `after` out, where the client names it."""
 
 
 BEGINNING = Cursor()

@@ -12,9 +12,12 @@ from headwater.answers.answers import Answers, Attachment
 from headwater.cache import policy
 from headwater.dialects.body import UnsupportedBody
 from headwater.dialects.dialect import Dialect
-from headwater.errors import HeadwaterError, RequestError
+from headwater.errors import Expired, HeadwaterError, RequestError
 from headwater.log.store import Description, check_offset
+from headwater.models.catalogue import Offer
+from headwater.offsets import run_of
 from headwater.principal import Principal
+from headwater.prompt import Prompt
 from headwater.web.accept import field
 from headwater.web.place import location
 from headwater.web.problems import refused
@@ -36,6 +39,14 @@ class Gone(RequestError):
     """The client left before it had sent its whole request; there is nobody to tell."""
 
     code = "client_gone"
+
+
+class Asked(NamedTuple):
+    """What a request asks for, by whom, and of which model where its route has one of its own."""
+
+    prompt: Prompt
+    principal: Principal
+    offer: Offer | None = None
 
 
 class Surface(NamedTuple):
@@ -72,11 +83,14 @@ class Surface(NamedTuple):
     async def ask(self, request: Request, dialect: Dialect, route: str) -> Response:
         """Attach to the log that answers a request in this dialect, and tell it from its beginning.
 
-        `route` is the path under which the route was added, before any prefix. A failure is the dialect's refusal.
+        A repeated request goes on after its cursor instead, if that is of a log which this prompt opened. `route` is
+        the path under which the route was added, before any prefix. A failure is the dialect's refusal.
         """
         try:
             ask = dialect.ask(await self.body(request))
             principal = await self.principal(request)
+            if not ask.whole and (rest := await self.continued(request, dialect, route, Asked(ask.prompt, principal))):
+                return rest
             directives = policy.parse(field(request, "cache-control"))
             key = request.headers.get("idempotency-key", "")
             attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key)
@@ -94,16 +108,31 @@ class Surface(NamedTuple):
             principal = await self.principal(request)
             found = await self.answers.find(message_id, principal)
             cursor = dialect.cursor(request.headers, request.query_params)
-            if found.state != "open":
-                check_offset(cursor.after, found.state, found.last.epoch, found.last)
+            if cursor.run and cursor.run != run_of(found.log):
+                raise Expired.beyond(cursor.after, found.last)
+            headers = {"Location": location(request, route, message_id), **dialect.headers(message_id)}
+            delivery = Delivery(dialect, message_id, headers, cursor)
+            return self._rest(found, principal, delivery, request.method == "HEAD")
         except (HeadwaterError, HTTPException) as error:
             return refused(error, dialect.refusal)
-        if found.state != "open" and cursor.after == found.last:
-            return Response(status_code=204)
-        headers = {"Location": location(request, route, message_id), **dialect.headers(message_id)}
-        if request.method == "HEAD":
-            return head(dialect, headers)
-        return self.read(found, principal, Delivery(dialect, message_id, headers, cursor))
+
+    async def continued(self, request: Request, dialect: Dialect, route: str, asked: Asked) -> Response | None:
+        """What follows the cursor of a client that repeats its request; None if the request is to be answered anew.
+
+        Clients of Server-Sent Events that POST reconnect by the same POST with `Last-Event-ID`. `route` is as for
+        `ask`. Raises `StoreError`, or `Expired` for an offset that the log cannot have handed out.
+        """
+        try:
+            cursor = dialect.cursor(request.headers, request.query_params)
+        except RequestError:  # an id of some other server, perhaps: the whole answer is never wrong
+            return None
+        found = (
+            await self.answers.opened(asked.prompt, asked.principal, cursor.run, asked.offer) if cursor.run else None
+        )
+        if found is None:
+            return None
+        headers = {"Location": location(request, route, found.log), **dialect.headers(found.log)}
+        return self._rest(found, asked.principal, Delivery(dialect, found.log, headers, cursor))
 
     def delivery(self, request: Request, route: str, dialect: Dialect, attachment: Attachment) -> Delivery:
         """How to deliver an answer, from its beginning, to the request that was attached to it."""
@@ -112,6 +141,17 @@ class Surface(NamedTuple):
         if attachment.age is not None:
             headers["Age"] = str(int(attachment.age))
         return Delivery(dialect, id, headers)
+
+    def _rest(
+        self, found: Description, principal: Principal, delivery: Delivery, headers_only: bool = False
+    ) -> Response:
+        """What follows the delivery's cursor, or 204. Raises `Expired`."""
+        after = delivery.cursor.after
+        if found.state != "open":
+            check_offset(after, found.state, found.last.epoch, found.last)
+            if after == found.last:
+                return Response(status_code=204)
+        return head(delivery.dialect, delivery.headers) if headers_only else self.read(found, principal, delivery)
 
     def read(self, found: Attachment | Description, principal: Principal, delivery: Delivery) -> Response:
         """A stream of a log, which lets go when this server drains and the log is written elsewhere."""

@@ -19,7 +19,7 @@ from headwater.models.model import Model
 from headwater.models.scripted import Clock
 from headwater.prompt import Message, Prompt
 from headwater.web.accept import wants
-from headwater.web.surface import Surface, head
+from headwater.web.surface import Asked, Surface, head
 
 SSE, JSON, TEXT = "text/event-stream", "application/json", "text/plain"
 
@@ -30,6 +30,7 @@ CHAT = "/api/stream/completion/chat"
 _FAILURE = openapi.failure()
 _ANSWER: dict[int | str, dict[str, Any]] = {
     200: {"description": "The answer, in the form that `Accept` asks for", "content": openapi.answer()},
+    204: {"description": "Nothing follows `Last-Event-ID`: the client has seen the ending"},
     "4XX": {"description": "The request cannot be done as asked", "content": _FAILURE},
     "5XX": {"description": "The provider or the store failed", "content": _FAILURE},
 }
@@ -47,6 +48,7 @@ def _parameter(name: str, about: str) -> dict[str, Any]:
 _HEADERS = [
     _parameter("Cache-Control", "`no-cache`, `no-store`, `max-age=N` or `only-if-cached` (RFC 9111)"),
     _parameter("Idempotency-Key", "A repeated POST with the same key joins its first run, also where the cache is off"),
+    _parameter("Last-Event-ID", "A repeated POST goes on after this offset, in the log that handed it out"),
 ]
 
 
@@ -82,11 +84,16 @@ def add_native_routes(router: APIRouter, surface: Surface) -> None:
     @router.get(START, response_class=Response, responses=_TICKS)
     @router.post(START, response_class=Response, responses=_TICKS)
     async def minimal(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """Five timed events over a second and no model: shows whether a proxy on the way buffers."""
-        principal = await surface.principal(request)
+        """Five timed events over a second and no model: shows whether a proxy on the way buffers.
+
+        An `EventSource` that reconnects, with `Last-Event-ID`, gets the rest of the same run, and 204 after its end.
+        """
+        principal, dialect = await surface.principal(request), minimal_stream.of(request)
         prompt = Prompt(model=clock.name, messages=[Message("user", "tick")])
+        if rest := await surface.continued(request, dialect, START, Asked(prompt, principal, clock)):
+            return rest
         attachment = await surface.answers.ask(prompt, principal, Directives(no_store=True), offer=clock)
-        delivery = surface.delivery(request, START, minimal_stream.of(request), attachment)
+        delivery = surface.delivery(request, START, dialect, attachment)
         return surface.read(attachment, principal, delivery)
 
     @router.post(COMPLETION, response_class=Response, responses=_ANSWER, openapi_extra=_asking(CompletionBody))
