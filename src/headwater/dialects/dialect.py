@@ -18,12 +18,14 @@ from headwater.prompt import Prompt
 class Unspeakable(Exception):
     """The dialect has no word for an ending, so the connection must break off and no part can look whole.
 
-    `before` holds the bytes of the entries that came before it in the same page.
+    `before` holds the bytes of the entries that came before it in the same page. `instead` is the refusal to send where
+    the response has not begun.
     """
 
-    def __init__(self, before: bytes = b"") -> None:
+    def __init__(self, before: bytes = b"", instead: Error | None = None) -> None:
         super().__init__("this dialect has no word for that ending")
         self.before = before
+        self.instead = instead
 
 
 class Ask(NamedTuple):

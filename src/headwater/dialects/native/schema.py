@@ -159,7 +159,7 @@ class Body(msgspec.Struct, kw_only=True):
         Any, Meta(description="How long to think; sent as `tool_choice` is", examples=["low"])
     ] = None
     stream: Annotated[
-        Any, Meta(description="Ignored: the `Accept` header decides the form of the response", examples=[True])
+        Any, Meta(description="Decides no answer; false: as one JSON object, where `Accept` allows it", examples=[True])
     ] = None
     stream_options: Annotated[Any, Meta(description="Ignored: usage always comes with `finish`", examples=[{}])] = None
     user: Annotated[Any, Meta(description="Ignored: decides no answer", examples=["ann"])] = None

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater.cache.policy import Directives
-from headwater.dialects.dialect import Dialect
+from headwater.dialects.dialect import Ask, Dialect
 from headwater.dialects.native import openapi
 from headwater.dialects.native import request as native
 from headwater.dialects.native.dialect import Native
@@ -18,7 +18,7 @@ from headwater.models.catalogue import Offer
 from headwater.models.model import Model
 from headwater.models.scripted import Clock
 from headwater.prompt import Message, Prompt
-from headwater.web.accept import wants
+from headwater.web.accept import accepts, wants
 from headwater.web.surface import Asked, Surface, head
 
 SSE, JSON, TEXT = "text/event-stream", "application/json", "text/plain"
@@ -57,15 +57,24 @@ def _asking(body: type[ChatBody] | type[CompletionBody]) -> dict[str, Any]:
 
 
 class Dialects:
-    """The forms in which the native routes answer, chosen by `Accept`."""
+    """The forms in which the native routes answer, chosen by `Accept`, and by `"stream": false` in the body."""
 
-    def __init__(self, body: Callable[[bytes], Prompt]) -> None:
-        self.json = Native(body, whole=True)
-        self._forms: dict[str, Dialect] = {SSE: Native(body), TEXT: Text(body), JSON: self.json}
+    def __init__(self, body: Callable[[bytes], Ask]) -> None:
+        def streamed(raw: bytes) -> Ask:
+            return body(raw)._replace(whole=False)
+
+        self.json = Native(lambda raw: body(raw)._replace(whole=True))
+        whole = self.json.whole
+        self._only: dict[str, Dialect] = {SSE: Native(streamed), TEXT: Text(streamed, whole), JSON: self.json}
+        self._or_json: dict[str, Dialect] = {SSE: Native(body), TEXT: Text(body, whole), JSON: self.json}
 
     def of(self, request: Request) -> Dialect:
-        """SSE unless the client prefers bare text, or one JSON object."""
-        return self._forms[wants(request, *self._forms)]
+        """SSE unless the client prefers bare text, or one JSON object.
+
+        Where `Accept` allows JSON at all, the dialect leaves the last word to the body.
+        """
+        forms = self._or_json if accepts(request, JSON) else self._only
+        return forms[wants(request, *forms)]
 
 
 def add_native_routes(router: APIRouter, surface: Surface) -> None:
