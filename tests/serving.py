@@ -59,6 +59,11 @@ class Frame(dict[str, Any]):
 
     id: str | None = None
 
+    @property
+    def offset(self) -> str | None:
+        """The id without the run of its log, which is another one each time."""
+        return self.id and self.id.partition(".")[0]
+
 
 async def frames(response: httpx.Response) -> AsyncIterator[Frame]:
     """The frames of a streaming response, as they arrive; comments are passed over."""

@@ -50,10 +50,9 @@ class Claims:
         Raises `NotCached` for `only-if-cached` without an answer, or `StoreError`.
         """
         principal, directives, ttl = wanted.principal, wanted.directives, self._caching.ttl
-        if not self._secret:
-            self._secret = await store.constant("secret", secrets.token_bytes(32))
+        await self._learn_secret(store)
         name = self._name(wanted)
-        log = log_id(name, self._tokens.new(12))
+        log = log_id(name, self._tokens.new(8))
         if directives.only_if_cached:
             # Together with no-cache nothing is admissible, because a stored answer must not be used.
             found = None if directives.no_cache else await store.find(name, principal, newer_than=directives.max_age)
@@ -73,6 +72,18 @@ class Claims:
             return await store.claim(f"{name}.{salt}", log, principal, ttl=kept, binds=bound), fwd
         lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound)
         return Claim(log, won=True, lease=lease), fwd
+
+    async def opened_as(self, store: Store, wanted: Wanted, run: str) -> str:
+        """The id that this request's log has if it was opened as `run`; whether there is one is for the store to say.
+
+        Raises `StoreError`.
+        """
+        await self._learn_secret(store)
+        return log_id(self._name(wanted), run)
+
+    async def _learn_secret(self, store: Store) -> None:
+        if not self._secret:
+            self._secret = await store.constant("secret", secrets.token_bytes(32))
 
     def _name(self, wanted: Wanted, salt: str = "") -> str:
         upstream = wanted.offer.upstream

@@ -27,16 +27,20 @@ def message(raw: Any) -> Any:
     if not isinstance(raw, dict):
         return raw
     fields = cast("Fields", raw)
-    content, calls = fields.get("content"), fields.get("tool_calls")
-    if isinstance(content, str) and calls is None and fields.keys() <= _MESSAGE:
+    content, calls, role = fields.get("content"), fields.get("tool_calls"), fields.get("role")
+    if isinstance(content, str) and calls is None and role != "developer" and fields.keys() <= _MESSAGE:
         return fields  # what nearly all are, and every request brings its whole history
+    refusal = fields.get("refusal")
     fields = {name: value for name, value in fields.items() if name in _MESSAGE}
-    if isinstance(content, list):
+    if role == "developer":  # OpenAI's newer name of the system
+        fields["role"] = "system"
+    if isinstance(content, list) and content:
         fields["content"] = [part(each) for each in cast("list[Any]", content)]
-    elif content is None:  # OpenAI's form of an answer that is nothing but tool calls
-        fields["content"] = ""
+    elif not content and isinstance(content, str | list | None):
+        # OpenAI writes null beside tool calls, and beside a refusal, which is then all that the model said.
+        fields["content"] = refusal if isinstance(refusal, str) else ""
     if isinstance(calls, list):
-        fields["tool_calls"] = [tool_call(each) for each in cast("list[Any]", calls)]
+        fields["tool_calls"] = [tool_call(each) for each in cast("list[Any]", calls)] or None
     return fields
 
 
@@ -54,6 +58,8 @@ def part(raw: Any) -> Any:
                 return translated
         elif fields.keys() <= _NEUTRAL.get(kind, set()):
             return fields if kind in ("text", "provider") else _canonical(_without_nulls(fields))
+    elif kind is not None:
+        return fields  # no provider's shape, but a mistake, which the check of the types names
     return {"type": "provider", "data": fields}
 
 
@@ -84,7 +90,7 @@ def tool(raw: Any) -> Any:
         function: Fields = fields.get("function", {}) if nested else fields
         if isinstance(function, dict) and function.keys() <= (_TOOL if nested else _FLAT_TOOL):  # pyright: ignore[reportUnnecessaryIsInstance]
             return {**function, "type": "function"}
-    elif kind == "provider" and fields.keys() == {"type", "data"}:
+    elif not isinstance(kind, str | None) or (kind == "provider" and fields.keys() == {"type", "data"}):
         return fields
     return {"type": "provider", "data": fields}
 
