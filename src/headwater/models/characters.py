@@ -31,7 +31,7 @@ def decode(payload: bytes) -> Any:
     try:
         return _decoder.decode(payload.decode(errors="surrogateescape"))
     except RecursionError as error:
-        raise ValueError("the JSON is nested too deeply") from error
+        raise json.JSONDecodeError("the JSON is nested too deeply", "", 0) from error
 
 
 _decoder = json.JSONDecoder(strict=False)

@@ -70,6 +70,8 @@ class Mending(Deltas):
         last: list[dict[str, Any]] = []
         if delta or reason or fields:
             last = [{"choices": [{"index": 0, **self._said(delta), "finish_reason": reason}], FIELDS: fields}]
+        if not (self._begun or last or self._counted):
+            return [{"choices": []}]  # LangChain takes no chunk at all for a failure
         return [*last, self._counted] if self._counted else last
 
     def _said(self, delta: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +134,7 @@ def _whole_numbers(counted: object) -> dict[str, Any]:
     if not isinstance(counted, dict):
         return {}
     usage = cast("dict[str, Any]", counted)
-    details = {name: _whole_numbers(value) for name, value in usage.items() if isinstance(value, dict)}
-    plain = {name: value for name, value in usage.items() if not isinstance(value, dict)}
+    details: dict[str, Any] = {name: _whole_numbers(usage[name]) for name in usage if isinstance(usage[name], dict)}
+    plain = {name: value for name, value in usage.items() if name not in details}
     sums = {"prompt_tokens": 0, "completion_tokens": 0} if "prompt_tokens" in usage else {}
     return {**sums, **counts(plain), **details}

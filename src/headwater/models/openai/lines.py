@@ -1,14 +1,16 @@
 """The bytes of an OpenAI stream, cut into lines and decoded, one read of the socket at a time."""
 
+import json
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 
 from headwater.errors import ModelError
-from headwater.models.characters import decode
+from headwater.models.characters import decode, text_in
 
 _LAST = b"data: [DONE]\n\n"
 _MARK = b"\xef\xbb\xbf"  # a byte order mark, which some servers begin with
+_SAID = ("message", "detail", "error")  # fields of an error that may hold its words
 _OURS = ("", "message", "error")  # names of events that belong to the answer
 _FIELDS = (b":", b"id:", b"retry:")
 
@@ -31,10 +33,12 @@ class ErrorFrame(Exception):
     """The provider reported a failure inside a stream that had begun with status 200."""
 
     def __init__(self, error: object) -> None:
-        self.body: dict[str, Any] = error if isinstance(error, dict) else {"error": str(error)}  # pyright: ignore[reportUnknownMemberType]
+        self.body: dict[str, Any] = {"error": text_in(error) or json.dumps(error)}
+        if isinstance(error, dict):
+            self.body = {**cast("dict[str, Any]", error)}
         message = self.body.get("message")
         self.message = message if message and isinstance(message, str) else "An error occurred during streaming"
-        super().__init__(f"the stream holds an error: {error}")
+        super().__init__(next((text for name in _SAID if (text := text_in(self.body.get(name)))), json.dumps(error)))
 
 
 class Lines(Generic[Chunk]):
@@ -84,7 +88,7 @@ class Lines(Generic[Chunk]):
             found = self._decoder.decode_lines(
                 (whole[: -len(_LAST)] if done else whole)[6:].replace(b"\n\ndata: ", b"\n")
             )
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._one_by_one(whole)
         self.done = self.told_end = done
         return found
@@ -112,7 +116,10 @@ class Lines(Generic[Chunk]):
 
     def _one_by_one(self, whole: bytes) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        for line in whole.removeprefix(_MARK).split(b"\n"):
+        lines = whole.removeprefix(_MARK).split(b"\n")
+        if not lines[-1]:
+            lines.pop()  # only the end of the line before it
+        for line in lines:
             if not line:
                 found += self._dispatch()
             elif line.startswith(b"data:"):
