@@ -143,7 +143,7 @@ def test_all_of_one_read_is_one_batch() -> None:
     [
         ([delta(reasoning="Hm"), delta("stop", content="x")], [ReasoningDelta("Hm"), TextDelta("x"), Finish("stop")]),
         ([delta(content=[{"type": "text", "text": "x"}]), delta("stop")], [TextDelta("x"), Finish("stop")]),
-        (['{"choices":[{"delta":{"content":"\\ud83d"},"logprobs":NaN}]}'], [TextDelta("\ud83d")]),
+        (['{"choices":[{"delta":{"content":"\\ud83d"},"logprobs":NaN}]}'], [TextDelta("\ufffd")]),
         ([delta("stop", content="\n\ndata: [DONE]\n\n")], [TextDelta("\n\ndata: [DONE]\n\n"), Finish("stop")]),
         ([delta("stop"), delta(content="more")], [TextDelta("more")]),
         ([{"choices": None}, {"choices": [{"delta": None, "finish_reason": "length"}]}], [Finish("length")]),

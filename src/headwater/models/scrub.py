@@ -187,12 +187,17 @@ def _message(chain: list[BaseException]) -> str:
             inner: Any = body.get("error", body)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
             if isinstance(inner, Mapping):
                 fields = cast("Mapping[str, Any]", inner)
-                texts = [str(fields[name]) for name in ("message", "code") if fields.get(name)]
+                texts = [_text(fields[name]) for name in ("message", "detail", "code") if fields.get(name)]
                 if texts:
                     return " / ".join(dict.fromkeys(texts))
             elif isinstance(inner, str) and inner:
                 return inner
     return next((text for cause in chain if (text := str(cause))), type(chain[0]).__name__)
+
+
+def _text(value: object) -> str:
+    """A provider's words; JSON where they are no text."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
 
 
 def _status(cause: BaseException) -> int | None:

@@ -121,8 +121,7 @@ class LangChainModel:
             # iterator with a reference somewhere would go on generating, and costing.
             async with self._in_use(), aclosing(_chunks(ready, prompt, watch)) as chunks:
                 async for chunk in chunks:
-                    if batch := list(reading.events(chunk)):
-                        yield batch
+                    yield list(reading.events(chunk))  # an empty batch is a sign of life
         except ModelError:
             raise
         except Exception as failure:  # the one boundary to foreign code: a provider's package may raise anything

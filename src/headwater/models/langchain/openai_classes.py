@@ -24,6 +24,7 @@ from langchain_openai import ChatOpenAI, OpenAI
 from langsmith import utils as langsmith
 from pydantic import PrivateAttr
 
+from headwater.models.langchain.mending import FIELDS
 from headwater.models.langchain.openai_client import Completions, direct_client, has_own_client
 from headwater.models.model import Model
 from headwater.models.openai.connection import Account
@@ -58,6 +59,8 @@ class CompatibleChat(ChatOpenAI):
             converted.message.additional_kwargs["reasoning_content"] = reasoning
         if converted is not None and (refusal := delta.get("refusal")):
             converted.message.additional_kwargs["refusal"] = refusal
+        if converted is not None and (fields := chunk.get(FIELDS)):
+            converted.message.additional_kwargs[FIELDS] = fields
         return converted
 
     def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:

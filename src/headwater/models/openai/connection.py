@@ -195,6 +195,27 @@ async def read(content: "aiohttp.StreamReader") -> bytes:
         return data
 
 
+class Grace:
+    """Reads what may follow a provider's reason to end: token counts and `[DONE]`, within a second or two.
+
+    The answer is whole by then. A silence or a connection that breaks is the same as an orderly end.
+    """
+
+    def __init__(self, seconds: float = 2.0) -> None:
+        self._seconds = seconds
+        self._until: float | None = None
+
+    async def read(self, content: "aiohttp.StreamReader") -> bytes:
+        """The next bytes; none at the end, however that comes."""
+        if self._until is None:
+            self._until = asyncio.get_running_loop().time() + self._seconds
+        try:
+            async with asyncio.timeout_at(self._until):
+                return await read(content)
+        except Exception:  # noqa: BLE001 - of no concern to a whole answer
+            return b""
+
+
 async def _drain(response: "aiohttp.ClientResponse", limit: float) -> None:
     try:
         async with asyncio.timeout(limit):

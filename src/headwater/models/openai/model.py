@@ -15,7 +15,7 @@ import msgspec
 from headwater.errors import ModelError
 from headwater.events import Event
 from headwater.models.model import Closes, Model
-from headwater.models.openai.connection import OPENAI, Account, Connections, read
+from headwater.models.openai.connection import OPENAI, Account, Connections, Grace, read
 from headwater.models.openai.names import Kind
 from headwater.models.openai.pacing import pacer
 from headwater.models.openai.request import body, is_plain
@@ -100,16 +100,16 @@ class OpenAIModel:
             return
         reading = Stream() if self._kind == "chat" else CompletionStream()
         response: aiohttp.ClientResponse | None = None
-        pace = pacer()
+        pace, grace = pacer(), Grace()
         try:
             response = await self._post(prompt)
             content = response.content
-            while not reading.done and (data := await read(content)):
-                if batch := reading.feed(data):
-                    yield batch
-                    if len(batch) < pace.many:
+            while not reading.done and (data := await (grace.read(content) if reading.ended else read(content))):
+                if (batch := reading.feed(data)) or reading.heard:
+                    yield batch  # an empty one is a sign of life
+                    if 0 < len(batch) < pace.many and not reading.ended:
                         pace.pause(response)
-                if reading.failure is not None:
+                if reading.failure is not None and not reading.ended:
                     raise reading.failure
             if ending := reading.finish():
                 yield ending
@@ -123,7 +123,7 @@ class OpenAIModel:
         finally:
             if response is not None:
                 pace.resume(response)
-                self._connections.release(response, reading.done)
+                self._connections.release(response, reading.told_end)
 
     async def _post(self, prompt: Prompt) -> "aiohttp.ClientResponse":
         await self.prepare()
