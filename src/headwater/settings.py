@@ -53,7 +53,11 @@ class Settings(BaseSettings):
         None, description="Secret key of the cache's fingerprints; default: generated once and kept in the store"
     )
     first_token_timeout: float = Field(300, gt=0, description="Time limit for a model's first token")
-    model_timeout: float = Field(60, gt=0, description="Time limit between two tokens")
+    model_timeout: float = Field(
+        60,
+        gt=0,
+        description="Time limit between two chunks of an answer, also chunks without words; comment lines do not count",
+    )
     total_timeout: float = Field(3600, gt=0, description="Time limit for a whole answer")
     retries: int = Field(2, ge=0, le=10, description="Retries of a model that fails before its first token")
     lease: float = Field(
@@ -72,6 +76,11 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI API key")
     openai_base_url: str | None = Field(
         None, validation_alias="OPENAI_BASE_URL", description="Base URL of OpenAI or a compatible server"
+    )
+    openai_leave_out: Names = Field(
+        [],
+        description="Fields that the server at `OPENAI_BASE_URL` does not take, comma-separated, such as "
+        "`stream_options`; a field that a refusal names is left out by itself",
     )
     openai_org_id: str | None = Field(
         None, validation_alias="OPENAI_ORG_ID", description="OpenAI organisation that is billed"
@@ -93,7 +102,7 @@ class Settings(BaseSettings):
         None, validation_alias="UPSTASH_REDIS_REST_TOKEN", description="Its token, the one that may write"
     )
 
-    @field_validator("allowed_models", "hosts", "origins", mode="before")
+    @field_validator("allowed_models", "hosts", "origins", "openai_leave_out", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -112,7 +112,7 @@ async def test_parameters_have_the_providers_names(build: Build) -> None:
         await answer(build(upstream), PROMPTS[2])
         body = upstream.requests[0].body
     wanted = {"temperature": 0.5, "top_p": 0.9, "stop": ["END"], "seed": 42}
-    wanted |= {"frequency_penalty": 0.1, "presence_penalty": 0.2, "max_completion_tokens": 77}
+    wanted |= {"frequency_penalty": 0.1, "presence_penalty": 0.2, "max_tokens": 77}
     assert body.items() >= wanted.items()
 
 
@@ -161,8 +161,9 @@ async def test_no_unknown_field_overrides_headwaters_own(build: Build) -> None:
     async with Upstream() as upstream:
         await answer(build(upstream), prompt)
         body = upstream.requests[0].body
-    assert (body["model"], body["stream"], body["max_completion_tokens"]) == ("gpt-test", True, 5)
+    assert (body["model"], body["stream"], body["max_tokens"]) == ("gpt-test", True, 5)
     assert body["messages"] == [{"role": "user", "content": "Hello"}]
+    assert "max_completion_tokens" not in body
     assert "tools" not in body
     assert "n" not in body
 

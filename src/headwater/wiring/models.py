@@ -52,6 +52,7 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
         settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
         settings.openai_headers(),
         settings.openai_proxy.get_secret_value() if settings.openai_proxy else None,
+        frozenset(settings.openai_leave_out),
     )
     connections = Connections(account)  # one pool for all names, since callers may think of many
 

@@ -115,8 +115,9 @@ class CompatibleCompletion(OpenAI):
 class ChatOpenAIWire(CompatibleChat):
     """`ChatOpenAI` with streams at a fraction of the cost: same parameters, same messages, same exceptions.
 
-    Two things differ. All text of one read of the socket is one chunk, so a burst comes in fewer, larger chunks. And
-    `additional_kwargs["reasoning_content"]` has the reasoning that ChatOpenAI drops.
+    Three things differ. All text of one read of the socket is one chunk, so a burst comes in fewer, larger chunks. And
+    `additional_kwargs["reasoning_content"]` has the reasoning that ChatOpenAI drops. Servers at other addresses than
+    OpenAI's get the limit of tokens as `max_tokens`, and no field that they have refused as unknown.
     """
 
     _completions: Completions | None = PrivateAttr(None)
