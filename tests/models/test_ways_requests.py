@@ -214,3 +214,37 @@ async def test_a_proxy_is_used(provider: Any, monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(ModelError, match="no route"):
             await answer(provider("openai:x", Account("http://provider.invalid/v1", KEY, {}, address)))
         assert proxy.requests[0].path == "http://provider.invalid/v1/chat/completions"
+
+
+@EVERY_CHAT
+async def test_what_the_provider_needs_back_is_sent_as_it_came(build: Build) -> None:
+    """Beside the turn, and beside its tool calls; it never replaces a field of Headwater's own."""
+    signed = {"extra_content": {"google": {"thought_signature": "abc"}}}
+    own: dict[str, Any] = {
+        "reasoning_content": "Hm",
+        "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}],
+        "prefix": True,
+        "role": "user",
+        "content": "mine",
+        "tool_calls": [],
+    }
+    calls = [MessageToolCall("c1", "f", "{}", signed), MessageToolCall("c2", "f", "{}")]
+    turns = [Message("user", "Hi"), Message("assistant", "See", tool_calls=calls, provider=own)]
+    results = [Message("tool", "1", tool_call_id="c1"), Message("tool", "2", tool_call_id="c2")]
+    last = Message("assistant", "So", provider={"prefix": True})
+    async with Upstream() as upstream:
+        await answer(build(upstream), Prompt(model="m", messages=[*turns, *results, last]))
+        sent = upstream.requests[0].body["messages"]
+    function = {"name": "f", "arguments": "{}"}
+    assert sent[1] == {
+        "role": "assistant",
+        "content": "See",
+        "reasoning_content": "Hm",
+        "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}],
+        "prefix": True,
+        "tool_calls": [
+            {"type": "function", "id": "c1", "function": function, **signed},
+            {"type": "function", "id": "c2", "function": function},
+        ],
+    }
+    assert sent[-1] == {"role": "assistant", "content": "So", "prefix": True}
