@@ -4,16 +4,17 @@ Nothing here retries, limits how long a provider may think, or knows the meaning
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
-from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
 from headwater.errors import ModelError
 from headwater.models.openai.fields import Fields
+from headwater.models.openai.proxy import proxy_for
 from headwater.version import VERSION
 
 if TYPE_CHECKING:
@@ -60,7 +61,18 @@ class Account(NamedTuple):
     @property
     def secrets(self) -> list[str]:
         """The texts that must not appear in any message."""
-        return [secret for secret in (self.api_key, self.proxy) if secret]
+        return [secret for secret in (self.key, self.proxy) if secret]
+
+    @property
+    def key(self) -> str | None:
+        """The API key, without the line break or blanks that a file or the clipboard may have put around it."""
+        return (self.api_key or "").strip() or None
+
+    def check(self) -> None:
+        """Raise `ModelError` if the key cannot be a key: as a header it would fail in words that explain nothing."""
+        if self.key is not None and not re.fullmatch(r"[!-~]+", self.key):
+            message = "the API key has a line break, a blank or another character that no key has"
+            raise ModelError(message, code="model_unavailable", status=503)
 
 
 class Connections:
@@ -149,8 +161,9 @@ async def _session(account: Account, connect: float) -> "AsyncGenerator[aiohttp.
     """
     import aiohttp
 
+    account.check()
     headers = {
-        "Authorization": f"Bearer {account.api_key or 'none'}",
+        "Authorization": f"Bearer {account.key or 'none'}",
         "Content-Type": "application/json",
         "Accept": "application/json",
         "Accept-Encoding": "identity",  # a compressor on the way would hold tokens back
@@ -164,7 +177,7 @@ async def _session(account: Account, connect: float) -> "AsyncGenerator[aiohttp.
         headers=headers,
         timeout=aiohttp.ClientTimeout(total=None, connect=connect),
         cookie_jar=aiohttp.DummyCookieJar(),
-        proxy=account.proxy or _proxy(account.address),
+        proxy=proxy_for(account.address, account.proxy),
     )
     _sessions.add(session)
     try:
@@ -177,19 +190,6 @@ async def _session(account: Account, connect: float) -> "AsyncGenerator[aiohttp.
 # Strong references, or aiohttp warns about an unclosed session before the generator's `finally` has run.
 _sessions: "set[aiohttp.ClientSession]" = set()
 _draining: set["asyncio.Task[None]"] = set()  # strong references: the event loop keeps only weak ones to its tasks
-
-
-def _proxy(address: str) -> str | None:
-    """The environment's proxy for an address.
-
-    Looked up once: aiohttp's own `trust_env` uses two threads for every request, and takes a password from `.netrc` if
-    there is one, which then collides with the key.
-    """
-    parsed = urlsplit(address)
-    if proxy_bypass(parsed.hostname or ""):
-        return None
-    proxies = getproxies()
-    return proxies.get(parsed.scheme) or proxies.get("all")
 
 
 def _trust() -> ssl.SSLContext:

@@ -76,7 +76,7 @@ class OpenAIModel:
 
     async def prepare(self) -> None:
         """Import what the first request needs, so that it does not wait for that. Raises `ModelError`."""
-        if self._account.api_key is None and self._account.address.startswith(OPENAI):
+        if self._account.key is None and self._account.address.startswith(OPENAI):
             raise ModelError(
                 f"the model {self.name} cannot be used: OPENAI_API_KEY is not set", code="model_unavailable", status=503
             )
