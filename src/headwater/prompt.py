@@ -92,6 +92,8 @@ class MessageToolCall(_Closed, frozen=True):
     id: str
     name: str
     arguments: str
+    provider: dict[str, Any] = {}
+    """What the provider needs back with the call, in its own words, such as Gemini's `extra_content`."""
 
 
 class Tool(_Closed, frozen=True, tag="function"):
@@ -118,6 +120,8 @@ class Message(_Closed, frozen=True):
     name: str | None = None
     tool_calls: list[MessageToolCall] | None = None
     tool_call_id: str | None = None
+    provider: dict[str, Any] = {}
+    """What the provider needs back with the turn, in its own words, such as `reasoning_details`."""
 
 
 class Parameters(_Closed, frozen=True):

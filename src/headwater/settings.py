@@ -1,6 +1,7 @@
 """The only reader of the environment: every setting, its default and what it is for."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -14,11 +15,24 @@ Names = Annotated[list[str], NoDecode]
 ENV_FILE = ".env"
 
 
+_PLAIN = (
+    *("model", "completion_model", "store", "secret", "redis_url"),
+    *("openai_api_key", "openai_base_url", "openai_org_id", "openai_project_id", "openai_proxy"),
+    *("upstash_redis_rest_url", "upstash_redis_rest_token"),
+)
+"""Texts that may have a line break or blanks around them where they came from a file or were copied."""
+
+
 class Settings(BaseSettings):
     """Every setting, from the environment or else from `.env` in the working directory. Times are in seconds."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HEADWATER_", env_file=ENV_FILE, extra="ignore", populate_by_name=True, env_ignore_empty=True
+        env_prefix="HEADWATER_",
+        env_file=ENV_FILE,
+        extra="ignore",
+        populate_by_name=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,  # a key with a line break must not be shown
     )
 
     model: str | None = Field(
@@ -53,7 +67,11 @@ class Settings(BaseSettings):
         None, description="Secret key of the cache's fingerprints; default: generated once and kept in the store"
     )
     first_token_timeout: float = Field(300, gt=0, description="Time limit for a model's first token")
-    model_timeout: float = Field(60, gt=0, description="Time limit between two tokens")
+    model_timeout: float = Field(
+        60,
+        gt=0,
+        description="Time limit between two chunks of an answer, also chunks without words; comment lines do not count",
+    )
     total_timeout: float = Field(3600, gt=0, description="Time limit for a whole answer")
     retries: int = Field(2, ge=0, le=10, description="Retries of a model that fails before its first token")
     lease: float = Field(
@@ -69,9 +87,17 @@ class Settings(BaseSettings):
         True,
         description="Read OpenAI's streams directly; false: through LangChain's ChatOpenAI, for several times the CPU",
     )
+    think_tags: bool = Field(
+        False, description="Take text between `<think>` tags at the beginning of an answer for the model's reasoning"
+    )
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI API key")
     openai_base_url: str | None = Field(
         None, validation_alias="OPENAI_BASE_URL", description="Base URL of OpenAI or a compatible server"
+    )
+    openai_leave_out: Names = Field(
+        [],
+        description="Fields that the server at `OPENAI_BASE_URL` does not take, comma-separated, such as "
+        "`stream_options`; a field that a refusal names is left out by itself",
     )
     openai_org_id: str | None = Field(
         None, validation_alias="OPENAI_ORG_ID", description="OpenAI organisation that is billed"
@@ -93,10 +119,23 @@ class Settings(BaseSettings):
         None, validation_alias="UPSTASH_REDIS_REST_TOKEN", description="Its token, the one that may write"
     )
 
-    @field_validator("allowed_models", "hosts", "origins", mode="before")
+    @field_validator("allowed_models", "hosts", "origins", "openai_leave_out", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator(*_PLAIN, mode="before")
+    @classmethod
+    def _strip(cls, value: object) -> object:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return (text.strip() or None) if isinstance(text, str) else value
+
+    @field_validator("openai_api_key")
+    @classmethod
+    def _key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+            raise ValueError("the key has a line break, a blank or another character that no key has; copy it anew")
+        return value
 
     @field_validator("data_dir")
     @classmethod

@@ -40,7 +40,7 @@ async def test_the_operators_limit_holds_where_the_request_sets_none() -> None:
         model = OpenAIModel("gpt-test", "chat", Account(upstream.url, KEY), defaults={"max_tokens": 9})
         await answer(model)
         await answer(model, msgspec.structs.replace(HELLO, parameters=Parameters(max_tokens=5)))
-        assert [request.body["max_completion_tokens"] for request in upstream.requests] == [9, 5]
+        assert [request.body["max_tokens"] for request in upstream.requests] == [9, 5]
 
 
 @pytest.mark.parametrize(

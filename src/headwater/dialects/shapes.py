@@ -17,6 +17,9 @@ _MESSAGE = frozenset(Message.__struct_fields__)
 _NEUTRAL: dict[Any, set[str]] = {
     kind.__struct_config__.tag: {"type", *kind.__struct_fields__} for kind in (Text, Image, Audio, File, ProviderPart)
 }
+_PROVIDERS_OF_CALL = ("extra_content", "provider_specific_fields")
+_PROVIDERS = ("reasoning_content", "reasoning_details", "prefix", *_PROVIDERS_OF_CALL)
+"""Fields of an assistant's turn that providers want back; without them some refuse the turn, or think less well."""
 _TOOL = frozenset(Tool.__struct_fields__)
 _FLAT_TOOL = _TOOL | {"type"}
 _NESTED_TOOL = frozenset({"type", "function"})
@@ -30,8 +33,8 @@ def message(raw: Any) -> Any:
     content, calls, role = fields.get("content"), fields.get("tool_calls"), fields.get("role")
     if isinstance(content, str) and calls is None and role != "developer" and fields.keys() <= _MESSAGE:
         return fields  # what nearly all are, and every request brings its whole history
-    refusal = fields.get("refusal")
-    fields = {name: value for name, value in fields.items() if name in _MESSAGE}
+    refusal, own = fields.get("refusal"), _own(fields, _PROVIDERS)
+    fields = {name: value for name, value in fields.items() if name in _MESSAGE} | own
     if role == "developer":  # OpenAI's newer name of the system
         fields["role"] = "system"
     if isinstance(content, list) and content:
@@ -74,6 +77,7 @@ def tool_call(raw: Any) -> Any:
     call: Fields = {ours: function[theirs] for theirs, ours in _CALL.items() if theirs in function}
     if "id" in fields:
         call["id"] = fields["id"] or ""  # servers that match results by order leave it empty
+    call |= _own(fields, _PROVIDERS_OF_CALL)
     if not isinstance(call.get("arguments", ""), str):
         call["arguments"] = json.dumps(call["arguments"] or {}, ensure_ascii=False)
     return call
@@ -93,6 +97,14 @@ def tool(raw: Any) -> Any:
     elif not isinstance(kind, str | None) or (kind == "provider" and fields.keys() == {"type", "data"}):
         return fields
     return {"type": "provider", "data": fields}
+
+
+def _own(fields: Fields, names: tuple[str, ...]) -> Fields:
+    """The field `provider` of a message or a call: what the provider needs back as it came."""
+    own = {name: fields[name] for name in names if fields.get(name)}
+    if isinstance(given := fields.get("provider"), dict):
+        own |= cast("Fields", given)
+    return {"provider": own} if own else {}
 
 
 def _image(inner: Fields) -> Fields | None:

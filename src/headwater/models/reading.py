@@ -11,7 +11,10 @@ from headwater.models.content import Kind, parts
 from headwater.models.telling import Telling
 
 FIELDS = "headwater_fields"
-"""Where Headwater's own OpenAI classes put what LangChain has no place for, among a message's `additional_kwargs`."""
+"""Where Headwater puts what LangChain has no place for: a field of a chunk, and of a message's `additional_kwargs`.
+
+In an answer it holds `kept` and `left_out`, see `Telling`; in a message that is sent, what the provider needs back.
+"""
 
 
 class Reading(Telling):

@@ -4,10 +4,9 @@ from typing import Any, cast
 
 from headwater.events import Event, ToolCallDelta, ToolCallEnd, ToolCallStart
 from headwater.models.openai.deltas import Deltas
+from headwater.models.reading import FIELDS
 from headwater.models.telling import counts
 
-FIELDS = "headwater_fields"
-"""The field of a chunk with what neither OpenAI's chunks nor LangChain's messages have a place for."""
 _ORDER = ("reasoning", "text", "refusal", "call")  # in which LangChain's messages are read
 _NAMES = {"text": "content", "reasoning": "reasoning_content", "refusal": "refusal"}
 

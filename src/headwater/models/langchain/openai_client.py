@@ -18,6 +18,7 @@ from langchain_openai import StreamChunkTimeoutError
 from headwater.errors import ModelError
 from headwater.models.langchain.mending import Mending, merged
 from headwater.models.openai.connection import Account, Connections, Grace, read
+from headwater.models.openai.fields import Fields
 from headwater.models.openai.lines import ErrorFrame, Lines
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
@@ -53,13 +54,21 @@ class Completions:
         client = sdk._client
         if not isinstance(client._client, Client):
             client = client.with_options(http_client=Client(Connections(Account(str(client.base_url), proxy=proxy))))
+        self._fields: Fields = client._client.connections.fields
         self._completions = type(sdk)(client)
 
     async def create(self, **payload: Any) -> "Chunks":
         """Send the request; the chunks of the answer are plain dictionaries."""
-        request = self._completions.with_streaming_response.create(**payload)
-        response = (await request.__aenter__()).http_response
-        return Chunks(response, self.silence, payload)
+        while True:
+            sent = self._fields.adapted(payload, chat="messages" in payload)
+            request = self._completions.with_streaming_response.create(**sent)
+            try:
+                response = (await request.__aenter__()).http_response
+            except openai.APIStatusError as refusal:
+                if self._fields.learn(refusal.status_code, f"{refusal.message} {refusal.body}", sent):
+                    continue
+                raise
+            return Chunks(response, self.silence, payload)
 
 
 class Chunks:
@@ -167,6 +176,7 @@ class Client(openai.DefaultAsyncHttpxClient):
     def __init__(self, connections: Connections, timeout: openai.Timeout | None = None) -> None:
         limits: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
         super().__init__(transport=_Transport(connections), **limits)
+        self.connections = connections
 
 
 class _Body(httpx2.AsyncByteStream):
@@ -200,8 +210,8 @@ class _Transport(httpx2.AsyncBaseTransport):
         headers = {name: value for name, value in request.headers.items() if name not in ("host", "content-length")}
         headers["accept-encoding"] = "identity"  # a compressor on the way would hold tokens back
         try:
-            response = await self._connections.carry(
-                request.method, str(request.url), await request.aread(), headers, timeout
+            response = await self._connections.request(
+                request.method, str(request.url), data=await request.aread(), headers=headers, timeout=timeout
             )
         except aiohttp.ServerTimeoutError as failure:
             raise httpx2.ReadTimeout(str(failure), request=request) from failure

@@ -53,11 +53,12 @@ def _options(model: str, account: Account, max_tokens: int | None) -> dict[str, 
 
     from headwater.models.langchain.openai_client import Client
 
+    account.check()
     timeout = openai.Timeout(None, connect=DEADLINES.connect)
     options: dict[str, Any] = {
         "model": model,
-        "base_url": account.base_url,
-        "api_key": account.api_key or (_NO_KEY if account.base_url else None),
+        "base_url": account.base_url and account.address,
+        "api_key": account.key or (_NO_KEY if account.base_url else None),
         "default_headers": account.headers or None,
         "max_tokens": max_tokens,
         "max_retries": 0,

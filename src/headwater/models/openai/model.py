@@ -76,7 +76,7 @@ class OpenAIModel:
 
     async def prepare(self) -> None:
         """Import what the first request needs, so that it does not wait for that. Raises `ModelError`."""
-        if self._account.api_key is None and self._account.address.startswith(OPENAI):
+        if self._account.key is None and self._account.address.startswith(OPENAI):
             raise ModelError(
                 f"the model {self.name} cannot be used: OPENAI_API_KEY is not set", code="model_unavailable", status=503
             )
@@ -127,18 +127,25 @@ class OpenAIModel:
 
     async def _post(self, prompt: Prompt) -> "aiohttp.ClientResponse":
         await self.prepare()
-        payload = msgspec.json.encode(body(prompt, self._kind, self._model, self._defaults))
-        response = await self._connections.post(PATHS[self._kind], payload)
-        if response.status == 200:
-            return response
-        async with response:
-            refusal = await self._connections.refusal(response)
-        try:
-            fields = msgspec.json.decode(refusal, type=dict[str, Any])
-        except msgspec.MsgspecError:
-            fields = None
-        head, text = _Head(response.status, response.headers), refusal.decode(errors="replace")
-        raise _Refused(head, fields and fields.get("error", fields), text)
+        wanted, fields = body(prompt, self._kind, self._model, self._defaults), self._connections.fields
+        while True:
+            sent = fields.adapted(wanted, chat=self._kind == "chat")
+            response = await self._connections.post(PATHS[self._kind], msgspec.json.encode(sent))
+            if response.status == 200:
+                return response
+            async with response:
+                refusal = await self._connections.refusal(response)
+            if not fields.learn(response.status, refusal.decode(errors="replace"), sent):
+                raise _refused(response, refusal)
+
+
+def _refused(response: "aiohttp.ClientResponse", refusal: bytes) -> _Refused:
+    text = refusal.decode(errors="replace")
+    try:
+        fields = msgspec.json.decode(refusal, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        fields = None
+    return _Refused(_Head(response.status, response.headers), fields and fields.get("error", fields), text)
 
 
 def _was_connected(failure: Exception) -> bool:
