@@ -15,9 +15,9 @@ SIGNED = {"google": {"thought_signature": "abc"}}
 def prompt(**fields: Any) -> Prompt:
     """A chat whose assistant's turn has some more fields."""
     turn = {"role": "assistant", "content": "Hello", **fields}
-    return chat(.prompt
+    return chat(
         msgspec.json.encode({"messages": [{"role": "user", "content": "Hi"}, turn, {"role": "user", "content": "So?"}]})
-    )
+    ).prompt
 
 
 def key(asked: Prompt) -> str:

@@ -19,6 +19,7 @@ from headwater.offsets import run_of
 from headwater.principal import Principal
 from headwater.prompt import Prompt
 from headwater.web.accept import field
+from headwater.web.capacity import Capacity
 from headwater.web.place import location
 from headwater.web.problems import refused
 from headwater.web.response import Delivery, LogResponse, Pace
@@ -59,6 +60,8 @@ class Surface(NamedTuple):
     """Bytes of a request's body that are read at most."""
     tick: float = 0.2
     """Seconds between the events of the minimal stream."""
+    capacity: Capacity = Capacity()
+    """Limits the streams of this process."""
 
     async def body(self, request: Request) -> bytes:
         """The request's body, whatever its content type claims.
@@ -93,7 +96,8 @@ class Surface(NamedTuple):
                 return rest
             directives = policy.parse(field(request, "cache-control"))
             key = request.headers.get("idempotency-key", "")
-            attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key)
+            with self.capacity:
+                attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key)
         except (HeadwaterError, HTTPException) as error:
             return refused(error, dialect.refusal)
         delivery = self.delivery(request, route, dialect, attachment)
@@ -145,13 +149,16 @@ class Surface(NamedTuple):
     def _rest(
         self, found: Description, principal: Principal, delivery: Delivery, headers_only: bool = False
     ) -> Response:
-        """What follows the delivery's cursor, or 204. Raises `Expired`."""
+        """What follows the delivery's cursor, or 204. Raises `Expired` or `ServerFull`."""
         after = delivery.cursor.after
         if found.state != "open":
             check_offset(after, found.state, found.last.epoch, found.last)
             if after == found.last:
                 return Response(status_code=204)
-        return head(delivery.dialect, delivery.headers) if headers_only else self.read(found, principal, delivery)
+        if headers_only:
+            return head(delivery.dialect, delivery.headers)
+        self.capacity.check()
+        return self.read(found, principal, delivery)
 
     def read(self, found: Attachment | Description, principal: Principal, delivery: Delivery) -> Response:
         """A stream of a log; it ends early when this server drains and another one writes the log."""
