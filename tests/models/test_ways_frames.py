@@ -101,6 +101,7 @@ FRAMES: dict[str, list[bytes]] = {
     "a byte order mark": [b"\xef\xbb\xbf" + HI, STOP],
     "fields beside": [b"id: 7\nretry: 10\n" + HI, b": a comment\n\n" + STOP],
     "a tier that is a number": [line({**WHOLE, "service_tier": 1})],
+    "a tier that is an object, beside usage": [line({**WHOLE, "service_tier": {}, "usage": {"prompt_tokens": 1}})],
     "usage that is a list": [line({**WHOLE, "usage": []})],
     "usage that is a text": [line({**WHOLE, "usage": "many"})],
     "usage that holds lists": [line({**WHOLE, "usage": [1]})],

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from raw import DONE, Raw, chunk, line
-from ways import EVERY_CHAT, EVERY_COMPLETION, ONCE_UPON, Build, joined_answer
+from ways import EVERY_CHAT, EVERY_COMPLETION, HELLO, ONCE_UPON, Build, joined_answer
 
 from headwater.events import Event, Finish, Metadata, ReasoningDelta, TextDelta, is_admissible
 
@@ -281,3 +282,12 @@ async def test_only_the_first_of_several_choices_is_the_answer(build: Build) -> 
     ends = [choices((1, ""), finish="length"), choices((0, ""), finish="stop"), choices((1, ""), finish="length")]
     async with Raw(pieces=[*pieces, *ends, DONE]) as upstream:
         assert await joined_answer(build(upstream)) == [Say("Hi!"), Finish("stop")]
+
+
+@EVERY_CHAT
+async def test_probabilities_that_were_asked_for_are_named_as_left_out(build: Build) -> None:
+    """No event holds them, so that the answer is not cached."""
+    asked = msgspec.structs.replace(HELLO, extra={"logprobs": True})
+    async with Raw(pieces=[chunk(content="Hi"), STOP, DONE]) as upstream:
+        left_out = Metadata({"left_out": ["logprobs"]})
+        assert await joined_answer(build(upstream), asked) == [Say("Hi"), left_out, Finish("other")]

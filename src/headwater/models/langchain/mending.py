@@ -8,6 +8,7 @@ from headwater.models.reading import FIELDS
 from headwater.models.telling import counts
 
 _ORDER = ("reasoning", "text", "refusal", "call")  # in which LangChain's messages are read
+_WORDS = ("id", "object", "model", "system_fingerprint", "service_tier")  # fields that LangChain takes for texts
 _NAMES = {"text": "content", "reasoning": "reasoning_content", "refusal": "refusal"}
 
 
@@ -25,6 +26,7 @@ class Mending(Deltas):
     def chunk(self, chunk: dict[str, Any]) -> list[dict[str, Any]]:
         """The chunk as OpenAI would send it; none for one that is of another choice."""
         self.note(chunk)
+        chunk = {name: value for name, value in chunk.items() if name not in _WORDS or isinstance(value, str)}
         usage = chunk.get("usage")
         if usage:
             # LangChain adds usages up, but servers that send one with every chunk send running totals.

@@ -116,6 +116,8 @@ class LangChainModel:
         ready = await self._prepared()
         watch = watch_class()()
         reading = Reading()
+        if prompt.extra.get("logprobs"):
+            reading.leave_out("logprobs")
         try:
             # Only closing the iterator closes the provider's connection; leaving the loop does not. An abandoned
             # iterator with a reference somewhere would go on generating, and costing.

@@ -99,6 +99,8 @@ class OpenAIModel:
                     yield batch
             return
         reading = Stream() if self._kind == "chat" else CompletionStream()
+        if prompt.extra.get("logprobs"):
+            reading.leave_out("logprobs")
         response: aiohttp.ClientResponse | None = None
         pace, grace = pacer(), Grace()
         try:
