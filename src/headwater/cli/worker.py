@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from headwater.answers.answers import Answers
+from headwater.cli.connection import Connection
 from headwater.settings import Settings, export_env_file
 from headwater.wiring.server import server
 
@@ -51,6 +52,8 @@ class Worker(uvicorn.Server):
                 factory,
                 factory=True,
                 workers=factory.settings.workers,
+                http=Connection,
+                timeout_keep_alive=factory.settings.keep_alive,
                 log_level="warning",
                 ws="none",
                 timeout_graceful_shutdown=PATIENCE,

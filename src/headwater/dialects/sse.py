@@ -26,6 +26,7 @@ CURSORS = ("after", "lastEventId", "last_event_id")
 """The names of a cursor in a query: ours, and those of polyfills of EventSource, which cannot set a header."""
 
 _encode = msgspec.json.Encoder().encode
+_WITHOUT_RUN = b"id: %d-%d\ndata: %b\n\n"
 _FOREIGN = re.compile("[^ -~]+")
 """What a line must not hold as it is: JSON has it inside strings only, where it can be escaped on its own."""
 
@@ -41,10 +42,11 @@ def cursor(headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
 
 def template(message_id: str) -> bytes:
     """The form of the frames of one log, with its run in their ids; made once, since `%` is dear for each token."""
-    return b"id: %%d-%%d.%b\ndata: %%b\n\n" % run_of(message_id).encode()
+    run = run_of(message_id).encode()
+    return b"id: %%d-%%d.%b\ndata: %%b\n\n" % run if run else _WITHOUT_RUN
 
 
-def frame(data: Any, offset: Offset | None = None, form: bytes = b"") -> bytes:
+def frame(data: Any, offset: Offset | None = None, form: bytes = _WITHOUT_RUN) -> bytes:
     """One event: `data` as JSON, under the id by which a client comes back for what follows.
 
     `form` is the log's `template`. Without an offset the frame has no id.
@@ -52,7 +54,7 @@ def frame(data: Any, offset: Offset | None = None, form: bytes = b"") -> bytes:
     return frame_of(_encode(data), offset, form)
 
 
-def frame_of(line: bytes, offset: Offset | None = None, form: bytes = b"") -> bytes:
+def frame_of(line: bytes, offset: Offset | None = None, form: bytes = _WITHOUT_RUN) -> bytes:
     """The same of what is JSON already."""
     if not line.isascii():
         line = _FOREIGN.sub(_escaped, line.decode()).encode()

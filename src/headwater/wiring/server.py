@@ -49,7 +49,14 @@ def server(settings: Settings) -> Server:
     surface = surface_of(settings, answers, lambda _: ANYONE)
     about = About(VERSION, choice.model, choice.demo, choice.notice)
     hosts = [*LOOPBACK, settings.host, *settings.hosts]
-    app = create_app(surface, about, lifespan=lifespan_of(answers), origins=settings.origins, hosts=hosts)
+    app = create_app(
+        surface,
+        about,
+        lifespan=lifespan_of(answers),
+        origins=settings.origins,
+        hosts=hosts,
+        credentials=settings.credentials,
+    )
     return Server(app, answers, choice, settings)
 
 
