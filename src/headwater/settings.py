@@ -3,12 +3,12 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Names = Annotated[list[str], NoDecode]
@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     origins: Names = Field(
         [], description="Other sites whose pages may call the server (CORS), e.g. `https://app.example`; `*`: any"
     )
+    credentials: bool = Field(
+        False, description="Let the pages of `HEADWATER_ORIGINS`, which must be named, send cookies (CORS credentials)"
+    )
     workers: int = Field(1, ge=1, le=256, description="Number of server processes, which share the port and the store")
     drain: float = Field(30, ge=0, description="Time that running answers get to finish after SIGTERM")
     cache_ttl: float = Field(
@@ -81,6 +84,11 @@ class Settings(BaseSettings):
         10,
         gt=0,
         description="Time without an event after which a comment line is sent, so that proxies keep the connection",
+    )
+    keep_alive: int = Field(
+        75,
+        ge=1,
+        description="Time for which an idle connection is kept; must exceed that of a proxy in front",
     )
     max_body: int = Field(4 * 1024 * 1024, gt=0, description="Maximum size of a request body, in bytes")
     openai_wire: bool = Field(
@@ -159,6 +167,12 @@ class Settings(BaseSettings):
     @classmethod
     def _origins(cls, value: list[str]) -> list[str]:
         return [origin if origin in ("*", "null") else _origin(origin) for origin in value]
+
+    @model_validator(mode="after")
+    def _credentials(self) -> Self:
+        if self.credentials and {"*", "null"} & {*self.origins}:
+            raise ValueError("credentials are for origins that are named; origins holds * or null, which any page has")
+        return self
 
     def openai_headers(self) -> dict[str, str]:
         """The request headers that name the billed organisation and project, as OpenAI's own client sends them."""

@@ -44,7 +44,8 @@ def cursor(headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
 
 def template(message_id: str) -> bytes:
     """The form of the frames of one log, with its run in their ids; made once, since `%` is dear for each token."""
-    return b"id: %%d-%%d.%b\ndata: %%b\n\n" % run_of(message_id).encode()
+    run = run_of(message_id).encode()
+    return b"id: %%d-%%d.%b\ndata: %%b\n\n" % run if run else PLAIN
 
 
 def frame(data: Any, offset: Offset | None = None, form: bytes = PLAIN) -> bytes:

@@ -126,8 +126,9 @@ class Surface(NamedTuple):
         Clients of Server-Sent Events that POST reconnect by the same POST with `Last-Event-ID`. `route` is as for
         `ask`. Raises `StoreError`, or `Expired` for an offset that the log cannot have handed out.
         """
+        query: Mapping[str, str] = request.query_params if request.scope["query_string"] else {}  # dear to build
         try:
-            cursor = dialect.cursor(request.headers, request.query_params)
+            cursor = dialect.cursor(request.headers, query)
         except RequestError:  # an id of some other server, perhaps: the whole answer is never wrong
             return None
         found = (
