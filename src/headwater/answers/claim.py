@@ -1,16 +1,25 @@
 """The claim of a request: which log answers a prompt, by the request's directives and the operator's settings."""
 
+import logging
 import secrets
+import time
+from collections.abc import Callable
 
 import msgspec
 
 from headwater.cache.key import Tokens, fingerprint, log_id
 from headwater.cache.policy import Directives
-from headwater.errors import NotCached
+from headwater.errors import NotCached, StoreError
 from headwater.log.store import Claim, Store
 from headwater.models.catalogue import Offer
 from headwater.principal import Principal
 from headwater.prompt import Prompt
+
+TRUSTED = 60.0
+"""Seconds for which a secret from the store is used before the store is asked again: it may have lost it, and made
+another one since for a server that has started."""
+
+_log = logging.getLogger(__name__)
 
 
 class Caching(msgspec.Struct, frozen=True):
@@ -33,11 +42,13 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Claims:
-    """Binds requests to logs in one store."""
+    """Binds requests to logs in one store. `clock` counts seconds."""
 
-    def __init__(self, caching: Caching) -> None:
+    def __init__(self, caching: Caching, clock: Callable[[], float] = time.monotonic) -> None:
         self._caching = caching
         self._secret = caching.secret
+        self._clock = clock
+        self._confirmed = -TRUSTED  # when the store was asked for the secret last
         self._tokens = Tokens()
 
     def replay_id(self, log: str) -> str:
@@ -50,7 +61,7 @@ class Claims:
         Raises `NotCached` for `only-if-cached` without an answer, or `StoreError`.
         """
         principal, directives, ttl = wanted.principal, wanted.directives, self._caching.ttl
-        await self._learn_secret(store)
+        await self._know_secret(store)
         name = self._name(wanted)
         log = log_id(name, self._tokens.new(8))
         if directives.only_if_cached:
@@ -78,12 +89,27 @@ class Claims:
 
         Raises `StoreError`.
         """
-        await self._learn_secret(store)
+        await self._know_secret(store)
         return log_id(self._name(wanted), run)
 
-    async def _learn_secret(self, store: Store) -> None:
-        if not self._secret:
-            self._secret = await store.constant("secret", secrets.token_bytes(32))
+    async def _know_secret(self, store: Store) -> None:
+        """Have a secret that the store confirmed not long ago; one from the settings needs no store.
+
+        Raises `StoreError`.
+        """
+        if not self._caching.secret and (not self._secret or self._clock() - self._confirmed >= TRUSTED):
+            await self._confirm_secret(store)
+
+    async def _confirm_secret(self, store: Store) -> None:
+        """Use the secret that the store keeps; a store that has lost it keeps ours again."""
+        known, self._confirmed = self._secret, self._clock()
+        try:
+            self._secret = await store.constant("secret", known or secrets.token_bytes(32))
+        except StoreError:
+            if not known:
+                raise
+        if known and self._secret != known:
+            _log.warning("the store had lost its data and has another secret: answers from before are not found again")
 
     def _name(self, wanted: Wanted, salt: str = "") -> str:
         upstream = wanted.offer.upstream

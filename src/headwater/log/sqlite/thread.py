@@ -55,8 +55,9 @@ class SqliteThread:
     one reads. A transaction that another program delays is tried again until its callers have given up.
 
     The thread starts with the first step. It connects when there is something to do, and anew after a failure, so that
-    a disk that comes back is used again. At most `places` steps are queued, those of callers that gave up included;
-    further callers wait. A caller waits `answer_within` seconds. Steps raise what the contract says, or `StoreError`.
+    a disk that comes back is used again, and when the file was replaced by another. At most `places` steps are queued,
+    those of callers that gave up included; further callers wait. A caller waits `answer_within` seconds. Steps raise
+    what the contract says, or `StoreError`.
     """
 
     def __init__(
@@ -136,6 +137,8 @@ class SqliteThread:
 
     def _do_all(self, batch: list[_Job]) -> list[_Outcome]:
         try:
+            if self._rows is not None and self._rows.db.moved:
+                self._disconnect()
             if self._rows is None:
                 self._rows = self._connect()
             with self._lock or nullcontext():
