@@ -94,7 +94,7 @@ class _CountedStore(SqliteStore):
 
     def _connect(self) -> Rows:
         rows = super()._connect()
-        rows.db = cast("sqlite3.Connection", _Counting(rows.db, self._tally))
+        rows.db = cast("Any", _Counting(rows.db, self._tally))
         return rows
 
 

@@ -62,14 +62,18 @@ class Expired(RequestError):
         return cls(f"log {log} has expired or was deleted; ask again")
 
     @classmethod
-    def torn(cls, log: str) -> Self:
-        """The store lost a part of the log, or all of it, after it had acknowledged it."""
-        return cls(f"log {log} has lost entries that the store had taken; ask again")
-
-    @classmethod
     def beyond(cls, offset: object, last: object) -> Self:
         """The log cannot have handed out this offset."""
         return cls(f"offset {offset} is not of this log, which is at {last}; read it again from the beginning")
+
+
+class Torn(Expired):
+    """The store lost a part of the log, or all of it, after it had acknowledged it."""
+
+    @classmethod
+    def of(cls, log: str) -> Self:
+        """Entries of the log are missing."""
+        return cls(f"log {log} has lost entries that the store had taken; ask again")
 
 
 class NotCached(RequestError):

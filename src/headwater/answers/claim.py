@@ -1,16 +1,25 @@
 """The claim of a request: which log answers a prompt, by the request's directives and the operator's settings."""
 
+import logging
 import secrets
+import time
+from collections.abc import Callable
 
 import msgspec
 
 from headwater.cache.key import Tokens, fingerprint, log_id
 from headwater.cache.policy import Directives
-from headwater.errors import NotCached
+from headwater.errors import NotCached, StoreError
 from headwater.log.store import Claim, Store
 from headwater.models.catalogue import Offer
 from headwater.principal import Principal
 from headwater.prompt import Prompt
+
+TRUSTED = 60.0
+"""Seconds for which a secret from the store is used before the store is asked again: it may have lost it, and made
+another one since for a server that has started."""
+
+_log = logging.getLogger(__name__)
 
 
 class Caching(msgspec.Struct, frozen=True):
@@ -33,11 +42,13 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Claims:
-    """Binds requests to logs in one store."""
+    """Binds requests to logs in one store. `clock` counts seconds."""
 
-    def __init__(self, caching: Caching) -> None:
+    def __init__(self, caching: Caching, clock: Callable[[], float] = time.monotonic) -> None:
         self._caching = caching
         self._secret = caching.secret
+        self._clock = clock
+        self._confirmed = -TRUSTED  # when the store was asked for the secret last
         self._tokens = Tokens()
 
     def replay_id(self, log: str) -> str:
@@ -50,10 +61,9 @@ class Claims:
         Raises `NotCached` for `only-if-cached` without an answer, or `StoreError`.
         """
         principal, directives, ttl = wanted.principal, wanted.directives, self._caching.ttl
-        if not self._secret:
-            self._secret = await store.constant("secret", secrets.token_bytes(32))
+        await self._know_secret(store)
         name = self._name(wanted)
-        log = log_id(name, self._tokens.new(12))
+        log = log_id(name, self._tokens.new(8))
         if directives.only_if_cached:
             # Together with no-cache nothing is admissible, because a stored answer must not be used.
             found = None if directives.no_cache else await store.find(name, principal, newer_than=directives.max_age)
@@ -73,6 +83,33 @@ class Claims:
             return await store.claim(f"{name}.{salt}", log, principal, ttl=kept, binds=bound), fwd
         lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound)
         return Claim(log, won=True, lease=lease), fwd
+
+    async def opened_as(self, store: Store, wanted: Wanted, run: str) -> str:
+        """The id that this request's log has if it was opened as `run`; whether there is one is for the store to say.
+
+        Raises `StoreError`.
+        """
+        await self._know_secret(store)
+        return log_id(self._name(wanted), run)
+
+    async def _know_secret(self, store: Store) -> None:
+        """Have a secret that the store confirmed not long ago; one from the settings needs no store.
+
+        Raises `StoreError`.
+        """
+        if not self._caching.secret and (not self._secret or self._clock() - self._confirmed >= TRUSTED):
+            await self._confirm_secret(store)
+
+    async def _confirm_secret(self, store: Store) -> None:
+        """Use the secret that the store keeps; a store that has lost it keeps ours again."""
+        known, self._confirmed = self._secret, self._clock()
+        try:
+            self._secret = await store.constant("secret", known or secrets.token_bytes(32))
+        except StoreError:
+            if not known:
+                raise
+        if known and self._secret != known:
+            _log.warning("the store had lost its data and has another secret: answers from before are not found again")
 
     def _name(self, wanted: Wanted, salt: str = "") -> str:
         upstream = wanted.offer.upstream

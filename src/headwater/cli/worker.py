@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from headwater.answers.answers import Answers
+from headwater.cli.connection import Connection
 from headwater.cli.listener import Listener
 from headwater.settings import Settings, export_env_file
 from headwater.web.capacity import connections
@@ -67,6 +68,8 @@ class Worker(uvicorn.Server):
                 factory,
                 factory=True,
                 workers=factory.settings.workers,
+                http=Connection,
+                timeout_keep_alive=factory.settings.keep_alive,
                 log_level="warning",
                 ws="none",
                 timeout_graceful_shutdown=CLOSE_WITHIN,

@@ -10,10 +10,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from headwater.entries import Entry, Page, unknown_ending
-from headwater.errors import Expired
+from headwater.errors import NoSuchLog, Torn
 from headwater.events import Ending, Unknown
 from headwater.log.mirror import Mirror
-from headwater.log.store import Description, Lease, Store
+from headwater.log.store import VANISHED, Description, Lease, Store, lost_ending
 from headwater.log.writer import Flushed, StoreFailed, Writer
 from headwater.offsets import ORIGIN, Offset
 
@@ -57,10 +57,10 @@ class Logs:
 
         A live log of another process is followed once for all its readers here; a log that is known to be `sealed` is
         not followed. A sealed log whose last event a newer version wrote ends with `unknown_ending`, which is in no
-        store.
+        store. Neither is the `lost` ending of a log that the store has lost since it was found there.
 
-        Raises `NoSuchLog`, `Expired` or `StoreError`. Does not find out whether the log still exists, which `state` and
-        a claim do: a log that has just been deleted may be read once more.
+        Raises `Expired` or `StoreError`. Does not find out whether the log exists, which `state` and a claim do: a log
+        that has just been deleted may be read once more.
         """
         writer = self._writers.get(log)
         if writer is not None:
@@ -81,12 +81,17 @@ class Logs:
             return
         last: Entry | None = None
         live = follow and not sealed
-        async with aclosing(
-            self._mirrored(log, after) if live else self.store.read(log, after, follow=follow)
-        ) as pages:
-            async for page in pages:
-                last = page[-1]
-                yield self._keep(log, page) if after == ORIGIN and isinstance(last.event, Ending) else page
+        try:
+            async with aclosing(
+                self._mirrored(log, after) if live else self.store.read(log, after, follow=follow)
+            ) as pages:
+                async for page in pages:
+                    last = page[-1]
+                    yield self._keep(log, page) if after == ORIGIN and isinstance(last.event, Ending) else page
+        except (NoSuchLog, Torn):
+            epoch, sequence = last.offset if last is not None else after
+            yield [lost_ending(epoch, sequence, last.at if last is not None else 0.0, VANISHED)]
+            return
         if last is not None and isinstance(last.event, Unknown):
             described = await self.state(log)
             if described.state != "open" and described.last == last.offset:
@@ -103,7 +108,7 @@ class Logs:
                     if isinstance(page[-1].event, Ending):
                         return
             if after < begin:  # the store has lost what the mirror was given
-                raise Expired.of(log)
+                raise Torn.of(log)
         if mirror is None:
             mirror = self._mirrors[log] = Mirror(self.store, log, after)
         try:
@@ -116,8 +121,8 @@ class Logs:
                 await mirror.aclose()
 
     def _keep(self, log: str, page: Sequence[Entry]) -> Sequence[Entry]:
-        """Remember a sealed log, which never changes again, if this one page is the whole log."""
-        if page[0].offset.sequence != 1 or log in self._sealed:
+        """Remember a sealed log, which never changes again, if this one page is the whole log as it is stored."""
+        if page[0].offset.sequence != 1 or log in self._sealed or not page[-1].data:
             return page
         whole = self._sealed[log] = Page(page)
         self._sealed_size += _size(whole)

@@ -9,6 +9,7 @@ every clause below over every store:
 3.  One ending: `open → finished | stopped | failed | lost`, with a single winner, durable and monotonic.
 4.  A dead writer strands nobody: a log whose lease has lapsed is sealed `lost` by whoever notices, at
     `(epoch + 1, n + 1)`. Leases run on the store's clock or a monotonic one: a clock that jumps seals nothing live.
+    Where the log cannot be sealed, its readers get an ending that is in no store or an error, and no claim joins it.
 5.  `read` is a pull with a position: no join of history to live entries, no gap, no duplicate.
 6.  An offset of another life of the log is `Expired`, never a silent partial answer.
 7.  Everything expires: a name its TTL after the seal, the log `Limits.grace` later, its tombstone a day after that.
@@ -171,9 +172,9 @@ class Store(Protocol):
     def read(self, log: str, after: Offset = ORIGIN, *, follow: bool = True) -> AsyncGenerator[Sequence[Entry], None]:
         """Every entry after `after`, in pages of at most `PAGE`: stored ones, then new ones, until the ending.
 
-        With `follow` it waits for new entries, and seals the log `lost` when its lease lapses meanwhile. Without, it
-        returns at the end of what is stored. Raises `NoSuchLog` or `Expired`, the latter also when it waited at an
-        offset that the log then never reached.
+        With `follow` it waits for new entries, and seals the log `lost` when its lease lapses meanwhile; where that
+        fails it ends with `unsealed_ending` or raises `StoreError`. Without, it returns at the end of what is stored.
+        Raises `NoSuchLog` or `Expired`, the latter also when it waited at an offset that the log then never reached.
         """
         ...
 
@@ -231,6 +232,19 @@ def check_offset(after: Offset, state: State, epoch: int, last: Offset) -> None:
 LOST = "The server that was writing this answer is gone; what arrived is only a part. Ask again."
 
 
-def lost_ending(epoch: int, last: int, at: float) -> Entry:
+VANISHED = "The store has lost this answer; what arrived is only a part. Ask again."
+
+
+def lost_ending(epoch: int, last: int, at: float, why: str = LOST) -> Entry:
     """The ending that anyone may write when a lease has lapsed: one epoch up, so that the dead writer is fenced off."""
-    return record(Offset(epoch + 1, last + 1), at, Error("lost", LOST, retryable=True, status=502))
+    return record(Offset(epoch + 1, last + 1), at, Error("lost", why, retryable=True, status=502))
+
+
+def unsealed_ending(epoch: int, last: int, at: float) -> Entry:
+    """What readers get when a lease has lapsed and the store takes no writes: `lost_ending`, in no store.
+
+    A reader may read on after the last entry that it has: it then gets the stored ending once somebody has sealed the
+    log, and the rest of the answer if the writer was late and comes back.
+    """
+    ending = lost_ending(epoch, last, at)
+    return Entry(ending.offset, ending.at, ending.event, b"")

@@ -50,7 +50,14 @@ def server(settings: Settings, files: int | None = None) -> Server:
     surface = surface_of(settings, answers, lambda _: ANYONE)._replace(capacity=Capacity(files))
     about = About(VERSION, choice.model, choice.demo, choice.notice)
     hosts = [*LOOPBACK, settings.host, *settings.hosts]
-    app = create_app(surface, about, lifespan=lifespan_of(answers), origins=settings.origins, hosts=hosts)
+    app = create_app(
+        surface,
+        about,
+        lifespan=lifespan_of(answers),
+        origins=settings.origins,
+        hosts=hosts,
+        credentials=settings.credentials,
+    )
     return Server(app, answers, choice, settings)
 
 

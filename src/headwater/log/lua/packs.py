@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from headwater.entries import Entry
-from headwater.errors import Expired
+from headwater.errors import Torn
 from headwater.log.packs import Pack
 
 Stored = tuple[bytes, list[bytes]]
@@ -32,6 +32,6 @@ def opened(log: str, stored: Sequence[Stored], begin: int) -> Opened:
         follows = first <= begin + 1 if last is None else first == last + 1
         last = pack.last
         if not follows or not pack.whole or last <= begin:
-            raise Expired.torn(log)
+            raise Torn.of(log)
         found += pack.entries(int(values[b"e"]), begin)
     return Opened(found, series, begin if last is None else last)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from headwater.entries import Entry
-from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
+from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError, Torn
 from headwater.events import Ending, State, is_admissible, state_after
 from headwater.log.lua.packs import opened
 from headwater.log.lua.script import Argument, Script, key, script
@@ -133,7 +133,7 @@ class Steps:
         _, state, epoch, series, last, begin, packs = self._check(log, answer)
         page = Page(opened(log, packs, begin).entries, state.decode(), epoch, series, last)
         if begin < last and not page.entries:
-            raise Expired.torn(log)
+            raise Torn.of(log)
         return page
 
     async def watch(self, logs: Sequence[tuple[str, bool]], mark: float) -> list[Sight]:
@@ -190,7 +190,7 @@ class Steps:
             case "gone":
                 raise Expired.of(log)
             case "torn":
-                raise Expired.torn(log)
+                raise Torn.of(log)
             case "fenced":
                 raise Fenced.of(log, detail)
             case "sealed":

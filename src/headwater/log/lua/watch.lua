@@ -3,13 +3,16 @@
 --
 -- KEYS: log, packs and lease of each log. ARGV[7..]: for how many milliseconds to mark; then for each log its id, and 1
 -- if it is read there. Returns for each its state or why it is not there, its last sequence, 1 if a stop was requested,
--- and 1 if a process had marked it as read before.
+-- and 1 if a process had marked it as read before. The state is `lapsed` if Redis refused to seal the log, as when it is
+-- out of memory; its readers find out why, and those of the other logs are not concerned.
 
 local answer = {}
 for i = 8, #ARGV, 2 do
   local row, why = get(ARGV[i])
   if row then
-    seal_if_lapsed(row)
+    if not pcall(seal_if_lapsed, row) then
+      row.state = 'lapsed'
+    end
     if row.state == 'open' and ARGV[i + 1] == '1' then
       mark_as_read(row, tonumber(ARGV[7]))
     end

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from headwater.entries import Entry
-from headwater.errors import Expired, NoSuchLog, StoreError
+from headwater.errors import NoSuchLog, StoreError, Torn
 from headwater.events import Ending
 from headwater.log.lua.script import tag
 from headwater.log.lua.steps import Page, Sight, Steps
@@ -149,7 +149,7 @@ class RedisStore:
                 about = (log, after, self._tailer.wakeups)
                 return await self._pages.do(about, lambda: self._steps.read(log, after, self._mark))
             except NoSuchLog as error:
-                raise Expired.torn(log) from error
+                raise Torn.of(log) from error
             except Unanswered:
                 if time.monotonic() > give_up:
                     raise

@@ -4,14 +4,14 @@ The file and its folder are readable by their owner alone, because they hold peo
 on a local disk: the WAL shares memory between processes, which no network file system provides.
 """
 
-import os
 import sqlite3
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from headwater.errors import StoreError
+from headwater.log.sqlite.connection import StoreConnection, create, identity
 from headwater.log.sqlite.packs import PACKS
 from headwater.log.sqlite.upgrade import from_form_1
 
@@ -76,26 +76,25 @@ def explain(path: Path, error: sqlite3.Error) -> StoreError:
     return StoreError(f"the store {path} failed: {_PLAIN.get(primary_code(error), 'SQLite refused')} ({error})")
 
 
-def open_file(path: Path) -> sqlite3.Connection:
+def open_file(path: Path) -> StoreConnection:
     """Open the store's file, creating it if it is missing. Raises `StoreError`. Blocks: call it in a thread."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Created here because SQLite would make it readable for everyone; the -wal and -shm files get the same mode.
-        # O_EXCL, so that an existing file is not opened: closing a second descriptor of it would drop every POSIX lock
-        # that SQLite holds on it in this process, and another process could then remove the WAL while it is in use.
-        with suppress(FileExistsError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        create(path)
     except OSError as error:
         raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
+    file = identity(path)
     try:
-        db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+        db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, factory=StoreConnection)
     except sqlite3.Error as error:
         raise explain(path, error) from error
+    db.identify(path, file)
     try:
         _prepare(db, path)
     except BaseException:
         db.close()
         raise
+    db.identify(path, file)
     return db
 
 

@@ -36,12 +36,12 @@ class FileLock:
         self.release()
 
     def take(self) -> bool:
-        """Take the lock if it is free, without waiting; `release` gives it back."""
+        """Take the lock if that is possible now, without waiting; `release` gives it back."""
         if fcntl is None:
             return True
         try:
             fcntl.flock(self._opened(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError:  # taken; or its file cannot be opened, on a disk that has become read-only
             return False
         return True
 

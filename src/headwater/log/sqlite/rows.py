@@ -4,8 +4,7 @@ Nothing here waits, commits or knows a thread: a step reads rows, decides, and w
 dictionaries.
 """
 
-import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -14,9 +13,20 @@ from headwater.entries import Entry
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed
 from headwater.events import Ending, State, is_admissible, state_after
 from headwater.log.packs import PACK, Pack, packed
+from headwater.log.sqlite.connection import StoreConnection
 from headwater.log.sqlite.many import append_many
 from headwater.log.sqlite.packs import between, insert
-from headwater.log.store import PAGE, Claim, Description, Lease, Limits, Receipt, check_offset, lost_ending
+from headwater.log.store import (
+    PAGE,
+    Claim,
+    Description,
+    Lease,
+    Limits,
+    Receipt,
+    check_offset,
+    lost_ending,
+    unsealed_ending,
+)
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
@@ -70,6 +80,10 @@ class Pulse(NamedTuple):
     """Whether another process reads the log."""
 
 
+Lapsed = Mapping[str, tuple[int, int]]
+"""Logs whose lease has lapsed, with their epoch and beat: one that has neither kept is not dead."""
+
+
 class Page(NamedTuple):
     """Some entries of a log, and whether the log was sealed when they were read."""
 
@@ -77,19 +91,29 @@ class Page(NamedTuple):
     sealed: bool
 
 
+_NONE: Lapsed = {}
 _COLUMNS = ", ".join(f"logs.{column}" for column in Row._fields)
 
 
 class Rows:
-    """The tables of one connection. Its methods raise what the contract says, and `sqlite3.Error`."""
+    """The tables of one connection. Its methods raise what the contract says, and `sqlite3.Error`.
+
+    `lapsed` returns the logs that are known to have lost their writers.
+    """
 
     def __init__(
-        self, db: sqlite3.Connection, limits: Limits, clock: Callable[[], float], sizes: Sizes | None = None
+        self,
+        db: StoreConnection,
+        limits: Limits,
+        clock: Callable[[], float],
+        sizes: Sizes | None = None,
+        lapsed: Callable[[], Lapsed] = lambda: _NONE,
     ) -> None:
         self.db = db
         self._limits = limits
         self._clock = clock
         self._sizes = sizes or Sizes()
+        self._lapsed = lapsed
 
     def claim(
         self,
@@ -112,12 +136,15 @@ class Rows:
         return Claim(log, won=True, lease=lease)
 
     def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
-        """The log that will do for a name, which the principal then joins."""
+        """The log that will do for a name, which the principal then joins. One that has lapsed is sealed instead."""
         row = self._bound(name)
         if row is None or row.stop is not None:
             return None
         if row.state != "open":
             return self._sealed(row, newer_than)
+        if self._is_lapsed(row, self._lapsed()):
+            self._seal_lost(row)
+            return None
         self.db.execute("INSERT OR IGNORE INTO subjects VALUES (?, ?)", (row.key, principal.subject))
         return Claim(row.id, won=False)
 
@@ -172,15 +199,13 @@ class Rows:
     def seal_lost(self, log: str, epoch: int, beat: int) -> bool:
         """Seal a log whose lease has lapsed, unless its writer has come back or another process was faster."""
         row = self._row("logs", "logs.id = ?", log)
-        if row is None or (row.state, row.epoch, row.beat) != ("open", epoch, beat):
+        if row is None or not self._is_lapsed(row, {log: (epoch, beat)}):
             return False
-        ending = lost_ending(row.epoch, row.last, max(self._clock() - row.opened, 0.0))
-        insert(self.db, row.key, ending.offset.epoch, packed([ending]))
-        self._close(row, ending)
+        self._seal_lost(row)
         return True
 
-    def page(self, log: str, after: Offset) -> Page:
-        """The next entries after an offset: one page at most."""
+    def page(self, log: str, after: Offset, unsealed: Lapsed = _NONE) -> Page:
+        """The next entries after an offset: one page at most. Behind the last one of an `unsealed` log is its end."""
         row = self._get(log)
         check_offset(after, row.state, row.epoch, row.end)
         # Only a log's last entry can be of a later epoch than the offset; among the others the sequence decides.
@@ -191,6 +216,8 @@ class Rows:
             most = self._sizes.page
             for epoch, pack in between(self.db, row.key, begin + 1, min(begin + most, row.last), self._sizes.read):
                 found += pack.entries(epoch, begin, most - len(found))
+        elif self._is_lapsed(row, unsealed):
+            found.append(unsealed_ending(row.epoch, row.last, self._elapsed(row)))
         return Page(found, row.state != "open")
 
     def stop(self, log: str, subject: str) -> bool:
@@ -216,8 +243,13 @@ class Rows:
     def constant(self, name: str, value: bytes) -> bytes:
         """Keep a value unless one is kept already; returns the one that is kept."""
         self.db.execute("INSERT OR IGNORE INTO constants VALUES (?, ?)", (name, value))
-        kept: tuple[bytes] = self.db.execute("SELECT value FROM constants WHERE name = ?", (name,)).fetchone()
-        return kept[0]
+        return self.kept(name) or value
+
+    def kept(self, name: str) -> bytes | None:
+        """The value that is kept under a name."""
+        found: tuple[bytes] | None
+        found = self.db.execute("SELECT value FROM constants WHERE name = ?", (name,)).fetchone()
+        return found[0] if found else None
 
     def check(self) -> None:
         """Read a table; the transaction around this step has already taken the write lock."""
@@ -279,6 +311,17 @@ class Rows:
 
     def _age(self, row: Row) -> float:
         return 0.0 if row.state == "open" else max(self._clock() - row.sealed, 0.0)
+
+    def _elapsed(self, row: Row) -> float:
+        return max(self._clock() - row.opened, 0.0)
+
+    def _is_lapsed(self, row: Row, lapsed: Lapsed) -> bool:
+        return row.state == "open" and lapsed.get(row.id) == (row.epoch, row.beat)
+
+    def _seal_lost(self, row: Row) -> None:
+        ending = lost_ending(row.epoch, row.last, self._elapsed(row))
+        insert(self.db, row.key, ending.offset.epoch, packed([ending]))
+        self._close(row, ending)
 
     def _writable(self, lease: Lease) -> Row:
         row = self._get(lease.log)

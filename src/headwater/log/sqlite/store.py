@@ -48,7 +48,7 @@ class SqliteStore:
         self._clock = clock
         self._writes = SqliteThread(self.path, self._connect, FileLock(self.path), answer_within=answer_within)
         self._reads = SqliteThread(self.path, self._connect, answer_within=answer_within)
-        self._tailer = SqliteTailer(self._connect, self.limits.lease, FileLock(self.path))
+        self._tailer = SqliteTailer(self._connect, self.limits.lease, FileLock(self.path), self._seal_lost)
 
     async def claim(
         self,
@@ -92,7 +92,8 @@ class SqliteStore:
         with self._tailer.follow(log) as waiter:
             while True:
                 waiter.begin()
-                entries, sealed = await self._reads.do(Rows.page, log, after)
+                unsealed = self._tailer.lapses.unsealed if follow else {}
+                entries, sealed = await self._reads.do(Rows.page, log, after, unsealed)
                 if entries:
                     yield entries
                     after = entries[-1].offset
@@ -127,16 +128,21 @@ class SqliteStore:
 
     async def constant(self, name: str, value: bytes) -> bytes:
         self._tailer.start()
-        return await self._writes.do(Rows.constant, name, value)
+        kept = await self._reads.do(Rows.kept, name)  # without the write lock, which others may hold
+        return kept or await self._writes.do(Rows.constant, name, value)
 
     async def check(self) -> None:
         self._tailer.start()
         await self._writes.do(Rows.check)
 
     async def aclose(self) -> None:
+        await self._tailer.lapses.aclose()
         await self._writes.aclose()
         await self._reads.aclose()
         await self._tailer.aclose()
 
+    async def _seal_lost(self, log: str, epoch: int, beat: int) -> bool:
+        return await self._writes.do(Rows.seal_lost, log, epoch, beat)
+
     def _connect(self) -> Rows:
-        return Rows(open_file(self.path), self.limits, self._clock)
+        return Rows(open_file(self.path), self.limits, self._clock, lapsed=lambda: self._tailer.lapses.lapsed)

@@ -2,10 +2,11 @@
 
 SQLite notifies nobody of a commit, but `PRAGMA data_version` says within two microseconds whether there was one. After
 a commit one look at the open logs serves all: readers learn that their log has changed, writers that they were asked to
-stop. A log whose counter stands still for the length of a lease has lost its writer; it is sealed `lost`, whether
-anybody reads it or not. Readers and writers are only woken: each then looks for itself.
+stop. A log whose counter stands still for the length of a lease has lost its writer; `lapses.py` has it sealed `lost`,
+whether anybody reads it or not. Readers and writers are only woken: each then looks for itself.
 
-The poll also marks the logs that are followed here and written elsewhere, so that their writers flush often.
+The poll also marks the logs that are followed here and written elsewhere, so that their writers flush often, and sweeps
+what has expired. It never waits for the write lock: while others write, both come later, and the look must not.
 """
 
 import asyncio
@@ -15,10 +16,12 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Literal, NamedTuple, ParamSpec
 
 from headwater.errors import StoreError
 from headwater.log.sqlite.file import BUSY_TIMEOUT, transaction
+from headwater.log.sqlite.lapses import Lapses, Seal
 from headwater.log.sqlite.lock import FileLock
 from headwater.log.sqlite.rows import Pulse, Rows
 from headwater.log.watchers import Waiter, Watchers
@@ -31,6 +34,8 @@ POLL_IDLE = 1.0
 """Seconds between polls otherwise."""
 SWEEP_EVERY = 30.0
 """Seconds between two sweeps of what has expired."""
+SWEEP_AGAIN = 1.0
+"""Seconds until the next attempt when the file was being written, or takes no writes."""
 CLOSE_WITHIN = 10.0
 """Seconds for which closing waits for the thread, which may itself be waiting for a lock."""
 VACUUM_PAGES = 2048
@@ -41,6 +46,8 @@ MARK = 7.5
 
 Reason = Literal["stop", "gone", "read"]
 """Why a writer is woken: a stop was requested, the log is no longer open, or another process begins to read it."""
+
+P = ParamSpec("P")
 
 _log = logging.getLogger(__name__)
 
@@ -55,9 +62,11 @@ class SqliteTailer:
     """The polling thread with its own connection, and the readers and writers it wakes. For one event loop.
 
     Its clock advances only while it polls, so that neither a clock that jumps nor a laptop that sleeps ends a lease.
+    `seal` seals a log whose lease has lapsed. Once the file could not be watched for a lease, readers get an error.
     """
 
-    def __init__(self, connect: Callable[[], Rows], lease: float, file_lock: FileLock) -> None:
+    def __init__(self, connect: Callable[[], Rows], lease: float, file_lock: FileLock, seal: Seal) -> None:
+        self.lapses = Lapses(seal, lease / 4, self.wake_readers)
         self._connect = connect
         self._file_lock = file_lock
         self._lease = lease
@@ -141,21 +150,23 @@ class SqliteTailer:
             self._watchers.wake_writer(log)
 
     def _run(self) -> None:
-        failing = False
+        failing: float | None = None
         self._polled = time.monotonic()
         while not self._closed:
             begin = time.monotonic()
             try:
                 self._poll()
-                failing = False
+                failing = None
             except Exception as error:  # noqa: BLE001 - if this thread died, readers would hang
-                if not failing:
+                if failing is None:
                     _log.warning("logs of other processes cannot be watched for the moment: %s", error)
-                failing = True
+                    failing = begin
+                elif begin - failing >= self._lease:
+                    self._on_loop(self._fail_followers, StoreError(f"the store cannot be watched: {error}"))
                 self._disconnect()
             # After a look that took long, at many logs, the pause is nine times as long: a tenth of a core at most.
             spent = time.monotonic() - begin
-            self._kick.wait(self._next_pause(self._slowest if failing else min(9 * spent, POLL_IDLE)))
+            self._kick.wait(self._next_pause(min(9 * spent, POLL_IDLE) if failing is None else self._slowest))
             self._kick.clear()
         self._disconnect()
 
@@ -170,6 +181,9 @@ class SqliteTailer:
             return self._pause
 
     def _poll(self) -> None:
+        if self._rows is not None and self._rows.db.moved:
+            _log.warning("the store's file was deleted or replaced: what was in it is gone, and a new one is used")
+            self._disconnect()
         if self._rows is None:
             self._rows, self._version = self._connect(), 0
             self._look_now.set()
@@ -183,32 +197,50 @@ class SqliteTailer:
             self._version = version
             self._look_now.clear()
             self._look(rows)
-        lapsed = [(log, watch) for log, watch in self._seen.items() if self._now - watch.since >= self._lease]
-        for log, (pulse, _) in lapsed:
-            with self._file_lock, transaction(rows.db):
-                rows.seal_lost(log, pulse.epoch, pulse.beat)
-            del self._seen[log]
-            self._hand_over([log], [(log, "gone")])
+        lapsed = {log: pulse for log, (pulse, since) in self._seen.items() if self._now - since >= self._lease}
+        if due := self.lapses.update(lapsed, now):
+            self._on_loop(self.lapses.seal, due)
         self._mark_as_read(rows, now)
         if now >= self._sweep_due:
             self._sweep(rows, now)
 
     def _mark_as_read(self, rows: Rows, now: float) -> None:
-        """Mark the logs that are followed here and written elsewhere; later, if the write lock is taken just now."""
+        """Mark the logs that are followed here and written elsewhere; later, if that is impossible just now."""
         with self._lock:
             elsewhere = self._watchers.followers.keys() - self._watchers.listeners.keys()
         self._marked = {log: until for log, until in self._marked.items() if log in elsewhere}
         due = [log for log in elsewhere if log in self._seen and self._marked.get(log, 0.0) <= now]
-        if not due or not self._file_lock.take():
-            return
+        if due and self._write(rows, lambda: rows.mark_as_read(due, MARK)):
+            self._marked |= dict.fromkeys(due, now + MARK / 3)
+
+    def _sweep(self, rows: Rows, now: float) -> None:
+        more = False
+
+        def sweep() -> None:
+            nonlocal more
+            more = rows.sweep()
+
+        done = self._write(rows, sweep)
+        if done and rows.db.execute("PRAGMA freelist_count").fetchone() != (0,):
+            with suppress(sqlite3.OperationalError):
+                # A script, because `execute` runs one step of this statement, which gives back one page.
+                rows.db.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+        self._sweep_due = now + (0.0 if more else SWEEP_EVERY if done else SWEEP_AGAIN)
+
+    def _write(self, rows: Rows, step: Callable[[], object]) -> bool:
+        """Run a step in a transaction; False when somebody else is writing, or the file takes no writes."""
+        if not self._file_lock.take():
+            return False
         try:
             rows.db.execute("PRAGMA busy_timeout = 0")
-            with suppress(sqlite3.OperationalError), transaction(rows.db):
-                rows.mark_as_read(due, MARK)
-                self._marked |= dict.fromkeys(due, now + MARK / 3)
+            with transaction(rows.db):
+                step()
+        except sqlite3.OperationalError:
+            return False
         finally:
             rows.db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
             self._file_lock.release()
+        return True
 
     def _look(self, rows: Rows) -> None:
         with self._lock:
@@ -239,22 +271,21 @@ class SqliteTailer:
         return _Watch(pulse, self._now)
 
     def _hand_over(self, changed: list[str], stopped: list[tuple[str, Reason]]) -> None:
-        if (changed or stopped) and self._loop is not None:
+        if changed or stopped:
+            self._on_loop(self._wake, changed, stopped)
+
+    def _on_loop(self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        if self._loop is not None:
             with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(self._wake, changed, stopped)
+                self._loop.call_soon_threadsafe(partial(call, *args, **kwargs))
+
+    def _fail_followers(self, error: StoreError) -> None:
+        self._watchers.fail(error, list(self._watchers.followers))
 
     def _wake(self, changed: list[str], stopped: list[tuple[str, Reason]]) -> None:
         self.wake_readers(changed)
         for log, why in stopped:
             self.wake_writer(log, why)
-
-    def _sweep(self, rows: Rows, now: float) -> None:
-        with self._file_lock, transaction(rows.db):
-            more = rows.sweep()
-        if rows.db.execute("PRAGMA freelist_count").fetchone() != (0,):
-            # A script, because `execute` runs one step of this statement, which gives back one page.
-            rows.db.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
-        self._sweep_due = now if more else now + SWEEP_EVERY
 
     def _disconnect(self) -> None:
         if self._rows is not None:

@@ -1,7 +1,8 @@
 """A thread with its own SQLite connection, which runs steps for the event loop, many in one transaction.
 
 Everything that waits when the thread is free goes into one transaction (a group commit). When fifty logs are written,
-fifty appends cost one commit, and nearly always two statements (`many.py`).
+fifty appends cost one commit, and nearly always three statements: two that append
+(`many.py`), and one that finds the logs which other processes read.
 
 A refused step never rolls back its neighbours. If it had already changed rows, the batch is rolled back and repeated
 with one savepoint for each step.
@@ -54,8 +55,9 @@ class SqliteThread:
     one reads. A transaction that another program delays is tried again until its callers have given up.
 
     The thread starts with the first step. It connects when there is something to do, and anew after a failure, so that
-    a disk that comes back is used again. At most `places` steps are queued, those of callers that gave up included;
-    further callers wait. A caller waits `answer_within` seconds. Steps raise what the contract says, or `StoreError`.
+    a disk that comes back is used again, and when the file was replaced by another. At most `places` steps are queued,
+    those of callers that gave up included; further callers wait. A caller waits `answer_within` seconds. Steps raise
+    what the contract says, or `StoreError`.
     """
 
     def __init__(
@@ -135,6 +137,8 @@ class SqliteThread:
 
     def _do_all(self, batch: list[_Job]) -> list[_Outcome]:
         try:
+            if self._rows is not None and self._rows.db.moved:
+                self._disconnect()
             if self._rows is None:
                 self._rows = self._connect()
             with self._lock or nullcontext():

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import cast
 
-from headwater.errors import Expired, NoSuchLog, StoreError
+from headwater.errors import Expired, NoSuchLog, StoreError, Torn
 from headwater.events import Ending, Unknown, state_after
 from headwater.log.lua.packs import Stored, opened
 from headwater.log.lua.script import key
@@ -200,7 +200,7 @@ class UpstashPoller:
             page = await self._steps.read(log, after)
         except (NoSuchLog, Expired) as gone:
             # A log that is unknown now was lost: its followers have read of it before.
-            self._fail(gone if isinstance(gone, Expired) else Expired.torn(log), [log])
+            self._fail(gone if isinstance(gone, Expired) else Torn.of(log), [log])
             return
         except StoreError as failure:
             self._postpone(failure, [log])
