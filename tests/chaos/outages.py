@@ -10,6 +10,10 @@ from chaos.judge import Outcome
 from chaos.rivers import River
 from headwater.log.lua.script import key
 
+VANISHED = ("lost", "gone")
+"""How an answer ends that the store has lost: `lost` for whoever was reading, `gone` for whoever comes afterwards. The
+store keeps neither."""
+
 
 def _somewhere() -> int:
     return random.randrange(20, 60)
@@ -34,7 +38,7 @@ async def killed_with_its_data(river: River) -> Outcome:
 
 
 async def killed_without_its_data(river: River) -> Outcome:
-    """Redis is killed and restarted empty: every reader learns that the answer is gone, and the question is free."""
+    """Redis is killed and restarted empty: every reader gets the error `lost`, and the question is answered anew."""
 
     async def fault(crowd: Crowd) -> None:
         await crowd.reached(_somewhere())
@@ -43,7 +47,7 @@ async def killed_without_its_data(river: River) -> Outcome:
         home.start()
 
     async with pair(script(pace=river.pace), [river.open(), river.open()]) as waters:
-        return await flood(river, waters, fault, ends=["gone"])
+        return await flood(river, waters, fault, ends=VANISHED, unkept=VANISHED)
 
 
 async def paused_shortly(river: River) -> Outcome:
@@ -101,7 +105,7 @@ async def answers_lost(river: River) -> Outcome:
 
 
 async def evicted(river: River) -> Outcome:
-    """Redis evicts a key of a live log: the answer is reported as gone to every reader, and no part looks whole."""
+    """Redis evicts a key of a live log: every reader gets the error `lost`, and no part looks whole."""
 
     async def fault(crowd: Crowd) -> None:
         await crowd.reached(_somewhere())
@@ -110,7 +114,7 @@ async def evicted(river: River) -> Outcome:
         river.home(crowd.log).command("DEL", random.choice(keys))
 
     async with pair(script(pace=river.pace), [river.open(), river.open()]) as waters:
-        return await flood(river, waters, fault, ends=["gone"])
+        return await flood(river, waters, fault, ends=VANISHED, unkept=VANISHED)
 
 
 async def evicted_lease(river: River) -> Outcome:
@@ -139,7 +143,7 @@ async def evicted_name(river: River) -> Outcome:
 
 
 async def expired_while_live(river: River) -> Outcome:
-    """The keys of a live log expire all at once: the answer is reported as gone to every reader."""
+    """The keys of a live log expire all at once: every reader gets the error `lost`."""
 
     async def fault(crowd: Crowd) -> None:
         await crowd.reached(_somewhere())
@@ -147,4 +151,4 @@ async def expired_while_live(river: River) -> Outcome:
             river.home(crowd.log).command("PEXPIRE", each, 1)
 
     async with pair(script(pace=river.pace), [river.open(), river.open()]) as waters:
-        return await flood(river, waters, fault, ends=["gone"])
+        return await flood(river, waters, fault, ends=VANISHED, unkept=VANISHED)
