@@ -100,14 +100,23 @@ def delivery(running: Running, readers: int, tokens: int, pace: int) -> float:
     load = asked(running, Shape(readers, tokens, pace), same=secrets.token_hex(8))._replace(hold=True, parked=True)
     with held(load) as client:
         meter = _Meter(running)
-        assert client.stdin is not None
-        assert client.stdout is not None
         _release(running.provider)
-        client.stdin.write(b"\n")
-        client.stdin.flush()
-        seen = _whole(client.stdout.read())
+        seen = _rest(client)
         server, _ = meter.read()
     return server / (seen["tokens"] - readers)
+
+
+def delivery_elsewhere(writing: Running, reading: Running, readers: int, tokens: int, pace: int) -> float:
+    """The same for readers at another server than the one that writes the answer; the CPU of both is counted."""
+    question = secrets.token_hex(8)
+    one = asked(writing, Shape(1, tokens, pace), same=question)._replace(hold=True, parked=True)
+    with held(one) as first, held(one._replace(port=reading.port, streams=readers)) as client:
+        meters = _Meter(writing), _Meter(reading)
+        _release(writing.provider)
+        seen = _rest(client)
+        _rest(first)
+        spent = sum(meter.read()[0] for meter in meters)
+    return spent / (seen["tokens"] - readers)
 
 
 def kept(running: Running) -> int | None:
@@ -138,6 +147,15 @@ def held(load: Load) -> Generator[subprocess.Popen[bytes], None, None]:
             client.kill()
             raise Broken(f"streams did not open: {said.decode()}")
         yield client
+
+
+def _rest(client: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """Let a paused client continue, and return its report. Raises `Broken`."""
+    assert client.stdin is not None
+    assert client.stdout is not None
+    client.stdin.write(b"\n")
+    client.stdin.flush()
+    return _whole(client.stdout.read())
 
 
 class _Meter:

@@ -2,16 +2,18 @@
 
 import contextlib
 import resource
+import sqlite3
 import statistics
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from bench import measure
 from bench.client import Load, percentile
 from bench.measure import Broken, Shape
-from bench.sides import Running, Side, started, upstream
+from bench.sides import REDIS, SQLITE, Running, Side, another, started, upstream
 
 Figures = dict[str, dict[str, list[float]]]
 """Server → row → one figure per round."""
@@ -32,13 +34,13 @@ class Plan(NamedTuple):
     idle: int
     """Number of open, silent streams whose memory is measured."""
     idles: int
-    """Number of rounds in which that memory is measured, each time on fresh servers."""
+    """Number of rounds with the measurements that start servers of their own: that memory, and readers elsewhere."""
 
 
 SHORT = Shape(32, 500, answers=2)
 """The main load; short, so that each round runs it twice, some time apart."""
 USUALLY = Shape(16, 100, 25, delays=True)
-"""A common pace, with few enough streams that every server can keep it."""
+"""A common pace, with few enough streams that every server can keep it; measured twice a round."""
 BUSY = Shape(128, 100, 25)
 """The same pace with more streams; sizing is computed from this load."""
 STORED = Shape(64, 500, 25)
@@ -59,7 +61,7 @@ FULL = Plan(
         *(Shape(1, 500, answers=20), Shape(32, 50, answers=10), SHORT, Shape(256, 500, answers=2)),
         *(Shape(1000, 500), SHORT, Shape(32, 5000)),
         *(Shape(1, 500, 8), Shape(32, 50, 8, answers=2), Shape(32, 500, 8, delays=True)),
-        *(Shape(256, 500, 8), Shape(1000, 50, 8), USUALLY, BUSY),
+        *(USUALLY, Shape(256, 500, 8), Shape(1000, 50, 8), USUALLY, BUSY),
     ),
     few=("burst 1×500", "burst 32×50", "burst 32×500", "paced 32×500", USUALLY.name),
     hits=100,
@@ -69,6 +71,9 @@ FULL = Plan(
     idles=3,
 )
 WARM = Shape(4, 300)
+ELSEWHERE = "µs/delivery elsewhere"
+"""Prefix of the rows about readers on another server than the one that writes."""
+LOCKED = "hits/s while another process holds the write lock"
 PACE_KEPT = "% of the pace"
 """Prefix of the rows that say how much of the provider's pace was kept."""
 
@@ -102,6 +107,8 @@ class Rounds:
                     if number < self._plan.idles:
                         self._tell("memory of open streams")
                         self._each(lambda one: self._idle(one.side, provider), running)
+                        self._tell("readers on another server")
+                        self._each(self._elsewhere, running)
                     self._tell("starts")
                     self._each(lambda one: self._start(one.side, provider), running)
                     self._round(provider, running)
@@ -218,6 +225,10 @@ class Rounds:
         self._note(one.side, "µs/hit of 300 tokens", found.server * 300)
         self._note(one.side, "its Redis, µs/hit", found.engine and found.engine * 300)
         self._note(one.side, "hits/s", answers / found.seen["seconds"])
+        if one.side.name == SQLITE.name:
+            with locked(Path(one.placeholders["folder"]) / "logs.sqlite"):
+                kept = measure.apply(measure.asked(one, Shape(16, 300, answers=self._plan.hits), "again"))
+            self._note(one.side, LOCKED, answers / kept["seconds"])
         if one.side.ours:
             once = measure.apply(measure.asked(one, Shape(1, 1, answers=self._plan.firsts), "once"))
             self._note(one.side, "a hit's first token, ms p50", percentile(once["firsts"], 0.5))
@@ -231,6 +242,17 @@ class Rounds:
             self._note(one.side, f"µs/delivery, {shape.streams:,} readers of one, {pace}", cost)
             if shape.pace:
                 self._note(one.side, f"readers a core, {1000 // shape.pace} tokens/s", 1e3 * shape.pace / cost)
+
+    def _elsewhere(self, one: Running) -> None:
+        """Measure readers of an answer that another server of the same store writes, at a pace."""
+        if one.side not in (SQLITE, REDIS):
+            return
+        with another(one) as reading:
+            _warm(reading)
+            for shape in self._plan.delivery:
+                if shape.pace:
+                    cost = measure.delivery_elsewhere(one, reading, shape.streams, shape.tokens, shape.pace)
+                    self._note(one.side, f"{ELSEWHERE}, {shape.streams:,} readers of one, paced", cost)
 
 
 class Direct:
@@ -248,6 +270,15 @@ class Direct:
             load = self._load._replace(streams=shape.streams, tokens=shape.tokens, pace=shape.pace)
             self._delays[shape.name] = measure.apply(load)["delays"]
         return self._delays[shape.name]
+
+
+@contextlib.contextmanager
+def locked(file: Path) -> Generator[None, None, None]:
+    """Hold the write lock of a SQLite file, as a busy process would."""
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
 
 
 def _warm(fresh: Running) -> None:

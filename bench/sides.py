@@ -52,6 +52,8 @@ class Running(NamedTuple):
     provider: int
     engine: Tree | None = None
     """The server's own Redis, if it has one."""
+    placeholders: Mapping[str, str] = {}
+    """What the placeholders in the side's command stood for."""
 
 
 CHAT = "/api/stream/completion/chat"
@@ -159,20 +161,31 @@ def started(side: Side, provider: int) -> Generator[Running, None, None]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         engine, address = stack.enter_context(_redis()) if "{redis}" in side.command else (None, "")
-        known = {"port": str(free_port()), "provider": str(provider), "folder": folder, "redis": address}
-        for name, text in side.files.items():
-            (Path(folder) / name).write_text(_filled(text, known))
-        given = {
-            "OPENAI_BASE_URL": "http://127.0.0.1:{provider}/v1",
-            "OPENAI_API_KEY": "bench",
-            **(OURS if side.ours else {}),
-            **side.environment,
-        }
-        environment = {name: _filled(value, known) for name, value in given.items()}
-        command = [_filled(part, known) for part in side.command]
-        port = int(known["port"])
-        tree = stack.enter_context(running(command, port, environment, ready=_ready(port) if side.ours else None))
-        yield Running(side, port, tree, provider, engine)
+        known = {"provider": str(provider), "folder": folder, "redis": address}
+        yield stack.enter_context(_serving(side, known, engine))
+
+
+def another(one: Running) -> contextlib.AbstractContextManager[Running]:
+    """Run a further server of the same side on the same store."""
+    return _serving(one.side, one.placeholders, one.engine)
+
+
+@contextlib.contextmanager
+def _serving(side: Side, known: Mapping[str, str], engine: Tree | None) -> Generator[Running, None, None]:
+    port = free_port()
+    known = {**known, "port": str(port)}
+    for name, text in side.files.items():
+        (Path(known["folder"]) / name).write_text(_filled(text, known))
+    given = {
+        "OPENAI_BASE_URL": "http://127.0.0.1:{provider}/v1",
+        "OPENAI_API_KEY": "bench",
+        **(OURS if side.ours else {}),
+        **side.environment,
+    }
+    environment = {name: _filled(value, known) for name, value in given.items()}
+    command = [_filled(part, known) for part in side.command]
+    with running(command, port, environment, ready=_ready(port) if side.ours else None) as tree:
+        yield Running(side, port, tree, int(known["provider"]), engine, known)
 
 
 def _ready(port: int) -> str:

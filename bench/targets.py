@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from bench.report import row_of, short
-from bench.rounds import SHORT, USUALLY, Figures, median
+from bench.rounds import ELSEWHERE, LOCKED, SHORT, USUALLY, Figures, median
 from bench.sides import LANGCHAIN, MEMORY, PASSTHROUGH, PASSTHROUGH_TWO, PLAIN, REDIS, SQLITE, TWO, TWO_REDIS
 
 LITELLM = "LiteLLM proxy"
@@ -74,13 +74,18 @@ def _targets(find: Find) -> Iterator[Target]:
     yield Target("a miss in a burst, µs/token, memory", 12, find(OURS, burst))
     yield Target("a miss in a burst: times below FastAPI + ChatOpenAI", 18, ratio((PEER, burst), (OURS, burst)), False)
     yield Target("a miss in a burst: times below LiteLLM", 40, ratio((LITELLM, burst), (OURS, burst)), False)
-    for row, speed, limits in ((paced, "a token every 8 ms", (1.5, 5)), (usual, "40/s", (None, None))):
+    for row, speed, limits in ((paced, "a token every 8 ms", (1.5, 5)), (usual, "40/s", (1.6, None))):
         yield Target(f"a paced miss, {speed}: times a byte pass-through", limits[0], ratio((OURS, row), (BYTES, row)))
         below = ratio((PEER, row), (OURS, row))
         yield Target(f"a paced miss, {speed}: times below FastAPI + ChatOpenAI", limits[1], below, False)
+    for side in (SQLITE, REDIS):
+        yield Target(f"a token at 40/s, {side.name}, times memory", 1.25, ratio((side.name, usual), (OURS, usual)))
+    yield Target("a token at 40/s, µs of its Redis", 46, find(REDIS.name, f"its Redis, {usual}"))
     for side in (MEMORY, SQLITE, REDIS):
         hit = find(side.name, "µs/hit of 300 tokens")
         yield Target(f"hits of 300 tokens per CPU second, {side.name}", 2000, hit and 1e6 / hit, False)
+    kept = ratio((SQLITE.name, LOCKED), (SQLITE.name, "hits/s"))
+    yield Target("hits/s while another process holds SQLite's write lock, times hits/s", 0.5, kept, False)
     yield Target("a hit's first token, ms p50, memory", 1, find(OURS, "a hit's first token, ms p50"))
     yield Target("a hit's first token, ms p50, redis", 2, find(REDIS.name, "a hit's first token, ms p50"))
     for pace, what in (
@@ -88,8 +93,12 @@ def _targets(find: Find) -> Iterator[Target]:
         ("paced", "paced, µs per token delivered"),
     ):
         yield Target(f"1,000 readers of one, {what}", 4, find(OURS, f"µs/delivery, 1,000 readers of one, {pace}"))
-    for what in ("each an answer", "all of one answer"):
-        yield Target(f"idle streams, {what}, kB each", 25, find(OURS, f"kB per idle stream, {what}"))
+    crowd = "1,000 readers of one, paced"
+    for side in (SQLITE, REDIS):
+        times = ratio((side.name, f"{ELSEWHERE}, {crowd}"), (side.name, f"µs/delivery, {crowd}"))
+        yield Target(f"1,000 readers on another server, paced, {side.name}, times here", 2, times)
+    for what, limit in (("each an answer", 30), ("all of one answer", 25)):
+        yield Target(f"idle streams, {what}, kB each", limit, find(OURS, f"kB per idle stream, {what}"))
     yield Target("first token of a miss, +ms p50", 2, find(OURS, "first token +ms p50"))
     yield from _flat(ratio)
     yield from _shared(ratio, (burst, paced))

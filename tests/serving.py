@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from headwater.answers.answers import Answers, Policy
 from headwater.answers.claim import Caching
 from headwater.answers.generation import Timeouts
+from headwater.cli.connection import Connection
 from headwater.log.memory import MemoryStore
 from headwater.log.store import Store
 from headwater.models.catalogue import Catalogue, Offer
@@ -35,7 +36,12 @@ async def serving(app: ASGIApp, *, lifespan: bool = False) -> AsyncGenerator[htt
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
-            app, log_level="error", ws="none", timeout_graceful_shutdown=2, lifespan="on" if lifespan else "off"
+            app,
+            http=Connection,
+            log_level="error",
+            ws="none",
+            timeout_graceful_shutdown=2,
+            lifespan="on" if lifespan else "off",
         )
         server = uvicorn.Server(config)
         # Signals belong to the test runner.
@@ -58,6 +64,11 @@ class Frame(dict[str, Any]):
     """The JSON of one SSE frame; its id beside it."""
 
     id: str | None = None
+
+    @property
+    def offset(self) -> str | None:
+        """The id without the run of its log, which is another one each time."""
+        return self.id and self.id.partition(".")[0]
 
 
 async def frames(response: httpx.Response) -> AsyncIterator[Frame]:
@@ -136,6 +147,7 @@ async def headwater(
     who: Callable[[Request], Principal] = lambda _: ANYONE,
     origins: Sequence[str] = (),
     hosts: Sequence[str] = LOOPBACK,
+    credentials: bool = False,
     observers: Sequence[Observer] = (),
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended."""
@@ -151,7 +163,7 @@ async def headwater(
     policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0))
     answers = Answers(lambda: store, models, policy, Observers(observers), borrowed=True)
     surface = Surface(answers, principal, pace or Pace(), tick=0.01)
-    app = create_app(surface, About("0", model.name), origins=origins, hosts=hosts)
+    app = create_app(surface, About("0", model.name), origins=origins, hosts=hosts, credentials=credentials)
     async with serving(app) as client:
         yield Headwater(client, answers, store)
         await answers.aclose()

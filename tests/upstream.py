@@ -153,9 +153,7 @@ class Upstream:
         async for line in self._lines(chat, with_usage):
             if line is None:
                 if self.cut == "rst":
-                    raw: socket.socket = writer.get_extra_info("socket")
-                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    writer.transport.abort()
+                    reset(writer)
                 return
             data = f"data: {line}\n\n".encode()
             writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
@@ -210,6 +208,13 @@ class Upstream:
             "choices": [{"index": 0, "finish_reason": self.finish, "logprobs": None, **content}],
         }
         return answer | ({"usage": _usage(self.usage)} if self.usage else {})
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Break the connection off, which the peer sees as a reset."""
+    raw: socket.socket = writer.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 async def _read(reader: asyncio.StreamReader) -> Received:

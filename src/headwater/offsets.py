@@ -1,8 +1,11 @@
-"""A place in a log: `(epoch, sequence)`, written `<epoch>-<sequence>`, opaque to everyone outside.
+"""A place in a log: `(epoch, sequence)`, written `<epoch>-<sequence>.<run>`, opaque to everyone outside.
 
 The sequence is dense from 1. The epoch rises when somebody other than the writer seals the log, so an offset that a
 dead writer handed out beyond what was stored still compares lower than the ending that replaced its tail: plain tuple
 order is all a reader needs.
+
+The run is the second half of the log's id, whose first half is the question's. With it, a client that repeats its
+question can be told the rest of the very answer that it has begun to read.
 """
 
 import re
@@ -10,7 +13,7 @@ from typing import NamedTuple
 
 from headwater.errors import RequestError
 
-_WRITTEN = re.compile(r"(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})", re.ASCII)
+_WRITTEN = re.compile(r"(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})(?:\.([a-z0-9]{1,64}))?", re.ASCII)
 
 
 class Offset(NamedTuple):
@@ -31,8 +34,24 @@ TAG = 12
 with the same tag on one of them, because a claim changes the name and the log in one step."""
 
 
+def run_of(message_id: str) -> str:
+    """The run of the log that a message id names: its id's last part."""
+    return message_id.partition("~")[0].rpartition("-")[2]
+
+
+def write(offset: Offset, message_id: str) -> str:
+    """An offset of the log that a message id names, as clients get it."""
+    run = run_of(message_id)
+    return f"{offset}.{run}" if run else str(offset)
+
+
 def parse(written: str) -> Offset:
-    """Read an offset as a client sends it back; anything but the exact form is refused.
+    """The offset in what a client sends back. Raises as `parse_with_run` does."""
+    return parse_with_run(written)[0]
+
+
+def parse_with_run(written: str) -> tuple[Offset, str]:
+    """Read an offset as a client sends it back, and its run, or "" without one; only the exact form is accepted.
 
     Strict, because it arrives in a header or a URL from strangers and ends in store queries.
     Raises `RequestError` for what is not an offset.
@@ -42,4 +61,4 @@ def parse(written: str) -> Offset:
         raise RequestError(
             f"{written[:40]!r} is not an offset; send back the id of the last event as it came, e.g. 1-12"
         )
-    return Offset(int(match[1]), int(match[2]))
+    return Offset(int(match[1]), int(match[2])), match[3] or ""

@@ -92,6 +92,8 @@ class MessageToolCall(_Closed, frozen=True):
     id: str
     name: str
     arguments: str
+    provider: dict[str, Any] = {}
+    """What the provider needs back with the call, in its own words, such as Gemini's `extra_content`."""
 
 
 class Tool(_Closed, frozen=True, tag="function"):
@@ -118,6 +120,8 @@ class Message(_Closed, frozen=True):
     name: str | None = None
     tool_calls: list[MessageToolCall] | None = None
     tool_call_id: str | None = None
+    provider: dict[str, Any] = {}
+    """What the provider needs back with the turn, in its own words, such as `reasoning_details`."""
 
 
 class Parameters(_Closed, frozen=True):
@@ -148,8 +152,10 @@ def check(prompt: Prompt) -> Prompt:
     """Refuse a prompt that no model can answer, before anything is spent on it. Raises `InvalidPrompt`."""
     if not prompt.messages:
         raise InvalidPrompt('messages is empty: send at least one message, e.g. {"role": "user", "content": "Hi"}')
+    asked = max((number for number, message in enumerate(prompt.messages) if message.role == "user"), default=None)
     for number, message in enumerate(prompt.messages):
-        if not message.content and not message.tool_calls and message.role != "tool":  # a tool may return nothing
+        # Any other may be empty: a tool's result, or an answer that was stopped before its first word.
+        if number == asked and _is_empty(message):
             raise InvalidPrompt(f"messages[{number}] has no content")
         if isinstance(message.content, list):
             for place, part in enumerate(message.content):
@@ -182,6 +188,12 @@ _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64", re.ASCII)
 
 def _data_url(media_type: str | None, data: str | None) -> str:
     return f"data:{media_type};base64,{data}"
+
+
+def _is_empty(message: Message) -> bool:
+    if isinstance(message.content, str):
+        return not message.content
+    return all(isinstance(part, Text) and not part.text for part in message.content)
 
 
 def _check_part(place: str, part: Part) -> None:

@@ -1,24 +1,38 @@
 """The only reader of the environment: every setting, its default and what it is for."""
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Names = Annotated[list[str], NoDecode]
 ENV_FILE = ".env"
 
 
+_PLAIN = (
+    *("model", "completion_model", "store", "secret", "redis_url"),
+    *("openai_api_key", "openai_base_url", "openai_org_id", "openai_project_id", "openai_proxy"),
+    *("upstash_redis_rest_url", "upstash_redis_rest_token"),
+)
+"""Texts that may have a line break or blanks around them where they came from a file or were copied."""
+
+
 class Settings(BaseSettings):
     """Every setting, from the environment or else from `.env` in the working directory. Times are in seconds."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HEADWATER_", env_file=ENV_FILE, extra="ignore", populate_by_name=True, env_ignore_empty=True
+        env_prefix="HEADWATER_",
+        env_file=ENV_FILE,
+        extra="ignore",
+        populate_by_name=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,  # a key with a line break must not be shown
     )
 
     model: str | None = Field(
@@ -44,6 +58,9 @@ class Settings(BaseSettings):
     origins: Names = Field(
         [], description="Other sites whose pages may call the server (CORS), e.g. `https://app.example`; `*`: any"
     )
+    credentials: bool = Field(
+        False, description="Let the pages of `HEADWATER_ORIGINS`, which must be named, send cookies (CORS credentials)"
+    )
     workers: int = Field(1, ge=1, le=256, description="Number of server processes, which share the port and the store")
     drain: float = Field(30, ge=0, description="Time that running answers get to finish after SIGTERM")
     cache_ttl: float = Field(
@@ -53,7 +70,11 @@ class Settings(BaseSettings):
         None, description="Secret key of the cache's fingerprints; default: generated once and kept in the store"
     )
     first_token_timeout: float = Field(300, gt=0, description="Time limit for a model's first token")
-    model_timeout: float = Field(60, gt=0, description="Time limit between two tokens")
+    model_timeout: float = Field(
+        60,
+        gt=0,
+        description="Time limit between two chunks of an answer, also chunks without words; comment lines do not count",
+    )
     total_timeout: float = Field(3600, gt=0, description="Time limit for a whole answer")
     retries: int = Field(2, ge=0, le=10, description="Retries of a model that fails before its first token")
     lease: float = Field(
@@ -64,14 +85,27 @@ class Settings(BaseSettings):
         gt=0,
         description="Time without an event after which a comment line is sent, so that proxies keep the connection",
     )
+    keep_alive: int = Field(
+        75,
+        ge=1,
+        description="Time for which an idle connection is kept; must exceed that of a proxy in front",
+    )
     max_body: int = Field(4 * 1024 * 1024, gt=0, description="Maximum size of a request body, in bytes")
     openai_wire: bool = Field(
         True,
         description="Read OpenAI's streams directly; false: through LangChain's ChatOpenAI, for several times the CPU",
     )
+    think_tags: bool = Field(
+        False, description="Take text between `<think>` tags at the beginning of an answer for the model's reasoning"
+    )
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI API key")
     openai_base_url: str | None = Field(
         None, validation_alias="OPENAI_BASE_URL", description="Base URL of OpenAI or a compatible server"
+    )
+    openai_leave_out: Names = Field(
+        [],
+        description="Fields that the server at `OPENAI_BASE_URL` does not take, comma-separated, such as "
+        "`stream_options`; a field that a refusal names is left out by itself",
     )
     openai_org_id: str | None = Field(
         None, validation_alias="OPENAI_ORG_ID", description="OpenAI organisation that is billed"
@@ -93,10 +127,23 @@ class Settings(BaseSettings):
         None, validation_alias="UPSTASH_REDIS_REST_TOKEN", description="Its token, the one that may write"
     )
 
-    @field_validator("allowed_models", "hosts", "origins", mode="before")
+    @field_validator("allowed_models", "hosts", "origins", "openai_leave_out", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator(*_PLAIN, mode="before")
+    @classmethod
+    def _strip(cls, value: object) -> object:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return (text.strip() or None) if isinstance(text, str) else value
+
+    @field_validator("openai_api_key")
+    @classmethod
+    def _key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+            raise ValueError("the key has a line break, a blank or another character that no key has; copy it anew")
+        return value
 
     @field_validator("data_dir")
     @classmethod
@@ -120,6 +167,12 @@ class Settings(BaseSettings):
     @classmethod
     def _origins(cls, value: list[str]) -> list[str]:
         return [origin if origin in ("*", "null") else _origin(origin) for origin in value]
+
+    @model_validator(mode="after")
+    def _credentials(self) -> Self:
+        if self.credentials and {"*", "null"} & {*self.origins}:
+            raise ValueError("credentials are for origins that are named; origins holds * or null, which any page has")
+        return self
 
     def openai_headers(self) -> dict[str, str]:
         """The request headers that name the billed organisation and project, as OpenAI's own client sends them."""

@@ -11,7 +11,7 @@ import h11
 from serving import chat, parse_frame
 
 from chaos.judge import Record
-from headwater.offsets import ORIGIN, Offset
+from headwater.offsets import ORIGIN, Offset, parse
 
 PATIENCE = 40.0
 """Seconds after which a reader without an end counts as hanging; far above any lease and any time limit of a case."""
@@ -152,8 +152,7 @@ class Reader:
                 log = self.location.rpartition("/")[2]
                 lines = b"\n".join(line for line in block.split(b"\n") if not line.startswith((b":", b"retry: ")))
                 sent = lines.replace(log.encode(), log.partition("~")[0].encode()) + b"\n\n"
-                epoch, _, sequence = frame.id.partition("-")
-                self.record.frames.append((Offset(int(epoch), int(sequence)), sent))
+                self.record.frames.append((parse(frame.id), sent))
             match frame["type"]:
                 case "finish" | "stop":
                     self.record.end = frame["type"]

@@ -51,13 +51,13 @@ async def test_a_log_with_events_of_a_newer_version_is_served_whole(tmp_path: Pa
             events = await read(answer)
 
     assert stream.content.endswith(
-        b'id: 1-2\ndata: {"type":"source","url":"https://example.org/"}\n\n'
-        b'id: 1-3\ndata: {"type":"text-delta","text":"a","language":"en"}\n\n'
-        b'id: 1-4\ndata: {"type":"finish","reason":"stop"}\n\n'
+        b'id: 1-2.1\ndata: {"type":"source","url":"https://example.org/"}\n\n'
+        b'id: 1-3.1\ndata: {"type":"text-delta","text":"a","language":"en"}\n\n'
+        b'id: 1-4.1\ndata: {"type":"finish","reason":"stop"}\n\n'
     )
-    assert [frame.id for frame in parse(rest.content)] == ["1-3", "1-4"]
+    assert [frame.offset for frame in parse(rest.content)] == ["1-3", "1-4"]
     assert text.content == b"a"
-    assert (state["state"], state["text"], state["offset"]) == ("finished", "a", "1-4")
+    assert (state["state"], state["text"], state["offset"]) == ("finished", "a", "1-4.1")
     assert events == [Start("", "m"), TextDelta("a"), Finish("stop")]
     assert (answer.text, str(answer.offset)) == ("a", "1-4")
 
@@ -71,14 +71,14 @@ async def test_a_log_that_a_newer_version_ended_in_an_unknown_way_never_looks_wh
         with pytest.raises(httpx.RemoteProtocolError):
             await server.client.get(PATH, headers={"accept": "text/plain"})
 
-    assert [(frame["type"], frame.id) for frame in frames[1:]] == [
+    assert [(frame["type"], frame.offset) for frame in frames[1:]] == [
         ("text-delta", "1-2"),
         ("pause", "1-3"),
         ("error", None),
     ]
     assert frames[-1] == state["ending"]
     assert (frames[-1]["code"], frames[-1]["retryable"]) == ("newer_version", False)
-    assert (state["state"], state["text"], state["offset"]) == ("failed", "a", "1-3")
+    assert (state["state"], state["text"], state["offset"]) == ("failed", "a", "1-3.1")
     assert nothing.status_code == 204
     assert text_of(frames) == "a"
 

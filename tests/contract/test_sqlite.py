@@ -186,7 +186,7 @@ def test_a_writer_that_comes_back_in_time(path: Path) -> None:
 
 async def test_a_lock_that_stays(path: Path) -> None:
     """While another process locks the file, writers get an error and readers do not; no restart is needed after."""
-    store = SqliteStore(path, answer_within=BUSY_TIMEOUT + 0.5)
+    store = SqliteStore(path, answer_within=BUSY_TIMEOUT + 1)
     lease = await store.open("log", ALICE, ttl=TTL)
     await store.append(run("a"), lease)
     with locked(path):
@@ -201,7 +201,7 @@ async def test_a_lock_that_stays(path: Path) -> None:
 
 async def test_a_check_of_a_locked_file(path: Path) -> None:
     """A check fails while another process locks the file, because nothing could be written, and passes after."""
-    store = SqliteStore(path, answer_within=BUSY_TIMEOUT + 0.5)
+    store = SqliteStore(path, answer_within=BUSY_TIMEOUT + 1)
     await store.check()
     with locked(path):
         with pytest.raises(StoreError, match="locked"):

@@ -1,4 +1,4 @@
-"""Packs in a SQLite file: one row for each append, and two statements for many appends at once."""
+"""Packs in a SQLite file: one row for each append, and three statements for many appends at once."""
 
 import asyncio
 import sqlite3
@@ -146,8 +146,8 @@ async def test_many_appends_are_two_statements(traced: Traced) -> None:
         assert await traced.at_once(*(do(Rows.append, run(*"abc", begin=begin), each) for each in leases)) == (
             [Receipt(readers=False)] * 50
         )
-        said = [statement.split()[0] for statement in traced.statements[1:]]
-        assert said == ["BEGIN", "UPDATE", "INSERT", "SELECT", "COMMIT"]
+        words = [statement.split()[0] for statement in traced.statements[1:]]
+        assert words == ["BEGIN", "UPDATE", "INSERT", "SELECT", "COMMIT"]
     pages = [await do(Rows.page, each.log, ORIGIN) for each in leases]
     assert all(page.entries == run(*"abcabc") for page in pages)
     assert {pulse.beat for pulse in (await do(Rows.pulses)).values()} == {2}

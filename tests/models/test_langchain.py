@@ -132,4 +132,4 @@ async def test_a_whole_message_with_tool_calls_becomes_the_same_events():
     message = AIMessage(content="Hi", tool_calls=[{"name": "f", "args": {"a": 1}, "id": "c1"}])
     events = await answer(LangChainModel(RunnableLambda(lambda _: message), "lambda"))
     start, delta, end = ToolCallStart("c1", "f"), ToolCallDelta("c1", '{"a": 1}'), ToolCallEnd("c1")
-    assert events == [TextDelta("Hi"), start, delta, end, Finish("stop")]
+    assert events == [TextDelta("Hi"), start, delta, end, Finish("tool_calls")]

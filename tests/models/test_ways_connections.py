@@ -5,7 +5,7 @@ import time
 from contextlib import aclosing
 
 from upstream import Upstream
-from ways import EVERY_WAY, HELLO, Build, texts
+from ways import EVERY_WAY, HELLO, Build, first, texts
 
 from headwater.events import TextDelta
 
@@ -18,7 +18,7 @@ async def test_each_token_is_there_before_the_next_one_is_sent(build: Build) -> 
         async with aclosing(model.stream(HELLO)) as batches:
             for token in "abc":
                 upstream.release()
-                assert await anext(batches) == [TextDelta(token)]
+                assert await first(batches) == [TextDelta(token)]
         await model.aclose()
 
 
@@ -31,7 +31,7 @@ async def test_cancelling_closes_the_providers_connection_while_it_is_silent(bui
 
         async def read() -> None:
             async with aclosing(model.stream(HELLO)) as batches:
-                async for _ in batches:
+                while await first(batches):
                     begun.set()
 
         reading = asyncio.create_task(read())
@@ -52,7 +52,7 @@ async def test_closing_the_stream_closes_the_providers_connection(build: Build) 
     async with Upstream(silent_after=1) as upstream:
         model = build(upstream)
         stream = model.stream(HELLO)
-        assert await anext(stream) == [TextDelta("Hel")]
+        assert await first(stream) == [TextDelta("Hel")]
         await stream.aclose()
         await asyncio.wait_for(upstream.requests[0].closed.wait(), 1)
         await model.aclose()

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from raw import DONE, Raw, chunk, line
 from upstream import Upstream
-from ways import EVERY_CHAT, EVERY_WAY, HELLO, ONCE_UPON, Build, answer, direct_chat, joined_answer, until_failure
+from ways import EVERY_CHAT, EVERY_WAY, HELLO, ONCE_UPON, Build, answer, joined_answer, until_failure
 
 from headwater.errors import ModelError
 from headwater.events import Finish, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, Usage, is_admissible
@@ -52,18 +52,19 @@ async def test_functions_of_the_older_kind_are_refused(build: Build, extra: dict
         assert (failure.value.code, failure.value.status, upstream.calls) == ("provider_refused", 422, 0)
 
 
-async def test_a_whole_message_where_a_delta_belongs_is_read_like_one() -> None:
+@EVERY_CHAT
+async def test_a_whole_message_where_a_delta_belongs_is_read_like_one(build: Build) -> None:
     """Some servers send one for an answer that is not streamed."""
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     message = {"role": "assistant", "content": "Hello", "tool_calls": [call]}
     whole = line({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
     async with Raw(pieces=[whole, DONE]) as upstream:
-        assert await joined_answer(direct_chat(upstream)) == [
+        assert await joined_answer(build(upstream)) == [
             TextDelta("Hello"),
             ToolCallStart("c1", "f"),
             ToolCallDelta("c1", "{}"),
             ToolCallEnd("c1"),
-            Finish("stop"),
+            Finish("tool_calls"),
         ]
 
 

@@ -1,33 +1,31 @@
-"""Answers that are no proper stream, decoded by us: beneath LangChain's classes, and without them."""
+"""Answers that are no proper stream: read the same by every way to the provider."""
 
 import json
 
 import pytest
 from raw import DONE, Raw, chunk, line
-from ways import Build, direct_chat, fast_chat, joined, joined_answer, until_failure
+from ways import EVERY_CHAT, Build, joined, joined_answer, until_failure
 
 from headwater.events import Finish, TextDelta
 from headwater.models.openai.lines import Bounds
 from headwater.models.openai.stream import Stream
-
-OUR_DECODING = pytest.mark.parametrize("build", [direct_chat, fast_chat])
 
 GOOD = chunk(content="good")
 ENDING = chunk("stop") + DONE
 SUSPENDED = {"message": "Account suspended", "code": 403}
 
 
-@OUR_DECODING
-async def test_text_before_undecodable_bytes_is_passed_on(build: Build) -> None:
+@EVERY_CHAT
+async def test_text_before_broken_json_is_passed_on(build: Build) -> None:
     """Also when one read of the socket brought both."""
-    wrong = b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n'
+    wrong = b'data: {"choices":[{"delta":{"content":"lost}}]}\n\n'
     async with Raw(pieces=[GOOD + wrong + ENDING]) as upstream:
         events, failure = await until_failure(build(upstream))
     assert events == [TextDelta("good")]
     assert failure.code == "provider_garbled"
 
 
-@OUR_DECODING
+@EVERY_CHAT
 @pytest.mark.parametrize(
     "body",
     [
@@ -52,7 +50,7 @@ async def test_an_error_in_an_answer_that_began_with_200_is_reported(build: Buil
         assert "Account suspended" in str(failure)
 
 
-@OUR_DECODING
+@EVERY_CHAT
 async def test_an_error_event_may_be_plain_text(build: Build) -> None:
     """Not all providers send JSON."""
     async with Raw(pieces=[GOOD, b"event: error\ndata: no room left\n\n"]) as upstream:
@@ -61,7 +59,7 @@ async def test_an_error_event_may_be_plain_text(build: Build) -> None:
     assert failure.code == "provider_error"
 
 
-@OUR_DECODING
+@EVERY_CHAT
 async def test_a_page_in_place_of_a_stream_is_garbled(build: Build) -> None:
     """For example a proxy's login form, whose status is 200."""
     async with Raw(pieces=[b"<html>\n<body>Please log in</body>\n</html>"]) as upstream:
@@ -69,21 +67,21 @@ async def test_a_page_in_place_of_a_stream_is_garbled(build: Build) -> None:
     assert (events, failure.code) == ([], "provider_garbled")
 
 
-@OUR_DECODING
+@EVERY_CHAT
 async def test_a_last_line_needs_no_end(build: Build) -> None:
     """The reason to finish is in it."""
     async with Raw(pieces=[GOOD, chunk("stop", content="!").rstrip()]) as upstream:
         assert await joined_answer(build(upstream)) == [TextDelta("good!"), Finish("stop")]
 
 
-@OUR_DECODING
+@EVERY_CHAT
 async def test_a_last_line_that_is_cut_is_no_end(build: Build) -> None:
     """The answer is truncated; the text before the cut is passed on."""
     async with Raw(pieces=[GOOD, chunk("stop", content="!")[:40]]) as upstream:
         assert await joined_answer(build(upstream)) == [TextDelta("good")]
 
 
-@OUR_DECODING
+@EVERY_CHAT
 async def test_a_byte_order_mark_is_skipped(build: Build) -> None:
     """Wherever the read is cut."""
     body = b"\xef\xbb\xbf" + GOOD + ENDING

@@ -112,7 +112,7 @@ async def test_parameters_have_the_providers_names(build: Build) -> None:
         await answer(build(upstream), PROMPTS[2])
         body = upstream.requests[0].body
     wanted = {"temperature": 0.5, "top_p": 0.9, "stop": ["END"], "seed": 42}
-    wanted |= {"frequency_penalty": 0.1, "presence_penalty": 0.2, "max_completion_tokens": 77}
+    wanted |= {"frequency_penalty": 0.1, "presence_penalty": 0.2, "max_tokens": 77}
     assert body.items() >= wanted.items()
 
 
@@ -161,8 +161,9 @@ async def test_no_unknown_field_overrides_headwaters_own(build: Build) -> None:
     async with Upstream() as upstream:
         await answer(build(upstream), prompt)
         body = upstream.requests[0].body
-    assert (body["model"], body["stream"], body["max_completion_tokens"]) == ("gpt-test", True, 5)
+    assert (body["model"], body["stream"], body["max_tokens"]) == ("gpt-test", True, 5)
     assert body["messages"] == [{"role": "user", "content": "Hello"}]
+    assert "max_completion_tokens" not in body
     assert "tools" not in body
     assert "n" not in body
 
@@ -213,3 +214,37 @@ async def test_a_proxy_is_used(provider: Any, monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(ModelError, match="no route"):
             await answer(provider("openai:x", Account("http://provider.invalid/v1", KEY, {}, address)))
         assert proxy.requests[0].path == "http://provider.invalid/v1/chat/completions"
+
+
+@EVERY_CHAT
+async def test_what_the_provider_needs_back_is_sent_as_it_came(build: Build) -> None:
+    """Beside the turn, and beside its tool calls; it never replaces a field of Headwater's own."""
+    signed = {"extra_content": {"google": {"thought_signature": "abc"}}}
+    own: dict[str, Any] = {
+        "reasoning_content": "Hm",
+        "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}],
+        "prefix": True,
+        "role": "user",
+        "content": "mine",
+        "tool_calls": [],
+    }
+    calls = [MessageToolCall("c1", "f", "{}", signed), MessageToolCall("c2", "f", "{}")]
+    turns = [Message("user", "Hi"), Message("assistant", "See", tool_calls=calls, provider=own)]
+    results = [Message("tool", "1", tool_call_id="c1"), Message("tool", "2", tool_call_id="c2")]
+    last = Message("assistant", "So", provider={"prefix": True})
+    async with Upstream() as upstream:
+        await answer(build(upstream), Prompt(model="m", messages=[*turns, *results, last]))
+        sent = upstream.requests[0].body["messages"]
+    function = {"name": "f", "arguments": "{}"}
+    assert sent[1] == {
+        "role": "assistant",
+        "content": "See",
+        "reasoning_content": "Hm",
+        "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}],
+        "prefix": True,
+        "tool_calls": [
+            {"type": "function", "id": "c1", "function": function, **signed},
+            {"type": "function", "id": "c2", "function": function},
+        ],
+    }
+    assert sent[-1] == {"role": "assistant", "content": "So", "prefix": True}

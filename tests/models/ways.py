@@ -3,7 +3,7 @@
 All ways must give the same events; the tests that are parametrised with them check that.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -70,6 +70,13 @@ async def answer(model: Any, prompt: Prompt = HELLO) -> list[Event]:
             return [event async for batch in batches for event in batch]
     finally:
         await model.aclose()
+
+
+async def first(batches: AsyncGenerator[Sequence[Event], None]) -> Sequence[Event]:
+    """The next batch with any events in it; an empty one is only a sign of life."""
+    while not (batch := await anext(batches)):
+        pass
+    return batch
 
 
 async def until_failure(model: Any, prompt: Prompt = HELLO) -> tuple[list[Event], ModelError]:

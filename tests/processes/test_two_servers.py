@@ -57,11 +57,11 @@ async def test_the_death_of_a_producer_ends_its_log_as_lost_and_frees_the_name(
                     killed = time.monotonic()
                     lost = await anext(read)
                     assert time.monotonic() - killed < LEASE + 2
-                assert (lost["type"], lost["code"], lost.id) == ("error", "lost", "2-4")
+                assert (lost["type"], lost["code"], lost.offset) == ("error", "lost", "2-4")
                 assert (await own)[-1] == "text-delta"
 
             ahead = await survivor.client.get(location, headers={"last-event-id": "1-9"})
-            assert [(frame["type"], frame.id) for frame in parse(ahead.content)] == [("error", "2-4")]
+            assert [(frame["type"], frame.offset) for frame in parse(ahead.content)] == [("error", "2-4")]
             assert (await survivor.client.get(location, headers={"last-event-id": "2-4"})).status_code == 204
 
             again = asyncio.create_task(post_chat(survivor.client))

@@ -114,3 +114,26 @@ async def test_a_producer_ends_its_log_also_when_the_server_ends_at_once() -> No
     ending = (await entries(store, "log"))[-1].event
     assert isinstance(ending, Error)
     assert ending.code == "shutdown"
+
+
+async def test_signs_of_life_without_words_are_no_silence_and_no_words() -> None:
+    """A server may buffer a tool call, or hide its thinking."""
+
+    class Slow:
+        name = "slow"
+
+        async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
+            for _ in range(6):
+                await asyncio.sleep(0.1)
+                yield []
+            yield [TextDelta("a")]
+            for _ in range(6):
+                await asyncio.sleep(0.1)
+                yield []
+            yield [WHOLE]
+
+    store = MemoryStore()
+    async with Logs(store).write(await store.open("log", ALICE, ttl=TTL)) as writer:
+        await generation(Slow(), writer, first_token=0.4, silence=0.4).run()
+    told = [entry.event for entry in await entries(store, "log")]
+    assert told[1:] == [TextDelta("a"), WHOLE]

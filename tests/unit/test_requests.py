@@ -62,18 +62,26 @@ messages = st.lists(
 )
 
 
+def chat(body: bytes) -> Prompt:
+    return native.chat(body).prompt
+
+
+def completion(body: bytes) -> Prompt:
+    return native.completion(body).prompt
+
+
 def key(prompt: Prompt) -> str:
     return fingerprint(prompt, tenant="t", upstream="u", secret=b"s")
 
 
 def parsed(part: Any, **fields: Any) -> Prompt:
     """The prompt of a chat whose only message has this part, or these fields."""
-    return native.chat(json.dumps({"messages": [{"role": "user", "content": [part], **fields}]}).encode())
+    return chat(json.dumps({"messages": [{"role": "user", "content": [part], **fields}]}).encode())
 
 
 def read(body: bytes) -> None:
     """Both routes on one body: a prompt that can be keyed, or our own kind of error."""
-    for route in (native.chat, native.completion):
+    for route in (chat, completion):
         try:
             prompt = route(body)
         except RequestError as error:
@@ -109,7 +117,7 @@ def test_a_chat_is_read_field_by_field() -> None:
         "conversation_id": "c",
     }
 
-    assert native.chat(json.dumps(body).encode()) == Prompt(
+    assert chat(json.dumps(body).encode()) == Prompt(
         model="m",
         messages=[Message("user", "Hi")],
         parameters=Parameters(temperature=0, stop=["."]),
@@ -183,7 +191,6 @@ def test_a_data_url_is_data_also_in_the_neutral_shape() -> None:
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA=="}},
         {"type": "image", "base64": "AA==", "mime_type": "image/png"},
         {"cachePoint": {"type": "default"}},
-        {"type": ["odd"]},
     ],
     ids=str,
 )
@@ -213,17 +220,66 @@ def test_the_text_of_a_message_is_that_of_every_text_part() -> None:
 def test_a_tool_call_is_the_same_in_every_shape(call: JSON) -> None:
     """Arguments become JSON text, as the model wrote it."""
     body = {"messages": [{"role": "assistant", "content": None, "tool_calls": [call]}]}
-    prompt = native.chat(json.dumps(body).encode())
+    prompt = chat(json.dumps(body).encode())
     assert prompt.messages == [Message("assistant", tool_calls=[MessageToolCall("c1", "f", '{"a": "é"}')])]
     sent = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": "é"}'}}
     message = {"role": "assistant", "content": None, "tool_calls": [sent]}
     assert openai_body(prompt, "chat", "m", {})["messages"] == [message]
 
 
-def test_a_tool_may_return_nothing() -> None:
-    """That is a result too."""
-    body = {"messages": [{"role": "tool", "tool_call_id": "c1", "content": ""}]}
-    assert native.chat(json.dumps(body).encode()).messages == [Message("tool", tool_call_id="c1")]
+ASKED: JSON = {"role": "user", "content": "Hi"}
+CALLED: JSON = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize("content", ["", [], None])
+def test_a_tool_may_return_nothing(content: Any) -> None:
+    """That is a result too, and the same one however it is written."""
+    body = {"messages": [{"role": "tool", "tool_call_id": "c1", "content": content}]}
+    assert chat(json.dumps(body).encode()).messages == [Message("tool", tool_call_id="c1")]
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        (
+            {"role": "assistant", "content": None, "tool_calls": [CALLED]},
+            Message("assistant", tool_calls=[MessageToolCall("c1", "f", "{}")]),
+        ),
+        (
+            {"role": "assistant", "content": "", "refusal": None, "audio": None, "annotations": [], "tool_calls": None},
+            Message("assistant"),
+        ),
+        ({"role": "assistant", "content": None}, Message("assistant")),
+        ({"role": "assistant"}, Message("assistant")),
+        ({"role": "assistant", "content": [], "tool_calls": []}, Message("assistant")),
+        ({"role": "assistant", "content": None, "refusal": "I cannot."}, Message("assistant", "I cannot.")),
+        ({"role": "user", "content": ""}, Message("user")),
+        ({"role": "system", "content": ""}, Message("system")),
+        ({"role": "developer", "content": "Be brief."}, Message("system", "Be brief.")),
+        ({"role": "developer", "content": [{"type": "text", "text": "x"}]}, Message("system", [Text("x")])),
+    ],
+    ids=str,
+)
+def test_what_openais_client_sends_as_history_is_never_refused(written: JSON, message: Message) -> None:
+    """Also an answer that was stopped before its first word, a refusal, and empty turns."""
+    body = {"messages": [written, ASKED]}
+    assert chat(json.dumps(body).encode()).messages == [message, Message("user", "Hi")]
+
+
+def test_the_last_user_turn_may_be_followed_by_empty_ones_of_others() -> None:
+    """A tool's empty result is what the model is asked about, and a stopped answer is asked for once more."""
+    turns = [ASKED, {"role": "assistant", "content": None, "tool_calls": [CALLED]}]
+    for last in ({"role": "tool", "tool_call_id": "c1", "content": None}, {"role": "assistant", "content": ""}):
+        assert len(chat(json.dumps({"messages": [*turns, last]}).encode()).messages) == 3
+
+
+@pytest.mark.parametrize("content", ["", None, [], [{"type": "text", "text": ""}]], ids=str)
+def test_a_question_without_content_is_refused(content: Any) -> None:
+    """No model can answer it, wherever the last user turn stands."""
+    for before, after in (([], []), ([ASKED], []), ([ASKED], [{"role": "assistant", "content": "x"}])):
+        body = {"messages": [*before, {"role": "user", "content": content}, *after]}
+        with pytest.raises(InvalidPrompt, match=rf"messages\[{len(before)}\] has no content"):
+            chat(json.dumps(body).encode())
 
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
@@ -265,7 +321,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 def test_a_tool_is_a_function_or_a_providers_own(written: JSON, tool: Tool | ProviderTool, sent: JSON | None) -> None:
     """OpenAI gets its own shape word for word, and the neutral one in its own shape."""
     body = {"messages": [{"role": "user", "content": "Hi"}], "tools": [written]}
-    prompt = native.chat(json.dumps(body).encode())
+    prompt = chat(json.dumps(body).encode())
     assert prompt.tools == [tool]
     assert openai_body(prompt, "chat", "m", {})["tools"] == [sent or written]
 
@@ -291,7 +347,7 @@ def test_a_tool_is_a_function_or_a_providers_own(written: JSON, tool: Tool | Pro
 def test_an_error_says_where_the_mistake_is(body: JSON, where: str) -> None:
     """The message has the place, so that the mistake can be found."""
     with pytest.raises(RequestError) as refused:
-        native.chat(json.dumps(body).encode())
+        chat(json.dumps(body).encode())
     assert where in str(refused.value)
 
 
@@ -320,4 +376,4 @@ def test_an_empty_part_is_refused_with_its_place(part: Any, where: str) -> None:
 def test_a_field_that_is_null_is_a_field_that_is_absent() -> None:
     """Clients that serialise an object write null for what they leave out."""
     body = b'{"message": null, "prompt": "Once", "model": null, "temperature": null, "tools": null}'
-    assert native.completion(body) == native.completion(b'{"prompt": "Once"}')
+    assert completion(body) == completion(b'{"prompt": "Once"}')

@@ -54,6 +54,18 @@ def test_the_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch,
     assert "sk-file" not in repr(settings)
 
 
+@pytest.mark.parametrize("origins", ["*", "null", "https://app.example,*"])
+def test_credentials_need_origins_by_name(origins: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise any page could use the cookies of its visitors."""
+    monkeypatch.setenv("HEADWATER_CREDENTIALS", "true")
+    monkeypatch.setenv("HEADWATER_ORIGINS", origins)
+    with pytest.raises(ValidationError, match="named"):
+        Settings()  # pyright: ignore[reportCallIssue]
+
+    monkeypatch.setenv("HEADWATER_ORIGINS", "https://app.example")
+    assert Settings().credentials  # pyright: ignore[reportCallIssue]
+
+
 @pytest.mark.parametrize(
     ("given", "model", "demo"),
     [

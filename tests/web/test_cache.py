@@ -236,6 +236,17 @@ async def test_an_idempotency_key_joins_a_retry_to_its_first_run_without_the_cac
     assert parse(first.content)[1:] == parse(retry.content)[1:]
 
 
+@pytest.mark.parametrize("length", [256, 257, 5000])
+async def test_long_idempotency_keys_are_compared_whole(length: int) -> None:
+    """Two keys with a common beginning are two keys: gateways build theirs from a long prefix and a counter."""
+    model = Scripted(ANSWER)
+    async with headwater(model, caching=Caching(0, b"secret")) as server:
+        for key in ("a" * length, "a" * length + "1", "a" * length + "2", "a" * length + "1"):
+            await post_chat(server.client, **{"idempotency-key": key})
+
+    assert len(model.prompts) == 3
+
+
 async def test_a_regenerate_with_an_idempotency_key_is_kept_for_everybody() -> None:
     """Clients that always send a key still use the cache."""
     model = Scripted(ANSWER)

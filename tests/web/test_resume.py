@@ -9,6 +9,7 @@ from serving import Headwater, chat, frames, headwater, parse, post_chat, seen, 
 
 from headwater.events import Finish, TextDelta
 from headwater.models.scripted import SILENCE, Scripted
+from headwater.offsets import run_of
 from headwater.web.response import Pace
 
 
@@ -71,7 +72,7 @@ async def test_a_reader_joins_a_running_answer_at_its_offset() -> None:
         await first
         for after, header in (("1-3", {}), ("1-1", {"last-event-id": "1-3"})):
             rest = parse((await server.client.get(location, params={"after": after}, headers=header)).content)
-            assert [frame.id for frame in rest] == ["1-4", "1-5"]
+            assert [frame.offset for frame in rest] == ["1-4", "1-5"]
 
 
 async def test_after_the_ending_there_is_nothing() -> None:
@@ -150,8 +151,10 @@ async def test_the_state_of_a_log_is_one_json_object() -> None:
         await asking
         finished = (await server.client.get(location, headers=json_please)).json()
 
-        assert (running["state"], running["text"], running["ending"], running["offset"]) == ("open", "a", None, "1-2")
-        assert (finished["state"], finished["text"], finished["offset"]) == ("finished", "ab", "1-4")
+        run = run_of(finished["id"])
+        assert (running["state"], running["text"], running["ending"]) == ("open", "a", None)
+        assert (finished["state"], finished["text"]) == ("finished", "ab")
+        assert (running["offset"], finished["offset"]) == (f"1-2.{run}", f"1-4.{run}")
         assert finished["ending"]["type"] == "finish"
         assert finished["model"] == "scripted"
         assert 0 <= finished["timing"]["first_token"] <= finished["timing"]["duration"]

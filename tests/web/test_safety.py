@@ -8,6 +8,7 @@ from headwater.events import Finish, TextDelta
 from headwater.models.langchain import openai_models
 from headwater.models.openai.connection import Account
 from headwater.models.scripted import Scripted
+from headwater.web.origin import ALLOWED_HEADERS
 
 ANSWER = [TextDelta("x"), Finish("stop")]
 
@@ -102,6 +103,75 @@ async def test_cors_is_for_the_origins_that_the_operator_named() -> None:
     for name in ("location", "age", "cache-status"):
         assert name in response.headers["access-control-expose-headers"].lower()
     assert refused.status_code == 403
+
+
+TRACING = "baggage,content-type,idempotency-key,sentry-trace,traceparent,x-custom"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "allowed"),
+    [
+        (TRACING, TRACING),
+        ("traceparent, Baggage", "traceparent, Baggage"),
+        ("x" * 5000, ALLOWED_HEADERS),
+        ("a b", ALLOWED_HEADERS),
+        ("x-a\u00e9", ALLOWED_HEADERS),
+        ("", ALLOWED_HEADERS),
+        (",,", ALLOWED_HEADERS),
+        (None, ALLOWED_HEADERS),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+async def test_an_allowed_page_may_send_any_header(wanted: str | None, allowed: str) -> None:
+    """Tracing adds its own to every request of a page, and a preflight that leaves one out blocks the request."""
+    lines = [(b"origin", b"https://app.example"), (b"access-control-request-method", b"POST")]
+    if wanted is not None:
+        lines.append((b"access-control-request-headers", wanted.encode("latin-1")))
+    async with headwater(Scripted(ANSWER), origins=["https://app.example"]) as server:
+        preflight = await server.client.options("/api/stream/completion/chat", headers=lines)
+
+    assert preflight.status_code == 204
+    assert preflight.headers["access-control-allow-headers"] == allowed
+    assert "access-control-request-headers" in preflight.headers["vary"].lower()
+
+
+async def test_a_foreign_page_is_refused_whatever_headers_it_asks_for() -> None:
+    """The origin decides."""
+    headers = {"access-control-request-method": "POST", "access-control-request-headers": "traceparent"}
+    async with headwater(Scripted(ANSWER), origins=["https://app.example"]) as server:
+        preflight = await server.client.options(
+            "/api/stream/completion/chat", headers={"origin": "https://evil.example", **headers}
+        )
+
+    assert preflight.status_code == 403
+    assert "access-control-allow-headers" not in preflight.headers
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "credentials", "allowed"),
+    [
+        (["https://app.example"], "https://app.example", True, True),
+        (["https://app.example"], "https://app.example", False, False),
+        (["https://app.example", "*"], "https://app.example", True, True),
+        (["*"], "https://evil.example", True, False),
+        (["https://app.example", "*"], "https://evil.example", True, False),
+        (["null"], "null", True, False),
+    ],
+    ids=str,
+)
+async def test_credentials_are_for_named_origins_of_an_operator_who_wants_them(
+    origins: list[str], origin: str, credentials: bool, allowed: bool
+) -> None:
+    """A page of any origin could use the cookies of whoever visits it."""
+    async with headwater(Scripted(ANSWER), origins=origins, credentials=credentials) as server:
+        preflight = await server.client.options(
+            "/api/stream/completion/chat", headers={"origin": origin, "access-control-request-method": "POST"}
+        )
+        response = await post_chat(server.client, origin=origin)
+
+    for each in (preflight, response):
+        assert each.headers["access-control-allow-origin"] == origin
+        assert each.headers.get("access-control-allow-credentials") == ("true" if allowed else None)
 
 
 async def test_request_fields_never_reach_the_models_constructor_or_its_client() -> None:

@@ -1,7 +1,9 @@
 """The three original routes, as a client sees them."""
 
 import asyncio
+import re
 import time
+from typing import Any
 
 import pytest
 from serving import chat, frames, headwater, parse, post_chat, text_of
@@ -56,6 +58,26 @@ async def test_a_body_is_read_whatever_its_content_type_says() -> None:
         assert text_of(parse(response.content)) == "Hello"
 
 
+async def test_a_history_as_openais_client_keeps_it_is_answered() -> None:
+    """With tool calls, a result that is empty, and an answer that was stopped before its first word."""
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns: list[dict[str, Any]] = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": []},
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": "Go on"},
+    ]
+    model = Scripted([TextDelta("x"), Finish("stop")])
+    async with headwater(model) as server:
+        response = await server.client.post("/api/stream/completion/chat", json={"messages": turns})
+
+    assert (response.status_code, text_of(parse(response.content))) == (200, "x")
+    roles = [message.role for message in model.prompts[0].messages]
+    assert roles == ["system", "user", "assistant", "tool", "assistant", "user"]
+
+
 async def test_every_header_of_a_stream_is_there() -> None:
     """What proxies, browsers and our own client rely on."""
     async with headwater(HELLO) as server:
@@ -79,11 +101,13 @@ async def test_the_bytes_of_a_stream_are_exactly_these() -> None:
         response = await post_chat(server.client)
 
         log = response.headers["location"].removeprefix("/api/streams/")
-        assert response.content == (
+        run = log.rpartition("-")[2].encode()
+        assert re.fullmatch(r"[0-9a-f]{12}-[0-9a-f]{16}", log)
+        assert response.content.replace(b"." + run + b"\n", b".RUN\n") == (
             b"retry: 2000\n\n"
-            b'id: 1-1\ndata: {"type":"start","message_id":"' + log.encode() + b'","model":"scripted"}\n\n'
-            b'id: 1-2\ndata: {"type":"text-delta","text":"n\\u00e9\\u2028\\ud83d\\ude00"}\n\n'
-            b'id: 1-3\ndata: {"type":"finish","reason":"stop","usage":{"input_tokens":1,"output_tokens":2}}\n\n'
+            b'id: 1-1.RUN\ndata: {"type":"start","message_id":"' + log.encode() + b'","model":"scripted"}\n\n'
+            b'id: 1-2.RUN\ndata: {"type":"text-delta","text":"n\\u00e9\\u2028\\ud83d\\ude00"}\n\n'
+            b'id: 1-3.RUN\ndata: {"type":"finish","reason":"stop","usage":{"input_tokens":1,"output_tokens":2}}\n\n'
         )
 
 

@@ -56,6 +56,54 @@ async def test_an_answer_is_one_json_object_when_it_has_ended(path: str, body: d
     }
 
 
+@pytest.mark.parametrize(
+    ("accept", "stream", "form"),
+    [
+        ("*/*", False, "application/json"),
+        (None, False, "application/json"),
+        ("", False, "application/json"),
+        ("application/json, text/plain, */*", False, "application/json"),
+        ("application/json, text/event-stream", False, "application/json"),
+        ("text/event-stream, */*;q=0.1", False, "application/json"),
+        ("text/plain, application/*;q=0.5", False, "application/json"),
+        ("text/event-stream", False, "text/event-stream"),
+        ("text/event-stream, application/json;q=0", False, "text/event-stream"),
+        ("text/plain", False, "text/plain"),
+        ("text/*", False, "text/event-stream"),
+        ("application/json", True, "application/json"),
+        ("*/*", True, "text/event-stream"),
+        ("*/*", None, "text/event-stream"),
+        ("*/*", 0, "text/event-stream"),
+        ("*/*", "false", "text/event-stream"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("path", "body"), [(CHAT, chat()), (COMPLETION, {"prompt": "Hi"})], ids=["chat", "completion"])
+async def test_a_body_without_streaming_wants_json_where_accept_allows_it(
+    path: str, body: dict[str, Any], accept: str | None, stream: Any, form: str
+) -> None:
+    """As OpenAI's API understands `"stream": false`; who names only another form in `Accept` cannot read JSON."""
+    async with headwater(EVERYTHING) as server:
+        del server.client.headers["accept"]
+        headers = {} if accept is None else {"accept": accept}
+        first = await server.client.post(path, json={**body, "stream": stream}, headers=headers)
+        plain = await server.client.post(path, json=body)
+
+    assert (first.status_code, first.headers["content-type"].partition(";")[0]) == (200, form)
+    if form == "application/json":
+        assert (first.json()["text"], first.json()["state"]) == ("Hello", "finished")
+    assert plain.headers["cache-status"].startswith("headwater; hit")
+
+
+async def test_a_failure_without_streaming_is_a_refusal() -> None:
+    """Whatever form the client would have streamed in."""
+    failing = Scripted([TextDelta("part"), ModelError("boom", code="provider_cut", status=503, retryable=True)])
+    async with headwater(failing) as server:
+        for accept in ("*/*", "text/plain, application/json"):
+            broken = await server.client.post(CHAT, json=chat(stream=False), headers={"accept": accept})
+            assert (broken.status_code, broken.json()["code"]) == (503, "provider_cut")
+
+
 async def test_a_stored_answer_is_the_same_in_either_form() -> None:
     """A stream that comes first is replayed as JSON, with the headers of a hit and a message id of its own."""
     async with headwater(EVERYTHING) as server:

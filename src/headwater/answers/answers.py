@@ -18,7 +18,7 @@ from headwater.answers.generation import Generation, Timeouts
 from headwater.answers.nursery import Nursery
 from headwater.cache.policy import Directives, cache_status
 from headwater.entries import Entry
-from headwater.errors import NoSuchLog, ShuttingDown, StoreError
+from headwater.errors import Expired, NoSuchLog, ShuttingDown, StoreError
 from headwater.log.logs import Logs
 from headwater.log.store import Claim, Description, Lease, Store, lost_ending
 from headwater.log.writer import Flushed, StoreFailed, Writer
@@ -126,6 +126,20 @@ class Answers:
             status=cache_status(won=claim.won, live=live, ttl=claim.ttl, fwd=fwd),
             age=None if live else claim.age,
         )
+
+    async def opened(
+        self, prompt: Prompt, principal: Principal, run: str, offer: Offer | None = None
+    ) -> Description | None:
+        """The log that was opened for this prompt as `run`, for a client that repeats its request; None if it is gone.
+
+        Starts nothing. `offer` is as for `ask`. Raises `UnknownModel` or `StoreError`.
+        """
+        offer = offer or self._catalogue.find(prompt.model or None, prompt.kind)
+        wanted = Wanted(offer, offer.addressed(prompt), principal)
+        try:
+            return await self.find(await self._claims.opened_as(self._logs.store, wanted, run), principal)
+        except (NoSuchLog, Expired):
+            return None
 
     async def find(self, message_id: str, principal: Principal) -> Description:
         """The log behind a message id. Raises `NoSuchLog`, also for another tenant's log, `Expired` or `StoreError`."""

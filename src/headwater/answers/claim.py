@@ -61,10 +61,9 @@ class Claims:
         Raises `NotCached` for `only-if-cached` without an answer, or `StoreError`.
         """
         principal, directives, ttl = wanted.principal, wanted.directives, self._caching.ttl
-        if not self._caching.secret and (not self._secret or self._clock() - self._confirmed >= TRUSTED):
-            await self._confirm_secret(store)
+        await self._know_secret(store)
         name = self._name(wanted)
-        log = log_id(name, self._tokens.new(12))
+        log = log_id(name, self._tokens.new(8))
         if directives.only_if_cached:
             # Together with no-cache nothing is admissible, because a stored answer must not be used.
             found = None if directives.no_cache else await store.find(name, principal, newer_than=directives.max_age)
@@ -84,6 +83,22 @@ class Claims:
             return await store.claim(f"{name}.{salt}", log, principal, ttl=kept, binds=bound), fwd
         lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound)
         return Claim(log, won=True, lease=lease), fwd
+
+    async def opened_as(self, store: Store, wanted: Wanted, run: str) -> str:
+        """The id that this request's log has if it was opened as `run`; whether there is one is for the store to say.
+
+        Raises `StoreError`.
+        """
+        await self._know_secret(store)
+        return log_id(self._name(wanted), run)
+
+    async def _know_secret(self, store: Store) -> None:
+        """Have a secret that the store confirmed not long ago; one from the settings needs no store.
+
+        Raises `StoreError`.
+        """
+        if not self._caching.secret and (not self._secret or self._clock() - self._confirmed >= TRUSTED):
+            await self._confirm_secret(store)
 
     async def _confirm_secret(self, store: Store) -> None:
         """Use the secret that the store keeps; a store that has lost it keeps ours again."""

@@ -144,10 +144,12 @@ class Generation:
         async with aclosing(model.stream(self._prompt)) as batches:
             async for batch in batches:
                 self._last_output = self._now()
+                if not batch:
+                    continue  # a sign of life without words
                 if not self._has_output and not all(isinstance(event, Metadata | Finish) for event in batch):
                     self._has_output = True
                     self._notify_first_token()
-                last = batch[-1] if batch else None
+                last = batch[-1]
                 if isinstance(last, Finish):
                     self._writer.append(batch[:-1])
                     return last

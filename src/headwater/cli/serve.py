@@ -135,11 +135,22 @@ def _fetch(console: Console, data_dir: "Path") -> None:
         weights.fetch(data_dir, lambda done, total: bar.update(task, completed=done, total=total))
 
 
+def _streams() -> str:
+    """How many streams the limit on open files allows."""
+    from headwater.cli.worker import raise_file_limit
+    from headwater.web.capacity import streams
+
+    files = raise_file_limit()
+    return f"{streams(files):,} open streams ({files:,} open files; ulimit -Hn)"
+
+
 def _announce(console: Console, settings: "Settings", choice: "Choice", store: str, port: int) -> None:
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     workers = f"  ({settings.workers} workers)" if settings.workers > 1 else ""
     console.print(f"[bold]Headwater[/bold]  http://{shown}:{port}{workers}", highlight=False, soft_wrap=True)
     console.print(f"  model  {choice.model}", highlight=False, soft_wrap=True)
     console.print(f"  store  {store}", highlight=False, soft_wrap=True)
+    each = " in each worker" if settings.workers > 1 else ""
+    console.print(f"  limit  {_streams()}{each}", highlight=False, soft_wrap=True)
     if choice.notice:
         console.print(f"  [yellow]Demo model.[/yellow] {choice.notice}", highlight=False, soft_wrap=True)

@@ -1,22 +1,39 @@
 """One server process: builds the app, serves it, and drains before it ends."""
 
+import asyncio
+import contextlib
 import gc
 import logging
+import resource
 import signal
 import socket
 import sys
 import time
+from functools import partial
 from types import FrameType
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 
 from headwater.answers.answers import Answers
+from headwater.cli.connection import Connection
+from headwater.cli.listener import Listener
 from headwater.settings import Settings, export_env_file
+from headwater.web.capacity import connections
 from headwater.wiring.server import server
 
 CLOSE_WITHIN = 10
 """Seconds that open responses get to end after their logs have ended."""
+
+
+def raise_file_limit() -> int:
+    """Raise this process's soft limit on open files to the hard one; returns the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS has a further limit, below a hard one of infinity
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return soft if soft != resource.RLIM_INFINITY else sys.maxsize
 
 
 class Factory:
@@ -31,7 +48,7 @@ class Factory:
         for chatty in ("httpx", "httpx2", "openai"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         export_env_file()
-        built = server(self.settings)
+        built = server(self.settings, raise_file_limit())
         self.answers = built.answers
         return built.app
 
@@ -51,10 +68,13 @@ class Worker(uvicorn.Server):
                 factory,
                 factory=True,
                 workers=factory.settings.workers,
+                http=Connection,
+                timeout_keep_alive=factory.settings.keep_alive,
                 log_level="warning",
                 ws="none",
                 timeout_graceful_shutdown=CLOSE_WITHIN,
                 server_header=False,
+                proxy_headers=False,  # nothing here reads the scheme or the client's address
             )
         )
 
@@ -63,7 +83,15 @@ class Worker(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
+        config = self.config
+        serve = partial(
+            config.http_protocol_class, config=config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        for listening in sockets or []:
+            listening.listen(config.backlog)
+            listener = Listener(listening, serve, connections(raise_file_limit()))
+            self.servers.append(cast("asyncio.Server", listener))
         # Objects made at start-up live for ever, and answers are short-lived and hold no cycles. Scanning them as often
         # as Python does by default costs several µs per token.
         gc.collect()

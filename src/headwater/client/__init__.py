@@ -6,6 +6,7 @@ async with Client("http://127.0.0.1:8000") as client:
         ...
 """
 
+from headwater.answer import ToolCall
 from headwater.client.answer import Answer
 from headwater.client.client import About, Client
 from headwater.client.failures import NotHeadwater, NothingListens, Unreachable
@@ -66,6 +67,7 @@ __all__ = [
     "Stop",
     "StoreError",
     "TextDelta",
+    "ToolCall",
     "ToolCallDelta",
     "ToolCallEnd",
     "ToolCallStart",

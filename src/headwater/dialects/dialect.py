@@ -18,12 +18,14 @@ from headwater.prompt import Prompt
 class Unspeakable(Exception):
     """The dialect cannot express an ending: the connection is broken off, so that no part looks whole.
 
-    `before` holds the bytes of the entries that came before it in the same page.
+    `before` holds the bytes of the entries that came before it in the same page. `instead` is the refusal to send where
+    the response has not begun.
     """
 
-    def __init__(self, before: bytes = b"") -> None:
+    def __init__(self, before: bytes = b"", instead: Error | None = None) -> None:
         super().__init__("this dialect cannot express that ending")
         self.before = before
+        self.instead = instead
 
 
 class Ask(NamedTuple):
@@ -41,6 +43,8 @@ class Cursor(NamedTuple):
     """The offset of the last entry that it has received completely."""
     frames: int = 0
     """The number of frames that it has received, in dialects that count frames instead."""
+    run: str = ""
+    """The run of the log that issued `after`, where the client names it."""
 
 
 BEGINNING = Cursor()

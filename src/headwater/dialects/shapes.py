@@ -17,6 +17,9 @@ _MESSAGE = frozenset(Message.__struct_fields__)
 _NEUTRAL: dict[Any, set[str]] = {
     kind.__struct_config__.tag: {"type", *kind.__struct_fields__} for kind in (Text, Image, Audio, File, ProviderPart)
 }
+_PROVIDERS_OF_CALL = ("extra_content", "provider_specific_fields")
+_PROVIDERS = ("reasoning_content", "reasoning_details", "prefix", *_PROVIDERS_OF_CALL)
+"""Fields of an assistant's turn that providers want back; without them some refuse the turn, or think less well."""
 _TOOL = frozenset(Tool.__struct_fields__)
 _FLAT_TOOL = _TOOL | {"type"}
 _NESTED_TOOL = frozenset({"type", "function"})
@@ -27,16 +30,20 @@ def message(raw: Any) -> Any:
     if not isinstance(raw, dict):
         return raw
     fields = cast("Fields", raw)
-    content, calls = fields.get("content"), fields.get("tool_calls")
-    if isinstance(content, str) and calls is None and fields.keys() <= _MESSAGE:
+    content, calls, role = fields.get("content"), fields.get("tool_calls"), fields.get("role")
+    if isinstance(content, str) and calls is None and role != "developer" and fields.keys() <= _MESSAGE:
         return fields  # what nearly all are, and every request brings its whole history
-    fields = {name: value for name, value in fields.items() if name in _MESSAGE}
-    if isinstance(content, list):
+    refusal, own = fields.get("refusal"), _own(fields, _PROVIDERS)
+    fields = {name: value for name, value in fields.items() if name in _MESSAGE} | own
+    if role == "developer":  # OpenAI's newer name of the system
+        fields["role"] = "system"
+    if isinstance(content, list) and content:
         fields["content"] = [part(each) for each in cast("list[Any]", content)]
-    elif content is None:  # OpenAI's form of an answer that is nothing but tool calls
-        fields["content"] = ""
+    elif not content and isinstance(content, str | list | None):
+        # OpenAI writes null beside tool calls, and beside a refusal, which is then all that the model said.
+        fields["content"] = refusal if isinstance(refusal, str) else ""
     if isinstance(calls, list):
-        fields["tool_calls"] = [tool_call(each) for each in cast("list[Any]", calls)]
+        fields["tool_calls"] = [tool_call(each) for each in cast("list[Any]", calls)] or None
     return fields
 
 
@@ -54,6 +61,8 @@ def part(raw: Any) -> Any:
                 return translated
         elif fields.keys() <= _NEUTRAL.get(kind, set()):
             return fields if kind in ("text", "provider") else _canonical(_without_nulls(fields))
+    elif kind is not None:
+        return fields  # no provider's shape, but a mistake, which the check of the types names
     return {"type": "provider", "data": fields}
 
 
@@ -68,6 +77,7 @@ def tool_call(raw: Any) -> Any:
     call: Fields = {ours: function[theirs] for theirs, ours in _CALL.items() if theirs in function}
     if "id" in fields:
         call["id"] = fields["id"] or ""  # servers that match results by order leave it empty
+    call |= _own(fields, _PROVIDERS_OF_CALL)
     if not isinstance(call.get("arguments", ""), str):
         call["arguments"] = json.dumps(call["arguments"] or {}, ensure_ascii=False)
     return call
@@ -84,9 +94,17 @@ def tool(raw: Any) -> Any:
         function: Fields = fields.get("function", {}) if nested else fields
         if isinstance(function, dict) and function.keys() <= (_TOOL if nested else _FLAT_TOOL):  # pyright: ignore[reportUnnecessaryIsInstance]
             return {**function, "type": "function"}
-    elif kind == "provider" and fields.keys() == {"type", "data"}:
+    elif not isinstance(kind, str | None) or (kind == "provider" and fields.keys() == {"type", "data"}):
         return fields
     return {"type": "provider", "data": fields}
+
+
+def _own(fields: Fields, names: tuple[str, ...]) -> Fields:
+    """The field `provider` of a message or a call: what the provider needs back as it came."""
+    own = {name: fields[name] for name in names if fields.get(name)}
+    if isinstance(given := fields.get("provider"), dict):
+        own |= cast("Fields", given)
+    return {"provider": own} if own else {}
 
 
 def _image(inner: Fields) -> Fields | None:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from headwater.dialects.dialect import BEGINNING, Cursor
-from headwater.offsets import Offset, parse
+from headwater.offsets import Offset, parse_with_run, run_of
 
 MEDIA_TYPE = "text/event-stream; charset=utf-8"
 
@@ -22,30 +22,48 @@ HEARTBEAT = b":\n"
 RETRY = b"retry: 2000\n\n"
 """Milliseconds after which a client should reconnect when the connection breaks."""
 
+CURSORS = ("after", "lastEventId", "last_event_id")
+"""The names of a cursor in a query: ours, and those of polyfills of EventSource, which cannot set a header."""
+
+PLAIN = b"id: %d-%d\ndata: %b\n\n"
+"""The form of a frame whose id names no run; see `template`."""
+
 _encode = msgspec.json.Encoder().encode
 _FOREIGN = re.compile("[^ -~]+")
 """Characters that must be escaped. JSON has them inside strings only, so each can be escaped on its own."""
 
 
 def cursor(headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
-    """The cursor in `Last-Event-ID`, else in `?after=`, else the beginning. Raises `RequestError`."""
-    written = headers.get("last-event-id") or query.get("after") or ""
-    return Cursor(parse(written)) if written else BEGINNING
+    """Where a client goes on: its `Last-Event-ID` header, else the query, else the beginning. Raises `RequestError`."""
+    for written in (headers.get("last-event-id"), *map(query.get, CURSORS)):
+        if written and (written := written.strip()):
+            after, run = parse_with_run(written)
+            return Cursor(after, run=run)
+    return BEGINNING
 
 
-def frame(data: Any, offset: Offset | None = None) -> bytes:
-    """One event as a frame: `data` as JSON, under the id after which a client resumes."""
-    return frame_of(_encode(data), offset)
+def template(message_id: str) -> bytes:
+    """The form of the frames of one log, with its run in their ids; made once, since `%` is dear for each token."""
+    run = run_of(message_id).encode()
+    return b"id: %%d-%%d.%b\ndata: %%b\n\n" % run if run else PLAIN
 
 
-def frame_of(line: bytes, offset: Offset | None = None) -> bytes:
+def frame(data: Any, offset: Offset | None = None, form: bytes = PLAIN) -> bytes:
+    """One event as a frame: `data` as JSON, under the id after which a client resumes.
+
+    `form` is the log's `template`. Without an offset the frame has no id.
+    """
+    return frame_of(_encode(data), offset, form)
+
+
+def frame_of(line: bytes, offset: Offset | None = None, form: bytes = PLAIN) -> bytes:
     """One event that is JSON already, as a frame."""
     if not line.isascii():
         line = _FOREIGN.sub(_escaped, line.decode()).encode()
     if offset is None:
         return b"data: %b\n\n" % line
     epoch, sequence = offset
-    return b"id: %d-%d\ndata: %b\n\n" % (epoch, sequence, line)
+    return form % (epoch, sequence, line)
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -21,6 +21,7 @@ class Model(Protocol):
         The generation writes `Start` and the other endings, never the model. A model
 
         - yields an event as soon as it has one, and never waits to fill a batch;
+        - yields an empty batch when the provider shows a sign of life without words, such as a chunk without text;
         - raises `ModelError` for every failure, its message scrubbed of secrets;
         - never retries by itself: the generation does, and only before the first token;
         - frees the provider's connection within a second of `aclose()` or of a cancellation, also while the provider

@@ -78,6 +78,13 @@ def as_model_error(failure: Exception, *, secrets: Iterable[str] = (), answering
     if isinstance(failure, HeadwaterError):
         return ModelError(scrub(str(failure), secrets), code=failure.code, status=failure.status)
     chain = list(_causes(failure))
+    ours = next((cause for cause in chain if isinstance(cause, ModelError)), None)
+    if ours is not None:
+        return ours  # within another library's exception
+    encoded = next((cause for cause in chain if type(cause).__name__ == "ContentEncodingError"), None)
+    if encoded is not None:
+        unread = "the provider's answer is compressed, although none was asked for, and cannot be read"
+        return ModelError(f"{unread}: {scrub(str(encoded), secrets)}", code="provider_garbled")
     message = scrub(_message(chain), secrets)
     status = next((found for cause in chain if (found := _status(cause)) is not None), None)
     if status is not None:
@@ -106,7 +113,9 @@ def _by_status(status: int, message: str, chain: list[BaseException]) -> ModelEr
         return error("provider_auth", 502, "the provider does not accept this server's credentials")
     if status == 429:
         # An exhausted account is a 429 too, and waiting does not fill it.
-        spent = "insufficient_quota" in message
+        bodies: list[Any] = [getattr(cause, "body", None) for cause in chain]
+        kinds = [cast("Mapping[str, Any]", body).get("type") for body in bodies if isinstance(body, Mapping)]
+        spent = "insufficient_quota" in message or "insufficient_quota" in kinds
         return error("rate_limited", 429, "the provider limits this server's rate", retryable=not spent)
     if status in (400, 413, 422) and (status == 413 or _is_context_length(message, chain)):
         return error("context_length", 413, "the prompt is too long for the model")
@@ -187,7 +196,7 @@ def _message(chain: list[BaseException]) -> str:
             inner: Any = body.get("error", body)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
             if isinstance(inner, Mapping):
                 fields = cast("Mapping[str, Any]", inner)
-                texts = [str(fields[name]) for name in ("message", "code") if fields.get(name)]
+                texts = [_text(fields[name]) for name in ("message", "detail", "code") if fields.get(name)]
                 if texts:
                     return " / ".join(dict.fromkeys(texts))
             elif isinstance(inner, str) and inner:
@@ -195,16 +204,43 @@ def _message(chain: list[BaseException]) -> str:
     return next((text for cause in chain if (text := str(cause))), type(chain[0]).__name__)
 
 
+def _text(value: object) -> str:
+    """A provider's words; JSON where they are no text."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
+
+
 def _status(cause: BaseException) -> int | None:
     """An exception's HTTP status, under any of the names that libraries use."""
     response: Any = getattr(cause, "response", None)
     body: Any = getattr(cause, "body", None)
-    # The last one is OpenRouter's: an error in mid-stream, after a 200, has its status as a number in `code`.
-    inside: Any = cast("Mapping[str, Any]", body).get("code") if isinstance(body, Mapping) else None
+    inside = _status_inside(cast("Mapping[str, Any]", body)) if isinstance(body, Mapping) else None
     for found in (getattr(cause, "status_code", None), getattr(response, "status_code", None), inside):
         if isinstance(found, int) and 400 <= found <= 599:
             return found
     return None
+
+
+def _status_inside(body: Mapping[str, Any]) -> int | None:
+    """The status that an error in a stream, after a 200, would have had: OpenRouter's is a number in `code`."""
+    for name in ("code", "status", "type"):
+        value = body.get(name)
+        if isinstance(value, str):
+            value = _STATUSES.get(value) or (int(value) if value.isascii() and value.isdigit() else None)
+        if isinstance(value, int) and 400 <= value <= 599:
+            return value
+    return None
+
+
+_STATUSES = {
+    **dict.fromkeys(("insufficient_quota", "rate_limit_exceeded", "rate_limit_error", "rate_limit"), 429),
+    **dict.fromkeys(("invalid_api_key", "authentication_error", "account_deactivated"), 401),
+    **dict.fromkeys(("permission_denied", "permission_error"), 403),
+    **dict.fromkeys(("billing_hard_limit_reached", "billing_not_active", "insufficient_credits"), 402),
+    **dict.fromkeys(("model_not_found", "not_found_error"), 404),
+    **dict.fromkeys(("context_length_exceeded", "invalid_request_error", "content_policy_violation"), 400),
+    **dict.fromkeys(("server_error", "api_error", "overloaded_error", "engine_overloaded"), 503),
+}
+"""What OpenAI and others call their errors, and the status that each has where it can have one."""
 
 
 def _retry_after(cause: BaseException) -> float | None:

@@ -14,11 +14,7 @@ def preferred(accept: str, *offers: str) -> str:
     """
     if not accept or accept == "*/*" or accept == offers[0]:
         return offers[0]
-    ranges: dict[str, float] = {}
-    for part in accept.lower().split(","):
-        media, *parameters = (piece.strip() for piece in part.split(";"))
-        weights = [float(match[1]) for each in parameters if (match := _WEIGHT.fullmatch(each))]
-        ranges[media] = weights[0] if weights else 1.0
+    ranges = _ranges(accept)
     return max(offers, key=lambda offer: _rank(ranges, offer))
 
 
@@ -27,9 +23,24 @@ def wants(request: Request, *offers: str) -> str:
     return preferred(field(request, "accept"), *offers)
 
 
+def accepts(request: Request, media: str) -> bool:
+    """Whether the client takes this media type, however little it prefers it."""
+    accept = field(request, "accept")
+    return accept in ("", "*/*") or _rank(_ranges(accept), media)[0] > 0
+
+
 def field(request: Request, name: str) -> str:
     """A header that is a list, which may come in several lines (RFC 9110 §5.3)."""
     return ", ".join(request.headers.getlist(name))
+
+
+def _ranges(accept: str) -> dict[str, float]:
+    ranges: dict[str, float] = {}
+    for part in accept.lower().split(","):
+        media, *parameters = (piece.strip() for piece in part.split(";"))
+        weights = [float(match[1]) for each in parameters if (match := _WEIGHT.fullmatch(each))]
+        ranges[media] = weights[0] if weights else 1.0
+    return ranges
 
 
 def _rank(ranges: dict[str, float], offer: str) -> tuple[float, bool]:

@@ -32,6 +32,7 @@ def create_app(
     lifespan: Lifespan | None = None,
     origins: Iterable[str] = (),
     hosts: Iterable[str] = LOOPBACK,
+    credentials: bool = False,
 ) -> FastAPI:
     """The whole server: routes, page, and the guard in front of them."""
     streams = _streams(APIRouter(route_class=DirectRoute, tags=["stream"]), surface).routes
@@ -39,7 +40,7 @@ def create_app(
     class App(FastAPI):
         def build_middleware_stack(self) -> ASGIApp:
             inner = StreamsFirst(super().build_middleware_stack(), self, streams)
-            return OriginGuard(inner, tuple(origins), tuple(hosts))
+            return OriginGuard(inner, tuple(origins), tuple(hosts), credentials=credentials)
 
     app = App(title="Headwater", version=about.version, lifespan=lifespan, docs_url=None, redoc_url=None)
     # Added without `include_router`, with which FastAPI would look for the route twice at every level.

@@ -4,6 +4,7 @@ A server on loopback is reachable by every page its user visits. An unknown `Hos
 `Origin` is a foreign page. Both are refused before anything is read or spent.
 """
 
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -20,6 +21,9 @@ FOREIGN = (
     "HEADWATER_ORIGINS and call it with fetch()"
 )
 ALLOWED_HEADERS = "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID"
+_HEADER_NAMES = re.compile(r"[\w!#$%&'*+.^`|~-]+(?:, ?[\w!#$%&'*+.^`|~-]+)*", re.ASCII)
+_MOST = 2000
+"""Bytes of a preflight's list of header names that are sent back."""
 
 
 class Forbidden(RequestError):
@@ -32,11 +36,16 @@ class Forbidden(RequestError):
 class OriginGuard:
     """ASGI middleware that passes the operator's own pages and programs without a browser, and refuses other pages.
 
-    `origins` are exact (`https://app.example`), or `*` for any; `hosts` are names without a port, or `*`.
+    `origins` are exact (`https://app.example`), or `*` for any; `hosts` are names without a port, or `*`. With
+    `credentials`, pages of the named origins may send cookies. Never those of `*`, and of `null`, which any page can
+    have: they could use the cookies of whoever visits them.
     """
 
-    def __init__(self, app: ASGIApp, origins: Iterable[str] = (), hosts: Iterable[str] = LOOPBACK) -> None:
+    def __init__(
+        self, app: ASGIApp, origins: Iterable[str] = (), hosts: Iterable[str] = LOOPBACK, *, credentials: bool = False
+    ) -> None:
         self._app = app
+        self._credentials = credentials
         self._origins = frozenset(origin.rstrip("/") for origin in origins)
         named = (*hosts, *(urlsplit(origin).netloc for origin in self._origins))
         self._hosts = frozenset(name for host in named if (name := "*" if host == "*" else _name(host)))
@@ -54,7 +63,7 @@ class OriginGuard:
             return
         foreign = origin is not None and not _same(origin, host)
         if foreign and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
-            await self._preflight(origin or "", send)
+            await self._preflight(origin or "", headers.get("access-control-request-headers", ""), send)
             return
         await self._app(scope, receive, self._with_cors(origin or "", send) if foreign else send)
 
@@ -68,23 +77,31 @@ class OriginGuard:
             return None
         return f"Origin {origin[:100]!r} may not use this server; add it to HEADWATER_ORIGINS"
 
-    async def _preflight(self, origin: str, send: Send) -> None:
+    async def _preflight(self, origin: str, wanted: str, send: Send) -> None:
+        # Any header: the origin has been checked, no route trusts a header because a browser let it pass, and tracing
+        # libraries add their own to every request.
+        any_header = len(wanted) <= _MOST and _HEADER_NAMES.fullmatch(wanted)
         headers = {
-            "Access-Control-Allow-Origin": origin,
+            **self._shared_with(origin),
             "Access-Control-Allow-Methods": "GET, POST, DELETE",
-            "Access-Control-Allow-Headers": ALLOWED_HEADERS,
+            "Access-Control-Allow-Headers": wanted if any_header else ALLOWED_HEADERS,
             "Access-Control-Max-Age": "600",
-            "Vary": "Origin",
+            "Vary": "Origin, Access-Control-Request-Headers",
         }
         raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 204, "headers": raw})
         await send({"type": "http.response.body", "body": b""})
 
+    def _shared_with(self, origin: str) -> dict[str, str]:
+        named = origin in self._origins and origin not in ("*", "null")
+        credentials = {"Access-Control-Allow-Credentials": "true"} if self._credentials and named else {}
+        return {"Access-Control-Allow-Origin": origin, **credentials}
+
     def _with_cors(self, origin: str, send: Send) -> Send:
         async def allowed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["Access-Control-Allow-Origin"] = origin
+                headers.update(self._shared_with(origin))
                 headers["Access-Control-Expose-Headers"] = EXPOSED
                 headers.add_vary_header("Origin")
             await send(message)

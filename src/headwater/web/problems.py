@@ -16,6 +16,7 @@ from headwater.dialects.dialect import Refusal
 from headwater.dialects.problem import problem
 from headwater.errors import HeadwaterError
 from headwater.events import Error, error_event
+from headwater.web.capacity import ServerFull
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,9 @@ def refused(error: HeadwaterError | HTTPException, refuse: Refuse = problem) -> 
     if isinstance(error, HTTPException):
         event = Error("http", str(error.detail), status=error.status_code)
         return respond(refuse(event), error.headers)
-    return respond(refuse(error_event(error)))
+    # A client that keeps its connection would keep a file of the server, too.
+    headers = {"Connection": "close"} if isinstance(error, ServerFull) else None
+    return respond(refuse(error_event(error)), headers)
 
 
 def not_allowed(method: str, allow: str) -> Response:

@@ -136,7 +136,7 @@ class LogResponse(Response):
                     if self._started:
                         if self._aside is not None:
                             await self._settled()
-                        await self._write(b"", page)
+                        await self._write(page)
                         continue
                     # Until the first token, a failure may still come and determine the status.
                     head = self._head = (*self._head, *page) if self._head else page
@@ -152,12 +152,25 @@ class LogResponse(Response):
             except HeadwaterError as error:
                 await self._break_off(error, receive)
                 return
-            except Unspeakable:
+            except Unspeakable as cut:
+                if not self._started and cut.instead is not None:
+                    await self._refuse(cut.instead, receive)
                 return  # without the last chunk: the server then cuts the connection, and the client notices
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _open(self) -> None:
-        """Send the status line and the entries so far; from now on a failure is part of the stream."""
+        """Send the status line and the entries so far; from now on a failure is part of the stream.
+
+        Raises `Unspeakable` before anything is sent if a refusal can take the place of all that there is.
+        """
+        head, self._head = self._head, ()
+        first, cut = self._reader.open(), None
+        try:
+            first += self._reader.feed(head) if head else b""
+        except Unspeakable as unspeakable:
+            if unspeakable.instead is not None and not self._started:
+                raise
+            first, cut = first + unspeakable.before, unspeakable
         self._started = True
         headers = {"Content-Type": self._dialect.media_type, "Cache-Control": "no-cache, no-transform"}
         if self._scope.get("http_version") == "1.1":
@@ -165,15 +178,16 @@ class LogResponse(Response):
         headers = {**headers, "X-Accel-Buffering": "no", **self._extra}
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": 200, "headers": raw})
-        head, self._head = self._head, ()
-        await self._write(self._reader.open(), head)
+        await self._send_bytes(first)
+        if cut is not None:
+            raise cut
 
-    async def _write(self, before: bytes, page: Sequence[Entry]) -> None:
+    async def _write(self, page: Sequence[Entry]) -> None:
         """Send a page in one write; the bytes before an unspeakable ending go out before the connection breaks."""
         try:
-            await self._send_bytes(before + self._reader.feed(page) if page else before)
+            await self._send_bytes(self._reader.feed(page))
         except Unspeakable as cut:
-            await self._send_bytes(before + cut.before)
+            await self._send_bytes(cut.before)
             raise
 
     async def _send_bytes(self, body: bytes) -> None:

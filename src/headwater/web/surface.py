@@ -1,5 +1,6 @@
 """What every route needs: the answers, the principal, and a request's body within its limit."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
@@ -9,15 +10,23 @@ from starlette.responses import Response
 
 from headwater.answers.answers import Answers, Attachment
 from headwater.cache import policy
+from headwater.dialects.body import UnsupportedBody
 from headwater.dialects.dialect import Dialect
-from headwater.errors import HeadwaterError, RequestError
+from headwater.errors import Expired, HeadwaterError, RequestError
 from headwater.log.store import Description, check_offset
+from headwater.models.catalogue import Offer
+from headwater.offsets import run_of
 from headwater.principal import Principal
+from headwater.prompt import Prompt
 from headwater.web.accept import field
+from headwater.web.capacity import Capacity
 from headwater.web.place import location
 from headwater.web.problems import refused
 from headwater.web.response import Delivery, LogResponse, Pace
 from headwater.web.whole import WholeResponse
+
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]+)", re.IGNORECASE)
+_UTF_8 = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
 class BodyTooLarge(RequestError):
@@ -33,6 +42,14 @@ class Gone(RequestError):
     code = "client_gone"
 
 
+class Asked(NamedTuple):
+    """What a request asks for, by whom, and of which model where its route has one of its own."""
+
+    prompt: Prompt
+    principal: Principal
+    offer: Offer | None = None
+
+
 class Surface(NamedTuple):
     """What the routes share."""
 
@@ -43,9 +60,15 @@ class Surface(NamedTuple):
     """Bytes of a request's body that are read at most."""
     tick: float = 0.2
     """Seconds between the events of the minimal stream."""
+    capacity: Capacity = Capacity()
+    """Limits the streams of this process."""
 
     async def body(self, request: Request) -> bytes:
-        """The request's body, whatever its content type says. Raises `BodyTooLarge` without reading on, or `Gone`."""
+        """The request's body, whatever its content type claims.
+
+        Raises `UnsupportedBody` for a declared encoding other than UTF-8, `BodyTooLarge` without reading on, or `Gone`.
+        """
+        _check_encoding(request)
         read = bytearray()
         declared = request.headers.get("content-length", "0")
         if declared.isdigit() and int(declared) <= self.max_body:
@@ -63,14 +86,18 @@ class Surface(NamedTuple):
     async def ask(self, request: Request, dialect: Dialect, route: str) -> Response:
         """Attach to the log that answers a request in this dialect, and deliver it from its beginning.
 
-        `route` is the path under which the route was added, before any prefix. A failure is the dialect's refusal.
+        A repeated request goes on after its cursor instead, if that is of a log which this prompt opened. `route` is
+        the path under which the route was added, before any prefix. A failure is the dialect's refusal.
         """
         try:
             ask = dialect.ask(await self.body(request))
             principal = await self.principal(request)
+            if not ask.whole and (rest := await self.continued(request, dialect, route, Asked(ask.prompt, principal))):
+                return rest
             directives = policy.parse(field(request, "cache-control"))
-            key = request.headers.get("idempotency-key", "")[:256]
-            attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key)
+            key = request.headers.get("idempotency-key", "")
+            with self.capacity:
+                attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key)
         except (HeadwaterError, HTTPException) as error:
             return refused(error, dialect.refusal)
         delivery = self.delivery(request, route, dialect, attachment)
@@ -85,16 +112,32 @@ class Surface(NamedTuple):
             principal = await self.principal(request)
             found = await self.answers.find(message_id, principal)
             cursor = dialect.cursor(request.headers, request.query_params)
-            if found.state != "open":
-                check_offset(cursor.after, found.state, found.last.epoch, found.last)
+            if cursor.run and cursor.run != run_of(found.log):
+                raise Expired.beyond(cursor.after, found.last)
+            headers = {"Location": location(request, route, message_id), **dialect.headers(message_id)}
+            delivery = Delivery(dialect, message_id, headers, cursor)
+            return self._rest(found, principal, delivery, request.method == "HEAD")
         except (HeadwaterError, HTTPException) as error:
             return refused(error, dialect.refusal)
-        if found.state != "open" and cursor.after == found.last:
-            return Response(status_code=204)
-        headers = {"Location": location(request, route, message_id), **dialect.headers(message_id)}
-        if request.method == "HEAD":
-            return head(dialect, headers)
-        return self.read(found, principal, Delivery(dialect, message_id, headers, cursor))
+
+    async def continued(self, request: Request, dialect: Dialect, route: str, asked: Asked) -> Response | None:
+        """What follows the cursor of a client that repeats its request; None if the request is to be answered anew.
+
+        Clients of Server-Sent Events that POST reconnect by the same POST with `Last-Event-ID`. `route` is as for
+        `ask`. Raises `StoreError`, or `Expired` for an offset that the log cannot have handed out.
+        """
+        query: Mapping[str, str] = request.query_params if request.scope["query_string"] else {}  # dear to build
+        try:
+            cursor = dialect.cursor(request.headers, query)
+        except RequestError:  # an id of some other server, perhaps: the whole answer is never wrong
+            return None
+        found = (
+            await self.answers.opened(asked.prompt, asked.principal, cursor.run, asked.offer) if cursor.run else None
+        )
+        if found is None:
+            return None
+        headers = {"Location": location(request, route, found.log), **dialect.headers(found.log)}
+        return self._rest(found, asked.principal, Delivery(dialect, found.log, headers, cursor))
 
     def delivery(self, request: Request, route: str, dialect: Dialect, attachment: Attachment) -> Delivery:
         """How to deliver an answer, from its beginning, to the request that was attached to it."""
@@ -103,6 +146,20 @@ class Surface(NamedTuple):
         if attachment.age is not None:
             headers["Age"] = str(int(attachment.age))
         return Delivery(dialect, id, headers)
+
+    def _rest(
+        self, found: Description, principal: Principal, delivery: Delivery, headers_only: bool = False
+    ) -> Response:
+        """What follows the delivery's cursor, or 204. Raises `Expired` or `ServerFull`."""
+        after = delivery.cursor.after
+        if found.state != "open":
+            check_offset(after, found.state, found.last.epoch, found.last)
+            if after == found.last:
+                return Response(status_code=204)
+        if headers_only:
+            return head(delivery.dialect, delivery.headers)
+        self.capacity.check()
+        return self.read(found, principal, delivery)
 
     def read(self, found: Attachment | Description, principal: Principal, delivery: Delivery) -> Response:
         """A stream of a log; it ends early when this server drains and another one writes the log."""
@@ -115,6 +172,15 @@ class Surface(NamedTuple):
         """The answer as one JSON object, once it has ended."""
         pages = self.answers.read(found, principal, dialect=delivery.dialect.name)
         return WholeResponse(pages, delivery, self.answers.departure(found.log))
+
+
+def _check_encoding(request: Request) -> None:
+    coding = field(request, "content-encoding").strip().lower()
+    if coding not in ("", "identity"):
+        raise UnsupportedBody(f"Content-Encoding: {coding[:40]} is not read here; send the body as it is")
+    charset = _CHARSET.search(request.headers.get("content-type", ""))
+    if charset is not None and charset[1].lower() not in _UTF_8:
+        raise UnsupportedBody(f"the charset {charset[1][:40]} is not read here; send JSON in UTF-8")
 
 
 def head(dialect: Dialect, headers: Mapping[str, str] | None = None) -> Response:

@@ -12,7 +12,10 @@ from headwater.models.embedded.preflight import preflight
 from headwater.models.langchain.model import LangChainModel, Streams, sends_extra
 from headwater.models.model import Direct, Model
 from headwater.models.openai.connection import Account, Connections
+from headwater.models.openai.names import meaning
+from headwater.models.openai.proxy import proxy_for
 from headwater.models.scripted import Echo
+from headwater.models.think_tags import ThinkTags
 from headwater.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,13 +49,16 @@ def choose(settings: Settings) -> Choice:
 
 
 def catalogue(settings: Settings, chosen: str) -> Catalogue:
-    """The models that requests may name under these settings."""
+    """The models that requests may name under these settings. Raises `Unsupported` for a proxy that cannot work."""
     account = Account(
         settings.openai_base_url,
         settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
         settings.openai_headers(),
         settings.openai_proxy.get_secret_value() if settings.openai_proxy else None,
+        frozenset(settings.openai_leave_out),
     )
+    if meaning(chosen) is not None:
+        proxy_for(account.address, account.proxy)  # refuses one that does not work, at the start
     connections = Connections(account)  # one pool for all names, since requests may name many
 
     def offer(name: str) -> Offer:
@@ -64,10 +70,13 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
 
         async def build() -> Model:
             if settings.openai_wire:
-                return by_name.from_name(name, account, connections=connections)
-            return by_name.through_langchain(name, account)
+                model = by_name.from_name(name, account, connections=connections)
+            else:
+                model = by_name.through_langchain(name, account)
+            return ThinkTags(model) if settings.think_tags else model
 
-        return Offer(name, settings.openai_base_url or "default", True, build, by_name.sends_extra(name))
+        upstream = (settings.openai_base_url or "default") + ("#think-tags" if settings.think_tags else "")
+        return Offer(name, upstream, True, build, by_name.sends_extra(name))
 
     def more(name: str) -> Offer | None:
         provider = chosen.partition(":")[0]

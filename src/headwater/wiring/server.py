@@ -20,6 +20,7 @@ from headwater.principal import ANYONE, Principal
 from headwater.settings import Settings
 from headwater.version import VERSION
 from headwater.web.app import create_app
+from headwater.web.capacity import Capacity
 from headwater.web.origin import LOOPBACK
 from headwater.web.response import Pace
 from headwater.web.routes.server import About
@@ -42,14 +43,21 @@ class Server(NamedTuple):
     settings: Settings
 
 
-def server(settings: Settings) -> Server:
-    """Everything that `headwater serve` runs."""
+def server(settings: Settings, files: int | None = None) -> Server:
+    """Everything that `headwater serve` runs; `files` is the process's limit on open files, None for no check."""
     choice = choose(settings)
     answers = answers_of(settings, catalogue(settings, choice.model))
-    surface = surface_of(settings, answers, lambda _: ANYONE)
+    surface = surface_of(settings, answers, lambda _: ANYONE)._replace(capacity=Capacity(files))
     about = About(VERSION, choice.model, choice.demo, choice.notice)
     hosts = [*LOOPBACK, settings.host, *settings.hosts]
-    app = create_app(surface, about, lifespan=lifespan_of(answers), origins=settings.origins, hosts=hosts)
+    app = create_app(
+        surface,
+        about,
+        lifespan=lifespan_of(answers),
+        origins=settings.origins,
+        hosts=hosts,
+        credentials=settings.credentials,
+    )
     return Server(app, answers, choice, settings)
 
 

@@ -11,23 +11,21 @@ from headwater.dialects.native.reader import NativeReader
 from headwater.dialects.native.state import whole
 from headwater.dialects.problem import problem
 from headwater.events import Error
-from headwater.prompt import Prompt
 
 
 class Native:
-    """Headwater's own dialect. `body` reads a request; `whole` is for clients that want JSON and not a stream."""
+    """Headwater's own dialect. `body` reads a request, and says whether one JSON object is wanted."""
 
     name = "native"
     media_type = sse.MEDIA_TYPE
     heartbeat = sse.HEARTBEAT
     delimited = True
 
-    def __init__(self, body: Callable[[bytes], Prompt], *, whole: bool = False) -> None:
+    def __init__(self, body: Callable[[bytes], Ask]) -> None:
         self._body = body
-        self._whole = whole
 
     def ask(self, body: bytes) -> Ask:
-        return Ask(self._body(body), self._whole)
+        return self._body(body)
 
     def cursor(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
         return sse.cursor(headers, query)

@@ -31,6 +31,7 @@ class NativeReader:
     def __init__(self, message_id: str, begin: Offset = ORIGIN) -> None:
         self.begin = begin
         self._message_id = message_id
+        self._form = sse.template(message_id)
 
     def open(self) -> bytes:
         return sse.RETRY
@@ -54,11 +55,13 @@ class NativeReader:
     def _frame(self, entry: Entry) -> bytes:
         event = entry.event
         if isinstance(event, TextDelta):  # nearly every entry, and recognised by comparing one pointer
-            return sse.frame_of(json_of(entry), entry.offset)
+            return sse.frame_of(json_of(entry), entry.offset, self._form)
         sent = as_sent(event, self._message_id)
         if sent is event:
-            return sse.frame_of(json_of(entry), entry.offset)
-        return sse.frame(sent, entry.offset if entry.data else None)  # an entry that is in no store has no id
+            return sse.frame_of(json_of(entry), entry.offset, self._form)
+        return sse.frame(
+            sent, entry.offset if entry.data else None, self._form
+        )  # an entry that is in no store has no id
 
 
 class SentError(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):

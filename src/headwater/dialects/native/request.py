@@ -1,11 +1,13 @@
-"""Request bodies of the native routes: bytes → Prompt."""
+"""Request bodies of the native routes: bytes → Ask."""
 
 from typing import Any, cast
 
 import msgspec
 
 from headwater.dialects import shapes
-from headwater.errors import InvalidPrompt, RequestError
+from headwater.dialects.body import json_object
+from headwater.dialects.dialect import Ask
+from headwater.errors import InvalidPrompt
 from headwater.prompt import Parameters, Prompt, check
 
 ASIDE = frozenset({"stream", "stream_options", "user", "metadata", "conversation_id", "id"})
@@ -14,35 +16,32 @@ ASIDE = frozenset({"stream", "stream_options", "user", "metadata", "conversation
 _PARAMETERS = frozenset(Parameters.__struct_fields__)
 
 
-def chat(body: bytes) -> Prompt:
-    """`{"messages": [{"role", "content"}], "model"?, "temperature"?, …}` → a chat prompt.
+def chat(body: bytes) -> Ask:
+    """`{"messages": [{"role", "content"}], "model"?, "temperature"?, …}` → a chat prompt, whole with `"stream": false`.
 
     Messages, their parts and tools may be in OpenAI's shape or in the neutral one. Unknown fields of the body go into
     `extra`. Raises `RequestError` for a body that is not a JSON object, and `InvalidPrompt`, which names the place of
     the mistake, for an object that is not a prompt.
     """
-    fields = _object(body)
+    fields = json_object(body)
     messages = fields.pop("messages", None)
     if not isinstance(messages, list):
         raise InvalidPrompt('messages is missing: send {"messages": [{"role": "user", "content": "Hi"}]}')
-    return _prompt("chat", [shapes.message(message) for message in cast("list[Any]", messages)], fields)
+    return _ask("chat", [shapes.message(message) for message in cast("list[Any]", messages)], fields)
 
 
-def completion(body: bytes) -> Prompt:
+def completion(body: bytes) -> Ask:
     """`{"message": …}` or `{"prompt": …}` → a completion prompt. Raises as `chat` does."""
-    fields = _object(body)
+    fields = json_object(body)
     message, prompt = fields.pop("message", None), fields.pop("prompt", None)
     text = prompt if message is None else message
     if not isinstance(text, str) or not text:
         raise InvalidPrompt('message is missing: send {"message": "Once upon a time"}')
-    return _prompt("completion", [{"role": "user", "content": text}], fields)
+    return _ask("completion", [{"role": "user", "content": text}], fields)
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(f"the body is not a JSON object: {error}") from error
+def _ask(kind: str, messages: list[Any], fields: dict[str, Any]) -> Ask:
+    return Ask(_prompt(kind, messages, fields), whole=fields.get("stream") is False)
 
 
 def _prompt(kind: str, messages: list[Any], fields: dict[str, Any]) -> Prompt:

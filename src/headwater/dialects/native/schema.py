@@ -3,7 +3,7 @@
 The structs here only describe: `request` reads bodies more leniently, so that unknown fields can travel on.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -108,9 +108,12 @@ def _number(name: str, description: str, example: float) -> Meta:
 class ChatMessage(msgspec.Struct):
     """One turn of the conversation. Other fields, such as an id, are ignored."""
 
-    role: Annotated[Role, Meta(description="Who speaks; `tool` for the result of a tool call")]
+    role: Annotated[
+        Role | Literal["developer"],
+        Meta(description="Who speaks; `tool` for the result of a tool call, `developer` is another name of `system`"),
+    ]
     content: Annotated[
-        str | list[_Part] | None, Meta(description="Text, or parts; null where there is nothing but tool calls")
+        str | list[_Part] | None, Meta(description="Text, or parts; may be empty or null except in the last user turn")
     ] = None
     name: Annotated[str | None, Meta(description="Tells speakers of the same role apart")] = None
     tool_calls: Annotated[list[_Call] | None, Meta(description="The calls that the model made in this turn")] = None
@@ -156,7 +159,7 @@ class Body(msgspec.Struct, kw_only=True):
         Any, Meta(description="How long to think; sent as `tool_choice` is", examples=["low"])
     ] = None
     stream: Annotated[
-        Any, Meta(description="Ignored: the `Accept` header decides the form of the response", examples=[True])
+        Any, Meta(description="Decides no answer; false: as one JSON object, where `Accept` allows it", examples=[True])
     ] = None
     stream_options: Annotated[Any, Meta(description="Ignored: usage always comes with `finish`", examples=[{}])] = None
     user: Annotated[Any, Meta(description="Ignored: decides no answer", examples=["ann"])] = None

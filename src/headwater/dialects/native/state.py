@@ -8,6 +8,7 @@ from headwater.answer import Answer, Timing, ToolCall
 from headwater.dialects.native.reader import SentError, as_sent
 from headwater.events import Finish, Stop, Usage
 from headwater.events import State as StateName
+from headwater.offsets import write
 
 
 class State(msgspec.Struct, frozen=True):
@@ -38,7 +39,7 @@ def whole(answer: Answer) -> State:
         state=answer.state,
         text=answer.text,
         ending=cast("Finish | Stop | SentError | None", ending),
-        offset=str(answer.offset),
+        offset=write(answer.offset, answer.id or ""),
         model=answer.model,
         usage=answer.usage,
         timing=Timing(_rounded(answer.timing.first_token), _rounded(answer.timing.duration)),

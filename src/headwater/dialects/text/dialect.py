@@ -23,22 +23,22 @@ from headwater.events import (
     Unknown,
 )
 from headwater.offsets import ORIGIN, Offset
-from headwater.prompt import Prompt
 
 
 class Text:
-    """Bare text. `body` reads a request, which has the form of another dialect."""
+    """Bare text. `body` reads a request, and `whole` writes JSON, both in the form of another dialect."""
 
     name = "text"
     media_type = "text/plain; charset=utf-8"
     heartbeat = b""
     delimited = False
 
-    def __init__(self, body: Callable[[bytes], Prompt]) -> None:
+    def __init__(self, body: Callable[[bytes], Ask], whole: Callable[[Answer], bytes]) -> None:
         self._body = body
+        self._whole = whole
 
     def ask(self, body: bytes) -> Ask:
-        return Ask(self._body(body))
+        return self._body(body)
 
     def cursor(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
         return sse.cursor(headers, query)
@@ -47,7 +47,7 @@ class Text:
         return TextReader(cursor.after)
 
     def whole(self, answer: Answer) -> bytes:
-        return answer.text.encode()
+        return self._whole(answer)
 
     def refusal(self, error: Error) -> Refusal:
         return problem(error)
@@ -56,11 +56,20 @@ class Text:
         return {}
 
 
+_WITHOUT_TEXT = Error(
+    "not_acceptable",
+    "this answer is a tool call and has no text; accept text/event-stream or application/json to read it",
+    status=406,
+)
+
+
 class TextReader:
     """Encodes a log as its text alone. Only a finished answer ends cleanly: any other ending is `Unspeakable`."""
 
     def __init__(self, begin: Offset = ORIGIN) -> None:
         self.begin = begin
+        self._has_text = begin != ORIGIN  # a client that resumes may have read some
+        self._has_calls = False
 
     def open(self) -> bytes:
         return b""
@@ -72,11 +81,16 @@ class TextReader:
             match event:
                 case TextDelta(text):
                     pieces.append(text)
+                    self._has_text = True
                 case Stop() | Error():
                     raise Unspeakable("".join(pieces).encode())
+                case Finish(reason) if not self._has_text and (self._has_calls or reason == "tool_calls"):
+                    raise Unspeakable(instead=_WITHOUT_TEXT)
+                case ToolCallStart():
+                    self._has_calls = True
                 case Start() | ReasoningDelta() | Metadata() | Finish() | Unknown():
                     pass
-                case ToolCallStart() | ToolCallDelta() | ToolCallEnd() | ToolResult():
+                case ToolCallDelta() | ToolCallEnd() | ToolResult():
                     pass
                 case _:
                     assert_never(event)

@@ -117,8 +117,8 @@ local function free(row)
 end
 
 -- Mark an open log as read for `ms` from now. The first mark wakes the writer, which flushes rarely until then.
--- A server that is out of memory refuses this write, and one whose user may not publish the message; a read must succeed
--- all the same, and the regular look finds what is not announced.
+-- A server that is out of memory refuses the write, and a user without channels the message; a read must succeed all the
+-- same, and the regular look finds what is not announced.
 local function mark_as_read(row, ms)
   redis.pcall('HSET', key('log', row.id), 'readers', whole(time + ms))
   if row.readers <= time then

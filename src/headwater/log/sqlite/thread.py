@@ -1,7 +1,8 @@
 """A thread with its own SQLite connection, which runs steps for the event loop, many in one transaction.
 
 Everything that waits when the thread is free goes into one transaction (a group commit). When fifty logs are written,
-fifty appends cost one commit, and nearly always two statements (`many.py`).
+fifty appends cost one commit, and nearly always three statements: two that append
+(`many.py`), and one that finds the logs which other processes read.
 
 A refused step never rolls back its neighbours. If it had already changed rows, the batch is rolled back and repeated
 with one savepoint for each step.

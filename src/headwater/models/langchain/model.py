@@ -14,7 +14,7 @@ import msgspec
 from headwater.errors import ModelError
 from headwater.events import Event
 from headwater.models.openai.request import content_field, extra, tool_call_field, tool_field
-from headwater.models.reading import Reading, Watch, watch_class
+from headwater.models.reading import FIELDS, Reading, Watch, watch_class
 from headwater.models.scrub import as_model_error, unavailable
 from headwater.prompt import File, Message, Prompt, text_of
 
@@ -116,13 +116,14 @@ class LangChainModel:
         ready = await self._prepared()
         watch = watch_class()()
         reading = Reading()
+        if prompt.extra.get("logprobs"):
+            reading.leave_out("logprobs")
         try:
             # Only closing the iterator closes the provider's connection; leaving the loop does not. An abandoned
             # iterator with a reference somewhere would go on generating, and costing.
             async with self._in_use(), aclosing(_chunks(ready, prompt, watch)) as chunks:
                 async for chunk in chunks:
-                    if batch := list(reading.events(chunk)):
-                        yield batch
+                    yield list(reading.events(chunk))  # an empty batch is a sign of life
         except ModelError:
             raise
         except Exception as failure:  # the one boundary to foreign code: a provider's package may raise anything
@@ -243,6 +244,12 @@ def _message(message: Message, ready: _Ready) -> dict[str, Any]:
         fields["name"] = message.name
     if message.tool_calls is not None:
         fields["tool_calls"] = [tool_call_field(call) | {"id": call.id or None} for call in message.tool_calls]
+    if message.role == "assistant" and ready.extra_body is not None:
+        # Only Headwater's own classes send these; other providers' classes have their own way for them.
+        calls = {call.id: call.provider for call in message.tool_calls or () if call.provider}
+        own = message.provider | ({"tool_calls": calls} if calls else {})
+        if own:
+            fields["additional_kwargs"] = {FIELDS: own}
     if message.tool_call_id is not None:
         fields["tool_call_id"] = message.tool_call_id
     return fields

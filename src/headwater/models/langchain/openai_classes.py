@@ -29,6 +29,7 @@ from headwater.models.model import Model
 from headwater.models.openai.connection import Account
 from headwater.models.openai.model import OpenAIModel
 from headwater.models.openai.names import Kind, covers
+from headwater.models.reading import FIELDS
 
 
 class CompatibleChat(ChatOpenAI):
@@ -44,6 +45,16 @@ class CompatibleChat(ChatOpenAI):
         """Serialised as plain ChatOpenAI, so that a stored model can be loaded without Headwater."""
         return ChatOpenAI.lc_id()
 
+    def _get_request_payload(self, input_: Any, *, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        write: Any = super()._get_request_payload  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        payload: dict[str, Any] = write(input_, stop=stop, **kwargs)
+        messages: list[dict[str, Any]] = payload.get("messages") or []
+        turns = self._convert_input(input_).to_messages()  # pyright: ignore[reportUnknownMemberType]
+        for turn, fields in zip(turns, messages, strict=False):
+            if own := turn.additional_kwargs.get(FIELDS):
+                _give_back(fields, own)
+        return payload
+
     def _convert_chunk_to_generation_chunk(
         self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
     ) -> Any:
@@ -58,6 +69,8 @@ class CompatibleChat(ChatOpenAI):
             converted.message.additional_kwargs["reasoning_content"] = reasoning
         if converted is not None and (refusal := delta.get("refusal")):
             converted.message.additional_kwargs["refusal"] = refusal
+        if converted is not None and (fields := chunk.get(FIELDS)):
+            converted.message.additional_kwargs[FIELDS] = fields
         return converted
 
     def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
@@ -67,6 +80,14 @@ class CompatibleChat(ChatOpenAI):
             if reasoning := _reasoning(choice["message"]):
                 generation.message.additional_kwargs["reasoning_content"] = reasoning
         return result
+
+
+def _give_back(fields: dict[str, Any], own: Mapping[str, Any]) -> None:
+    """Put what a provider needs back into a message: beside its fields, and beside those of its tool calls."""
+    calls: Mapping[str, Any] = own.get("tool_calls", {})
+    for call in fields.get("tool_calls") or ():
+        call |= {name: value for name, value in calls.get(call.get("id"), {}).items() if name not in call}
+    fields |= {name: value for name, value in own.items() if name not in fields and name != "tool_calls"}
 
 
 def _plain(answer: Any) -> dict[str, Any]:
@@ -112,8 +133,9 @@ class CompatibleCompletion(OpenAI):
 class ChatOpenAIWire(CompatibleChat):
     """`ChatOpenAI` with streams at a fraction of the cost: same parameters, same messages, same exceptions.
 
-    Two things differ. All text of one read of the socket is one chunk, so a burst comes in fewer, larger chunks. And
-    `additional_kwargs["reasoning_content"]` has the reasoning that ChatOpenAI drops.
+    Three things differ. All text of one read of the socket is one chunk, so a burst comes in fewer, larger chunks. And
+    `additional_kwargs["reasoning_content"]` has the reasoning that ChatOpenAI drops. Servers at other addresses than
+    OpenAI's get the limit of tokens as `max_tokens`, and no field that they have refused as unknown.
     """
 
     _completions: Completions | None = PrivateAttr(None)

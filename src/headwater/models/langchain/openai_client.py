@@ -15,18 +15,20 @@ import msgspec
 import openai
 from langchain_openai import StreamChunkTimeoutError
 
-from headwater.models.openai.connection import Account, Connections, read
+from headwater.errors import ModelError
+from headwater.models.langchain.mending import Mending, merged
+from headwater.models.openai.connection import Account, Connections, Grace, read
+from headwater.models.openai.fields import Fields
 from headwater.models.openai.lines import ErrorFrame, Lines
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
-_TEXTS = ("content", "reasoning_content", "reasoning")
-_NO_TEXT = ("tool_calls", "function_call", "refusal")
 _BODY = "headwater.body"  # the name among a response's extensions
 
 
 def has_own_client(model: Any) -> bool:
     """Whether the user of a LangChain model has configured its HTTP client or sockets, which must stay in use then."""
-    own_http = model.http_async_client is not None and not getattr(model, "openai_proxy", None)
+    own = model.http_async_client is not None and not isinstance(model.http_async_client, Client)
+    own_http = own and not getattr(model, "openai_proxy", None)
     own_sockets = getattr(model, "http_socket_options", None) is not None
     return own_http or own_sockets or not isinstance(getattr(model.async_client, "_client", None), openai.AsyncOpenAI)
 
@@ -50,15 +52,23 @@ class Completions:
         self.sdk = sdk
         self.silence = silence
         client = sdk._client
-        transport = _Transport(Connections(Account(str(client.base_url), proxy=proxy)))
-        direct = client.with_options(http_client=openai.DefaultAsyncHttpxClient(transport=transport))
-        self._completions = type(sdk)(direct)
+        if not isinstance(client._client, Client):
+            client = client.with_options(http_client=Client(Connections(Account(str(client.base_url), proxy=proxy))))
+        self._fields: Fields = client._client.connections.fields
+        self._completions = type(sdk)(client)
 
     async def create(self, **payload: Any) -> "Chunks":
         """Send the request; the chunks of the answer are plain dictionaries."""
-        request = self._completions.with_streaming_response.create(**payload)
-        response = (await request.__aenter__()).http_response
-        return Chunks(response, self.silence, payload)
+        while True:
+            sent = self._fields.adapted(payload, chat="messages" in payload)
+            request = self._completions.with_streaming_response.create(**sent)
+            try:
+                response = (await request.__aenter__()).http_response
+            except openai.APIStatusError as refusal:
+                if self._fields.learn(refusal.status_code, f"{refusal.message} {refusal.body}", sent):
+                    continue
+                raise
+            return Chunks(response, self.silence, payload)
 
 
 class Chunks:
@@ -68,6 +78,7 @@ class Chunks:
         self._response = response
         self._body: _Body = response.extensions[_BODY]
         self._lines = Lines(_decoder)
+        self._mending = Mending(chat="messages" in payload)
         self._ready: deque[dict[str, Any]] = deque()
         self._model = str(payload.get("model"))
         self._merges = not payload.get("logprobs")
@@ -77,6 +88,7 @@ class Chunks:
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(self._silence, self._look) if self._silence else None
         self._late = False
+        self._grace = Grace()
 
     async def __aenter__(self) -> Self:
         return self
@@ -89,22 +101,35 @@ class Chunks:
 
     async def __anext__(self) -> dict[str, Any]:
         while not self._ready:
-            if isinstance(self._lines.failure, ErrorFrame):
-                raise self._failed(self._lines.failure)
-            if self._lines.failure is not None:
-                raise self._lines.failure
-            if self._lines.done:
-                raise StopAsyncIteration
+            failure = self._lines.failure
+            if isinstance(failure, ErrorFrame):
+                raise self._failed(failure)
+            if failure is not None and not self._mending.ended:
+                raise failure
+            if self._lines.done or failure is not None:
+                self._ready.extend(self._mending.ending(self._lines.told_end))
+                if not self._ready:
+                    raise StopAsyncIteration
+                break
             data = await self._read()
             chunks = self._lines.chunks(data) if data else self._lines.rest(begun=self._count > 0)
-            self._ready.extend(_merged(chunks) if self._merges else chunks)
-        chunk = self._ready.popleft()
-        self._count += 1
-        if chunk.get("error"):
-            raise self._failed(ErrorFrame(chunk["error"]))
-        if chunk.get("message") and not chunk.get("choices"):  # an error of servers that do not wrap it
-            raise self._failed(ErrorFrame(chunk))
-        return chunk
+            self._count += len(chunks)
+            self._take(chunks)
+        return self._ready.popleft()
+
+    def _take(self, chunks: list[dict[str, Any]]) -> None:
+        mended: list[dict[str, Any]] = []
+        for chunk in chunks:
+            # An error also comes bare, from servers that do not wrap it.
+            if error := chunk.get("error") or (not chunk.get("choices") and chunk.get("message") and chunk):
+                self._lines.failure = ErrorFrame(error)
+                break
+            try:
+                mended += self._mending.chunk(chunk)
+            except ModelError as failure:
+                self._lines.failure = failure  # after the chunks before it
+                break
+        self._ready.extend(merged(mended) if self._merges else mended)
 
     def _failed(self, error: ErrorFrame) -> openai.APIError:
         return openai.APIError(error.message, self._response.request, body=error.body)
@@ -113,13 +138,16 @@ class Chunks:
         """Release the provider's connection, which is kept only after a whole answer."""
         if self._timer is not None:
             self._timer.cancel()
-        self._body.done = self._lines.done
+        self._body.done = self._lines.told_end
         await self._response.aclose()
 
     async def _read(self) -> bytes:
+        content = self._body.response.content
+        if self._mending.ended:
+            return await self._grace.read(content)
         self._since = self._loop.time() if self._silence else None
         try:
-            return await read(self._body.response.content)
+            return await read(content)
         except (aiohttp.ClientError, OSError) as failure:
             if self._late and self._silence:
                 raise StreamChunkTimeoutError(
@@ -142,43 +170,13 @@ class Chunks:
             self._timer = self._loop.call_later(self._silence - waited, self._look)
 
 
-def _merged(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same chunks, with runs of text chunks merged into one."""
-    merged: list[dict[str, Any]] = []
-    kind, texts = "", [""]
-    for chunk in [*chunks, {}]:
-        name, text = _text(chunk)
-        if name != kind:
-            if kind:
-                merged.append(_chunk(kind, "".join(texts)))
-            kind, texts = name, []
-        if name:
-            texts.append(text)
-        elif chunk:
-            merged.append(chunk)
-    return merged
+class Client(openai.DefaultAsyncHttpxClient):
+    """OpenAI's HTTP client over our connections, which it closes with itself."""
 
-
-def _text(chunk: dict[str, Any]) -> tuple[str, str]:
-    """The name and value of a chunk's text; no name for a chunk that contains anything else."""
-    choices = chunk.get("choices")
-    if not choices or chunk.get("usage") or chunk.get("error") or (choice := choices[0]).get("finish_reason"):
-        return "", ""
-    delta = choice.get("delta")
-    if delta is None:
-        text = choice.get("text")
-        return ("text", text) if text and not choice.get("logprobs") else ("", "")
-    found = [(name, value) for name in _TEXTS if (value := delta.get(name))]
-    if len(found) != 1 or not isinstance(found[0][1], str) or any(delta.get(name) for name in _NO_TEXT):
-        return "", ""
-    return found[0]
-
-
-def _chunk(kind: str, text: str) -> dict[str, Any]:
-    if kind == "text":
-        return {"choices": [{"index": 0, "text": text}]}
-    chunk: dict[str, Any] = {"choices": [{"index": 0, "delta": {"role": "assistant", kind: text}}]}
-    return {**chunk, "only_text": text} if kind == "content" else chunk
+    def __init__(self, connections: Connections, timeout: openai.Timeout | None = None) -> None:
+        limits: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        super().__init__(transport=_Transport(connections), **limits)
+        self.connections = connections
 
 
 class _Body(httpx2.AsyncByteStream):
@@ -203,14 +201,17 @@ class _Transport(httpx2.AsyncBaseTransport):
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
+    async def aclose(self) -> None:
+        await self._connections.aclose()
+
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         limits: dict[str, float | None] = request.extensions.get("timeout") or {}
         timeout = aiohttp.ClientTimeout(None, sock_connect=limits.get("connect"), sock_read=limits.get("read"))
         headers = {name: value for name, value in request.headers.items() if name not in ("host", "content-length")}
         headers["accept-encoding"] = "identity"  # a compressor on the way would hold tokens back
         try:
-            response = await self._connections.carry(
-                request.method, str(request.url), await request.aread(), headers, timeout
+            response = await self._connections.request(
+                request.method, str(request.url), data=await request.aread(), headers=headers, timeout=timeout
             )
         except aiohttp.ServerTimeoutError as failure:
             raise httpx2.ReadTimeout(str(failure), request=request) from failure

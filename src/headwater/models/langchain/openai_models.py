@@ -1,13 +1,14 @@
 """LangChain's chat and completion models of OpenAI, and of every server that speaks OpenAI's API, for one account.
 
-Each model has its own connections: langchain-openai's own client is shared by all models of a process, and fails in a
-second event loop. The generation retries and limits how long a provider may think; here only connecting has a limit.
+Headwater decodes the streams, as in a direct call, so that both ways give the same events. Each model has its own
+connections: langchain-openai's own client is shared by all models of a process, and fails in a second event loop. The
+generation retries and limits how long a provider may think; here only connecting has a limit.
 """
 
 from typing import Any
 
 from headwater.models.langchain.model import LangChainModel, Opened
-from headwater.models.openai.connection import DEADLINES, Account
+from headwater.models.openai.connection import DEADLINES, Account, Connections
 
 # Servers without keys still expect the header, and the environment's key is not meant for another address.
 _NO_KEY = "none"
@@ -21,12 +22,12 @@ def chat(model: str, account: Account, max_tokens: int | None = None) -> LangCha
     """
 
     def opener() -> Opened:
-        from headwater.models.langchain.openai_classes import CompatibleChat
+        from headwater.models.langchain.openai_classes import ChatOpenAIWire
 
         options = _options(model, account, max_tokens)
         # The generation limits silence; LangChain's own limit would cost a timer for every token. By default usage is
         # left out at every address but OpenAI's.
-        model_object = CompatibleChat(stream_chunk_timeout=None, stream_usage=True, **options)
+        model_object = ChatOpenAIWire(stream_chunk_timeout=None, stream_usage=True, **options)
         return Opened(model_object, options["http_async_client"].aclose)
 
     return LangChainModel(opener, f"openai:{model}", secrets=account.secrets)
@@ -39,10 +40,10 @@ def completion(model: str, account: Account, max_tokens: int | None = None) -> L
     """
 
     def opener() -> Opened:
-        from headwater.models.langchain.openai_classes import CompatibleCompletion
+        from headwater.models.langchain.openai_classes import OpenAIWireLLM
 
         options = _options(model, account, max_tokens)
-        return Opened(CompatibleCompletion(**options), options["http_async_client"].aclose)
+        return Opened(OpenAIWireLLM(**options), options["http_async_client"].aclose)
 
     return LangChainModel(opener, f"openai-completion:{model}", secrets=account.secrets)
 
@@ -50,18 +51,21 @@ def completion(model: str, account: Account, max_tokens: int | None = None) -> L
 def _options(model: str, account: Account, max_tokens: int | None) -> dict[str, Any]:
     import openai
 
+    from headwater.models.langchain.openai_client import Client
+
+    account.check()
     timeout = openai.Timeout(None, connect=DEADLINES.connect)
     options: dict[str, Any] = {
         "model": model,
-        "base_url": account.base_url,
-        "api_key": account.api_key or (_NO_KEY if account.base_url else None),
+        "base_url": account.base_url and account.address,
+        "api_key": account.key or (_NO_KEY if account.base_url else None),
         "default_headers": account.headers or None,
         "max_tokens": max_tokens,
         "max_retries": 0,
         # LangChain's cache would lie beneath ours: it does not work for streams, and tenants share it.
         "cache": False,
         "timeout": timeout,
-        "http_async_client": openai.DefaultAsyncHttpxClient(timeout=timeout, proxy=account.proxy),
+        "http_async_client": Client(Connections(account), timeout),
     }
-    # The HTTP client above has the proxy; LangChain refuses a second one, also from the environment.
+    # The connections above have the proxy; LangChain refuses a second one, also from the environment.
     return {option: value for option, value in options.items() if value is not None} | {"openai_proxy": None}

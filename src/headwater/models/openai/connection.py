@@ -4,14 +4,17 @@ Nothing here retries, limits how long a provider may think, or knows the meaning
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import urljoin, urlsplit
 from weakref import WeakKeyDictionary
 
+from headwater.errors import ModelError
+from headwater.models.openai.fields import Fields
+from headwater.models.openai.proxy import proxy_for
 from headwater.version import VERSION
 
 if TYPE_CHECKING:
@@ -47,15 +50,29 @@ class Account(NamedTuple):
     proxy: str | None = None
     """The address of a proxy; by default the environment's, as in OpenAI's own client."""
 
+    leave_out: frozenset[str] = frozenset()
+    """Fields of a request's body that this provider does not take, such as `stream_options`."""
+
     @property
     def address(self) -> str:
         """The address that the API's paths are appended to."""
-        return (self.base_url or OPENAI).rstrip("/")
+        return (self.base_url or OPENAI).strip().rstrip("/")
 
     @property
     def secrets(self) -> list[str]:
         """The texts that must not appear in any message."""
-        return [secret for secret in (self.api_key, self.proxy) if secret]
+        return [secret for secret in (self.key, self.proxy) if secret]
+
+    @property
+    def key(self) -> str | None:
+        """The API key, without the line break or blanks that a file or the clipboard may have put around it."""
+        return (self.api_key or "").strip() or None
+
+    def check(self) -> None:
+        """Raise `ModelError` if the key cannot be a key: as a header it would fail in words that explain nothing."""
+        if self.key is not None and not re.fullmatch(r"[!-~]+", self.key):
+            message = "the API key has a line break, a blank or another character that no key has"
+            raise ModelError(message, code="model_unavailable", status=503)
 
 
 class Connections:
@@ -64,18 +81,35 @@ class Connections:
     def __init__(self, account: Account, deadlines: Deadlines = DEADLINES) -> None:
         self._account = account
         self._deadlines = deadlines
+        self.fields = Fields(account.address.startswith(OPENAI), account.leave_out)
+        """Which fields of a request the provider takes."""
         self._opened: WeakKeyDictionary[
             asyncio.AbstractEventLoop, tuple[AsyncGenerator[aiohttp.ClientSession, None], aiohttp.ClientSession]
         ] = WeakKeyDictionary()
 
     async def post(self, path: str, data: bytes) -> "aiohttp.ClientResponse":
         """Send a request with the account's headers; returns once the response's head has arrived."""
-        return await (await self.session()).post(self._account.address + path, data=data)
+        return await self.request("POST", self._account.address + path, data=data)
 
-    async def carry(self, method: str, url: str, data: bytes, headers: Mapping[str, str], timeout: Any) -> Any:
-        """Send the request of another HTTP client, which follows redirects itself; `headers` replace the account's."""
-        session = await self.session()
-        return await session.request(method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False)
+    async def request(self, method: str, url: str, **options: Any) -> "aiohttp.ClientResponse":
+        """Send any request; `headers` among the `options` replace the account's.
+
+        A redirect is followed only if it keeps the method, the body and the host. Otherwise the prompt and the key
+        would reach somebody else, or nobody: raises `ModelError`.
+        """
+        session, moves = await self.session(), 0
+        while True:
+            response = await session.request(method, url, allow_redirects=False, **options)
+            if response.status not in _MOVED:
+                return response
+            place, moves = urljoin(url, response.headers.get("Location", "")), moves + 1
+            response.close()
+            if response.status not in _KEEPS_METHOD or not _is_same_host(url, place) or moves > _MOVES:
+                break
+            url = place
+        moved, status = urlsplit(place), response.status
+        message = f"the provider's address answers with a redirect ({status}) to {moved.scheme}://{moved.hostname}"
+        raise ModelError(f"{message}{moved.path}: set OPENAI_BASE_URL to where it has moved", code="provider_moved")
 
     async def refusal(self, response: "aiohttp.ClientResponse") -> bytes:
         """The body of an HTTP error, its first 64 kB at least; a part of one that breaks off or does not end."""
@@ -127,8 +161,9 @@ async def _session(account: Account, connect: float) -> "AsyncGenerator[aiohttp.
     """
     import aiohttp
 
+    account.check()
     headers = {
-        "Authorization": f"Bearer {account.api_key or 'none'}",
+        "Authorization": f"Bearer {account.key or 'none'}",
         "Content-Type": "application/json",
         "Accept": "application/json",
         "Accept-Encoding": "identity",  # a compressor on the way would hold tokens back
@@ -142,7 +177,7 @@ async def _session(account: Account, connect: float) -> "AsyncGenerator[aiohttp.
         headers=headers,
         timeout=aiohttp.ClientTimeout(total=None, connect=connect),
         cookie_jar=aiohttp.DummyCookieJar(),
-        proxy=account.proxy or _proxy(account.address),
+        proxy=proxy_for(account.address, account.proxy),
     )
     _sessions.add(session)
     try:
@@ -155,19 +190,6 @@ async def _session(account: Account, connect: float) -> "AsyncGenerator[aiohttp.
 # Strong references, or aiohttp warns about an unclosed session before the generator's `finally` has run.
 _sessions: "set[aiohttp.ClientSession]" = set()
 _draining: set["asyncio.Task[None]"] = set()  # strong references: the event loop keeps only weak ones to its tasks
-
-
-def _proxy(address: str) -> str | None:
-    """The environment's proxy for an address.
-
-    Looked up once: aiohttp's own `trust_env` uses two threads for every request, and takes a password from `.netrc` if
-    there is one, which then collides with the key.
-    """
-    parsed = urlsplit(address)
-    if proxy_bypass(parsed.hostname or ""):
-        return None
-    proxies = getproxies()
-    return proxies.get(parsed.scheme) or proxies.get("all")
 
 
 def _trust() -> ssl.SSLContext:
@@ -193,6 +215,41 @@ async def read(content: "aiohttp.StreamReader") -> bytes:
         data = b"".join(buffered)
         buffered.clear()
         return data
+
+
+def _is_same_host(url: str, place: str) -> bool:
+    """Whether a redirect stays at the provider; from HTTP to HTTPS it does."""
+    before, after = urlsplit(url), urlsplit(place)
+    if before.hostname != after.hostname:
+        return False
+    upgrade = (before.scheme, after.scheme) == ("http", "https") and {before.port, after.port} <= {None, 80, 443}
+    return upgrade or (before.scheme, before.port) == (after.scheme, after.port)
+
+
+_MOVES = 5
+_MOVED = frozenset({301, 302, 303, 307, 308})
+_KEEPS_METHOD = frozenset({307, 308})
+
+
+class Grace:
+    """Reads what may follow a provider's reason to end: token counts and `[DONE]`, within a second or two.
+
+    The answer is whole by then. A silence or a connection that breaks is the same as an orderly end.
+    """
+
+    def __init__(self, seconds: float = 2.0) -> None:
+        self._seconds = seconds
+        self._until: float | None = None
+
+    async def read(self, content: "aiohttp.StreamReader") -> bytes:
+        """The next bytes; none at the end, however that comes."""
+        if self._until is None:
+            self._until = asyncio.get_running_loop().time() + self._seconds
+        try:
+            async with asyncio.timeout_at(self._until):
+                return await read(content)
+        except Exception:  # noqa: BLE001 - of no concern to a whole answer
+            return b""
 
 
 async def _drain(response: "aiohttp.ClientResponse", limit: float) -> None:

@@ -1,15 +1,17 @@
 """The bytes of an OpenAI stream, cut into lines and decoded, one read of the socket at a time."""
 
 import json
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 
 from headwater.errors import ModelError
+from headwater.models.characters import decode, text_in
 
 _LAST = b"data: [DONE]\n\n"
 _MARK = b"\xef\xbb\xbf"  # a byte order mark, which some servers begin with
-_FAILS = b"event: error\n"
+_SAID = ("message", "detail", "error")  # fields of an error that may hold its words
+_OURS = ("", "message", "error")  # names of events that belong to the answer
 _FIELDS = (b":", b"id:", b"retry:")
 
 Chunk = TypeVar("Chunk")
@@ -20,8 +22,8 @@ class Bounds(NamedTuple):
 
     line: int = 16 * 1024 * 1024
     """Of a line without an end: as much as a log may hold."""
-    foreign: int = 64 * 1024
-    """Of lines that belong to no stream; they may be an error's message."""
+    foreign: int = 16 * 1024 * 1024
+    """Of lines that belong to no stream; they may be an error's message, or a whole answer as one JSON object."""
 
 
 BOUNDS = Bounds()
@@ -31,18 +33,25 @@ class ErrorFrame(Exception):
     """The provider reported a failure inside a stream that had begun with status 200."""
 
     def __init__(self, error: object) -> None:
-        self.body: dict[str, Any] = error if isinstance(error, dict) else {"error": str(error)}  # pyright: ignore[reportUnknownMemberType]
+        self.body: dict[str, Any] = {"error": text_in(error) or json.dumps(error)}
+        if isinstance(error, dict):
+            self.body = {**cast("dict[str, Any]", error)}
         message = self.body.get("message")
         self.message = message if message and isinstance(message, str) else "An error occurred during streaming"
-        super().__init__(f"the stream holds an error: {error}")
+        super().__init__(next((text for name in _SAID if (text := text_in(self.body.get(name)))), json.dumps(error)))
 
 
 class Lines(Generic[Chunk]):
-    """Decodes the lines of one answer; reads may cut them anywhere, and they end in LF or CRLF."""
+    """Decodes the events of one answer; reads may cut them anywhere, and lines end in LF, CRLF or CR.
+
+    Chunks that the decoder does not take come as plain dictionaries, together with all others of the same read.
+    """
 
     def __init__(self, decoder: msgspec.json.Decoder[Chunk], bounds: Bounds = BOUNDS) -> None:
         self.done = False
-        """Whether the provider has said that nothing follows."""
+        """Whether nothing follows: the provider said so, or the response has ended."""
+        self.told_end = False
+        """Whether the provider said that nothing follows."""
         self.failure: Exception | None = None
         """Why nothing more can be read: `ErrorFrame`, `ModelError`, or `ValueError` for bytes that are not JSON."""
         self._decoder = decoder
@@ -50,10 +59,15 @@ class Lines(Generic[Chunk]):
         self._rest: list[bytes] = []
         self._rest_size = 0
         self._foreign = b""
+        self._open = False  # whether an event has begun whose blank line has not come
+        self._kind = ""  # that event's name
+        self._data: list[bytes] = []  # that event's lines of data that are no JSON by themselves
 
-    def chunks(self, data: bytes) -> list[Chunk]:
+    def chunks(self, data: bytes) -> list[Chunk] | list[dict[str, Any]]:
         """The chunks that these bytes complete, up to a `failure`: pass the chunks on first, then raise it."""
         end = data.rfind(b"\n") + 1
+        if not end and b"\r" in data:
+            end = data.rfind(b"\r", 0, -1) + 1  # a CR at the very end may be the first half of a CRLF
         if not end:
             self._keep(data)
             return []
@@ -64,8 +78,8 @@ class Lines(Generic[Chunk]):
         if end < len(data):
             self._keep(data[end:])
         if b"\r" in whole:
-            whole = whole.replace(b"\r", b"")  # within JSON text it is escaped
-        if not whole.startswith(b"data: "):
+            whole = _with_lf(whole)  # within JSON text it is escaped
+        if self._open or not whole.startswith(b"data: "):
             return self._one_by_one(whole)
         done = whole.endswith(_LAST)
         try:
@@ -74,84 +88,118 @@ class Lines(Generic[Chunk]):
             found = self._decoder.decode_lines(
                 (whole[: -len(_LAST)] if done else whole)[6:].replace(b"\n\ndata: ", b"\n")
             )
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._one_by_one(whole)
-        self.done = done
+        self.done = self.told_end = done
         return found
 
-    def rest(self, begun: bool) -> list[Chunk]:
+    def rest(self, begun: bool) -> list[dict[str, Any]]:
         """The chunks of a last line without a line end, up to a `failure`; call it once, after the last bytes.
 
         `begun` tells whether any chunk came before. Without one, bytes that are no stream are a failure.
         """
-        last = b"".join(self._rest).replace(b"\r", b"")
+        last = _with_lf(b"".join(self._rest))
         self._rest, self._rest_size = [], 0
         found = self._one_by_one(last)
+        if self.failure is None and not self.done:
+            found += self._dispatch()
         if isinstance(self.failure, ValueError):
             self.failure = None  # a last line that is not JSON was cut off; the missing ending will show that
         if self.failure is None and not found and self._foreign:
-            self.failure = self._foreign_failure(begun)
+            content = _json_or_text(self._foreign)
+            if not begun and isinstance(content, dict) and cast("dict[str, Any]", content).get("choices"):
+                found = [cast("dict[str, Any]", content)]  # a whole answer of a server that does not stream
+            else:
+                self.failure = self._foreign_failure(content, begun)
         self.done = True
         return found
 
-    def _one_by_one(self, whole: bytes) -> list[Chunk]:
-        found: list[Chunk] = []
-        fails = False
-        for line in whole.removeprefix(_MARK).split(b"\n"):
-            if not line.startswith(b"data:"):
-                if line.startswith(b"event:"):
-                    fails = line[6:].strip() == b"error"
-                elif line and not line.startswith(_FIELDS) and len(self._foreign) + len(line) <= self._bounds.foreign:
-                    self._foreign += line + b"\n"
-                continue
-            payload = line[5:].strip()
-            if payload.startswith(b"[DONE]"):
-                self.done = True
-                return found
-            if payload:
-                try:
-                    if fails:
-                        raise ErrorFrame(_error_in(_json_or_text(payload)))
-                    found.append(self._leniently(payload))
-                except (ErrorFrame, ModelError, ValueError) as failure:
-                    self.failure = failure
-                    return found
-        if fails:
-            self._rest.insert(0, _FAILS)  # the data of the `error` event comes with the next read
+    def _one_by_one(self, whole: bytes) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        lines = whole.removeprefix(_MARK).split(b"\n")
+        if not lines[-1]:
+            lines.pop()  # only the end of the line before it
+        for line in lines:
+            if not line:
+                found += self._dispatch()
+            elif line.startswith(b"data:"):
+                self._read_data(line[5:].strip(), found)
+            elif line.startswith(b"event:"):
+                self._kind, self._open = line[6:].strip().decode(errors="replace"), True
+            elif not line.startswith(_FIELDS) and len(self._foreign) + len(line) <= self._bounds.foreign:
+                self._foreign += line + b"\n"
+            if self.done or self.failure is not None:
+                break
         return found
 
-    def _foreign_failure(self, begun: bool) -> Exception | None:
+    def _read_data(self, payload: bytes, found: list[dict[str, Any]]) -> None:
+        """A line of data: one chunk, as nearly always, or a line of an event that has several."""
+        if payload.startswith(b"[DONE]") and not self._data:
+            self.done = self.told_end = True
+        elif payload:
+            try:
+                # At once, since some servers send no blank lines.
+                content = None if self._data else decode(payload)
+            except ValueError:
+                content = None
+            if isinstance(content, dict):
+                self._take(cast("dict[str, Any]", content), found)
+            else:
+                self._data.append(payload)
+                self._open = True
+                self._check_size(sum(map(len, self._data)))
+
+    def _dispatch(self) -> list[dict[str, Any]]:
+        """The chunk of an event whose data has several lines; an event of anything but a JSON object is skipped."""
+        found: list[dict[str, Any]] = []
+        payload, self._data = b"\n".join(self._data), []
+        if payload:
+            try:
+                content = decode(payload)
+            except ValueError as failure:
+                content = None
+                if payload.startswith(b"{") and self._kind in _OURS:
+                    self.failure = failure  # a piece of the answer is lost
+            if isinstance(content, dict):
+                self._take(cast("dict[str, Any]", content), found)
+            elif self._kind == "error":
+                self.failure = ErrorFrame(_error_in(_json_or_text(payload)))
+        self._kind, self._open = "", False
+        return found
+
+    def _take(self, content: dict[str, Any], found: list[dict[str, Any]]) -> None:
+        if self._kind == "error":
+            self.failure = ErrorFrame(_error_in(content))
+        elif self._kind in _OURS or content.get("choices"):  # other events are no part of the answer
+            found.append(content)
+
+    def _foreign_failure(self, content: Any, begun: bool) -> Exception | None:
         """The failure behind lines that belong to no stream; None if a missing ending says as much."""
-        content = _json_or_text(self._foreign)
         if isinstance(content, dict) and any(name in content for name in ("error", "message", "detail")):
             return ErrorFrame(_error_in(content))
         if begun:
             return None
         return ModelError("the provider's answer is no stream of events", code="provider_garbled")
 
-    def _leniently(self, payload: bytes) -> Chunk:
-        """A chunk in the JSON of Python's decoder, which also accepts NaN and half a surrogate pair."""
-        try:
-            return self._decoder.decode(payload)
-        except msgspec.DecodeError:
-            pass
-        try:
-            return msgspec.convert(json.loads(payload), self._decoder.type)
-        except msgspec.ValidationError as wrong:
-            raise ModelError(f"the provider's stream cannot be read: {wrong}", code="provider_garbled") from wrong
-
     def _keep(self, data: bytes) -> None:
         self._rest.append(data)
         self._rest_size += len(data)
-        if self._rest_size > self._bounds.line:
+        self._check_size(self._rest_size)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._bounds.line:
             self.failure = ModelError(
                 "the provider's stream cannot be read: a line has no end", code="provider_garbled"
             )
 
 
+def _with_lf(text: bytes) -> bytes:
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
 def _json_or_text(payload: bytes) -> Any:
     try:
-        return json.loads(payload)
+        return decode(payload)
     except ValueError:
         return payload.decode(errors="replace").strip()
 

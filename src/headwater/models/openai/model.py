@@ -15,7 +15,7 @@ import msgspec
 from headwater.errors import ModelError
 from headwater.events import Event
 from headwater.models.model import Closes, Model
-from headwater.models.openai.connection import OPENAI, Account, Connections, read
+from headwater.models.openai.connection import OPENAI, Account, Connections, Grace, read
 from headwater.models.openai.names import Kind
 from headwater.models.openai.pacing import pacer
 from headwater.models.openai.request import body, is_plain
@@ -76,7 +76,7 @@ class OpenAIModel:
 
     async def prepare(self) -> None:
         """Import what the first request needs, so that it does not wait for that. Raises `ModelError`."""
-        if self._account.api_key is None and self._account.address.startswith(OPENAI):
+        if self._account.key is None and self._account.address.startswith(OPENAI):
             raise ModelError(
                 f"the model {self.name} cannot be used: OPENAI_API_KEY is not set", code="model_unavailable", status=503
             )
@@ -99,17 +99,19 @@ class OpenAIModel:
                     yield batch
             return
         reading = Stream() if self._kind == "chat" else CompletionStream()
+        if prompt.extra.get("logprobs"):
+            reading.leave_out("logprobs")
         response: aiohttp.ClientResponse | None = None
-        pace = pacer()
+        pace, grace = pacer(), Grace()
         try:
             response = await self._post(prompt)
             content = response.content
-            while not reading.done and (data := await read(content)):
-                if batch := reading.feed(data):
-                    yield batch
-                    if len(batch) < pace.many:
+            while not reading.done and (data := await (grace.read(content) if reading.ended else read(content))):
+                if (batch := reading.feed(data)) or reading.heard:
+                    yield batch  # an empty one is a sign of life
+                    if 0 < len(batch) < pace.many and not reading.ended:
                         pace.pause(response)
-                if reading.failure is not None:
+                if reading.failure is not None and not reading.ended:
                     raise reading.failure
             if ending := reading.finish():
                 yield ending
@@ -123,22 +125,29 @@ class OpenAIModel:
         finally:
             if response is not None:
                 pace.resume(response)
-                self._connections.release(response, reading.done)
+                self._connections.release(response, reading.told_end)
 
     async def _post(self, prompt: Prompt) -> "aiohttp.ClientResponse":
         await self.prepare()
-        payload = msgspec.json.encode(body(prompt, self._kind, self._model, self._defaults))
-        response = await self._connections.post(PATHS[self._kind], payload)
-        if response.status == 200:
-            return response
-        async with response:
-            refusal = await self._connections.refusal(response)
-        try:
-            fields = msgspec.json.decode(refusal, type=dict[str, Any])
-        except msgspec.MsgspecError:
-            fields = None
-        head, text = _Head(response.status, response.headers), refusal.decode(errors="replace")
-        raise _Refused(head, fields and fields.get("error", fields), text)
+        wanted, fields = body(prompt, self._kind, self._model, self._defaults), self._connections.fields
+        while True:
+            sent = fields.adapted(wanted, chat=self._kind == "chat")
+            response = await self._connections.post(PATHS[self._kind], msgspec.json.encode(sent))
+            if response.status == 200:
+                return response
+            async with response:
+                refusal = await self._connections.refusal(response)
+            if not fields.learn(response.status, refusal.decode(errors="replace"), sent):
+                raise _refused(response, refusal)
+
+
+def _refused(response: "aiohttp.ClientResponse", refusal: bytes) -> _Refused:
+    text = refusal.decode(errors="replace")
+    try:
+        fields = msgspec.json.decode(refusal, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        fields = None
+    return _Refused(_Head(response.status, response.headers), fields and fields.get("error", fields), text)
 
 
 def _was_connected(failure: Exception) -> bool:

@@ -115,6 +115,8 @@ def _message(message: Message, system: str) -> dict[str, Any]:
         return {**fields, "tool_call_id": message.tool_call_id}
     if message.name is not None:
         fields["name"] = message.name
+    if message.role == "assistant":
+        fields = {**message.provider, **fields}
     if message.tool_calls and message.role == "assistant":
         fields |= {"content": content or None, "tool_calls": [tool_call_field(call) for call in message.tool_calls]}
     return fields
@@ -127,7 +129,8 @@ def content_field(message: Message) -> str | list[dict[str, Any]]:
 
 def tool_call_field(call: MessageToolCall) -> dict[str, Any]:
     """A tool call as OpenAI's APIs write it."""
-    return {"type": "function", "id": call.id, "function": {"name": call.name, "arguments": call.arguments}}
+    function = {"name": call.name, "arguments": call.arguments}
+    return {**call.provider, "type": "function", "id": call.id, "function": function}
 
 
 def tool_field(tool: Tool | ProviderTool) -> dict[str, Any]:

@@ -1,64 +1,75 @@
 """The bytes of an OpenAI stream, read as events: one read of the socket becomes one batch.
 
-The field names are those of OpenAI and of the servers compatible with it. `models/reading.py` decides what a chunk
-means, also for LangChain's chunks, so that both ways to a provider give the same events.
+Nearly all chunks are decoded into the structs below, which know plain text, reasoning and tool calls. Anything else in
+a read fails that, and `models/openai/deltas.py` reads its chunks as plain dictionaries.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
 from headwater.errors import ModelError
-from headwater.events import Event, ReasoningDelta, TextDelta
+from headwater.events import Event, TextDelta
+from headwater.models.openai.deltas import Deltas
 from headwater.models.openai.lines import BOUNDS, Bounds, ErrorFrame, Lines
-from headwater.models.reading import Reading, Watch, counts
+from headwater.models.telling import counts
 
-
-class _Function(msgspec.Struct, gc=False):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _Call(msgspec.Struct, gc=False):
-    index: Any = None
-    id: str | None = None
-    function: _Function | None = None
+_Nothing = Annotated[list[Any], msgspec.Meta(max_length=0)] | Literal[""] | None
+"""A field that is nearly always empty. A value in it fails the fast decoding, and the read is then read leniently."""
 
 
 class _Delta(msgspec.Struct, gc=False):
-    content: str | list[Any] | None = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    refusal: Any = None
-    tool_calls: list[_Call] | None = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    refusal: _Nothing = None
+    thinking: _Nothing = None
+    reasoning_details: _Nothing = None
+    function_call: _Nothing = None
+    images: _Nothing = None
+    audio: _Nothing = None
+    video: _Nothing = None
+    annotations: _Nothing = None
+    citations: _Nothing = None
+    extra_content: _Nothing = None
+    provider_specific_fields: _Nothing = None
 
 
 class _Choice(msgspec.Struct, gc=False):
+    index: Literal[0] | None = None
     delta: _Delta | None = None
-    message: _Delta | None = None
+    message: _Nothing = None
     text: str | None = None
     finish_reason: str | None = None
 
 
 class _Chunk(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
-    usage: dict[str, Any] | None = None
-    service_tier: str | None = None
+    choices: Annotated[list[_Choice], msgspec.Meta(max_length=1)] | None = None
+    usage: Any = None
+    service_tier: Any = None
     error: Any = None
     message: Any = None
     code: Any = None
+    citations: _Nothing = None
+    search_results: _Nothing = None
 
 
 _decoder = msgspec.json.Decoder(_Chunk)
 
 
-class Stream(Reading, Lines[_Chunk]):
+class Stream(Deltas, Lines[_Chunk]):
     """Turns one answer's bytes into events."""
 
     def __init__(self, bounds: Bounds = BOUNDS) -> None:
-        Reading.__init__(self)
+        Deltas.__init__(self)
         Lines.__init__(self, _decoder, bounds)  # pyright: ignore[reportUnknownMemberType]
+        self.heard = False
+        """Whether the last bytes held any chunk, which is a sign of life also without words."""
+        self._spoke = False
+        self._plain = True  # whether text may be passed on as it is: no reason to end, no character that is cut
+        self._noted = 0  # events of the batch whose text is noted
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete, up to a `failure`: pass the events on first, then raise it.
@@ -67,23 +78,39 @@ class Stream(Reading, Lines[_Chunk]):
         """
         events: list[Event] = []
         try:
-            for chunk in self.chunks(data) if data else self.rest(self._spoke):
-                self._read_chunk(chunk, events)
+            chunks = self.chunks(data) if data else self.rest(self._spoke)
+            self.heard = bool(chunks)
+            if chunks and type(chunks[0]) is dict:
+                for fields in chunks:
+                    self._read_fields(cast("dict[str, Any]", fields), events)
+            else:
+                for chunk in chunks:
+                    self._read_chunk(cast("_Chunk", chunk), events)
         except (ErrorFrame, ModelError) as failure:
             self.failure = failure
         if events:
             self._spoke = True
+            self._note_text(events)
+        self._noted = 0
         return events
 
     def finish(self) -> list[Event]:
         """The last events, up to a `failure`; without a `Finish` if the provider gave no reason to end."""
         events = [] if self.done else self.feed(b"")
-        if self.failure is None:
-            try:
-                events += self.end("chat", Watch())
-            except ModelError as failure:
-                self.failure = failure
+        if self.failure is not None and self.ended and not isinstance(self.failure, ErrorFrame):
+            self.failure = None  # the answer was whole
+        if self.failure is not None:
+            return events
+        reason = self._reason_to_end()
+        try:
+            events += self._broken_off() if reason is None else self._ending(reason, self._usage)
+        except ModelError as failure:
+            self.failure = failure
         return events
+
+    def _reason_to_end(self) -> str | None:
+        """The provider's reason to end; `other` if it only said that nothing follows, and None if it did not."""
+        return self._reason or ("other" if self.told_end and self._spoke else None)
 
     def _read_chunk(self, chunk: _Chunk, events: list[Event]) -> None:
         if chunk.error:
@@ -93,69 +120,73 @@ class Stream(Reading, Lines[_Chunk]):
             delta = choice.delta
             if delta is None:
                 if choice.text:
-                    events.append(TextDelta(choice.text))
-                elif choice.message is not None:  # a whole answer, of a server that does not stream
-                    events.extend(self._read_delta(choice.message))
+                    self._read_choice({"text": choice.text}, events)
             elif (
                 (text := delta.content)
-                and type(text) is str
-                and self._reason is None
+                and self._plain
                 and not (delta.tool_calls or delta.reasoning_content or delta.reasoning)
             ):
-                # The fast path: nearly all chunks are plain text. A refusal comes without content.
+                # The fast path: nearly all chunks are plain text.
                 events.append(TextDelta(text))
-            else:
-                events.extend(self._read_delta(delta))
+            elif delta.content or delta.tool_calls or delta.reasoning_content or delta.reasoning:
+                self._read_choice({"delta": msgspec.structs.asdict(delta)}, events)
             if choice.finish_reason:
-                self._reason = choice.finish_reason
+                if self._plain:
+                    self._reason, self._plain = choice.finish_reason, False
+                else:
+                    self._read_choice({"finish_reason": choice.finish_reason}, events)
         elif chunk.message:  # an error of servers that do not wrap it
             raise ErrorFrame({"message": chunk.message, "code": chunk.code})
         if chunk.usage:
-            # Servers that send usage with every chunk send running totals; the last one counts.
-            self._usage = self._counts(chunk.usage, chunk.service_tier)
+            self._note_usage(chunk.usage, chunk.service_tier)
 
-    def _counts(self, usage: Mapping[str, Any], tier: str | None) -> Mapping[str, Any]:
+    def _read_fields(self, chunk: dict[str, Any], events: list[Event]) -> None:
+        """The events of a chunk that is unusual, or beside one in the same read."""
+        if chunk.get("error"):
+            raise ErrorFrame(chunk["error"])
+        if chunk.get("choices"):
+            if (choice := self.choice(chunk)) is not None:
+                self._read_choice(choice, events)
+        elif chunk.get("message"):
+            raise ErrorFrame(chunk)
+        self.note(chunk)
+        if usage := chunk.get("usage"):
+            self._note_usage(usage, chunk.get("service_tier"))
+
+    def _read_choice(self, choice: Mapping[str, Any], events: list[Event]) -> None:
+        self._note_text(events)
+        try:
+            for _, event in self.read(choice):
+                events.append(event)
+        finally:
+            self._noted = len(events)
+            self._plain = self._reason is None and not self._text.cut
+
+    def _note_text(self, events: list[Event]) -> None:
+        """Note the text that the fast path has passed on."""
+        texts = [event.text for event in events[self._noted :] if type(event) is TextDelta]
+        self._text.note(texts)
+        if not self._visible:
+            self._visible = any(text and not text.isspace() for text in texts)
+
+    def _note_usage(self, usage: Any, tier: Any) -> None:
+        # Servers that send usage with every chunk send running totals; the last one counts.
+        if isinstance(usage, Mapping):
+            self._usage = self._counts(cast("Mapping[str, Any]", usage), tier)
+
+    def _counts(self, usage: Mapping[str, Any], tier: Any) -> Mapping[str, Any]:
         """Token counts under LangChain's names."""
         return _counts(usage, tier)
-
-    def _read_delta(self, delta: _Delta) -> list[Event]:
-        events: list[Event] = []
-        reasoning = delta.reasoning_content or delta.reasoning
-        if isinstance(reasoning, str) and reasoning:
-            events.append(ReasoningDelta(reasoning))
-        if isinstance(delta.content, str):
-            if delta.content:
-                events.append(TextDelta(delta.content))
-        elif delta.content:
-            events += self._content(_Blocks(delta.content))
-        if isinstance(delta.refusal, str) and delta.refusal:
-            self._refused = True
-            events.append(TextDelta(delta.refusal))
-        calls = delta.tool_calls or []
-        if self._reason and (events or calls):
-            events = [*self._next_model(), *events]
-        for call in calls:
-            function = call.function or _Function()
-            piece = {"id": call.id, "index": call.index, "name": function.name, "args": function.arguments}
-            events += self._tool_call(piece)
-        return events
 
 
 class CompletionStream(Stream):
     """The same for completions, whose token counts LangChain passes on as they are."""
 
-    def _counts(self, usage: Mapping[str, Any], tier: str | None) -> Mapping[str, Any]:
+    def _counts(self, usage: Mapping[str, Any], tier: Any) -> Mapping[str, Any]:
         return usage
 
 
-class _Blocks:
-    """A message's content in blocks, in the form that `Reading` expects."""
-
-    def __init__(self, content: list[Any]) -> None:
-        self.content = content
-
-
-def _counts(usage: Mapping[str, Any], tier: str | None) -> dict[str, Any]:
+def _counts(usage: Mapping[str, Any], tier: Any) -> dict[str, Any]:
     """Token counts under LangChain's names; those of a paid tier are counted separately."""
     sums = counts(usage)
     inputs, outputs = sums.get("prompt_tokens", 0), sums.get("completion_tokens", 0)

@@ -53,7 +53,7 @@ _FROM = {
     "parameters": [
         _ID,
         _parameter("Last-Event-ID", "header", "The offset of the last event that was received"),
-        _parameter("after", "query", "The same, where headers cannot be set"),
+        _parameter("after", "query", "The same, where headers cannot be set; `lastEventId` and `last_event_id` too"),
     ]
 }
 

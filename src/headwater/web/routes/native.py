@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater.cache.policy import Directives
-from headwater.dialects.dialect import Dialect
+from headwater.dialects.dialect import Ask, Dialect
 from headwater.dialects.native import openapi
 from headwater.dialects.native import request as native
 from headwater.dialects.native.dialect import Native
@@ -18,8 +18,8 @@ from headwater.models.catalogue import Offer
 from headwater.models.model import Model
 from headwater.models.scripted import Clock
 from headwater.prompt import Message, Prompt
-from headwater.web.accept import wants
-from headwater.web.surface import Surface, head
+from headwater.web.accept import accepts, wants
+from headwater.web.surface import Asked, Surface, head
 
 SSE, JSON, TEXT = "text/event-stream", "application/json", "text/plain"
 
@@ -30,6 +30,7 @@ CHAT = "/api/stream/completion/chat"
 _FAILURE = openapi.failure()
 _ANSWER: dict[int | str, dict[str, Any]] = {
     200: {"description": "The answer, in the form that `Accept` asks for", "content": openapi.answer()},
+    204: {"description": "Nothing follows `Last-Event-ID`: the client has seen the ending"},
     "4XX": {"description": "The request cannot be served", "content": _FAILURE},
     "5XX": {"description": "The provider or the store failed", "content": _FAILURE},
 }
@@ -47,6 +48,7 @@ def _parameter(name: str, about: str) -> dict[str, Any]:
 _HEADERS = [
     _parameter("Cache-Control", "`no-cache`, `no-store`, `max-age=N` or `only-if-cached` (RFC 9111)"),
     _parameter("Idempotency-Key", "A repeated POST with the same key joins its first run, also where the cache is off"),
+    _parameter("Last-Event-ID", "A repeated POST goes on after this offset, in the log that handed it out"),
 ]
 
 
@@ -55,15 +57,24 @@ def _body_of(body: type[ChatBody] | type[CompletionBody]) -> dict[str, Any]:
 
 
 class Dialects:
-    """The forms in which the native routes answer, chosen by `Accept`."""
+    """The forms in which the native routes answer, chosen by `Accept`, and by `"stream": false` in the body."""
 
-    def __init__(self, body: Callable[[bytes], Prompt]) -> None:
-        self.json = Native(body, whole=True)
-        self._forms: dict[str, Dialect] = {SSE: Native(body), TEXT: Text(body), JSON: self.json}
+    def __init__(self, body: Callable[[bytes], Ask]) -> None:
+        def streamed(raw: bytes) -> Ask:
+            return body(raw)._replace(whole=False)
+
+        self.json = Native(lambda raw: body(raw)._replace(whole=True))
+        whole = self.json.whole
+        self._only: dict[str, Dialect] = {SSE: Native(streamed), TEXT: Text(streamed, whole), JSON: self.json}
+        self._or_json: dict[str, Dialect] = {SSE: Native(body), TEXT: Text(body, whole), JSON: self.json}
 
     def of(self, request: Request) -> Dialect:
-        """SSE unless the client prefers bare text, or one JSON object."""
-        return self._forms[wants(request, *self._forms)]
+        """SSE unless the client prefers bare text, or one JSON object.
+
+        Where `Accept` allows JSON at all, the dialect leaves the last word to the body.
+        """
+        forms = self._or_json if accepts(request, JSON) else self._only
+        return forms[wants(request, *forms)]
 
 
 def add_native_routes(router: APIRouter, surface: Surface) -> None:
@@ -82,11 +93,16 @@ def add_native_routes(router: APIRouter, surface: Surface) -> None:
     @router.get(START, response_class=Response, responses=_TICKS)
     @router.post(START, response_class=Response, responses=_TICKS)
     async def minimal(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """Five timed events over a second and no model: shows whether a proxy on the way buffers."""
-        principal = await surface.principal(request)
+        """Five timed events over a second and no model: shows whether a proxy on the way buffers.
+
+        An `EventSource` that reconnects, with `Last-Event-ID`, gets the rest of the same run, and 204 after its end.
+        """
+        principal, dialect = await surface.principal(request), minimal_stream.of(request)
         prompt = Prompt(model=clock.name, messages=[Message("user", "tick")])
+        if rest := await surface.continued(request, dialect, START, Asked(prompt, principal, clock)):
+            return rest
         attachment = await surface.answers.ask(prompt, principal, Directives(no_store=True), offer=clock)
-        delivery = surface.delivery(request, START, minimal_stream.of(request), attachment)
+        delivery = surface.delivery(request, START, dialect, attachment)
         return surface.read(attachment, principal, delivery)
 
     @router.post(COMPLETION, response_class=Response, responses=_ANSWER, openapi_extra=_body_of(CompletionBody))
