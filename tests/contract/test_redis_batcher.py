@@ -11,7 +11,8 @@ from redis import Redis
 from redis_servers import Engine, Proxy, Server, engines, serving
 
 from headwater.errors import StoreError
-from headwater.log.lua.script import key
+from headwater.log.lua import steps
+from headwater.log.lua.script import key, script
 from headwater.log.redis.batcher import BATCH_BYTES, BATCH_SCRIPTS, LARGE_SCRIPTS
 from headwater.log.redis.client import Unanswered
 from headwater.log.redis.store import CONNECTIONS, RedisStore
@@ -260,3 +261,59 @@ async def test_an_ending_among_appends(server: Server) -> None:
         ]
         await together(*steps)
         assert [len(await entries(store, lease.log, follow=False)) for lease in leases] == [1, 2] * 5
+
+
+async def test_a_claim_does_not_share_a_batch_with_flushes(server: Server) -> None:
+    """Called after the flushes of one iteration, it goes out beside them, over a connection of its own."""
+    async with connected(server.url) as store:
+        leases = [await store.open(f"log-{i}", ALICE, ttl=TTL) for i in range(20)]
+        flushes = [store.append(run("a"), lease) for lease in leases]
+        assert (await caused(server, *flushes, store.claim("name", "log", ALICE, ttl=TTL))).connections == 1
+
+
+async def test_a_claim_does_not_wait_until_flushes_are_done(server: Server) -> None:
+    """However many flushes wait for Redis, some connections are left for those for whom somebody waits."""
+    async with connected(server.url) as store:
+        leases = [await store.open(f"log-{i}", ALICE, ttl=TTL) for i in range(40)]
+        await store.claim("warm", "warm", ALICE, ttl=TTL)
+        server.signal(signal.SIGSTOP)
+        try:
+            rounds = BATCH_SCRIPTS * 40 // len(leases)
+            flushes = [
+                asyncio.create_task(store.append(run(*"a" * i), lease)) for i in range(1, rounds) for lease in leases
+            ]
+            await iterate(3)
+            claim = asyncio.create_task(store.claim("name", "log", ALICE, ttl=TTL))
+            await iterate(3)
+        finally:
+            server.signal(signal.SIGCONT)
+        assert (await claim).won
+        assert not all(each.done() for each in flushes)
+        await asyncio.gather(*flushes, return_exceptions=True)
+
+
+async def test_the_quick_append_stores_what_the_whole_step_would(server: Server) -> None:
+    """So that servers of two versions can write logs in one Redis, and each append may go either way."""
+    whole, stored = script("append", "log", "pack", "write"), list[Any]()
+    async with connected(server.url) as store:
+        for step in (whole, steps._APPEND):  # pyright: ignore[reportPrivateUsage]
+            server.command("FLUSHALL")
+            lease = await store.open("log", ALICE, ttl=TTL)
+            times, bounds = [0, 5000, 60_000, 60_000], ["log", 1, 100, 10_000]
+            server.command("HSET", key("log", "log"), "readers", 1 << 52)
+            answers: list[Any] = []
+            for first, texts in ((1, "a"), (2, "bcd"), (2, "bcd"), (5, "e"), (9, "f")):
+                lines = b"\n".join(each.data for each in run(*texts, begin=first))
+                packs = [first, first + len(texts) - 1, lines]
+                keys = steps.keys_of("log")
+                answers.append(server.command("EVAL", step.text, len(keys), *keys, *times, *bounds, *packs))
+            assert await store.stop("log", ALICE.subject)
+            lines = run("g", begin=6)[0].data
+            answers.append(server.command("EVAL", step.text, len(keys), *keys, *times, *bounds, 6, 6, lines))
+            ttl = server.command("PTTL", key("lease", "log"))
+            assert 0 < ttl <= 5000
+            stored.append((answers, server.command("XRANGE", key("packs", "log"), "-", "+")))
+            await store.forget(lease.log)
+    assert stored[0] == stored[1]
+    assert [answer[0] for answer in stored[0][0]] == [b"ok"] * 4 + [b"gap", b"ok"]
+    assert stored[0][0][-1][1] == b"by:alice"

@@ -6,11 +6,16 @@ Redis runs a script as one atomic step.
 import hashlib
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from headwater.offsets import TAG
 
 Argument = bytes | str | int
+
+
+Lane = Literal["prompt", "flush", "large"]
+"""What a script must not wait for: somebody waits for a `prompt` one and would wait for flushes; a `flush` may be late;
+the reply of a `large` one is a part of a log rather than a few words."""
 
 
 class Script(NamedTuple):
@@ -18,17 +23,16 @@ class Script(NamedTuple):
 
     text: str
     digest: str
-    large: bool = False
-    """Whether its reply may be large: a part of a log rather than a few words."""
+    lane: Lane = "prompt"
 
 
 @cache
-def script(name: str, *before: str, large: bool = False) -> Script:
+def script(name: str, *before: str, lane: Lane = "prompt") -> Script:
     """The step in `lua/<name>.lua`, preceded by the files it needs."""
     folder = files("headwater.log.lua")
     text = "\n".join((folder / f"{each}.lua").read_text("utf-8") for each in (*before, name))
     text = text.replace("TAG_SIZE", str(TAG))
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), large)
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), lane)
 
 
 def tag(name: str) -> bytes:

@@ -4,12 +4,16 @@ A script alone would cost a connection from the pool, a write and time limits of
 than the script takes in Redis. Writers flush at a common moment, so a busy process has dozens of scripts at once. No
 script waits for others: a batch is what was requested in one loop iteration, or until a connection was free.
 
+Claims and reads never queue behind flushes: each lane of scripts has its own batches, and flushes may use a few of the
+connections only. More would not make Redis faster, which runs one script at a time, but fill its queue.
+
 A script that got no answer is sent a second time, which is safe because every step may run twice. A script that got its
 answer is not sent again, whatever happens to the others of its batch.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from typing import Any, cast
 
 import hiredis
@@ -18,7 +22,7 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 
 from headwater.errors import StoreError
-from headwater.log.lua.script import Argument, Script
+from headwater.log.lua.script import Argument, Lane, Script
 from headwater.log.redis.times import RedisTimes
 
 BATCH_SCRIPTS = 64
@@ -28,6 +32,8 @@ LARGE_SCRIPTS = 8
 behind them."""
 BATCH_BYTES = 1024 * 1024
 """Bytes in one batch, at most, unless a single script is larger."""
+FLUSH_CONNECTIONS = 4
+"""Connections that are used for flushes at the same time, at most."""
 JOIN_WITHIN = 0.5
 """Seconds for which a batch that waits for a connection takes in more scripts; they share its time limit."""
 
@@ -35,12 +41,15 @@ JOIN_WITHIN = 0.5
 class _Request:
     """One script on its way, and the caller that waits for its answer."""
 
-    __slots__ = ("answer", "arguments", "full", "packed", "refusal", "script")
+    __slots__ = ("answer", "arguments", "asking", "full", "packed", "refusal", "script")
 
-    def __init__(self, script: Script, arguments: Sequence[Argument], answer: asyncio.Future[Any]) -> None:
+    def __init__(
+        self, script: Script, arguments: Sequence[Argument], answer: asyncio.Future[Any], asking: bytes
+    ) -> None:
         self.script = script
         self.arguments = arguments
-        self.packed = _packed("EVALSHA", script.digest, *arguments)
+        self.asking = asking
+        self.packed = asking + _packed("EVALSHA", script.digest, *arguments)
         self.answer = answer
         self.refusal: Exception | None = None
         self.full = False
@@ -48,7 +57,7 @@ class _Request:
     def send_in_full(self) -> None:
         """Send the text of the script next time: Redis does not know the digest, or forgot it in a restart."""
         self.full = True
-        self.packed = _packed("EVAL", self.script.text, *self.arguments)
+        self.packed = self.asking + _packed("EVAL", self.script.text, *self.arguments)
 
     @property
     def pending(self) -> bool:
@@ -66,7 +75,7 @@ class _Batch:
 
     def has_room(self, request: _Request, now: float) -> bool:
         """Whether it may take one more request."""
-        most = LARGE_SCRIPTS if request.script.large else BATCH_SCRIPTS
+        most = LARGE_SCRIPTS if request.script.lane == "large" else BATCH_SCRIPTS
         fits = len(self.requests) < most and self.size + len(request.packed) <= BATCH_BYTES
         return fits and now - self.begun < JOIN_WITHIN
 
@@ -78,23 +87,29 @@ class Batcher:
     """
 
     def __init__(
-        self, pool: ConnectionPool, times: RedisTimes, connections: int, failure: Callable[[BaseException], StoreError]
+        self, pool: ConnectionPool, times: RedisTimes, connections: int, failure: Callable[[BaseException], Exception]
     ) -> None:
         self._pool = pool
         self._times = times
         self._failure = failure
         self._permits = asyncio.Semaphore(connections)
-        self._filling: dict[bool, _Batch] = {}  # not sent yet, by whether their replies are large
+        self._flush_permits = asyncio.Semaphore(max(min(FLUSH_CONNECTIONS, connections - 1), 1))
+        self._filling: dict[Lane, _Batch] = {}  # not sent yet
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
-        """Run a script. Raises what `failure` makes of the reason when it fails."""
+    async def run(
+        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, asking: bool = False
+    ) -> Any:
+        """Run a script. Raises what `failure` makes of the reason when it fails.
+
+        `asking` permits the use of keys that are being moved to this server of a cluster.
+        """
         loop = asyncio.get_running_loop()
-        request = _Request(script, (len(keys), *keys, *arguments), loop.create_future())
-        batch, now = self._filling.get(script.large), loop.time()
+        request = _Request(script, (len(keys), *keys, *arguments), loop.create_future(), _ASKING if asking else b"")
+        batch, now = self._filling.get(script.lane), loop.time()
         if batch is None or not batch.has_room(request, now):
-            batch = self._filling[script.large] = _Batch(now)
-            task = loop.create_task(self._deliver(batch), name="redis batch")
+            batch = self._filling[script.lane] = _Batch(now)
+            task = loop.create_task(self._deliver(batch, script.lane), name="redis batch")
             self._tasks.add(task)
             task.add_done_callback(lambda task, batch=batch: self._delivered(batch, task))
         batch.requests.append(request)
@@ -109,8 +124,9 @@ class Batcher:
             # Repeatedly, because before Python 3.12 redis-py, by `asyncio.wait_for`, can swallow a cancellation.
             await asyncio.wait(self._tasks, timeout=0.1)
 
-    async def _deliver(self, batch: _Batch) -> None:
-        async with asyncio.timeout(self._times.finish_within), self._permits:
+    async def _deliver(self, batch: _Batch, lane: Lane) -> None:
+        flush = self._flush_permits if lane == "flush" else nullcontext()
+        async with asyncio.timeout(self._times.finish_within), flush, self._permits:
             self._close(batch)
             connection = await self._pool.get_connection()
             try:
@@ -134,6 +150,9 @@ class Batcher:
             async with asyncio.timeout(limit):
                 await connection.send_packed_command([each.packed for each in sent])
                 for each in sent:
+                    if each.asking:
+                        with suppress(exceptions.ResponseError):
+                            await connection.read_response()
                     try:
                         answer = cast("Any", await connection.read_response())
                     except exceptions.NoScriptError as error:
@@ -151,9 +170,9 @@ class Batcher:
 
     def _close(self, batch: _Batch) -> None:
         """Let no more requests into the batch."""
-        for large in (False, True):
-            if self._filling.get(large) is batch:
-                del self._filling[large]
+        for lane, filling in list(self._filling.items()):
+            if filling is batch:
+                del self._filling[lane]
 
     def _delivered(self, batch: _Batch, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -170,3 +189,6 @@ def _packed(*command: Argument) -> bytes:
     # The same bytes as the connection's own packing, which is pure Python, at a quarter of the cost.
     packed: bytes = cast("Any", hiredis).pack_command(command)
     return packed
+
+
+_ASKING = _packed("ASKING")

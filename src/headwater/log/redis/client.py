@@ -1,12 +1,13 @@
 """A Redis or Valkey server, or a cluster of them, reached by URL: runs scripts within time limits, explains failures.
 
-A single server gets its scripts in batches (`batcher.py`), each server of a cluster one by one. A script that got no
-answer is sent a second time, which is safe because every step may run twice.
+Each server, also of a cluster, gets its scripts in batches (`batcher.py`). A script that got no answer is sent a second
+time, which is safe because every step may run twice.
 """
 
 import asyncio
+import copy
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -50,13 +51,13 @@ _LASTING: list[tuple[type[Exception], str]] = [
 
 
 class RedisClient:
-    """The connections of one process to one Redis store, at most `connections`; none before the first script."""
+    """The connections of one process to one Redis store, at most `connections` to a server; none before a script."""
 
     def __init__(self, url: str, times: RedisTimes, connections: int) -> None:
         self.clustered = urlsplit(url).scheme in ("redis+cluster", "rediss+cluster")
         self._times = times
         self._closed = False
-        self._permits = asyncio.Semaphore(connections)
+        self._connections = connections
         self._options: dict[str, Any] = {
             "protocol": 2,  # one form of replies, whatever the next default of redis-py is
             "socket_timeout": times.answer_within,
@@ -64,12 +65,16 @@ class RedisClient:
             "retry": Retry(ConstantBackoff(0.05), 1),  # the default of redis-py waits for seconds in between
         }
         try:
-            self._redis = RedisCluster(url, self._single) if self.clustered else self._single(url)
+            self._redis = (
+                RedisCluster(url, self._single, lambda server: self._batched(server, _copied), times.finish_within)
+                if self.clustered
+                else self._single(url)
+            )
         except (ValueError, TypeError, exceptions.RedisError) as error:
             raise StoreError(f"the URL of the Redis store cannot be used: {error}") from error
         self._batcher: Batcher | None = None  # of a single server
         if isinstance(self._redis, Redis):
-            self._batcher = Batcher(self._redis.connection_pool, times, connections, self._failure)
+            self._batcher = self._batched(self._redis, self._failure)
 
     async def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
         """Run a script on the server that has these keys. Raises `StoreError`, or `Unanswered` if a retry may help."""
@@ -77,7 +82,10 @@ class RedisClient:
             raise StoreError.closed()
         if self._batcher is not None:
             return await self._batcher.run(script, keys, arguments)
-        return await self._run_in_cluster(script, keys, arguments)
+        try:
+            return await cast("RedisCluster", self._redis).run(script, keys, arguments)
+        except (exceptions.RedisError, OSError) as error:
+            raise self._failure(error) from error
 
     async def connect(self) -> AbstractConnection:
         """Open a connection for pub/sub; in a cluster to any server, because all of them pass on every message."""
@@ -105,26 +113,8 @@ class RedisClient:
             await self._batcher.aclose()
         await self._redis.aclose()
 
-    async def _run_in_cluster(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
-        async def send(server: Redis, asking: bool) -> Any:
-            try:
-                return await _execute(server, asking, "EVALSHA", script.digest, len(keys), *keys, *arguments)
-            except exceptions.NoScriptError:
-                # New to this server, or forgotten in a restart; sent in full it is remembered.
-                return await _execute(server, asking, "EVAL", script.text, len(keys), *keys, *arguments)
-
-        assert isinstance(self._redis, RedisCluster)
-        task = asyncio.current_task()
-        cancelled = task.cancelling() if task else 0
-        try:
-            async with asyncio.timeout(self._times.finish_within), self._permits:
-                answer = await self._redis.send(keys[0], send)
-            if task and task.cancelling() > cancelled:
-                # Swallowed by redis-py: before Python 3.12 `asyncio.wait_for` does that.
-                raise asyncio.CancelledError
-            return answer
-        except (exceptions.RedisError, OSError) as error:
-            raise self._failure(error) from error
+    def _batched(self, server: Redis, failure: Callable[[BaseException], Exception]) -> Batcher:
+        return Batcher(server.connection_pool, self._times, self._connections, failure)
 
     def _single(self, url: str) -> Redis:
         pool = ConnectionPool.from_url(url, **self._options)  # pyright: ignore[reportUnknownMemberType]
@@ -153,11 +143,8 @@ class RedisClient:
         return failure
 
 
-async def _execute(server: Redis, asking: bool, *command: Argument) -> Any:
-    if not asking:
-        return await cast("Any", server).execute_command(*command)
-    # ASKING permits the use of a key that is being moved, for the next command on the same connection.
-    pipeline = cast("Any", server.pipeline(transaction=False))
-    pipeline.execute_command("ASKING")
-    pipeline.execute_command(*command)
-    return (await pipeline.execute())[1]
+def _copied(error: BaseException) -> Exception:
+    """An error of its own for one caller, with what brought it about."""
+    copied = copy.copy(error)
+    copied.__context__ = error.__context__
+    return cast("Exception", copied)

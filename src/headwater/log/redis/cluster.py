@@ -5,20 +5,25 @@ it short. And when one command fails, redis-py's disconnects the commands of oth
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from redis import exceptions
 from redis.asyncio import Redis
 from redis.crc import key_slot
 
+from headwater.log.lua.script import Argument, Script
+from headwater.log.redis.batcher import Batcher
+
 TRIES = 4
 """How often a command is sent while the cluster changes; a failover that takes longer is left to the caller."""
 RETRY_PAUSE = 0.1
 """Seconds before the next try when no server serves the slot at the moment."""
 
-_ASTRAY = (
+_ELSEWHERE = (
+    exceptions.AskError,  # and `MovedError`
+    exceptions.TryAgainError,
     exceptions.ConnectionError,
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
@@ -26,33 +31,81 @@ _ASTRAY = (
 )
 
 Address = tuple[str, int]
-Send = Callable[[Redis, bool], Awaitable[Any]]
+
+
+class _Node(NamedTuple):
+    """A server of the cluster: a plain client, and what sends it scripts."""
+
+    server: Redis
+    batcher: Batcher
+
+
+class _Astray(NamedTuple):
+    """An attempt that another server, or the same one later, may answer."""
+
+    error: Exception
+    address: Address
+    learnt: int
+
+    @property
+    def asked_elsewhere(self) -> Address | None:
+        """The server to which the keys are being moved, if this one has given them away."""
+        moving = isinstance(self.error, exceptions.AskError) and not isinstance(self.error, exceptions.MovedError)
+        return _elsewhere(cast("exceptions.AskError", self.error), self.address) if moving else None
+
+
+Send = Callable[[Batcher, bool], Awaitable[Any]]
 
 
 class RedisCluster:
     """The servers of a cluster and their slots. `redis[s]+cluster://[user:password@]host:port[,host:port…]`
 
-    `make` makes a client for the URL of one server.
+    `make` makes a client for the URL of one server, `batcher` what sends that server scripts; its errors are those of
+    Redis. A script is given up after `within` seconds.
     """
 
-    def __init__(self, url: str, make: Callable[[str], Redis]) -> None:
+    def __init__(
+        self, url: str, make: Callable[[str], Redis], batcher: Callable[[Redis], Batcher], within: float
+    ) -> None:
         parts = urlsplit(url.replace("+cluster://", "://", 1))
         user, at, hosts = parts.netloc.rpartition("@")
         self._url = parts._replace(netloc=f"{user}{at}{{}}", path="").geturl()
         self._make = make
+        self._batcher = batcher
+        self._within = within
         self._seeds = [_address(host) for host in hosts.split(",")]
-        self._servers: dict[Address, Redis] = {}
+        self._nodes: dict[Address, _Node] = {}
         self._slots: dict[int, Address] = {}
         self._answering = self._seeds[0]  # the server that listed the slots last
         self._learning = asyncio.Lock()
         self._learnt = 0  # how often the slots were listed
         for seed in self._seeds:
-            self._server(seed)
+            self._node(seed)
 
-    async def send(self, key: bytes, send: Send) -> Any:
-        """Send a command to the server of a key: `send(server, asking)`, `asking` while the key is moving there."""
-        slot = key_slot(key)
-        for left in reversed(range(TRIES)):
+    async def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
+        """Run a script on the server of its keys, which lie in one slot. Raises what Redis says, or `TimeoutError`."""
+        loop = asyncio.get_running_loop()
+        slot, begin = key_slot(keys[0]), loop.time()
+        astray: _Astray | None = None
+        if (address := self._slots.get(slot)) is not None:
+            learnt = self._learnt
+            try:
+                return await self._node(address).batcher.run(script, keys, arguments)
+            except _ELSEWHERE as error:
+                astray = _Astray(error, address, learnt)
+        # Only now a time limit for all attempts together: the batcher has its own for each, and most need one attempt.
+        async with asyncio.timeout_at(begin + self._within):
+            return await self._search(
+                slot, astray, lambda batcher, asking: batcher.run(script, keys, arguments, asking=asking)
+            )
+
+    async def _search(self, slot: int, astray: "_Astray | None", send: Send) -> Any:
+        """Send a script while the cluster changes, after a first attempt that went astray or none."""
+        for left in reversed(range(TRIES if astray is None else TRIES - 1)):
+            if astray is not None and (there := astray.asked_elsewhere) is not None:
+                return await send(self._node(there).batcher, True)
+            if astray is not None:
+                await self._follow(slot, astray)
             learnt = self._learnt
             if slot not in self._slots:
                 await self._learn(learnt)
@@ -60,41 +113,39 @@ class RedisCluster:
                 raise exceptions.ClusterDownError(f"no server has slot {slot}")
             address = self._slots[slot]
             try:
-                return await send(self._server(address), False)
-            except exceptions.MovedError as moved:
-                self._slots[slot] = _elsewhere(moved, address)
+                return await send(self._node(address).batcher, False)
+            except _ELSEWHERE as error:
                 if not left:
                     raise
-            except exceptions.AskError as ask:
-                return await send(self._server(_elsewhere(ask, address)), True)
-            except _ASTRAY:
-                if not left:
-                    raise
-                await asyncio.sleep(RETRY_PAUSE)
-                await self._learn(learnt, address)
-            except exceptions.TryAgainError:
-                if not left:
-                    raise
-                await asyncio.sleep(RETRY_PAUSE)
-        raise AssertionError("the last try returns or raises")
+                astray = _Astray(error, address, learnt)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _follow(self, slot: int, astray: "_Astray") -> None:
+        """Prepare the next attempt."""
+        if isinstance(astray.error, exceptions.MovedError):
+            self._slots[slot] = _elsewhere(astray.error, astray.address)
+            return
+        await asyncio.sleep(RETRY_PAUSE)
+        if not isinstance(astray.error, exceptions.TryAgainError):
+            await self._learn(astray.learnt, astray.address)
 
     async def any(self) -> Redis:
         """A server that answers."""
         await self._learn(self._learnt)
-        return self._server(self._answering)
+        return self._node(self._answering).server
 
     async def aclose(self) -> None:
         """Close the connections to all servers."""
-        for server in list(self._servers.values()):
-            await server.aclose()
+        for node in list(self._nodes.values()):
+            await node.batcher.aclose()
+            await node.server.aclose()
 
-    def _server(self, address: Address) -> Redis:
-        if address not in self._servers:
+    def _node(self, address: Address) -> _Node:
+        if address not in self._nodes:
             host, port = address
-            self._servers[address] = self._make(
-                self._url.format(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-            )
-        return self._servers[address]
+            server = self._make(self._url.format(f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
+            self._nodes[address] = _Node(server, self._batcher(server))
+        return self._nodes[address]
 
     async def _learn(self, learnt: int, failed: Address | None = None) -> None:
         """Have a server list the slots, trying one after the other, unless the count has risen above `learnt`."""
@@ -107,7 +158,7 @@ class RedisCluster:
             known = dict.fromkeys([*self._slots.values(), *self._seeds])
             for address in sorted(known, key=lambda each: each == failed):
                 try:
-                    found = await cast("Any", self._server(address)).execute_command("CLUSTER", "SLOTS")
+                    found = await cast("Any", self._node(address).server).execute_command("CLUSTER", "SLOTS")
                 except (exceptions.RedisError, OSError) as error:
                     failure = error
                     continue

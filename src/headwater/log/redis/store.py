@@ -28,7 +28,7 @@ from headwater.offsets import ORIGIN, TAG, Offset
 from headwater.principal import Principal
 
 CONNECTIONS = 32
-"""Connections of one process, at most; further scripts wait for one. A script takes Redis some 50 µs."""
+"""Connections of one process to a server, at most; further scripts wait for one. A script takes Redis 10 to 50 µs."""
 LOGS_PER_LOOK = 100
 """Logs that one script looks at, which Redis does not interrupt for other clients: some 300 µs."""
 RETRY_PAUSE = 0.25

@@ -17,12 +17,12 @@ _BESIDE = ("-wal", "-shm")
 
 
 class StoreConnection(sqlite3.Connection):
-    """A connection to the store's file. Call `identify` before anybody uses it."""
+    """A connection to the store's file. Call `identify` once it is open, and before anybody else uses it."""
 
-    def identify(self, path: Path, file: Identity | None) -> None:
-        """Note which files are in use; `file` is what `identity` said of the path before it was opened."""
+    def identify(self, path: Path) -> None:
+        """Note which files are in use."""
         self._path = path
-        self._file = file
+        self._file = identity(path)
         self._beside = {each: identity(each) for each in map(path.with_name, (path.name + end for end in _BESIDE))}
 
     @property
@@ -30,17 +30,18 @@ class StoreConnection(sqlite3.Connection):
         """Whether the path leads to another file, or to none."""
         return identity(self._path) != self._file
 
-    def close(self) -> None:
-        """Close it. Of a file that was moved, the files beside it are deleted: they would spoil the next one's data."""
-        super().close()
-        if self.moved:
-            lock = FileLock(self._path)
-            with suppress(OSError):
-                with lock:
-                    for path, known in self._beside.items():
-                        if known is not None and identity(path) == known:
-                            path.unlink()
-            lock.close()
+    def abandon(self) -> None:
+        """Close it because its file was moved, and delete the files beside it, which would spoil the next one's data.
+
+        SQLite itself leaves them alone then. Those that somebody has made for the next file are others, and stay.
+        """
+        self.close()
+        lock = FileLock(self._path)
+        with suppress(OSError), lock:
+            for path, known in self._beside.items():
+                if known is not None and identity(path) == known:
+                    path.unlink()
+        lock.close()
 
 
 def identity(path: Path) -> Identity | None:

@@ -21,6 +21,9 @@ VERSION = 2
 BUSY_TIMEOUT = 2.0
 """Seconds to wait for another process's transaction; less than half of `Flush.retry_for`, so that writers try twice."""
 
+OPENINGS = 3
+"""Attempts to open a file that is replaced meanwhile."""
+
 READERS = "CREATE TABLE IF NOT EXISTS readers (log INTEGER PRIMARY KEY, until REAL NOT NULL)"
 """Until when, by the wall clock, other processes count as reading a log. Added without a new version, because servers
 that do not know the table can share the file: their marks are missing, and their readers hear of entries later."""
@@ -78,24 +81,27 @@ def explain(path: Path, error: sqlite3.Error) -> StoreError:
 
 def open_file(path: Path) -> StoreConnection:
     """Open the store's file, creating it if it is missing. Raises `StoreError`. Blocks: call it in a thread."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        create(path)
-    except OSError as error:
-        raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
-    file = identity(path)
-    try:
-        db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, factory=StoreConnection)
-    except sqlite3.Error as error:
-        raise explain(path, error) from error
-    db.identify(path, file)
-    try:
-        _prepare(db, path)
-    except BaseException:
-        db.close()
-        raise
-    db.identify(path, file)
-    return db
+    for _ in range(OPENINGS):
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            create(path)
+        except OSError as error:
+            raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
+        before = identity(path)
+        try:
+            db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, factory=StoreConnection)
+        except sqlite3.Error as error:
+            raise explain(path, error) from error
+        try:
+            _prepare(db, path)
+        except BaseException:
+            db.close()
+            raise
+        db.identify(path)
+        if before == identity(path):
+            return db
+        db.close()  # which of two files it has open is not known
+    raise StoreError(f"the store {path} cannot be opened: it is being replaced all the time")
 
 
 @contextmanager

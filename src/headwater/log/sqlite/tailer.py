@@ -183,6 +183,7 @@ class SqliteTailer:
     def _poll(self) -> None:
         if self._rows is not None and self._rows.db.moved:
             _log.warning("the store's file was deleted or replaced: what was in it is gone, and a new one is used")
+            self._rows.db.abandon()
             self._disconnect()
         if self._rows is None:
             self._rows, self._version = self._connect(), 0

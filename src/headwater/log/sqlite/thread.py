@@ -138,6 +138,7 @@ class SqliteThread:
     def _do_all(self, batch: list[_Job]) -> list[_Outcome]:
         try:
             if self._rows is not None and self._rows.db.moved:
+                self._rows.db.abandon()
                 self._disconnect()
             if self._rows is None:
                 self._rows = self._connect()
