@@ -342,6 +342,7 @@ def test_a_tool_is_a_function_or_a_providers_own(written: JSON, tool: Tool | Pro
         ({"messages": [{"role": "user", "content": "Hi", "tool_calls": [{"id": "c"}]}]}, "$.messages[0].tool_calls[0]"),
         ({"messages": []}, "messages is empty"),
         ({}, "messages is missing"),
+        ({"messages": "Hi"}, "messages is not a list"),
     ],
 )
 def test_an_error_says_where_the_mistake_is(body: JSON, where: str) -> None:
@@ -349,6 +350,16 @@ def test_an_error_says_where_the_mistake_is(body: JSON, where: str) -> None:
     with pytest.raises(RequestError) as refused:
         chat(json.dumps(body).encode())
     assert where in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "mistake"),
+    [({}, "message is missing"), ({"message": ""}, "message is empty"), ({"message": 5}, "message is not a string")],
+)
+def test_a_completion_needs_a_text(body: JSON, mistake: str) -> None:
+    """The error tells a missing text from one of the wrong type."""
+    with pytest.raises(RequestError, match=mistake):
+        completion(json.dumps(body).encode())
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ def chat(body: bytes) -> Ask:
     fields = json_object(body)
     messages = fields.pop("messages", None)
     if not isinstance(messages, list):
-        raise InvalidPrompt('messages is missing: send {"messages": [{"role": "user", "content": "Hi"}]}')
+        wrong = "is missing" if messages is None else "is not a list"
+        raise InvalidPrompt(f'messages {wrong}: send {{"messages": [{{"role": "user", "content": "Hi"}}]}}')
     return _ask("chat", [shapes.message(message) for message in cast("list[Any]", messages)], fields)
 
 
@@ -36,7 +37,8 @@ def completion(body: bytes) -> Ask:
     message, prompt = fields.pop("message", None), fields.pop("prompt", None)
     text = prompt if message is None else message
     if not isinstance(text, str) or not text:
-        raise InvalidPrompt('message is missing: send {"message": "Once upon a time"}')
+        wrong = "is missing" if text is None else "is empty" if text == "" else "is not a string"
+        raise InvalidPrompt(f'message {wrong}: send {{"message": "Once upon a time"}}')
     return _ask("completion", [{"role": "user", "content": text}], fields)
 
 
