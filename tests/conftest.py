@@ -1,6 +1,7 @@
 """Options and fixtures for the whole suite."""
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -14,6 +15,10 @@ hypothesis.settings.register_profile(
     "headwater", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("headwater")
+
+# A shell ignores SIGINT in what it starts with `&`, and the servers and commands that tests start would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
