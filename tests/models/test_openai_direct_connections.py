@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import pytest
@@ -50,20 +50,23 @@ def draining() -> bool:
 
 async def test_answers_share_connections() -> None:
     """The next answer needs no new connection and no new handshake."""
-    connections, drained = 0, asyncio.Event()
+    connections, drained, closed = 0, asyncio.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
-            await reader.readexactly(length)
-            body = b'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
-            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(body), body))
-            await writer.drain()
-            await drained.wait()  # the end of the response comes after the end of the answer
-            drained.clear()
-            writer.write(b"0\r\n\r\n")
+        with suppress(asyncio.IncompleteReadError):  # the model closes the connection
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                lines = head.lower().split(b"\r\n")
+                await reader.readexactly(next(int(line[15:]) for line in lines if line.startswith(b"content-length")))
+                body = b'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+                writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(body), body))
+                await writer.drain()
+                await drained.wait()  # the end of the response comes after the end of the answer
+                drained.clear()
+                writer.write(b"0\r\n\r\n")
+        writer.close()
+        closed.set()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     model = OpenAIModel("m", "chat", Account(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", KEY))
@@ -74,6 +77,8 @@ async def test_answers_share_connections() -> None:
         await until(lambda: not draining(), "the response has been read to its end")
     assert connections == 1
     await model.aclose()
+    async with asyncio.timeout(5):
+        await closed.wait()
     server.close()
 
 

@@ -20,7 +20,15 @@ def workers(server: Serving) -> list[int]:
     """The pids of a supervisor's workers, without multiprocessing's resource tracker."""
     pid = server.process.pid
     children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-    return [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [child for child in children if b"spawn_main" in command(child)]
+
+
+def command(pid: int) -> bytes:
+    """The command line of a process; empty once the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def alive(pid: int) -> bool:
