@@ -1,9 +1,14 @@
 """A stream that is faster than anybody reads: its tokens are read in intervals, and none is lost or late at the end."""
 
+import asyncio
+from typing import Any, cast
+
+import pytest
 from upstream import Upstream
 from ways import HELLO, direct_chat
 
 from headwater.events import Finish, TextDelta
+from headwater.models.openai.pacing import PacedRead
 
 
 async def test_a_fast_stream_comes_in_fewer_pieces_and_whole() -> None:
@@ -29,3 +34,34 @@ async def test_the_next_answer_finds_its_connection_reading() -> None:
             assert isinstance(events[-1], Finish)
         await model.aclose()
     assert upstream.calls == 10
+
+
+class Socket:
+    """A response whose connection is a transport that counts how often it is paused; no more of one is needed here."""
+
+    def __init__(self) -> None:
+        self.connection, self.transport = self, self
+        self.paused = 0
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        self.paused += 1
+
+    def resume_reading(self) -> None:
+        pass
+
+
+async def test_only_a_stream_with_several_tokens_in_an_interval_is_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To pause the socket of a slower one would cost a wake-up for each token, and save none."""
+    now = asyncio.get_running_loop().time()
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+    slow, fast = Socket(), Socket()
+    for socket, gap in ((slow, 0.025), (fast, 0.008)):
+        paced = PacedRead()
+        for _ in range(5):
+            now += gap
+            paced.after(1, cast("Any", socket))
+            paced.resume(now)
+    assert (slow.paused, fast.paused) == (0, 5)

@@ -51,7 +51,7 @@ NEWER = {"SCHEMA": SCHEMA, "_PREFIX": b"[%d," % SCHEMA, "_decoder": msgspec.json
 append = Writer.append
 
 
-def append_with_sources(self: Writer, events: Sequence[present.Event]) -> None:
+def append_with_sources(self: Writer, events: Sequence[present.Event]) -> bool:
     """Append a batch as this version writes it."""
     written: list[present.Event] = []
     for event in events:
@@ -59,7 +59,7 @@ def append_with_sources(self: Writer, events: Sequence[present.Event]) -> None:
             written += [Source({"url": f"https://example.org/{event.text}"}), MarkedText(event.text)]
         else:
             written.append(event)
-    append(self, written)
+    return append(self, written)
 
 
 if __name__ == "__main__":

@@ -153,8 +153,8 @@ class Generation:
                 if isinstance(last, Finish):
                     self._writer.append(batch[:-1])
                     return last
-                self._writer.append(batch)
-                await self._writer.room()
+                if self._writer.append(batch):
+                    await self._writer.room()
         message = "The provider's stream ended without a finish reason; the answer is probably incomplete."
         return Error("truncated", message, retryable=True)
 

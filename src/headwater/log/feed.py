@@ -22,10 +22,8 @@ class Feed:
         self.readers = 0
         self._page = Page()
         self._bell = Bell()
-
-    def wake(self) -> None:
-        """Wake the readers after entries were added; a crowd no sooner than its size allows."""
-        self._bell.ring_throttled()
+        self.wake = self._bell.ring_throttled
+        """Wakes the readers after entries were added; a crowd no sooner than its size allows."""
 
     def wake_all(self) -> None:
         """Wake the readers at once, because the feed has changed in another way."""
@@ -38,7 +36,9 @@ class Feed:
         try:
             while True:
                 if position < len(self.entries):
-                    page = self._since(position)
+                    page = self._page
+                    if not page or page[0] is not self.entries[position] or page[-1] is not self.entries[-1]:
+                        page = self._page = Page(self.entries[position:])  # one page for all readers at this position
                     position += len(page)
                     yield page
                 elif self.error is not None:
@@ -50,10 +50,3 @@ class Feed:
         finally:
             self._bell.leave()
             self.readers -= 1
-
-    def _since(self, position: int) -> Page:
-        """The entries from a position on, as one page for all readers at that position."""
-        page = self._page
-        if not page or page[0] is not self.entries[position] or page[-1] is not self.entries[-1]:
-            page = self._page = Page(self.entries[position:])
-        return page

@@ -66,7 +66,7 @@ class MemoryStore:
     def __init__(self, limits: Limits | None = None, clock: Callable[[], float] = time.time) -> None:
         self.limits = limits or Limits()
         # Flushes need not hurry: no other process reads this memory, and what ends this process ends it too.
-        self.flush = Flush(interval=0.25, unread_interval=0.25, events=1024, bytes=256 * 1024)
+        self.flush = Flush(interval=1.0, unread_interval=1.0, events=1024, bytes=256 * 1024)
         self._clock = clock
         self._logs: dict[str, _Log] = {}
         self._names: dict[str, str] = {}  # the log each name is bound to

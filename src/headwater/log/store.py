@@ -55,7 +55,7 @@ class Flush(msgspec.Struct, frozen=True):
 
     interval: float = 0.025
     """While other processes may read the log."""
-    unread_interval: float = 0.2
+    unread_interval: float = 0.25
     """While none does: readers in the writer's process do not wait for the store."""
     events: int = 64
     bytes: int = 16 * 1024

@@ -121,13 +121,14 @@ class Writer:
             await asyncio.wait({self._flushing})
         self._ring_all()
 
-    def append(self, events: Sequence[Event]) -> None:
+    def append(self, events: Sequence[Event]) -> bool:
         """Show events to the readers in this process now, and store them with the next flush.
 
-        Ignored once sealing has begun: an abandoned model task may still produce events.
+        Returns whether the store is so far behind that the producer must wait for `room`. Events are ignored once
+        sealing has begun: an abandoned model task may still produce some.
         """
-        if self._sealing or self.full or self._broken():
-            return
+        if self._sealing or self.full or self.fenced or self.failure is not None:
+            return False
         now = time.monotonic() - self._opened
         entries, limits, epoch, size = self._entries, self._store.limits, self._lease.epoch, 0
         most, room = limits.entries - 1, limits.bytes - self._size  # the ending needs one place, also in a full log
@@ -148,7 +149,13 @@ class Writer:
         if self.full:
             self.interrupt()
         self._feed.wake()
-        self._schedule()
+        flush = self._store.flush
+        behind = len(entries) - self._stored >= flush.events or self._buffered >= flush.bytes
+        if behind:
+            self._flush_now()
+        elif self._due is None:
+            self._schedule()
+        return behind
 
     async def room(self) -> None:
         """Wait until the store is no more than one flush behind."""
@@ -206,13 +213,11 @@ class Writer:
         self._room.ring()
 
     def _schedule(self) -> None:
-        if self._behind():
-            self._flush_now()
-        elif self._due is None:
-            loop, flush = asyncio.get_running_loop(), self._store.flush
-            interval = flush.interval if self._read_elsewhere else flush.unread_interval
-            beat = max(min(interval, COMMON_BEAT), interval / BEATS) or COMMON_BEAT
-            self._due = loop.call_at((loop.time() + interval) // beat * beat, self._flush_now)
+        """Flush at the first common moment after the interval."""
+        loop, flush = asyncio.get_running_loop(), self._store.flush
+        interval = flush.interval if self._read_elsewhere else flush.unread_interval
+        beat = max(min(interval, COMMON_BEAT), interval / BEATS) or COMMON_BEAT
+        self._due = loop.call_at((loop.time() + interval) // beat * beat, self._flush_now)
 
     def _beat(self) -> None:
         """Flush, if need be without entries, when that has not happened for a heartbeat: it renews the lease."""

@@ -136,7 +136,7 @@ class LogResponse(Response):
                     if self._started:
                         if self._aside is not None:
                             await self._settled()
-                        await self._write(page)
+                        await self._send_bytes(self._reader.feed(page))
                         continue
                     # Until the first token, a failure may still come and determine the status.
                     head = self._head = (*self._head, *page) if self._head else page
@@ -155,6 +155,8 @@ class LogResponse(Response):
             except Unspeakable as cut:
                 if not self._started and cut.instead is not None:
                     await self._refuse(cut.instead, receive)
+                else:
+                    await self._send_bytes(cut.before)
                 return  # without the last chunk: the server then cuts the connection, and the client notices
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -180,15 +182,7 @@ class LogResponse(Response):
         await self._send({"type": "http.response.start", "status": 200, "headers": raw})
         await self._send_bytes(first)
         if cut is not None:
-            raise cut
-
-    async def _write(self, page: Sequence[Entry]) -> None:
-        """Send a page in one write; the bytes before an unspeakable ending go out before the connection breaks."""
-        try:
-            await self._send_bytes(self._reader.feed(page))
-        except Unspeakable as cut:
-            await self._send_bytes(cut.before)
-            raise
+            raise Unspeakable
 
     async def _send_bytes(self, body: bytes) -> None:
         if not body:

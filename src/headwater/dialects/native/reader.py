@@ -46,7 +46,9 @@ class NativeReader:
         begin = 1 if isinstance(page[0].event, Start) else 0
         rest = frames.get("native")
         if rest is None:
-            rest = frames["native"] = b"".join([self._frame(entry) for entry in page[begin:]])
+            new = page[begin:]
+            joined = self._frame(new[0]) if len(new) == 1 else b"".join([self._frame(entry) for entry in new])
+            rest = frames["native"] = joined
         return self._frame(page[0]) + rest if begin else rest
 
     def broken(self, error: Error) -> bytes:

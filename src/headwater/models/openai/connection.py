@@ -207,14 +207,18 @@ async def read(content: "aiohttp.StreamReader") -> bytes:
     try:
         return await content.readany()
     except Exception:
-        # Bytes that arrived before the connection broke are still buffered behind the exception. They are part of the
-        # answer, so they are returned, and the next read raises.
-        buffered: Any = getattr(content, "_buffer", None)
-        if not buffered:
-            raise
-        data = b"".join(buffered)
+        if data := unread(content):
+            return data
+        raise
+
+
+def unread(content: "aiohttp.StreamReader") -> bytes:
+    """The bytes that arrived before a read raised: they are part of the answer, and buffered behind the exception."""
+    buffered: Any = getattr(content, "_buffer", None)
+    data = b"".join(buffered or ())
+    if buffered:
         buffered.clear()
-        return data
+    return data
 
 
 def _is_same_host(url: str, place: str) -> bool:

@@ -15,9 +15,9 @@ import msgspec
 from headwater.errors import ModelError
 from headwater.events import Event
 from headwater.models.model import Closes, Model
-from headwater.models.openai.connection import OPENAI, Account, Connections, Grace, read
+from headwater.models.openai.connection import OPENAI, Account, Connections, Grace, unread
 from headwater.models.openai.names import Kind
-from headwater.models.openai.pacing import pacer
+from headwater.models.openai.pacing import PacedRead
 from headwater.models.openai.request import body, is_plain
 from headwater.models.openai.stream import CompletionStream, Stream
 from headwater.models.scrub import as_model_error
@@ -102,16 +102,24 @@ class OpenAIModel:
         if prompt.extra.get("logprobs"):
             reading.leave_out("logprobs")
         response: aiohttp.ClientResponse | None = None
-        pace, grace = pacer(), Grace()
+        socket, grace = PacedRead(), Grace()
         try:
             response = await self._post(prompt)
-            content = response.content
-            while not reading.done and (data := await (grace.read(content) if reading.ended else read(content))):
-                if (batch := reading.feed(data)) or reading.heard:
+            content, ended = response.content, False
+            while not reading.done:
+                try:
+                    data = await (grace.read(content) if ended else content.readany())
+                except Exception:
+                    if not (data := unread(content)):
+                        raise  # else the next read raises
+                if not data:
+                    break
+                batch, ended = reading.feed(data), reading.ended
+                if batch or reading.heard:
                     yield batch  # an empty one is a sign of life
-                    if 0 < len(batch) < pace.many and not reading.ended:
-                        pace.pause(response)
-                if reading.failure is not None and not reading.ended:
+                    if not ended:
+                        socket.after(len(batch), response)
+                if reading.failure is not None and not ended:
                     raise reading.failure
             if ending := reading.finish():
                 yield ending
@@ -124,7 +132,7 @@ class OpenAIModel:
             raise as_model_error(failure, secrets=self._account.secrets, answering=answering) from failure
         finally:
             if response is not None:
-                pace.resume(response)
+                socket.end()
                 self._connections.release(response, reading.told_end)
 
     async def _post(self, prompt: Prompt) -> "aiohttp.ClientResponse":

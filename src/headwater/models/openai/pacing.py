@@ -1,8 +1,8 @@
 """When a provider's socket is read again: the tokens of one interval are read together.
 
 A token that is read alone costs several times as much as one among others: a wake-up, a read, a task, a send. A stream
-with fewer tokens than intervals is not delayed. In a faster one the first token of each interval passes at once, and
-the tokens behind it wait in the kernel, where waiting costs nothing, for the interval to end.
+with fewer tokens than intervals is neither delayed nor paused. In a faster one a token of each interval passes at once,
+and the tokens behind it wait in the kernel, where waiting costs nothing, for the interval to end.
 """
 
 import asyncio
@@ -21,40 +21,59 @@ class Pacer:
     """
 
     def __init__(self, interval: float = 0.02, many: int = 16) -> None:
+        self.interval = interval
         self.many = many
-        self._interval = interval
-        self._paused: set[asyncio.Transport] = set()
+        self._paused: set[PacedRead] = set()
         self._end: asyncio.TimerHandle | None = None
 
-    def pause(self, response: "aiohttp.ClientResponse") -> None:
-        """Read no more of an answer until the interval ends."""
-        transport = _transport(response)
-        if transport is None:
-            return
-        transport.pause_reading()
-        self._paused.add(transport)
+    def pause(self, paused: "PacedRead") -> None:
+        """Resume this answer's socket when the interval ends."""
+        self._paused.add(paused)
         if self._end is None:
             loop = asyncio.get_running_loop()
-            self._end = loop.call_at((loop.time() // self._interval + 1) * self._interval, self._resume_all)
+            self._end = loop.call_at((loop.time() // self.interval + 1) * self.interval, self._resume_all)
 
-    def resume(self, response: "aiohttp.ClientResponse") -> None:
-        """Read on at once: the answer is over, and the next one on its connection must not start paused."""
-        transport = _transport(response)
-        if transport in self._paused:
-            self._paused.discard(transport)
-            transport.resume_reading()
+    def forget(self, paused: "PacedRead") -> None:
+        """Resume this answer's socket no more."""
+        self._paused.discard(paused)
 
     def _resume_all(self) -> None:
         self._end = None
         paused, self._paused = self._paused, set()
-        for transport in paused:
-            if not transport.is_closing():
-                transport.resume_reading()
+        now = asyncio.get_running_loop().time()
+        for each in paused:
+            each.resume(now)
 
 
-def pacer() -> Pacer:
-    """The running loop's pacer, shared by all answers, so that one wake-up serves many."""
-    return _pacers.setdefault(asyncio.get_running_loop(), Pacer())
+class PacedRead:
+    """The socket of one answer, paused after a batch that came within one interval of the batch before."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._pacer = _pacers.setdefault(self._loop, Pacer())  # shared by all answers: one wake-up serves many
+        self._transport: asyncio.Transport | None = None
+        self._waiting_since = self._loop.time()
+
+    def after(self, batch: int, response: "aiohttp.ClientResponse") -> None:
+        """Note a batch of so many events; read no more until the interval ends if the stream is a fast one."""
+        now, pacer = self._loop.time(), self._pacer
+        waited, self._waiting_since = now - self._waiting_since, now
+        if waited < pacer.interval and 0 < batch < pacer.many and (transport := _transport(response)) is not None:
+            transport.pause_reading()
+            self._transport = transport
+            pacer.pause(self)
+
+    def resume(self, now: float) -> None:
+        """Read on; the wait for the next batch begins now."""
+        transport, self._transport = self._transport, None
+        self._waiting_since = now
+        if transport is not None and not transport.is_closing():
+            transport.resume_reading()
+
+    def end(self) -> None:
+        """Read on at once: the answer is over, and the next one on its connection must not start paused."""
+        self._pacer.forget(self)
+        self.resume(self._waiting_since)
 
 
 _pacers: WeakKeyDictionary[asyncio.AbstractEventLoop, Pacer] = WeakKeyDictionary()

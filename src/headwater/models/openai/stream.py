@@ -57,6 +57,7 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 _decoder = msgspec.json.Decoder(_Chunk)
+_MANY = 256  # events of the fast path after which their text is noted
 
 
 class Stream(Deltas, Lines[_Chunk]):
@@ -69,7 +70,8 @@ class Stream(Deltas, Lines[_Chunk]):
         """Whether the last bytes held any chunk, which is a sign of life also without words."""
         self._spoke = False
         self._plain = True  # whether text may be passed on as it is: no reason to end, no character that is cut
-        self._noted = 0  # events of the batch whose text is noted
+        self._noted = 0  # events of the batch whose text is noted, or need not be
+        self._unnoted: list[Event] = []  # events whose text is to be noted before anybody asks for it
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete, up to a `failure`: pass the events on first, then raise it.
@@ -78,19 +80,18 @@ class Stream(Deltas, Lines[_Chunk]):
         """
         events: list[Event] = []
         try:
-            chunks = self.chunks(data) if data else self.rest(self._spoke)
+            chunks: list[Any] = list(self.chunks(data) if data else self.rest(self._spoke))
             self.heard = bool(chunks)
-            if chunks and type(chunks[0]) is dict:
-                for fields in chunks:
-                    self._read_fields(cast("dict[str, Any]", fields), events)
-            else:
-                for chunk in chunks:
-                    self._read_chunk(cast("_Chunk", chunk), events)
+            read = self._read_fields if chunks and type(chunks[0]) is dict else self._read_chunk
+            for chunk in chunks:
+                read(chunk, events)
         except (ErrorFrame, ModelError) as failure:
             self.failure = failure
         if events:
             self._spoke = True
-            self._note_text(events)
+            self._unnoted += events[self._noted :]
+            if len(self._unnoted) > _MANY:
+                self._note_text()
         self._noted = 0
         return events
 
@@ -101,6 +102,7 @@ class Stream(Deltas, Lines[_Chunk]):
             self.failure = None  # the answer was whole
         if self.failure is not None:
             return events
+        self._note_text()
         reason = self._reason_to_end()
         try:
             events += self._broken_off() if reason is None else self._ending(reason, self._usage)
@@ -154,7 +156,8 @@ class Stream(Deltas, Lines[_Chunk]):
             self._note_usage(usage, chunk.get("service_tier"))
 
     def _read_choice(self, choice: Mapping[str, Any], events: list[Event]) -> None:
-        self._note_text(events)
+        self._unnoted += events[self._noted :]
+        self._note_text()
         try:
             for _, event in self.read(choice):
                 events.append(event)
@@ -162,9 +165,10 @@ class Stream(Deltas, Lines[_Chunk]):
             self._noted = len(events)
             self._plain = self._reason is None and not self._text.cut
 
-    def _note_text(self, events: list[Event]) -> None:
+    def _note_text(self) -> None:
         """Note the text that the fast path has passed on."""
-        texts = [event.text for event in events[self._noted :] if type(event) is TextDelta]
+        texts = [event.text for event in self._unnoted if type(event) is TextDelta]
+        self._unnoted = []
         self._text.note(texts)
         if not self._visible:
             self._visible = any(text and not text.isspace() for text in texts)
