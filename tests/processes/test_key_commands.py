@@ -132,7 +132,7 @@ async def test_a_key_acts_and_ends_in_every_worker_within_a_second(tmp_path: Pat
         await soon(server, first, 401)
         await soon(server, second, 401)
         os.kill(workers(server)[0], signal.SIGKILL)
-        await soon(server, "", 401)
+        await soon(server, "none", 401)
 
 
 async def test_two_tenants_with_one_question_call_the_model_twice(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ async def test_a_key_is_written_down_nowhere(tmp_path: Path, capfd: pytest.Captu
     files = {name: (Path(folder) / name).read_bytes() for folder, _, names in os.walk(tmp_path) for name in names}
     del files[".env"]
 
-    assert {"200", "401", "403", "422", "502"} <= {each[:3] for each in written}
+    assert {"200", "303", "400", "401", "403", "404", "405", "502"} <= {each[:3] for each in written}
     assert {"keys.json", "logs.sqlite"} <= set(files)
     for secret in (made.rpartition("_")[2], named):
         assert not [each for each in written if secret in each]
