@@ -103,20 +103,20 @@ async def test_a_server_on_every_address_says_where_it_is_and_is_reached_there(t
     assert rebound.status_code == 403
 
 
-async def everywhere(server: Serving, key: str) -> set[int]:
+async def everywhere(server: Serving, headers: dict[str, str]) -> set[int]:
     """What several new connections get, which the workers share."""
 
     async def ask() -> int:
         async with httpx.AsyncClient(base_url=server.client.base_url, timeout=30) as client:
-            return (await client.get("/api/about", headers=bearer(key))).status_code
+            return (await client.get("/api/about", headers=headers)).status_code
 
     return set(await asyncio.gather(*(ask() for _ in range(8))))
 
 
-async def soon(server: Serving, key: str, status: int) -> None:
-    """Wait, for the second that is promised, until every worker answers a key like this."""
+async def soon(server: Serving, headers: dict[str, str], status: int) -> None:
+    """Wait, for the second that is promised, until every worker answers these headers like this."""
     async with asyncio.timeout(2):
-        while await everywhere(server, key) != {status}:
+        while await everywhere(server, headers) != {status}:
             await asyncio.sleep(0.05)
 
 
@@ -124,15 +124,18 @@ async def test_a_key_acts_and_ends_in_every_worker_within_a_second(tmp_path: Pat
     """A server that listens everywhere starts with one key; another one needs no restart. Without one it is closed."""
     first = create(tmp_path)
     async with serve(tmp_path, **ECHO, HEADWATER_HOST="0.0.0.0", HEADWATER_WORKERS="2") as server:
-        assert await everywhere(server, first) == {200}
+        assert await everywhere(server, bearer(first)) == {200}
         second = await asyncio.to_thread(create, tmp_path, "--tenant", "other")
-        await soon(server, second, 200)
+        await soon(server, bearer(second), 200)
+        entered = await server.client.post("/login", data={"key": second})
+        session = {"cookie": entered.headers["set-cookie"].partition(";")[0]}
+        assert await everywhere(server, session) == {200}
         for key in (first, second):
             await asyncio.to_thread(headwater, tmp_path, "keys", "revoke", key.split("_")[1])
-        await soon(server, first, 401)
-        await soon(server, second, 401)
+        for headers in (bearer(first), bearer(second), session):
+            await soon(server, headers, 401)
         os.kill(workers(server)[0], signal.SIGKILL)
-        await soon(server, "none", 401)
+        await soon(server, {}, 401)
 
 
 async def test_two_tenants_with_one_question_call_the_model_twice(tmp_path: Path) -> None:

@@ -19,13 +19,17 @@ class Hosts:
         given = tuple(named)
         self._any = "*" in given
         self._names = frozenset(["localhost", *(name for host in given if (name := name_of(host)))])
+        self._last: str | None = None
 
     def serves(self, host: str) -> bool:
         """Whether a `Host` header is one of these."""
-        if self._any:
+        if self._any or host == self._last:
             return True
         name = name_of(host)
-        return name is not None and (name in self._names or name.endswith(".localhost") or is_address(name))
+        if name is None or not (name in self._names or name.endswith(".localhost") or is_address(name)):
+            return False
+        self._last = host  # most requests name the same one as the one before
+        return True
 
 
 def of_this_machine() -> list[str]:

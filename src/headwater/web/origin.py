@@ -86,17 +86,17 @@ class OriginGuard:
         await self._app(scope, receive, self._with_cors(origin or "", send) if foreign else send)
 
     def _refusal(self, scope: Scope, headers: Headers, origin: str | None, hosts: Sequence[str]) -> Forbidden | None:
-        strange = next((host for host in hosts if not self._hosts.serves(host)), None)
-        if strange is not None and scope["path"] not in HEALTH:
-            why = f"This server does not answer to the host name {strange[:100]!r}."
-            return Forbidden(f"{why} If the name is yours, add it to HEADWATER_HOSTS.", _setting("HOSTS", strange))
+        for host in hosts:
+            if not self._hosts.serves(host) and scope["path"] not in HEALTH:
+                why = f"This server does not answer to the name “{(name_of(host) or host)[:100]}”."
+                return Forbidden(f"{why} If the name is yours, add it to HEADWATER_HOSTS.", _setting("HOSTS", host))
         if origin is None:
             # Old forms and images come without an Origin; `Sec-Fetch-Site: cross-site` is then believed.
             cross = headers.get("sec-fetch-site") == "cross-site"
             return Forbidden(FOREIGN) if cross and not _follows_link_to_page(scope, headers) else None
         if is_same(origin, hosts) or "*" in self._origins or origin in self._origins:
             return None
-        why = f"Pages of {origin[:100]!r} may not use this server."
+        why = f"Pages of “{origin[:100]}” may not use this server."
         return Forbidden(f"{why} If the site is yours, add it to HEADWATER_ORIGINS.", _setting("ORIGINS", origin))
 
     async def _preflight(self, origin: str, wanted: str, send: Send) -> None:
