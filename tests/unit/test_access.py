@@ -71,6 +71,17 @@ def test_the_key_file_holds_hashes_for_its_owner_alone(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "folder") == ["keys.json"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_key_that_root_makes_can_be_read_by_the_server(tmp_path: Path) -> None:
+    """The server runs as another user, to whom the data directory belongs."""
+    os.chown(tmp_path, 12345, 12345)
+    file = KeyFile(tmp_path / "keys.json")
+
+    for _ in range(2):
+        file.write([generate("acme")[0]])
+        assert file.path.stat().st_uid == 12345
+
+
 def test_a_running_server_follows_its_key_file(tmp_path: Path) -> None:
     """The first key closes an open server; when the last one is gone it stays closed."""
     clock, file = Time(), KeyFile(tmp_path / "keys.json")

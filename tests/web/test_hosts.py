@@ -4,6 +4,7 @@ import re
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from headwater.access.keyfile import KeyFile, Keys
+from headwater.access.keys import parse as parse_keys
 from headwater.events import Finish, TextDelta
 from headwater.models.scripted import Scripted
 from headwater.web.hosts import of_this_machine
@@ -66,8 +69,8 @@ async def test_probes_are_answered_under_any_name() -> None:
     async with headwater(Scripted(ANSWER)) as server:
         for path in ("/healthz", "/readyz"):
             assert (await server.client.get(path, headers={"host": "pod-7.cluster.example"})).status_code == 200
-            foreign = {"host": "evil.example", "origin": "https://evil.example"}
-            assert (await server.client.get(path, headers=foreign)).status_code in (200, 403)
+            foreign = {"host": "pod-7.cluster.example", "origin": "https://evil.example"}
+            assert (await server.client.get(path, headers=foreign)).status_code == 403
         assert (await server.client.get("/api/about", headers={"host": "pod-7.cluster.example"})).status_code == 403
 
 
@@ -124,15 +127,20 @@ async def front(server: httpx.AsyncClient, *, forwards_host: bool = True) -> Asy
 
 
 async def test_a_rewrite_of_a_development_server_works_when_its_origin_is_named() -> None:
-    """Next.js and Vite send the server its own Host and the page's Origin."""
-    model = Scripted(ANSWER)
-    async with headwater(model) as server, front(server.client) as page:
-        assert (await post_chat(page)).status_code == 403
-        # The port of the front is only known now.
-        origin = page.headers["origin"]
-        async with headwater(model, origins=[origin]) as named, front(named.client) as other:
-            other.headers["origin"] = origin
-            answer = await post_chat(other)
+    """Next.js and Vite send the server its own Host and the page's Origin; the login box works through them, too."""
+    origin = "http://localhost:3000"
+    keys = Keys(parse_keys("a-key-of-the-test"), KeyFile(Path("/nonexistent/keys.json")))
+    async with (
+        headwater(Scripted(ANSWER)) as unnamed,
+        headwater(Scripted(ANSWER), origins=[origin], keys=keys) as named,
+        front(unnamed.client) as refused,
+        front(named.client) as page,
+    ):
+        page.headers["origin"] = refused.headers["origin"] = origin
+        assert (await post_chat(refused)).status_code == 403
+        assert (await post_chat(page)).status_code == 401
+        assert (await page.post("/login", data={"key": "a-key-of-the-test"})).status_code == 303
+        answer = await post_chat(page)
 
     assert text_of(parse(answer.content)) == "x"
 

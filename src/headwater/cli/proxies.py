@@ -26,8 +26,7 @@ class Proxies:
         if client is None or client[0] not in self._believing.trusted_hosts:
             await self._app(scope, receive, send)
             return
-        host = Headers(scope=scope).get("x-forwarded-host")
-        if host is not None:
+        for host in Headers(scope=scope).getlist("x-forwarded-host"):
             scope[FORWARDED] = host.rpartition(",")[2].strip()  # the last is the nearest proxy's
         believing: Any = self._believing
         await believing(scope, receive, send)
