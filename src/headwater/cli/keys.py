@@ -33,7 +33,7 @@ def create(
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
         file.write([*file.read(), key])
-        console.print(f"key {key.id} of tenant {tenant}, kept as a hash in {file.path}; it is shown only now:")
+        console.print(f"Key {key.id} of tenant {tenant}. {file.path} keeps its hash; the key itself is shown only now:")
         typer.echo(written)
 
 
@@ -45,7 +45,7 @@ def show() -> None:
         for key in found:
             typer.echo("\t".join((key.id, key.tenant, key.created, key.label)).rstrip())
         if not found:
-            console.print(f"there is no key in {file.path}; make one with: headwater keys create")
+            console.print(f"There is no key in {file.path}. Make one with: headwater keys create")
 
 
 @keys.command()
@@ -55,10 +55,10 @@ def revoke(id: str = typer.Argument(help="The id of the key, as the list shows i
         found = file.read()
         left = [key for key in found if key.id != id]
         if len(left) == len(found):
-            console.print(f"there is no key {id} in {file.path}; headwater keys list shows them")
+            console.print(f"There is no such key in {file.path}. List them with: headwater keys list")
             raise typer.Exit(1)
         file.write(left)
-        console.print(f"key {id} is revoked")
+        console.print(f"Key {id} is revoked.")
 
 
 @contextmanager
@@ -83,8 +83,8 @@ def _opened() -> Generator[tuple[Console, "KeyFile"], None, None]:
             os.close(folder)
     except ValidationError as error:
         for fault in error.errors():
-            console.print(f"setting {'.'.join(map(str, fault['loc']))}: {fault['msg']}")
+            console.print(f"headwater: setting {'.'.join(map(str, fault['loc']))}: {fault['msg']}")
         raise typer.Exit(2) from error
     except (HeadwaterError, OSError) as error:
-        console.print(str(error))
+        console.print(f"headwater: {error}")
         raise typer.Exit(1) from error

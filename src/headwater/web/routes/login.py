@@ -30,6 +30,7 @@ _FOREIGN = Forbidden(
 
 _FORM = """{failure}<p>This server needs a key. Whoever runs it makes one with <code>headwater keys create</code>.</p>
 <form method="post">
+<input name="username" value="Headwater" autocomplete="username" hidden>
 <label for="key">Key</label>
 <input id="key" name="key" type="password" autocomplete="current-password" spellcheck="false" required autofocus>
 <button>Log in</button>
