@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from headwater.access.keyfile import KeyFile, Keys
 from headwater.access.keys import parse as parse_keys
+from headwater.cli.proxies import Proxies
 from headwater.events import Finish, TextDelta
 from headwater.models.scripted import Scripted
 from headwater.web.hosts import of_this_machine
@@ -165,3 +167,19 @@ async def test_a_rebound_name_stays_refused_behind_a_proxy() -> None:
         forged = {"host": "evil.example", "x-forwarded-host": "localhost", "origin": "http://evil.example"}
         refused = await server.client.post("/api/stream/completion/chat", json=chat(), headers=forged)
     assert refused.status_code == 403
+
+
+@pytest.mark.parametrize(("peer", "scheme"), [("::ffff:10.1.2.3", "https"), ("10.1.2.3", "https"), ("::1", "http")])
+async def test_a_proxy_is_known_by_its_ipv4_address_on_an_ipv6_socket(peer: str, scheme: str) -> None:
+    """A server that listens on `::` sees it as `::ffff:10.1.2.3`."""
+    seen: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["scheme"])
+
+    async def nothing(*_: object) -> Any: ...
+
+    scope = {"type": "http", "scheme": "http", "client": (peer, 1), "headers": [(b"x-forwarded-proto", b"https")]}
+    await Proxies(app, ["10.0.0.0/8"])(scope, nothing, nothing)
+
+    assert seen == [scheme]
