@@ -221,6 +221,7 @@ def test_an_app_may_be_run_more_than_once(store: str, tmp_path: Path) -> None:
         (RunnableLambda(str), {"allowed_models": ["*"]}, "allowed_models is for models that are named"),
         (RunnableLambda(str), {"completion_model": "echo"}, "completion_model is for models that are named"),
         (RunnableLambda(str), {"openai_api_key": "sk"}, "openai_api_key is for models that are named"),
+        ("echo", {"api_keys": "a-key"}, "principal="),
     ],
     ids=str,
 )

@@ -216,6 +216,10 @@ class Answers:
         await self._logs.store.check()
         await self._catalogue.prepare()
 
+    async def secret(self) -> bytes:
+        """The secret of all servers on this store: the operator's, or one that the store keeps. Raises `StoreError`."""
+        return await self._claims.secret(self._logs.store)
+
     async def ready(self) -> None:
         """Return if requests may be sent here. Raises `ShuttingDown` or `StoreError`."""
         if self._draining.begun:

@@ -33,6 +33,7 @@ class Options(NamedTuple):
     model: str | None
     no_cache: bool
     as_json: bool
+    api_key: str | None
 
 
 def ask(
@@ -44,16 +45,31 @@ def ask(
 ) -> None:
     """Ask a running server and print the answer as it arrives. Ctrl-C also stops the answer on the server.
 
-    `headwater serve` treats every caller as the same user, so Ctrl-C stops the answer for everyone reading it.
+    A server that needs a key gets HEADWATER_API_KEY, from the environment or `.env`; an option would be shown by ps.
+    Ctrl-C stops the answer for all who read it with the same key. A server without keys takes all for one.
 
     Exit codes: 0 finished, 1 no answer or failed, 3 stopped or truncated.
     """
     try:
-        options = Options(_question(question), url, model, no_cache, as_json)
+        options = Options(_question(question), url, model, no_cache, as_json, _api_key())
         code = asyncio.run(_run(options, Printer(as_json)))
     except KeyboardInterrupt:
         code = INTERRUPTED
     raise typer.Exit(code)
+
+
+def _api_key() -> str | None:
+    # Imported here, as below.
+    from pydantic import ValidationError
+
+    from headwater.settings import Settings
+
+    try:
+        found = Settings.model_validate({}).api_key
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise typer.BadParameter(f"a setting is wrong; {'; '.join(faults)}") from error
+    return found.get_secret_value() if found else None
 
 
 def _question(given: str | None) -> str:
@@ -69,7 +85,7 @@ async def _run(options: Options, printer: "Printer") -> int:
     from headwater.client import Client, NotHeadwater, NothingListens
 
     try:
-        async with Client(options.url, on_retry=printer.retrying) as client:
+        async with Client(options.url, api_key=options.api_key, on_retry=printer.retrying) as client:
             with suppress(NotHeadwater, RequestError):  # an app that includes our routes has no /api/about
                 printer.about = await client.about()
             return await _stream(client, options, printer)
@@ -77,7 +93,8 @@ async def _run(options: Options, printer: "Printer") -> int:
         printer.fail(f"{error}; start it with: headwater serve")
     except HeadwaterError as error:
         wait = "" if error.retry_after is None else f" (try again in {error.retry_after:g} s)"
-        printer.fail(f"{error}{wait}")
+        key = " Set HEADWATER_API_KEY to a key of this server." if error.status == 401 else ""
+        printer.fail(f"{error}{key}{wait}")
     return FAILED
 
 

@@ -2,6 +2,7 @@ import { ChatStore, createTransport } from '@headwater/client'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { App } from './app'
+import { withLogin } from './login'
 import { renderPace } from './markdown/render-pace'
 import { localChat } from './saved-chat'
 import './styles/tokens.css'
@@ -11,7 +12,7 @@ import './styles/prose.css'
 
 const base = document.baseURI
 const key = `headwater.chat:${new URL('.', base).pathname}`
-const transport = createTransport(base)
+const transport = createTransport(base, withLogin(base))
 const store = new ChatStore({ transport, storage: localChat(key, () => localStorage), pace: renderPace })
 
 // A phone may never fire unload: hiding is the last event that is certain to come.
