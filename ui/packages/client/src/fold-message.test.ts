@@ -46,17 +46,6 @@ test.each([
   expect(foldAll([START, ending])).toMatchObject({ state, ending })
 })
 
-test('two calls of one id are two calls: the events mean the later one', () => {
-  const { tools } = foldAll([
-    { type: 'tool-call-start', id: 'a', name: 'look' },
-    { type: 'tool-call-end', id: 'a' },
-    { type: 'tool-call-start', id: 'a', name: 'leap' },
-    { type: 'tool-call-delta', id: 'a', arguments: '{}' },
-    { type: 'tool-result', id: 'a', output: 'far' },
-  ])
-  expect(tools).toMatchObject([{ name: 'look', arguments: '', output: null }, { name: 'leap', arguments: '{}', output: 'far' }])
-})
-
 test('an event of a newer server changes nothing', () => {
   const message = foldAll([START])
   expect(fold(message, { type: 'hologram' } as unknown as LogEvent)).toBe(message)

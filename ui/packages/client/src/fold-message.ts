@@ -136,11 +136,10 @@ interface ToolEvent {
   readonly output?: string
 }
 
-/** Adds to the last call of the event's id, since some providers give two calls the same. A result may come in parts. */
+/** Adds an event to the calls of its id. A large result comes in parts, since an event is bounded. */
 function grown(tools: readonly ToolCall[], event: ToolEvent): readonly ToolCall[] {
-  const last = tools.findLast(({ id }) => id === event.id)
   return tools.map((tool) => {
-    if (tool !== last) return tool
+    if (tool.id !== event.id) return tool
     return {
       ...tool,
       arguments: tool.arguments + (event.arguments ?? ''),
