@@ -1,11 +1,11 @@
-import { browserStorage, cacheOf, ChatStore, createTransport } from '@headwater/client'
+import { browserStorage, ChatStore, createTransport } from '@headwater/client'
 import { problem, ScriptedLog, LogServer } from '../../testing/log-server'
 import { act, cleanup, configure, render, screen, waitFor, within } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
 import axe from 'axe-core'
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { App } from './app'
-import { figuresFrom } from './figures'
+import { withFigures } from './figures'
 
 configure({ asyncUtilTimeout: 10_000 })
 
@@ -32,11 +32,9 @@ afterEach(async () => {
 function open() {
   const transport = createTransport(server.url)
   const store = new ChatStore({
-    transport,
+    ...withFigures(transport),
     storage: browserStorage('chat'),
     pace: () => 0,
-    onResponse: cacheOf,
-    onEnded: figuresFrom(transport),
   })
   render(<App store={store} transport={transport} />)
   return userEvent.setup()

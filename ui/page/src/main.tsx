@@ -1,8 +1,8 @@
-import { browserStorage, cacheOf, ChatStore, createTransport } from '@headwater/client'
+import { browserStorage, ChatStore, createTransport } from '@headwater/client'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { App } from './app'
-import { figuresFrom } from './figures'
+import { withFigures } from './figures'
 import { renderPace } from './markdown/render-pace'
 import './styles/tokens.css'
 import './styles/page.css'
@@ -13,12 +13,10 @@ const base = document.baseURI
 const key = `headwater.chat:${new URL('.', base).pathname}`
 const transport = createTransport(base)
 const store = new ChatStore({
-  transport,
+  ...withFigures(transport),
   // Each mount path has a chat of its own.
   storage: browserStorage(key),
   pace: renderPace,
-  onResponse: cacheOf,
-  onEnded: figuresFrom(transport),
 })
 
 // A phone may never fire unload: hiding is the last event that is certain to come.

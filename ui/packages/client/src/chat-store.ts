@@ -1,4 +1,4 @@
-import { newAnswer, newId, promptOf, refusal, trouble, verdict, type Answer, type ChatStorage, type Turn } from './chat.js'
+import { cacheOf, newAnswer, newId, promptOf, refusal, trouble, verdict, type Answer, type ChatStorage, type Turn } from './chat.js'
 import { advance, settle } from './fold-message.js'
 import { readLog, type Outcome } from './log-reader.js'
 import type { WakeSource } from './patience.js'
@@ -20,8 +20,6 @@ export interface ChatOptions {
   readonly wakes?: WakeSource
   /** Milliseconds between two notifications while text streams; read anew each time. */
   readonly pace?: () => number
-  /** Called with the response to each question; what it returns is added to the answer. */
-  readonly onResponse?: (response: Response) => Partial<Answer>
   /** Called with each answer whose log has ended; what it resolves to is added to the answer. */
   readonly onEnded?: (answer: Answer) => Promise<Partial<Answer>>
 }
@@ -66,9 +64,9 @@ export class ChatStore {
     const last = this.#last()
     if (!last?.failure) return
     const { id, status, location, bypassCache } = last
-    if (status === 'interrupted' && location !== null) void this.#read()
+    if (status === 'interrupted' && location) void this.#read()
     // With its old id, the request joins the run that the first one may have started.
-    else this.#replaceLast(newAnswer(bypassCache, status === 'interrupted' ? id : newId()))
+    else this.#replaceLast(newAnswer(bypassCache, status === 'interrupted' ? id : undefined))
   }
 
   /** Ends the streaming answer on the server, for every device, and keeps what has come. */
@@ -126,7 +124,7 @@ export class ChatStore {
     }
     const { location, response } = attachment
     if (this.#run !== run) return
-    await this.#read({ location, ...this.#options.onResponse?.(response) }, run, response)
+    await this.#read({ location, cache: cacheOf(response) }, run, response)
   }
 
   async #read(part: Partial<Answer> = {}, run = new AbortController(), response?: Response): Promise<void> {

@@ -28,16 +28,15 @@ export interface Answer {
   readonly message: Message
   readonly location: string | null
   readonly cursor: string | null
-  /** Whether the answer is replayed or shared, if `onResponse` is `cacheOf`; null if the model was asked. */
+  /** Whether the answer is replayed or shared; null if the model was asked, or the server does not say. */
   readonly cache: CacheStatus | null
-  /** When a cached answer was produced, in milliseconds since 1970. */
-  readonly producedAt: number | null
-  /** The server's own figures, where `onEnded` fetched them. */
-  readonly timing: Timing | null
   readonly failure: Failure | null
   readonly bypassCache: boolean
   readonly stopping: boolean
   readonly reconnecting: boolean
+  /** What an `onEnded` may add: the server's own figures, and when a replayed answer was produced (ms since 1970). */
+  readonly timing?: Timing | null
+  readonly producedAt?: number | null
 }
 
 /** One side's contribution to a chat. */
@@ -65,8 +64,6 @@ export function newAnswer(bypassCache: boolean, id = newId()): Answer {
     location: null,
     cursor: null,
     cache: null,
-    producedAt: null,
-    timing: null,
     failure: null,
     bypassCache,
     stopping: false,
@@ -87,10 +84,9 @@ export function promptOf(turns: readonly Turn[]): PromptMessage[] {
   })
 }
 
-/** What a response says of the cache (RFC 9211): give it to a chat as `onResponse`. */
-export function cacheOf({ headers }: Response): Pick<Answer, 'cache' | 'producedAt'> {
-  const cache = (/\b(hit|collapsed)\b/.exec(headers.get('Cache-Status') ?? '')?.[0] ?? null) as CacheStatus | null
-  return { cache, producedAt: cache === 'hit' ? Date.now() - Number(headers.get('Age')) * 1000 : null }
+/** What the headers of a response say of the cache (RFC 9211). */
+export function cacheOf({ headers }: Response): CacheStatus | null {
+  return (/hit|collapsed|$/.exec(headers.get('Cache-Status') ?? '')![0] || null) as CacheStatus | null
 }
 
 /** The fields of an answer that its ending decides. */
@@ -98,11 +94,8 @@ export type Verdict = Pick<Answer, 'status' | 'failure'>
 
 /** What the end of reading says of an answer. */
 export function verdict({ ending }: Message, outcome: Outcome): Verdict {
-  if (outcome.type === 'refused') {
-    const { problem } = outcome
-    if (problem.status !== 404 && problem.status !== 410) return trouble('interrupted', problem)
-    return trouble('failed', { code: 'gone', message: 'The server no longer has the rest of this answer.' })
-  }
+  if (outcome.type === 'gone') return trouble('failed', { code: 'gone', message: 'The server no longer has this answer.' })
+  if (outcome.type === 'refused') return trouble('interrupted', outcome.problem)
   if (!ending) return trouble('interrupted', UNREACHABLE)
   if (ending.type === 'error') return trouble('failed', { ...ending, retryAfter: ending.retry_after })
   return { status: ending.type === 'finish' ? 'finished' : 'stopped', failure: null }

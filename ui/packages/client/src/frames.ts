@@ -1,5 +1,5 @@
 /** The fields of one frame; a comment, which is the server's heartbeat, is a frame without any. */
-export type Frame = Readonly<Partial<Record<'id' | 'data' | 'retry', string>>>
+export type Frame = { readonly [field in 'id' | 'data' | 'retry']?: string | undefined }
 
 // An event is at most 64 kB, and every one of its characters may be escaped as \uXXXX.
 const LARGEST_FRAME = 1_000_000
@@ -13,15 +13,15 @@ const LARGEST_FRAME = 1_000_000
  */
 export function createFrameParser(): (text: string) => Frame[] {
   let rest = ''
-  let frame: Record<string, string> = {}
+  let frame: Record<string, string | undefined> = {}
   return (text) => {
     const frames: Frame[] = []
     const lines = (rest + text).split(/\r?\n/)
     rest = lines.pop()!
     for (const line of lines) {
-      const [name = '', value = ''] = line.split(/: ?(.*)/s)
-      if (name !== '') frame[name] = value
-      else if (line !== '') frames.push({})
+      const [name, value] = line.split(/: ?(.*)/s) as [string, string?]
+      if (name) frame[name] = value
+      else if (line) frames.push({})
       else {
         frames.push(frame)
         frame = {}

@@ -1,6 +1,6 @@
 export { ChatStore, type ChatOptions, type ChatSnapshot } from './chat-store.js'
 export { browserStorage } from './browser-storage.js'
-export { cacheOf, type Answer, type AnswerStatus, type ChatStorage, type Failure, type Question, type SavedChat, type Turn } from './chat.js'
+export { type Answer, type AnswerStatus, type ChatStorage, type Failure, type Question, type SavedChat, type Turn } from './chat.js'
 export { parseEvent, isEnding, type Ending, type Entry, type LogEvent, type Usage } from './events.js'
 export { advance, EMPTY_MESSAGE, fold, type LogState, type Message, type Progress, type ToolCall } from './fold-message.js'
 export { createLiveLog, type LiveLog, type LiveLogOptions, type LogSnapshot } from './live-log.js'

@@ -150,7 +150,7 @@ test('204 settles from the summary', async () => {
 
 test.each([404, 410])('%i means that the log is gone', async (status) => {
   server.override = (_, response) => (problem(response, status, 'expired', 'It was forgotten.'), true)
-  expect((await read(`${server.url}api/streams/x`)).outcome).toMatchObject({ type: 'refused', problem: { status, message: 'It was forgotten.' } })
+  expect((await read(`${server.url}api/streams/x`)).outcome).toMatchObject({ type: 'gone', problem: { status, message: 'It was forgotten.' } })
 })
 
 test('a refusal is final, an overload is not', async () => {

@@ -8,8 +8,7 @@ import { ProblemError, type LogDescription, type Transport } from './transport.j
 export type Outcome =
   | { readonly type: 'ended' }
   | { readonly type: 'settled'; readonly log: LogDescription }
-  /** A 404 or 410 means that the log is gone. */
-  | { readonly type: 'refused'; readonly problem: ProblemError }
+  | { readonly type: 'gone' | 'refused'; readonly problem: ProblemError }
   | { readonly type: 'gave-up' }
   | { readonly type: 'closed' }
 
@@ -96,7 +95,7 @@ export async function readLog(options: ReadOptions): Promise<Outcome> {
       onConnection?.('live')
       await drain(reply.body!, patience)
     } catch (error) {
-      if (error instanceof ProblemError) return error.retryable ? (error.retryAfter ?? 0) * 1000 : { type: 'refused', problem: error }
+      if (error instanceof ProblemError) return judge(error)
       // Bytes that are no events are the connection's fault, too; the log can still be read.
       if (!LOST.some((kind) => error instanceof kind) && !patience.signal.aborted) throw error
     } finally {
@@ -113,4 +112,9 @@ export async function readLog(options: ReadOptions): Promise<Outcome> {
     onConnection?.('reconnecting')
     if (attempt !== AT_ONCE) await delay(Math.max(attempt, backoff(failures, retry, Math.random())), signal, wakes)
   }
+}
+
+function judge(problem: ProblemError): Attempt {
+  if (problem.retryable) return (problem.retryAfter ?? 0) * 1000
+  return { type: problem.status === 404 || problem.status === 410 ? 'gone' : 'refused', problem }
 }

@@ -13,7 +13,7 @@ const SILENCE_AFTER_WAKE = 12_000
 export const pageWakes: WakeSource = (listener) => {
   if (!globalThis.document) return () => undefined
   const listening = new AbortController()
-  const wake = () => void (document.hidden || listener())
+  const wake = () => document.hidden || listener()
   for (const type of ['online', 'visibilitychange']) addEventListener(type, wake, listening)
   return () => listening.abort()
 }
@@ -30,7 +30,7 @@ export function createPatience(outer: AbortSignal, wakes: WakeSource, silence = 
     timer = setTimeout(expire, silence)
   }
   renew()
-  const sleep = wakes(() => void (Date.now() - last < silenceAfterWake || expire()))
+  const sleep = wakes(() => Date.now() - last < silenceAfterWake || expire())
   outer.addEventListener('abort', expire)
   if (outer.aborted) expire()
   return {

@@ -92,7 +92,8 @@ export function createTransport(base = '/', fetch: typeof globalThis.fetch = (..
     if (!expected) throw await problemOf(response)
     return response
   }
-  const json = async <T>(path: string, init: RequestInit) => (await (await request(path, 'application/json', {}, init)).json()) as T
+  const json = async <T>(path: string, method: string, signal: AbortSignal | null = null): Promise<T> =>
+    (await request(path, 'application/json', {}, { method, signal, cache: 'no-store' })).json()
   return {
     async ask(prompt, { headers, signal }) {
       const sent = { 'Content-Type': 'application/json', ...headers }
@@ -104,8 +105,8 @@ export function createTransport(base = '/', fetch: typeof globalThis.fetch = (..
     },
     read: (location, cursor, signal) =>
       request(location, STREAM, cursor === null ? {} : { 'Last-Event-ID': cursor }, { signal, cache: 'no-store' }),
-    get: (path, signal = null) => json(path, { cache: 'no-store', signal }),
-    stop: (location) => json(`${location}/stop`, { method: 'POST' }),
+    get: (path, signal) => json(path, 'GET', signal),
+    stop: (location) => json(`${location}/stop`, 'POST'),
   }
 }
 
@@ -117,7 +118,7 @@ async function problemOf(response: Response): Promise<ProblemError> {
   return new ProblemError(
     status,
     problem?.code ?? `http_${status}`,
-    problem?.detail ?? `The server's answer was not understood (${status}).`,
+    problem?.detail ?? `The server answered ${status}.`,
     problem?.retryable ?? (ok || status >= 500 || [408, 425, 429].includes(status)),
     problem?.retry_after ?? (Number(headers.get('Retry-After')) || null),
   )
