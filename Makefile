@@ -1,7 +1,7 @@
 # `make serve` and `make test` set everything up in .venv the first time. CONTRIBUTING.md explains the others.
 PYTHON ?= python3
 BIN := .venv/bin
-UI := $(shell find ui -type f -not -path '*/node_modules/*' 2>/dev/null)
+UI := $(shell find ui -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 
 .PHONY: serve test check page chaos bench bench-quick bench-stores guard lock clean
 
