@@ -86,7 +86,7 @@ export function promptOf(turns: readonly Turn[]): PromptMessage[] {
 
 /** What the headers of a response say of the cache (RFC 9211). */
 export function cacheOf({ headers }: Response): CacheStatus | null {
-  return (/hit|collapsed|$/.exec(headers.get('Cache-Status') ?? '')![0] || null) as CacheStatus | null
+  return (/hit|collapsed/.exec(headers.get('Cache-Status') ?? '')?.[0] as CacheStatus | undefined) ?? null
 }
 
 /** The fields of an answer that its ending decides. */

@@ -37,7 +37,7 @@ export interface Entry {
 /** Reads one `data:` line; throws a `SyntaxError` if it is not one whole event. */
 export function parseEvent(data: string): LogEvent {
   const event = JSON.parse(data) as LogEvent | null
-  if (typeof event?.type !== 'string') throw new SyntaxError('a frame is not an event')
+  if (typeof event?.type !== 'string') throw new SyntaxError('not an event')
   return event
 }
 

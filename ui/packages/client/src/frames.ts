@@ -27,7 +27,7 @@ export function createFrameParser(): (text: string) => Frame[] {
         frame = {}
       }
     }
-    if (rest.length > LARGEST_FRAME) throw new SyntaxError('a frame has no end')
+    if (rest.length > LARGEST_FRAME) throw new SyntaxError('not an event')
     return frames
   }
 }

@@ -118,7 +118,7 @@ async function problemOf(response: Response): Promise<ProblemError> {
   return new ProblemError(
     status,
     problem?.code ?? `http_${status}`,
-    problem?.detail ?? `The server answered ${status}.`,
+    problem?.detail ?? `The server answered unexpectedly (${status}).`,
     problem?.retryable ?? (ok || status >= 500 || [408, 425, 429].includes(status)),
     problem?.retry_after ?? (Number(headers.get('Retry-After')) || null),
   )
