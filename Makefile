@@ -42,7 +42,7 @@ lock: ## Write the installed versions to requirements.lock
 	$(BIN)/pip freeze --exclude-editable --exclude pip --exclude setuptools | grep -v ' @ ' > requirements.lock
 
 clean:
-	rm -rf .venv src/headwater/static ui/node_modules
+	rm -rf .venv src/headwater/static ui/node_modules ui/dist ui/packages/*/dist
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Headwater needs Python 3.11 or newer; try make PYTHON=python3.12 …"; exit 1; }
