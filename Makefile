@@ -1,7 +1,7 @@
 # `make serve` and `make test` set everything up in .venv the first time. CONTRIBUTING.md explains the others.
 PYTHON ?= python3
 BIN := .venv/bin
-UI := $(shell find ui -type f -not -path '*/node_modules/*' 2>/dev/null)
+UI := $(shell find ui -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 
 .PHONY: serve test check page chaos bench bench-quick bench-stores guard lock clean
 
@@ -42,7 +42,7 @@ lock: ## Write the installed versions to requirements.lock
 	$(BIN)/pip freeze --exclude-editable --exclude pip --exclude setuptools | grep -v ' @ ' > requirements.lock
 
 clean:
-	rm -rf .venv src/headwater/static ui/node_modules
+	rm -rf .venv src/headwater/static ui/node_modules ui/dist ui/packages/*/dist
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Headwater needs Python 3.11 or newer; try make PYTHON=python3.12 …"; exit 1; }
