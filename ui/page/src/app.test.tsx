@@ -1,5 +1,5 @@
 import { ChatStore, createTransport } from '@headwater/client'
-import { problem, ScriptedLog, LogServer } from '@headwater/client/testing'
+import { problem, ScriptedLog, LogServer } from '../../testing/log-server'
 import { act, cleanup, configure, render, screen, waitFor, within } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
 import axe from 'axe-core'

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { moment, problem, ScriptedLog, LogServer, json } from '../testing/log-server'
-import type { Answer, ChatStorage, SavedChat } from './chat'
-import { ChatStore, type ChatSnapshot } from './chat-store'
-import type { LogEvent } from './events'
-import { createTransport } from './transport'
+import { moment, problem, ScriptedLog, LogServer, json } from '../../../testing/log-server.js'
+import type { Answer, ChatStorage, SavedChat } from './chat.js'
+import { ChatStore, type ChatSnapshot } from './chat-store.js'
+import type { LogEvent } from './events.js'
+import { createTransport } from './transport.js'
 
 const START: LogEvent = { type: 'start', message_id: 'm', model: 'scripted' }
 const FINISH: LogEvent = { type: 'finish', reason: 'stop', usage: { output_tokens: 2 } }

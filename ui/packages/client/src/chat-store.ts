@@ -1,8 +1,8 @@
-import { interrupted, newAnswer, newId, promptOf, refusal, verdict, type Answer, type ChatStorage, type Turn } from './chat'
-import { createLiveLog, type LiveLog } from './live-log'
-import type { WakeSource } from './patience'
-import { createPublisher, type Publisher } from './publisher'
-import type { Attachment, Transport } from './transport'
+import { interrupted, newAnswer, newId, promptOf, refusal, verdict, type Answer, type ChatStorage, type Turn } from './chat.js'
+import { createLiveLog, type LiveLog } from './live-log.js'
+import type { WakeSource } from './patience.js'
+import { createPublisher, type Publisher } from './publisher.js'
+import type { Attachment, Transport } from './transport.js'
 
 /** A chat as it stands; a new object for every change. */
 export interface ChatSnapshot {

@@ -1,7 +1,7 @@
-import type { Ending } from './events'
-import { EMPTY_MESSAGE, type Message } from './fold-message'
-import type { Outcome } from './log-reader'
-import { ProblemError, type CacheReport, type PromptMessage, type Timing } from './transport'
+import type { Ending } from './events.js'
+import { EMPTY_MESSAGE, type Message } from './fold-message.js'
+import type { Outcome } from './log-reader.js'
+import { ProblemError, type CacheReport, type PromptMessage, type Timing } from './transport.js'
 
 /** What the person wrote. */
 export interface Question {

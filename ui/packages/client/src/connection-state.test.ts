@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { connecting, MAX_FAILURES, transition, type ConnectionInput, type ConnectionState } from './connection-state'
+import { connecting, MAX_FAILURES, transition, type ConnectionInput, type ConnectionState } from './connection-state.js'
 
 const BROKEN: ConnectionInput = { type: 'broken', random: 1 }
 const after = (inputs: readonly ConnectionInput[], state: ConnectionState = connecting(null)) =>

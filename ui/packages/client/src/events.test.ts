@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseEvent, ProtocolError } from './events'
+import { parseEvent, ProtocolError } from './events.js'
 
 test('an event is read as it was written', () => {
   expect(parseEvent('{"type":"text-delta","text":"h\\u00e9"}')).toEqual({ type: 'text-delta', text: 'hé' })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import type { LogEvent } from './events'
-import { EMPTY_MESSAGE, fold, settle, type Message } from './fold-message'
+import type { LogEvent } from './events.js'
+import { EMPTY_MESSAGE, fold, settle, type Message } from './fold-message.js'
 
 const START: LogEvent = { type: 'start', message_id: 'm', model: 'scripted' }
 const foldAll = (events: readonly LogEvent[], message: Message = EMPTY_MESSAGE) => events.reduce(fold, message)

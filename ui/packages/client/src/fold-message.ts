@@ -1,4 +1,4 @@
-import { isEnding, type Ending, type LogEvent, type Usage } from './events'
+import { isEnding, type Ending, type LogEvent, type Usage } from './events.js'
 
 /** Where a log stands, in the server's words. */
 export type LogState = 'open' | 'finished' | 'stopped' | 'failed' | 'lost'

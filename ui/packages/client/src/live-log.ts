@@ -1,9 +1,9 @@
-import type { Entry } from './events'
-import { EMPTY_MESSAGE, fold, settle, type Message } from './fold-message'
-import { readLog, type Outcome } from './log-reader'
-import type { WakeSource } from './patience'
-import { createPublisher } from './publisher'
-import type { LogDescription, Transport } from './transport'
+import type { Entry } from './events.js'
+import { EMPTY_MESSAGE, fold, settle, type Message } from './fold-message.js'
+import { readLog, type Outcome } from './log-reader.js'
+import type { WakeSource } from './patience.js'
+import { createPublisher } from './publisher.js'
+import type { LogDescription, Transport } from './transport.js'
 
 /** One log as it stands here: the answer so far and the entry it reaches to always belong together. */
 export interface LogSnapshot {

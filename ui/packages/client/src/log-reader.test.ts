@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
-import { json, moment, problem, ScriptedLog, LogServer } from '../testing/log-server'
-import { MAX_FAILURES } from './connection-state'
-import type { Entry, LogEvent } from './events'
-import { EMPTY_MESSAGE, fold, type Message } from './fold-message'
-import { readLog, type Outcome, type ReadOptions } from './log-reader'
-import type { WakeSource } from './patience'
-import { createTransport } from './transport'
+import { json, moment, problem, ScriptedLog, LogServer } from '../../../testing/log-server.js'
+import { MAX_FAILURES } from './connection-state.js'
+import type { Entry, LogEvent } from './events.js'
+import { EMPTY_MESSAGE, fold, type Message } from './fold-message.js'
+import { readLog, type Outcome, type ReadOptions } from './log-reader.js'
+import type { WakeSource } from './patience.js'
+import { createTransport } from './transport.js'
 
 const EVENTS: LogEvent[] = [
   { type: 'start', message_id: 'm', model: 'scripted' },

@@ -1,8 +1,8 @@
-import { createParser } from 'eventsource-parser'
-import { connecting, transition, type ConnectionInput } from './connection-state'
-import { isEnding, parseEvent, ProtocolError, type Entry } from './events'
-import { createPatience, delay, pageWakes, type WakeSource } from './patience'
-import { isEventStream, ProblemError, problemOf, type LogDescription, type Transport } from './transport'
+import { connecting, transition, type ConnectionInput } from './connection-state.js'
+import { isEnding, parseEvent, ProtocolError, type Entry } from './events.js'
+import { createFrameParser } from './frames.js'
+import { createPatience, delay, pageWakes, type WakeSource } from './patience.js'
+import { isEventStream, ProblemError, problemOf, type LogDescription, type Transport } from './transport.js'
 
 /** Why a reader stopped: only `ended` and `settled` mean that the log's own ending is known. */
 export type Outcome =
@@ -27,9 +27,6 @@ export interface ReadOptions {
   /** Events that make a waiting reader try again at once; by default `online` and a page becoming visible. */
   readonly wakes?: WakeSource | undefined
 }
-
-// An event is at most 64 kB, and every one of its characters may be escaped as \uXXXX.
-const LARGEST_FRAME = 1_000_000
 
 /** Reads one log to its ending, however often the connection breaks on the way. */
 export async function readLog(options: ReadOptions): Promise<Outcome> {
@@ -115,14 +112,10 @@ async function drain(response: Response, patience: ReturnType<typeof createPatie
   patience.signal.addEventListener('abort', cancel)
   if (patience.signal.aborted) cancel()
   let entries: Entry[] = []
-  const parser = createParser({
-    maxBufferSize: LARGEST_FRAME,
-    onEvent: ({ id, data }) => entries.push({ id, event: parseEvent(data) }),
+  const parse = createFrameParser({
+    onFrame: (id, data) => entries.push({ id, event: parseEvent(data) }),
     onRetry: (ms) => sink.step({ type: 'retry', ms }),
     onComment: () => sink.step({ type: 'alive' }),
-    onError: (error) => {
-      if (error.type === 'max-buffer-size-exceeded') throw new ProtocolError(error.message)
-    },
   })
   const decoder = new TextDecoder()
   try {
@@ -133,7 +126,7 @@ async function drain(response: Response, patience: ReturnType<typeof createPatie
       if (done) return
       patience.renew()
       entries = []
-      parser.feed(decoder.decode(value, { stream: true }))
+      parse(decoder.decode(value, { stream: true }))
       if (sink.accept(entries)) return
     }
   } finally {

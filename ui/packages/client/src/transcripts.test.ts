@@ -2,11 +2,11 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createParser } from 'eventsource-parser'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { LogServer } from '../testing/log-server'
-import { parseEvent } from './events'
-import { EMPTY_MESSAGE, fold, settle, type Message } from './fold-message'
-import { createLiveLog } from './live-log'
-import { createTransport, type LogDescription } from './transport'
+import { LogServer } from '../../../testing/log-server.js'
+import { parseEvent } from './events.js'
+import { EMPTY_MESSAGE, fold, settle, type Message } from './fold-message.js'
+import { createLiveLog } from './live-log.js'
+import { createTransport, type LogDescription } from './transport.js'
 
 // The corpus is shared with pytest: what the server writes and what this client reads are one set of files.
 const FOLDER = join(import.meta.dirname, '../../../../tests/transcripts')

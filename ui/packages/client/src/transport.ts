@@ -1,5 +1,5 @@
-import { isRecord } from './events'
-import type { LogSummary } from './fold-message'
+import { isRecord } from './events.js'
+import type { LogSummary } from './fold-message.js'
 
 /** One turn of a chat, in the shape of a request. */
 export interface PromptMessage {

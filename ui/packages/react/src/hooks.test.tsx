@@ -1,12 +1,12 @@
 import { ChatStore, createTransport } from '@headwater/client'
-import { ScriptedLog, LogServer } from '@headwater/client/testing'
+import { ScriptedLog, LogServer } from '../../../testing/log-server.js'
 import { act, cleanup, configure, render, renderHook, screen, waitFor } from '@testing-library/react'
 import { StrictMode } from 'react'
 import { hydrateRoot } from 'react-dom/client'
 import { renderToString } from 'react-dom/server'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { useChat } from './use-chat'
-import { useLog } from './use-log'
+import { useChat } from './use-chat.js'
+import { useLog } from './use-log.js'
 
 configure({ asyncUtilTimeout: 10_000 })
 
