@@ -78,9 +78,9 @@ class Settings(BaseSettings):
     total_timeout: float = Field(3600, gt=0, description="Time limit for a whole answer")
     lifetime: float | None = Field(
         None,
-        gt=5,
+        gt=10,
         description="Time after which the platform ends every request, such as Vercel's `maxDuration`; running answers "
-        "end with the error `shutdown` 5 s before",
+        "end with the error `shutdown` 10 s before",
     )
     retries: int = Field(2, ge=0, le=10, description="Retries of a model that fails before its first token")
     lease: float = Field(

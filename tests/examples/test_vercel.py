@@ -1,13 +1,15 @@
 """The Vercel example: built by `vercel build`, its function started through Vercel's own Python runtime."""
 
+import asyncio
 import json
 import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from vercel_runtime import Function, Instance, instance, laid_out
 
 VERCEL = ROOT / "examples" / "vercel"
 ASSEMBLE, BUILD = blocks(VERCEL / "README.md")[:2]
-LIMIT = 8.0
+LIMIT = 13.0
 """Seconds that the platform lets a request run, in these tests."""
 
 pytestmark = pytest.mark.timeout(420)  # the first test builds the app
@@ -29,10 +31,9 @@ pytestmark = pytest.mark.timeout(420)  # the first test builds the app
 def python() -> str:
     """A Python that Vercel's builder takes."""
     names = ("python3.14", "python3.13", "python3.12")
-    found = next(filter(None, map(shutil.which, names)), None)
-    kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    for name in names:
-        found = found or next((str(path) for path in kept.glob(f"*/bin/{name}")), None)
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    installed = [*map(shutil.which, names), *(str(path) for name in names for path in pyenv.glob(f"*/bin/{name}"))]
+    found = next((each for each in installed if each and _works(each)), None)
     if found is None:
         pytest.skip(f"Vercel's builder needs Python 3.12 or newer, and there is no {', '.join(reversed(names))} here")
     return found
@@ -63,8 +64,10 @@ def upstash() -> Generator[UpstashDouble, None, None]:
 
 
 @asynccontextmanager
-async def started(function: Function, upstash: UpstashDouble, upstream: Upstream) -> AsyncGenerator[Instance, None]:
-    """An instance with the environment variables that the README names."""
+async def instances(
+    function: Function, upstash: UpstashDouble, upstream: Upstream
+) -> AsyncGenerator[tuple[Instance, Instance], None]:
+    """Two instances, as Vercel starts them under load, with the environment variables that the README names."""
     settings = {
         "OPENAI_API_KEY": "sk-test",
         "OPENAI_BASE_URL": upstream.url,
@@ -73,8 +76,10 @@ async def started(function: Function, upstash: UpstashDouble, upstream: Upstream
         "HEADWATER_LIFETIME": str(LIMIT),
         "HEADWATER_LEASE": "1.5",
     }
-    async with instance(function, **settings) as running:
-        yield running
+    async with AsyncExitStack() as stack:
+        starting = [stack.enter_async_context(instance(function, **settings)) for _ in range(2)]
+        first, second = await asyncio.gather(*starting)
+        yield first, second
 
 
 def test_the_limit_in_the_app_is_the_platforms() -> None:
@@ -88,23 +93,19 @@ def test_the_build_has_the_pages_and_a_function_that_vercel_accepts(project: Pat
     configured = json.loads((VERCEL / "vercel.json").read_text())["functions"]["api/index.py"]
     output = project / ".vercel" / "output"
     routes = json.loads((output / "config.json").read_text())["routes"]
-    path = "/api/stream/completion/chat"
-    targets = [each["dest"] for each in routes if "dest" in each and re.fullmatch(each.get("src", "^$"), path)]
+    to_function = [each["src"] for each in routes if each.get("dest", "").startswith("/api/index")]
 
     assert function.config["supportsResponseStreaming"]
     assert function.config["maxDuration"] == configured["maxDuration"]
     assert function.size < 250_000_000
-    assert targets[0].startswith("/api/index")
-    pages = {file.relative_to(output / "static").as_posix() for file in (output / "static").rglob("*.html")}
-    assert {"index.html", "plain.html"} <= pages or {"index", "plain"} <= {
-        file.name.removesuffix(".func") for file in (output / "functions").iterdir()
-    }
+    assert any(re.fullmatch(pattern, "/api/stream/completion/chat") for pattern in to_function)
+    assert all((output / "functions" / f"{page}.prerender-fallback.html").is_file() for page in ("index", "plain"))
 
 
 async def test_an_answer_streams_and_a_second_instance_has_it(function: Function, upstash: UpstashDouble) -> None:
     """The tokens come one by one; after the first instance is gone, another one resumes the log and replays it."""
     async with Upstream(tokens=["One", " two"], gated=True) as upstream:
-        async with started(function, upstash, upstream) as first:
+        async with instances(function, upstash, upstream) as (first, second):
             async with first.client.stream("POST", "/api/stream/completion/chat", json=chat("count")) as response:
                 read = frames(response)
                 seen = [await anext(read)]
@@ -113,7 +114,6 @@ async def test_an_answer_streams_and_a_second_instance_has_it(function: Function
                     seen.append(await anext(read))
                 rest = [frame async for frame in read]
             await first.kill()
-        async with started(function, upstash, upstream) as second:
             resumed = await second.client.get(response.headers["location"], headers={"last-event-id": seen[1].id or ""})
             again = await post_chat(second.client, "count")
 
@@ -128,13 +128,12 @@ async def test_an_answer_streams_and_a_second_instance_has_it(function: Function
 async def test_an_answer_ends_before_the_platform_ends_its_request(function: Function, upstash: UpstashDouble) -> None:
     """Its reader learns that it may ask again; the log is sealed, and another instance tells the same."""
     async with Upstream(tokens=["One", " two"], gated=True) as upstream:
-        async with started(function, upstash, upstream) as first:
+        async with instances(function, upstash, upstream) as (first, second):
             begun = time.monotonic()
             upstream.release()
             response = await post_chat(first.client, "something long")
             took = time.monotonic() - begun
             await first.kill()
-        async with started(function, upstash, upstream) as second:
             found = await second.client.get(response.headers["location"], headers={"accept": "application/json"})
             upstream.gated = False
             again = await post_chat(second.client, "something long")
@@ -142,7 +141,7 @@ async def test_an_answer_ends_before_the_platform_ends_its_request(function: Fun
     ending, state = parse(response.content)[-1], found.json()
     assert text_of(parse(response.content)) == "One"
     assert (ending["type"], ending["code"], ending["retryable"]) == ("error", "shutdown", True)
-    assert took < LIMIT - 3
+    assert took < LIMIT - 5
     assert (state["state"], state["text"], state["ending"]["code"]) == ("failed", "One", "shutdown")
     assert text_of(parse(again.content)) == "One two"
 
@@ -152,7 +151,7 @@ async def test_an_instance_that_is_frozen_in_mid_answer_loses_it_and_nothing_els
 ) -> None:
     """Its lease lapses, readers elsewhere are told, and when it is thawed it writes nothing more into the log."""
     async with Upstream(tokens=["One", " two"], gated=True) as upstream:
-        async with started(function, upstash, upstream) as frozen, started(function, upstash, upstream) as other:
+        async with instances(function, upstash, upstream) as (frozen, other):
             async with frozen.client.stream("POST", "/api/stream/completion/chat", json=chat("freeze")) as response:
                 upstream.release()
                 read = frames(response)
@@ -168,3 +167,8 @@ async def test_an_instance_that_is_frozen_in_mid_answer_loses_it_and_nothing_els
     assert parse(elsewhere.content)[-1]["code"] == "lost"
     assert here[-1]["code"] == "lost"
     assert text_of(parse(next_one.content)) == "One two"
+
+
+def _works(python: str) -> bool:
+    """Whether it is a Python, and not the shim of one that is not selected."""
+    return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0

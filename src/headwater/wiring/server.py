@@ -31,8 +31,8 @@ from headwater.wiring.stores import open_store
 
 logger = logging.getLogger(__name__)
 
-LAST_SECONDS = 5.0
-"""Time before the end of `HEADWATER_LIFETIME` in which an answer that is ended closes its provider and is stored."""
+LAST_SECONDS = 10.0
+"""Time before the end of `HEADWATER_LIFETIME` in which an answer closes its provider and is stored, 5 s each at most."""
 
 Identify = Callable[[Request], "Awaitable[Principal] | Principal"]
 """Returns the caller of a request."""
