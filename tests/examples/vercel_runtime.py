@@ -77,7 +77,7 @@ async def instance(function: Function, **settings: str) -> AsyncGenerator[Instan
         ipc = f"{folder}/ipc"
         async with await asyncio.start_unix_server(listen, ipc):
             environment = clean(**function.config.get("environment", {}), VERCEL="1", VERCEL_IPC_PATH=ipc, **settings)
-            # Instances share their bytecode. Vercel's own build puts it into the function, under a path of the platform.
+            # Instances share their bytecode; a build at Vercel puts it into the function, for a path of the platform.
             environment.update(PYTHONDONTWRITEBYTECODE="", PYTHONPYCACHEPREFIX=f"{function.folder}.bytecode")
             process = await asyncio.create_subprocess_exec(
                 function.python, "-c", f"import {module}", cwd=function.folder, env=environment

@@ -32,7 +32,7 @@ from headwater.wiring.stores import open_store
 logger = logging.getLogger(__name__)
 
 LAST_SECONDS = 10.0
-"""Time before the end of `HEADWATER_LIFETIME` in which an answer closes its provider and is stored, 5 s each at most."""
+"""Time before the end of `HEADWATER_LIFETIME` in which an answer closes its provider and is stored: 5 s each."""
 
 Identify = Callable[[Request], "Awaitable[Principal] | Principal"]
 """Returns the caller of a request."""
