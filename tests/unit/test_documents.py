@@ -17,7 +17,7 @@ from headwater.models.scripted import Scripted
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
-GUIDES = [ROOT / "ui" / "README.md", *ROOT.glob("examples/*/README.md")]
+GUIDES = [ROOT / "ui" / "README.md", *ROOT.glob("ui/packages/*/README.md"), *ROOT.glob("examples/*/README.md")]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *GUIDES]
 NUMBERED = [document for document in DOCUMENTS if "| requirement | test |" in document.read_text()]
 

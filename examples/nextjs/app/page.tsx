@@ -1,7 +1,9 @@
 'use client'
+import { browserStorage, cacheOf, ChatStore, createTransport } from '@headwater/client'
 import { useChat } from '@headwater/react'
 import { useState } from 'react'
-import { chat } from './chat'
+
+const chat = new ChatStore({ transport: createTransport('/'), storage: browserStorage('chat'), onResponse: cacheOf })
 
 export default function Page() {
   const { turns, busy, send, stop, retry, clear } = useChat(chat)
@@ -27,9 +29,7 @@ export default function Page() {
         }}
       >
         <input
-          aria-label="Your question"
-          className="grow rounded border px-3 py-2"
-          value={question}
+          {...{ value: question, 'aria-label': 'Your question', className: 'grow rounded border px-3 py-2' }}
           onChange={(event) => setQuestion(event.target.value)}
         />
         {busy ? <button type="button" onClick={stop}>Stop</button> : <button>Send</button>}

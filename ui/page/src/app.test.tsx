@@ -1,11 +1,11 @@
-import { ChatStore, createTransport } from '@headwater/client'
+import { browserStorage, ChatStore, createTransport } from '@headwater/client'
 import { problem, ScriptedLog, LogServer } from '../../testing/log-server'
 import { act, cleanup, configure, render, screen, waitFor, within } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
 import axe from 'axe-core'
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { App } from './app'
-import { localChat } from './saved-chat'
+import { withFigures } from './figures'
 
 configure({ asyncUtilTimeout: 10_000 })
 
@@ -31,7 +31,11 @@ afterEach(async () => {
 
 function open() {
   const transport = createTransport(server.url)
-  const store = new ChatStore({ transport, storage: localChat('chat', () => localStorage), pace: () => 0 })
+  const store = new ChatStore({
+    ...withFigures(transport),
+    storage: browserStorage('chat'),
+    pace: () => 0,
+  })
   render(<App store={store} transport={transport} />)
   return userEvent.setup()
 }

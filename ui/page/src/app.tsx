@@ -53,7 +53,7 @@ export function App({ store, transport }: { store: ChatStore; transport: Transpo
 function useAbout(transport: Transport): About | null {
   const [about, setAbout] = useState<About | null>(null)
   useEffect(() => {
-    transport.about().then(setAbout, () => setAbout(null))
+    transport.get<About>('api/about').then(setAbout, () => setAbout(null))
   }, [transport])
   return about
 }

@@ -46,6 +46,11 @@ test.each([
   expect(foldAll([START, ending])).toMatchObject({ state, ending })
 })
 
+test('an event of a newer server changes nothing', () => {
+  const message = foldAll([START])
+  expect(fold(message, { type: 'hologram' } as unknown as LogEvent)).toBe(message)
+})
+
 test('nothing follows an ending', () => {
   const ended = foldAll([START, { type: 'stop', by: 'ann' }])
   expect(foldAll([{ type: 'text-delta', text: 'more' }, START, { type: 'finish', reason: 'stop' }], ended)).toBe(ended)

@@ -1,34 +1,33 @@
-import { ProtocolError } from './events.js'
-
-/** What a stream of Server-Sent Events consists of, as the native dialect writes it (docs/protocol.md, Frames). */
-export interface FrameListener {
-  readonly onFrame: (id: string | undefined, data: string) => void
-  readonly onRetry: (ms: number) => void
-  readonly onComment: () => void
-}
+/** The fields of one frame; a comment, which is the server's heartbeat, is a frame without any. */
+export type Frame = { readonly [field in 'id' | 'data' | 'retry']?: string | undefined }
 
 // An event is at most 64 kB, and every one of its characters may be escaped as \uXXXX.
 const LARGEST_FRAME = 1_000_000
 
-/** Makes a function that takes the text of a response, in any pieces; a frame cut off by the end is never reported. */
-export function createFrameParser({ onFrame, onRetry, onComment }: FrameListener): (text: string) => void {
+/**
+ * Makes a function that takes the text of a response in any pieces, and returns the frames that each one completes.
+ *
+ * It reads Server-Sent Events as the native dialect writes them (docs/protocol.md, Frames): at most one line of data in
+ * a frame. A frame that the end of the text cuts off is never returned. Throws a
+ * `SyntaxError` where a frame has no end.
+ */
+export function createFrameParser(): (text: string) => Frame[] {
   let rest = ''
-  let id: string | undefined
-  let data: string[] = []
+  let frame: Record<string, string | undefined> = {}
   return (text) => {
+    const frames: Frame[] = []
     const lines = (rest + text).split(/\r?\n/)
     rest = lines.pop()!
     for (const line of lines) {
-      const [, name, value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line)!
-      if (line === '') {
-        if (data.length > 0) onFrame(id, data.join('\n'))
-        id = undefined
-        data = []
-      } else if (name === 'data') data.push(value)
-      else if (name === 'id') id = value
-      else if (name === 'retry' && /^\d+$/.test(value)) onRetry(+value)
-      else if (name === '') onComment()
+      const [name, value] = line.split(/: ?(.*)/s) as [string, string?]
+      if (name) frame[name] = value
+      else if (line) frames.push({})
+      else {
+        frames.push(frame)
+        frame = {}
+      }
     }
-    if (rest.length > LARGEST_FRAME) throw new ProtocolError('a frame of the stream has no end')
+    if (rest.length > LARGEST_FRAME) throw new SyntaxError('a frame has no end')
+    return frames
   }
 }

@@ -10,6 +10,5 @@ const UNKNOWN: ChatSnapshot = { id: '', turns: [], busy: false }
 /** Renders with a chat; the store lives outside React, so a remount loses nothing. */
 export function useChat(store: ChatStore): Chat {
   const snapshot = useSyncExternalStore(store.subscribe, store.getSnapshot, () => UNKNOWN)
-  const { send, stop, regenerate, retry, clear } = store
-  return { ...snapshot, send, stop, regenerate, retry, clear }
+  return { ...store, ...snapshot }
 }
