@@ -1,6 +1,7 @@
 """The files of the page: which form of them is sent, and what a browser or a proxy may keep."""
 
 import gzip
+import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -91,6 +92,23 @@ async def test_what_is_named_by_its_hash_is_kept_for_ever_and_the_index_is_asked
     assert asset["cache-control"] == "public, max-age=31536000, immutable"
     assert index["cache-control"] == "no-cache"
     assert (await client.get("/", headers={"if-none-match": index["etag"]})).status_code == 304
+
+
+async def test_an_upgrade_is_noticed_even_where_no_file_changes_its_time_or_size(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    """As in a reproducible image: a kept index would name scripts that are gone."""
+    index = tmp_path / "index.html"
+    os.utime(index, (1_000_000_000, 1_000_000_000))
+    before = (await client.get("/")).headers["etag"]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "index.html").write_text("<!DOCTYPE HTML>")
+    os.utime(other / "index.html", (1_000_000_000, 1_000_000_000))
+    async with serving(Starlette(routes=page_routes(other))) as upgraded:
+        after = await upgraded.get("/", headers={"if-none-match": before})
+
+    assert (after.status_code, after.text) == (200, "<!DOCTYPE HTML>")
 
 
 async def test_a_file_without_other_forms_is_sent_as_it_is(client: httpx.AsyncClient) -> None:

@@ -176,19 +176,6 @@ test('a stop before the log has an address is done as soon as it has one', async
   expect(log.ended).toBe(true)
 })
 
-test('a stop that a reload interrupts is done after it', async () => {
-  const requested = moment()
-  server.override = ({ path }) => path.endsWith('/stop') && (requested.happen(), true)
-  const before = open()
-  before.send('Q')
-  await until(before, ({ location }) => location !== null)
-  void before.stop()
-  await requested.came
-  server.override = () => false
-  expect(await ended(open())).toMatchObject({ status: 'stopped', stopping: false })
-  expect(log.ended).toBe(true)
-})
-
 test('a server that cannot be told to stop is no stop: a retry reads on', async () => {
   const store = open()
   store.send('Q')

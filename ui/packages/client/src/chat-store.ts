@@ -64,7 +64,7 @@ export class ChatStore {
     const last = this.#last()
     if (!last?.failure) return
     const { id, status, location, bypassCache } = last
-    if (status === 'interrupted' && location) void this.#read()
+    if (status === 'interrupted' && location) void this.#read({})
     // With its old id, the request joins the run that the first one may have started.
     else this.#replaceLast(newAnswer(bypassCache, status === 'interrupted' ? id : undefined))
   }
@@ -95,7 +95,7 @@ export class ChatStore {
     this.#detach()
     this.#show(saved.turns, 'now', saved.id)
     if (!this.#snapshot.busy) return
-    if (this.#last()?.location) void this.#read()
+    if (this.#last()?.location) void this.#read({ stopping: false })
     else this.#change(trouble('interrupted', { code: 'unsent', message: 'The page was closed before the answer began.' }))
   }
 
@@ -127,11 +127,11 @@ export class ChatStore {
     await this.#read({ location, cache: cacheOf(response) }, run, response)
   }
 
-  async #read(part: Partial<Answer> = {}, run = new AbortController(), response?: Response): Promise<void> {
+  async #read(part: Partial<Answer>, run = new AbortController(), response?: Response): Promise<void> {
     this.#run = run
     this.#change({ status: 'streaming', failure: null, ...part })
     const { location, cursor, stopping } = this.#last()!
-    // Asked to stop before there was an address, or before the page was reloaded.
+    // Asked to stop before there was an address.
     if (stopping) void this.#stopLog(location!)
     const outcome = await readLog({
       ...this.#options,

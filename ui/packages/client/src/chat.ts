@@ -107,8 +107,8 @@ export function refusal(error: unknown): Verdict {
 }
 
 /** An answer that broke off. */
-export function trouble(status: AnswerStatus, { code, message, retryAfter }: Reason): Verdict {
-  return { status, failure: { code, message, retryAfter: retryAfter ?? null } }
+export function trouble(status: AnswerStatus, { code, message, retryAfter = null }: Reason): Verdict {
+  return { status, failure: { code, message, retryAfter } }
 }
 
 type Reason = Pick<Failure, 'code' | 'message'> & { readonly retryAfter?: number | null | undefined }

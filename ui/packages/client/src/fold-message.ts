@@ -42,7 +42,9 @@ export const EMPTY_MESSAGE: Message = {
 export function fold(message: Message, event: LogEvent): Message {
   // A sealed log has nothing after its ending: whatever comes later is a re-delivery.
   if (message.ending) return message
-  if (isEnding(event)) return seal(message, event)
+  if (isEnding(event)) {
+    return { ...message, state: stateOf(event), ending: event, usage: (event.type === 'finish' && event.usage) || null }
+  }
   switch (event.type) {
     case 'start':
       // A start opens the log: a server that replays from the beginning must not double the text.
@@ -81,10 +83,6 @@ export function advance({ message, cursor }: Progress, entries: readonly Entry[]
   return { message, cursor }
 }
 
-function seal(message: Message, ending: Ending): Message {
-  return { ...message, state: stateOf(ending), ending, usage: (ending.type === 'finish' && ending.usage) || null }
-}
-
 /** Closes an answer with the server's summary, for a reader that can no longer get the entries themselves. */
 export function settle(message: Message, log: LogSummary): Message {
   return {
@@ -97,7 +95,7 @@ export function settle(message: Message, log: LogSummary): Message {
     model: log.model ?? message.model,
     state: log.state,
     ending: log.ending,
-    usage: log.usage ?? message.usage,
+    usage: log.usage,
   }
 }
 

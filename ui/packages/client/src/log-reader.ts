@@ -95,7 +95,10 @@ export async function readLog(options: ReadOptions): Promise<Outcome> {
       onConnection?.('live')
       await drain(reply.body!, patience)
     } catch (error) {
-      if (error instanceof ProblemError) return judge(error)
+      if (error instanceof ProblemError) {
+        if (error.retryable) return (error.retryAfter ?? 0) * 1000
+        return { type: error.status === 404 || error.status === 410 ? 'gone' : 'refused', problem: error }
+      }
       // Bytes that are no events are the connection's fault, too; the log can still be read.
       if (!LOST.some((kind) => error instanceof kind) && !patience.signal.aborted) throw error
     } finally {
@@ -112,9 +115,4 @@ export async function readLog(options: ReadOptions): Promise<Outcome> {
     onConnection?.('reconnecting')
     if (attempt !== AT_ONCE) await delay(Math.max(attempt, backoff(failures, retry, Math.random())), signal, wakes)
   }
-}
-
-function judge(problem: ProblemError): Attempt {
-  if (problem.retryable) return (problem.retryAfter ?? 0) * 1000
-  return { type: problem.status === 404 || problem.status === 410 ? 'gone' : 'refused', problem }
 }
