@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -40,20 +41,21 @@ def python() -> str:
 
 
 @pytest.fixture(scope="session")
-def project(path: str, python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The app, put together and built by the README's commands."""
-    folder = tmp_path_factory.mktemp("clone") / "chat"
+def project(path: str, python: str) -> Generator[Path, None, None]:
+    """The app, put together and built by the README's commands; it is large, and goes with the session."""
     tools = os.pathsep.join([str(Path(python).parent), str(ROOT / ".venv" / "bin"), path])
-    for commands in (ASSEMBLE, BUILD):
-        run(commands.replace("../chat", str(folder)), PATH=tools)
-    return folder
+    with tempfile.TemporaryDirectory(prefix="vercel") as folder:
+        place = f"{folder}/chat"
+        for commands in (ASSEMBLE, BUILD):
+            run(commands.replace("../chat", place), PATH=tools)
+        yield Path(place)
 
 
 @pytest.fixture(scope="session")
-def function(project: Path, python: str, tmp_path_factory: pytest.TempPathFactory) -> Function:
+def function(project: Path, python: str) -> Function:
     """The function as the platform would have it on its disk."""
     built = project / ".vercel" / "output" / "functions" / "api" / "index.func"
-    return laid_out(project, built, tmp_path_factory.mktemp("var") / "task", python)
+    return laid_out(project, built, project.with_name("task"), python)
 
 
 @pytest.fixture(scope="module")
