@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UI := $(shell find ui -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 
-.PHONY: serve test check page chaos bench bench-quick bench-stores guard lock clean
+.PHONY: serve test check page packages chaos bench bench-quick bench-stores guard lock clean
 
 serve: .venv/.ready ## Serve the chat page and the API on http://127.0.0.1:8000
 	@$(BIN)/headwater serve
@@ -37,6 +37,9 @@ guard: .venv/.ready-dev ## Fail if a token or a replay costs over 1.5 times the 
 	@$(BIN)/python -m bench.guard
 
 page: .venv/.ready ## Rebuild the chat page
+
+packages: .venv/.ready-dev ## Build @headwater/client and @headwater/react, and pack them into ui/dist
+	@$(BIN)/python scripts/ui.py pack
 
 lock: ## Write the installed versions to requirements.lock
 	$(BIN)/pip freeze --exclude-editable --exclude pip --exclude setuptools | grep -v ' @ ' > requirements.lock

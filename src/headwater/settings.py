@@ -98,6 +98,12 @@ class Settings(BaseSettings):
         description="Time limit between two chunks of an answer, also chunks without words; comment lines do not count",
     )
     total_timeout: float = Field(3600, gt=0, description="Time limit for a whole answer")
+    lifetime: float | None = Field(
+        None,
+        gt=10,
+        description="Time after which the platform ends every request, such as Vercel's `maxDuration`; running answers "
+        "end with the error `shutdown` 10 s before",
+    )
     retries: int = Field(2, ge=0, le=10, description="Retries of a model that fails before its first token")
     lease: float = Field(
         15, gt=0, description="Time without a sign of life from a writer after which its log ends as `lost`"

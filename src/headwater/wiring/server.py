@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -32,6 +33,9 @@ from headwater.wiring.models import Choice, catalogue, choose
 from headwater.wiring.stores import open_store
 
 logger = logging.getLogger(__name__)
+
+LAST_SECONDS = 10.0
+"""Time before the end of `HEADWATER_LIFETIME` in which an answer closes its provider and is stored: 5 s each."""
 
 Identify = Callable[[Request], "Awaitable[Principal] | Principal"]
 """Returns the caller of a request."""
@@ -75,6 +79,7 @@ def answers_of(
         first_token=settings.first_token_timeout,
         silence=settings.model_timeout,
         total=settings.total_timeout,
+        lifetime=math.inf if settings.lifetime is None else settings.lifetime - LAST_SECONDS,
         retries=settings.retries,
     )
     secret = settings.secret.get_secret_value().encode() if settings.secret else b""
