@@ -12,6 +12,8 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from headwater.errors import Unsupported
+
 Names = Annotated[list[str], NoDecode]
 ENV_FILE = ".env"
 
@@ -52,7 +54,9 @@ class Settings(BaseSettings):
         description="`sqlite:///path`, `redis://…`, `rediss://…`, `redis+cluster://…`, `upstash:` or `memory:`; "
         "default: Upstash or Redis if their variables are set, else SQLite in the data directory",
     )
-    data_dir: Path = Field(user_data_path("headwater"), description="Folder of the SQLite file and the demo model")
+    data_dir: Path = Field(
+        default_factory=lambda: _data_dir(), description="Folder of the SQLite file and the demo model"
+    )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0: any free port")
     insecure: bool = Field(
@@ -214,6 +218,13 @@ class Settings(BaseSettings):
         """The request headers that name the billed organisation and project, as OpenAI's own client sends them."""
         headers = {"OpenAI-Organization": self.openai_org_id, "OpenAI-Project": self.openai_project_id}
         return {name: value for name, value in headers.items() if value}
+
+
+def _data_dir() -> Path:
+    try:
+        return user_data_path("headwater")
+    except RuntimeError as error:  # a user whom the system does not know, as in some containers
+        raise Unsupported("this user has no home directory; set HEADWATER_DATA_DIR to a folder for the data") from error
 
 
 def _origin(written: str) -> str:
