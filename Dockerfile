@@ -23,9 +23,10 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     fi
 
 FROM ${PYTHON}
+# OpenShift runs every image as an unknown user of the group root, so that group may write too.
 RUN groupadd --gid 10001 headwater \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin headwater \
-    && install -d -m 700 -o headwater -g headwater /data
+    && install -d -m 770 -o headwater -g root /data
 COPY --from=build /opt/headwater /opt/headwater
 ENV PATH=/opt/headwater/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

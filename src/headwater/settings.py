@@ -4,7 +4,7 @@ import os
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -158,6 +158,15 @@ class Settings(BaseSettings):
     upstash_redis_rest_token: SecretStr | None = Field(
         None, validation_alias="UPSTASH_REDIS_REST_TOKEN", description="Its token, the one that may write"
     )
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except PermissionError as error:
+            raise Unsupported(
+                f"this user may not read {error.filename} in the working directory; start in another one, "
+                "or give this user the right to read the file"
+            ) from error
 
     @field_validator("allowed_models", "hosts", "origins", "proxies", "openai_leave_out", mode="before")
     @classmethod

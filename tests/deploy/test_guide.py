@@ -111,7 +111,7 @@ async def test_the_commands_of_each_deployment_run_in_their_order(machine: Machi
         case "One machine":
             assert (root / "etc/headwater.env").stat().st_mode & 0o777 == 0o600
             assert (root / "etc/systemd/system/headwater.service").is_file()
-            assert any(note.startswith("runuser -u headwater -- env HEADWATER_DATA_DIR=") for note in noted)
+            assert any(note.startswith("runuser -u headwater -- env -C ") for note in noted)
         case "TLS in front":
             for name in ("nginx/conf.d/headwater.conf", "caddy/Caddyfile"):
                 assert "app.example" in (root / "etc" / name).read_text()

@@ -215,14 +215,23 @@ async def test_the_image_is_healthy_streams_and_drains(installed: Path, tmp_path
     assert status in (0, -signal.SIGTERM)
 
 
-async def test_a_user_without_a_home_is_told_to_set_the_data_directory(installed: Path, tmp_path: Path) -> None:
-    """Some clusters run every image as a user whom it does not know; in the image the setting is there."""
-    async with container(installed, tmp_path, HEADWATER_DATA_DIR="", HEADWATER_API_KEYS=KEY) as running:
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({"HEADWATER_DATA_DIR": ""}, "set HEADWATER_DATA_DIR"), ({}, "may not read .env")],
+    ids=["no home directory", "a secret file of another user"],
+)
+async def test_a_user_who_lacks_something_is_told_what(
+    given: dict[str, str], words: str, installed: Path, tmp_path: Path
+) -> None:
+    """In one line; some clusters run every image as a user whom the image does not know."""
+    if not given:
+        (tmp_path / ".env").touch(0o000)
+    async with container(installed, tmp_path, HEADWATER_API_KEYS=KEY, **given) as running:
         async with asyncio.timeout(20):
             status = await running.process.wait()
     assert status == 2
     said = (tmp_path / "log").read_text()
-    assert "set HEADWATER_DATA_DIR" in said
+    assert words in said
     assert "Traceback" not in said
 
 
