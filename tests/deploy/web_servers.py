@@ -49,11 +49,17 @@ CADDY = """
 
 
 class Certificate(NamedTuple):
-    """A certificate of `HOST`, and how a client trusts it."""
+    """A certificate of `HOST`, and the authority that issued it."""
 
     chain: Path
     key: Path
-    trust: ssl.SSLContext
+    authority: trustme.CA
+
+    def trust(self) -> ssl.SSLContext:
+        """A context that trusts the authority; a new one each time, because httpx writes its protocols into it."""
+        context = ssl.create_default_context()
+        self.authority.configure_trust(context)  # pyright: ignore[reportUnknownMemberType]
+        return context
 
 
 class Ports(NamedTuple):
@@ -77,7 +83,7 @@ class Front(NamedTuple):
     """A running web server in front of Headwater."""
 
     ports: Ports
-    trust: ssl.SSLContext
+    certified: Certificate
 
     def client(self, *, http2: bool) -> httpx.AsyncClient:
         """A client that believes to be connected to `https://app.example`, with one version of HTTP."""
@@ -90,7 +96,7 @@ class Front(NamedTuple):
             headers={"Host": HOST},
             http1=not http2,
             http2=http2,
-            verify=self.trust,
+            verify=self.certified.trust(),
             timeout=20,
             event_hooks={"request": [name_the_host]},
         )
@@ -103,9 +109,7 @@ def certificate(folder: Path) -> Certificate:
     issued.private_key_pem.write_to_path(folder / "key.pem")
     for part in issued.cert_chain_pems:
         part.write_to_path(folder / "chain.pem", append=True)
-    trust = ssl.create_default_context()
-    authority.configure_trust(trust)  # pyright: ignore[reportUnknownMemberType]
-    return Certificate(folder / "chain.pem", folder / "key.pem", trust)
+    return Certificate(folder / "chain.pem", folder / "key.pem", authority)
 
 
 def nginx() -> WebServer | None:
@@ -137,7 +141,7 @@ async def serving(
             while not all(map(_listens, ports[:2])):
                 assert process.returncode is None, (folder / "log").read_text()
                 await asyncio.sleep(0.01)
-        yield Front(ports, certified.trust)
+        yield Front(ports, certified)
     finally:
         if process.returncode is None:
             process.terminate()
