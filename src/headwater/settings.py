@@ -9,10 +9,9 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-
-from headwater.errors import Unsupported
 
 Names = Annotated[list[str], NoDecode]
 ENV_FILE = ".env"
@@ -55,7 +54,7 @@ class Settings(BaseSettings):
         "default: Upstash or Redis if their variables are set, else SQLite in the data directory",
     )
     data_dir: Path = Field(
-        default_factory=lambda: _data_dir(), description="Folder of the SQLite file and the demo model"
+        default_factory=lambda: user_data_path("headwater"), description="Folder of the SQLite file and the demo model"
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0: any free port")
@@ -163,10 +162,9 @@ class Settings(BaseSettings):
         try:
             super().__init__(**given)
         except PermissionError as error:
-            raise Unsupported(
-                f"this user may not read {error.filename} in the working directory; start in another one, "
-                "or give this user the right to read the file"
-            ) from error
+            raise _fault(".env", "this user may not read it; make it readable, or start in another folder") from error
+        except RuntimeError as error:  # such as a user whom a container's system does not know
+            raise _fault("data_dir", "this user has no home directory; set HEADWATER_DATA_DIR to a folder") from error
 
     @field_validator("allowed_models", "hosts", "origins", "proxies", "openai_leave_out", mode="before")
     @classmethod
@@ -229,11 +227,9 @@ class Settings(BaseSettings):
         return {name: value for name, value in headers.items() if value}
 
 
-def _data_dir() -> Path:
-    try:
-        return user_data_path("headwater")
-    except RuntimeError as error:  # a user whom the system does not know, as in some containers
-        raise Unsupported("this user has no home directory; set HEADWATER_DATA_DIR to a folder for the data") from error
+def _fault(setting: str, words: str) -> ValidationError:
+    found = InitErrorDetails(type=PydanticCustomError("setting", words), loc=(setting,), input=None)  # pyright: ignore[reportArgumentType]
+    return ValidationError.from_exception_data("Settings", [found])
 
 
 def _origin(written: str) -> str:
