@@ -4,12 +4,13 @@ import os
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Names = Annotated[list[str], NoDecode]
@@ -52,7 +53,9 @@ class Settings(BaseSettings):
         description="`sqlite:///path`, `redis://…`, `rediss://…`, `redis+cluster://…`, `upstash:` or `memory:`; "
         "default: Upstash or Redis if their variables are set, else SQLite in the data directory",
     )
-    data_dir: Path = Field(user_data_path("headwater"), description="Folder of the SQLite file and the demo model")
+    data_dir: Path = Field(
+        default_factory=lambda: user_data_path("headwater"), description="Folder of the SQLite file and the demo model"
+    )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0: any free port")
     insecure: bool = Field(
@@ -155,6 +158,14 @@ class Settings(BaseSettings):
         None, validation_alias="UPSTASH_REDIS_REST_TOKEN", description="Its token, the one that may write"
     )
 
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except PermissionError as error:
+            raise _fault(".env", "this user may not read it; make it readable, or start in another folder") from error
+        except RuntimeError as error:  # such as a user whom a container's system does not know
+            raise _fault("data_dir", "this user has no home directory; set HEADWATER_DATA_DIR to a folder") from error
+
     @field_validator("allowed_models", "hosts", "origins", "proxies", "openai_leave_out", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -214,6 +225,11 @@ class Settings(BaseSettings):
         """The request headers that name the billed organisation and project, as OpenAI's own client sends them."""
         headers = {"OpenAI-Organization": self.openai_org_id, "OpenAI-Project": self.openai_project_id}
         return {name: value for name, value in headers.items() if value}
+
+
+def _fault(setting: str, words: str) -> ValidationError:
+    found = InitErrorDetails(type=PydanticCustomError("setting", words), loc=(setting,), input=None)  # pyright: ignore[reportArgumentType]
+    return ValidationError.from_exception_data("Settings", [found])
 
 
 def _origin(written: str) -> str:
