@@ -48,7 +48,7 @@ async def test_a_failure_of_the_model_keeps_its_retry_after() -> None:
     limit = ModelError("too fast", code="rate_limited", status=429, retryable=True, retry_after=7)
     model = Scripted([limit])
     async with headwater(model) as server, quick(server.client.base_url) as client:
-        with pytest.raises(ModelError, match="too fast") as refused:
+        with pytest.raises(ModelError, match="Too fast") as refused:
             await client.chat(HI)
 
     failure = refused.value

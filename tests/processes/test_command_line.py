@@ -1,11 +1,20 @@
 """Errors of the command line."""
 
+import io
+import os
+import re
 import socket
 import subprocess
 import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from headwater.cli.terminal import Terminal
+
+CLI = Path(__file__).parents[2] / "src" / "headwater" / "cli"
 
 
 def headwater(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -27,6 +36,8 @@ def headwater(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
         (["--host", "nosuchhost.invalid"], "cannot listen"),
         (["--store", "sqlite://here.sqlite"], "names no file"),
         (["--set", "origins=https://[x"], "is not an origin"),
+        (["--store", "redis://[x"], "URL of the store cannot be read"),
+        (["--set", "cache_tl=60"], "did you mean cache_ttl"),
     ],
     ids=" ".join,
 )
@@ -50,7 +61,81 @@ def test_a_port_in_use_is_reported_and_an_empty_option_is_ignored(tmp_path: Path
         ended = headwater("serve", *given, folder=tmp_path)
 
     assert ended.returncode == 1
-    assert "Try --port 8001" in ended.stderr
+    assert f"Try --port {int(port) + 1}" in ended.stderr
+    assert "perhaps a `headwater serve` that still runs" in ended.stderr
+
+
+def test_text_in_brackets_is_printed_as_it_is(tmp_path: Path) -> None:
+    """Rich takes `[local]` for markup and swallows it, and the command that is left does not help."""
+    shown = io.StringIO()
+    terminal = Terminal()
+    terminal.console.file = shown
+    terminal.say("pip install 'headwater[local]' :smile: [/red] \x1b[2J", "[bold]")
+    assert shown.getvalue() == "[bold] pip install 'headwater[local]' :smile: [/red] [2J\n"
+
+    ended = headwater("serve", "--store", "[red]x[/nothing]", folder=tmp_path)
+    assert ended.stderr.startswith('headwater cannot start: "[red]x[/nothing]" is no store; use sqlite:///path')
+
+
+def test_only_one_file_prints_and_only_there_is_a_console() -> None:
+    """Every other file of the command line would have to remember to escape what it prints."""
+    files = [file for file in CLI.glob("*.py") if file.name not in ("terminal.py", "ask.py")]
+    assert len(files) > 5
+    assert [file.name for file in files if re.search(r"\bprint\(|Console\(|secho", file.read_text())] == []
+
+
+def test_a_data_folder_that_cannot_be_written_is_reported_at_the_start(tmp_path: Path) -> None:
+    """In red capitals' words, with the settings that name another folder, and not only in the first answer."""
+    (tmp_path / "file").write_text("")
+    data = {"HEADWATER_DATA_DIR": str(tmp_path / "file" / "data"), "HEADWATER_MODEL": "echo", "HEADWATER_PORT": "0"}
+    with serving(tmp_path, data) as said:
+        line = next(line for line in said if "NO QUESTION CAN BE ANSWERED" in line)
+        assert "The store that keeps the answers does not work now." in line
+        assert "HEADWATER_DATA_DIR" in next(said)
+
+
+def test_a_missing_package_is_reported_at_the_start_with_the_command_that_helps(tmp_path: Path) -> None:
+    """The operator's terminal is where it can be repaired."""
+    with serving(tmp_path, {"HEADWATER_MODEL": "anthropic:claude-x", "HEADWATER_PORT": "0"}) as said:
+        line = next(line for line in said if "NO QUESTION CAN BE ANSWERED" in line)
+        assert "`pip install langchain-anthropic`" in line
+
+
+def test_ctrl_c_and_kill_end_a_server_that_a_script_started_in_the_background(tmp_path: Path) -> None:
+    """A shell ignores SIGINT in what it starts with `&`; a script that sends it means it all the same."""
+    for signal in ("INT", "TERM"):
+        script = f"""
+            "{sys.executable}" -m headwater serve --model echo --port 0 2> said.txt & server=$!
+            until grep -q http said.txt && curl -s "$(grep -o 'http://[0-9.:]*' said.txt)/healthz"; do sleep 0.1; done
+            kill -{signal} $server; wait $server; echo "ended with $?"
+        """
+        run = subprocess.run(
+            ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=50, check=True
+        )
+        assert re.search(r"ended with (0|130|143)$", run.stdout.strip()), run.stdout
+        assert "Traceback" not in (tmp_path / "said.txt").read_text()
+
+
+def test_without_a_command_the_commands_are_shown(tmp_path: Path) -> None:
+    """A stranger's first try is the bare name."""
+    shown = headwater(folder=tmp_path)
+    assert "serve" in shown.stdout + shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+@contextmanager
+def serving(folder: Path, settings: dict[str, str]) -> Generator[Iterator[str], None, None]:
+    """What a server prints, line by line, while it runs."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEADWATER_", "OPENAI_"))}
+    command = [sys.executable, "-m", "headwater", "serve"]
+    environment = {**clean, "HEADWATER_DATA_DIR": str(folder), **settings}
+    process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        yield iter(process.stderr)
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
 
 
 def test_help_and_version_are_printed(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 import typer
 
-from headwater.errors import HeadwaterError, RequestError
+from headwater.cli.terminal import UNSAFE, Terminal
+from headwater.errors import HeadwaterError, RequestError, sentence
 
 if TYPE_CHECKING:
     from headwater.client import About, Answer, Client
@@ -20,9 +21,6 @@ FAILED, PARTIAL, INTERRUPTED = 1, 3, 130
 
 STOPPING = 5.0
 """Seconds for which Ctrl-C waits for the server to confirm the stop; a server takes 4 at most."""
-
-_UNSAFE = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
-"""Control characters, which are removed: a model must not move the cursor or set the terminal's title."""
 
 
 class Options(NamedTuple):
@@ -37,7 +35,9 @@ class Options(NamedTuple):
 
 def ask(
     question: str = typer.Argument(None, help="The question; with - or without one it is read from standard input."),
-    url: str = typer.Option("http://127.0.0.1:8000", help="Address of the server."),
+    url: str = typer.Option(
+        None, help="Address of the server; default: where `headwater serve` listens, by HEADWATER_HOST and _PORT."
+    ),
     model: str = typer.Option(None, help="A model other than the server's default."),
     no_cache: bool = typer.Option(False, "--no-cache", help="Bypass the cache."),
     as_json: bool = typer.Option(False, "--json", help="Print the events, one JSON object a line."),
@@ -49,11 +49,21 @@ def ask(
     Exit codes: 0 finished, 1 no answer or failed, 3 stopped or truncated.
     """
     try:
-        options = Options(_question(question), url, model, no_cache, as_json)
+        options = Options(_question(question), url or _address(), model, no_cache, as_json)
         code = asyncio.run(_run(options, Printer(as_json)))
     except KeyboardInterrupt:
         code = INTERRUPTED
     raise typer.Exit(code)
+
+
+def _address() -> str:
+    """Where `headwater serve` listens when it is started in this folder and environment."""
+    settings = Terminal().settings({})
+    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - such a server is asked over loopback
+    host = anywhere.get(settings.host, settings.host)
+    if settings.port == 0:
+        raise typer.BadParameter("HEADWATER_PORT is 0, any free port; give the one that the server printed with --url")
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def _question(given: str | None) -> str:
@@ -74,10 +84,10 @@ async def _run(options: Options, printer: "Printer") -> int:
                 printer.about = await client.about()
             return await _stream(client, options, printer)
     except NothingListens as error:
-        printer.fail(f"{error}; start it with: headwater serve")
+        printer.fail(f"{error}. Start a server there with `headwater serve`, or name another one with --url")
     except HeadwaterError as error:
-        wait = "" if error.retry_after is None else f" (try again in {error.retry_after:g} s)"
-        printer.fail(f"{error}{wait}")
+        wait = "" if error.retry_after is None else f" Try again in {error.retry_after:g} s."
+        printer.fail(f"{sentence(str(error))}{wait}")
     return FAILED
 
 
@@ -239,13 +249,13 @@ class Printer:
 
     def fail(self, text: str) -> None:
         """Print why there is no answer, or only a part of it."""
-        self._aside(f"headwater: {text}")
+        self._aside(f"headwater: {sentence(text)}")
 
     def _aside(self, text: str) -> None:
         # On a line of its own, even if standard output is in mid-line on the same terminal.
         begin = "\n" if self._mid_line and self._terminal and sys.stderr.isatty() else ""
         self._mid_line = self._mid_line and not begin
-        print(f"{begin}{text.translate(_UNSAFE)}", file=sys.stderr, flush=True)
+        print(f"{begin}{text.translate(UNSAFE)}", file=sys.stderr, flush=True)
 
     def _introduce(self, model: str) -> None:
         about = self.about
@@ -264,7 +274,7 @@ class Printer:
 
     def _print(self, text: str) -> None:
         if self._terminal:
-            text = text.translate(_UNSAFE)
+            text = text.translate(UNSAFE)
         if text:
             sys.stdout.write(text)
             sys.stdout.flush()

@@ -103,6 +103,23 @@ test('a conversation that did not fit the model says so', async () => {
   expect(answer().textContent).toContain('the 3 oldest messages were left out')
 })
 
+test('a server that cannot answer says what is missing and what to do, also when it learns that later', async () => {
+  let why: string | null = null
+  const transport = createTransport(server.url)
+  const store = new ChatStore({ transport, storage: localChat('chat', () => localStorage), pace: () => 0 })
+  const about = async () => ({ ...(await transport.about()), problem: why })
+  render(<App store={store} transport={{ ...transport, about }} />)
+  await screen.findByTestId('demo-banner')
+  expect(screen.queryByTestId('problem-banner')).toBeNull()
+
+  why = 'The package is not installed. Install it with `pip install x`.'
+  server.override = ({ method }, response) => method === 'POST' && (problem(response, 503, 'model_unavailable', why ?? ''), true)
+  await userEvent.setup().type(screen.getByTestId('composer'), 'Hi{Enter}')
+  const banner = await screen.findByTestId('problem-banner')
+  expect(banner.textContent).toBe('Not ready The package is not installed. Install it with pip install x.')
+  expect(within(banner).getByText('pip install x').tagName).toBe('CODE')
+})
+
 test('a demo model is announced as one, a new chat is empty', async () => {
   const user = open()
   await waitFor(() => expect(screen.getByTestId('demo-banner').textContent).toContain('Demo model For tests.'))

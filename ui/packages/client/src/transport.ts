@@ -47,6 +47,8 @@ export interface About {
   readonly model: string
   readonly demo: boolean
   readonly notice: string | null
+  /** Why the server cannot answer at the moment, and what to do. */
+  readonly problem?: string | null
 }
 
 /** A refusal that the server describes (RFC 9457 problem JSON). */
