@@ -84,7 +84,8 @@ class Answers:
         self._nursery = Nursery()
         self._generations: dict[str, Generation] = {}
         self._draining = Drain()
-        self._unprepared: BaseException | None = None
+        self.unprepared: BaseException | None = None
+        """Why `prepare` failed the last time, if it did."""
 
     @property
     def running(self) -> int:
@@ -219,15 +220,15 @@ class Answers:
         """
         # Beside each other, because what is wrong with one must not hide what is wrong with the other.
         found = await asyncio.gather(self._logs.store.check(), self._catalogue.prepare(), return_exceptions=True)
-        self._unprepared = next((failure for failure in found if failure is not None), None)
-        if self._unprepared is not None:
-            raise self._unprepared
+        self.unprepared = next((failure for failure in found if failure is not None), None)
+        if self.unprepared is not None:
+            raise self.unprepared
 
     async def ready(self) -> None:
         """Return if requests may be sent here. Raises `ShuttingDown`, `StoreError`, or why no model can be built."""
         if self._draining.begun:
             raise ShuttingDown("this server is shutting down; ask again in a moment")
-        failed = self._unprepared
+        failed = self.unprepared
         if failed is None:
             await self._logs.store.check()
             return

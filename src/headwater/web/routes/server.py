@@ -70,7 +70,8 @@ def server_routes(answers: Answers, about: About) -> APIRouter:
         """Which server this is, which model answers, and why none can answer now, if that is so."""
         problem: str | None = None
         try:
-            await answers.ready()
+            if answers.unprepared is not None:
+                await answers.ready()
         except HeadwaterError as error:
             problem = error.told
         content = {"name": "Headwater", **about._asdict(), "problem": problem}
