@@ -147,6 +147,19 @@ async def test_a_malformed_address_is_refused_at_once() -> None:
             Client(address)
 
 
+@pytest.mark.parametrize(
+    ("scheme", "host", "words"),
+    [("https", None, "does not speak TLS; try http:// instead"), ("http", "nobody.invalid", "no server of the name")],
+)
+async def test_why_no_connection_can_be_opened_is_told_apart(scheme: str, host: str | None, words: str) -> None:
+    """A mistake in the address looks the same as a server that is down, else."""
+    async with headwater(Scripted([])) as server:
+        url = server.client.base_url.copy_with(scheme=scheme, host=host or "127.0.0.1")
+        async with quick(url) as client:
+            with pytest.raises(Unreachable, match=words):
+                await client.about()
+
+
 async def test_a_password_in_the_address_is_not_shown() -> None:
     """Error messages end in log files."""
     async with canned(response("404 Not Found", b"")) as peer:

@@ -143,7 +143,9 @@ def _unconnected(error: httpx.ConnectError, where: str) -> Unreachable:
     while cause is not None:
         if isinstance(cause, socket.gaierror):
             return NothingListens(f"there is no server of the name in {where}")
-        if isinstance(cause, ssl.SSLError):
+        if isinstance(cause, ssl.SSLCertVerificationError):
             return Unreachable(f"no safe connection to {where}: its certificate is not valid or not trusted here")
+        if isinstance(cause, ssl.SSLError):
+            return Unreachable(f"no safe connection to {where}: it does not speak TLS; try http:// instead")
         cause = cause.__cause__ or cause.__context__
     return NothingListens(f"nothing listens at {where}")
