@@ -1,9 +1,9 @@
 # `make serve` and `make test` set everything up in .venv the first time. CONTRIBUTING.md explains the others.
 PYTHON ?= python3
 BIN := .venv/bin
-UI := $(shell find ui -type f -not -path '*/node_modules/*' 2>/dev/null)
+UI := $(shell find ui -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 
-.PHONY: serve test check page chaos bench bench-quick bench-stores guard lock clean
+.PHONY: serve test check page packages chaos bench bench-quick bench-stores guard lock clean
 
 serve: .venv/.ready ## Serve the chat page and the API on http://127.0.0.1:8000
 	@$(BIN)/headwater serve
@@ -38,11 +38,14 @@ guard: .venv/.ready-dev ## Fail if a token or a replay costs over 1.5 times the 
 
 page: .venv/.ready ## Rebuild the chat page
 
+packages: .venv/.ready-dev ## Build @headwater/client and @headwater/react, and pack them into ui/dist
+	@$(BIN)/python scripts/ui.py pack
+
 lock: ## Write the installed versions to requirements.lock
 	$(BIN)/pip freeze --exclude-editable --exclude pip --exclude setuptools | grep -v ' @ ' > requirements.lock
 
 clean:
-	rm -rf .venv src/headwater/static ui/node_modules
+	rm -rf .venv src/headwater/static ui/node_modules ui/dist ui/packages/*/dist
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Headwater needs Python 3.11 or newer; try make PYTHON=python3.12 …"; exit 1; }

@@ -1,4 +1,4 @@
-"""Run npm scripts of the front end (`test`, `check`, `build`) with the machine's Node, or with Node from PyPI."""
+"""Run npm scripts of the front end (`test`, `check`, `build`, `pack`) with this machine's Node, or with PyPI's."""
 
 import subprocess
 import sys

@@ -12,10 +12,12 @@ import uvicorn
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
+from headwater.access.keyfile import Keys
 from headwater.answers.answers import Answers, Policy
 from headwater.answers.claim import Caching
 from headwater.answers.generation import Timeouts
 from headwater.cli.connection import Connection
+from headwater.cli.proxies import Proxies
 from headwater.log.memory import MemoryStore
 from headwater.log.store import Store
 from headwater.models.catalogue import Catalogue, Offer
@@ -23,7 +25,8 @@ from headwater.models.model import Model
 from headwater.observe import Observer, Observers
 from headwater.principal import ANYONE, Principal
 from headwater.web.app import create_app
-from headwater.web.origin import LOOPBACK
+from headwater.web.gate import PRINCIPAL, Access
+from headwater.web.origin import Allowed
 from headwater.web.response import Pace
 from headwater.web.routes.server import About
 from headwater.web.surface import Surface
@@ -40,6 +43,7 @@ async def serving(app: ASGIApp, *, lifespan: bool = False) -> AsyncGenerator[htt
             http=Connection,
             log_level="error",
             ws="none",
+            proxy_headers=False,
             timeout_graceful_shutdown=2,
             lifespan="on" if lifespan else "off",
         )
@@ -146,25 +150,32 @@ async def headwater(
     pace: Pace | None = None,
     who: Callable[[Request], Principal] = lambda _: ANYONE,
     origins: Sequence[str] = (),
-    hosts: Sequence[str] = LOOPBACK,
+    hosts: Sequence[str] = (),
     credentials: bool = False,
+    keys: Keys | None = None,
+    proxies: Sequence[str] = (),
     observers: Sequence[Observer] = (),
 ) -> AsyncGenerator[Headwater, None]:
-    """Serve a model the way `headwater serve` does; afterwards every producer must have ended."""
+    """Serve a model the way `headwater serve` does; afterwards every producer must have ended.
+
+    With `keys`, the caller is who has one of them.
+    """
     store = store or MemoryStore()
 
     async def build() -> Model:
         return model
 
     async def principal(request: Request) -> Principal:
-        return who(request)
+        return request.scope[PRINCIPAL] if keys is not None else who(request)
 
     models = Catalogue(Offer(model.name, "test", True, build))
     policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0))
     answers = Answers(lambda: store, models, policy, Observers(observers), borrowed=True)
     surface = Surface(answers, principal, pace or Pace(), tick=0.01)
-    app = create_app(surface, About("0", model.name), origins=origins, hosts=hosts, credentials=credentials)
-    async with serving(app) as client:
+    allowed = Allowed(origins, hosts, credentials)
+    access = None if keys is None else Access(keys, answers.secret)
+    app = create_app(surface, About("0", model.name), allowed=allowed, access=access)
+    async with serving(Proxies(app, proxies) if proxies else app) as client:
         yield Headwater(client, answers, store)
         await answers.aclose()
     assert answers.running == 0, "a producer outlived the server"

@@ -2,6 +2,7 @@
 
 import os
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ ENV_FILE = ".env"
 
 
 _PLAIN = (
-    *("model", "completion_model", "store", "secret", "redis_url"),
+    *("model", "completion_model", "store", "secret", "redis_url", "api_key", "api_keys", "keys_file"),
     *("openai_api_key", "openai_base_url", "openai_org_id", "openai_project_id", "openai_proxy"),
     *("upstash_redis_rest_url", "upstash_redis_rest_token"),
 )
@@ -54,7 +55,26 @@ class Settings(BaseSettings):
     data_dir: Path = Field(user_data_path("headwater"), description="Folder of the SQLite file and the demo model")
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0: any free port")
-    hosts: Names = Field([], description="Other host names the server answers to (`Host`), comma-separated; `*`: any")
+    insecure: bool = Field(
+        False, description="Let everybody in who reaches `HEADWATER_HOST`, also from other machines, if there is no key"
+    )
+    api_keys: SecretStr | None = Field(
+        None, description="API keys, `tenant:key`, comma-separated; a key alone is of the tenant `default`"
+    )
+    keys_file: Path | None = Field(
+        None,
+        description="File of the keys that `headwater keys create` makes; default: `keys.json` in the data directory",
+    )
+    api_key: SecretStr | None = Field(None, description="API key that `headwater ask` sends")
+    hosts: Names = Field(
+        [],
+        description="Other host names the server answers to (`Host`), comma-separated, beside addresses, `localhost` "
+        "and this machine's own name; `*`: any",
+    )
+    proxies: Names = Field(
+        [],
+        description="Addresses or networks of the proxies whose `X-Forwarded-*` headers are believed, comma-separated",
+    )
     origins: Names = Field(
         [], description="Other sites whose pages may call the server (CORS), e.g. `https://app.example`; `*`: any"
     )
@@ -67,7 +87,9 @@ class Settings(BaseSettings):
         3600, ge=0, description="Time for which a finished answer is replayed; 0 disables the cache"
     )
     secret: SecretStr | None = Field(
-        None, description="Secret key of the cache's fingerprints; default: generated once and kept in the store"
+        None,
+        description="Secret key of the cache's fingerprints and of the sessions; default: generated once and kept in "
+        "the store",
     )
     first_token_timeout: float = Field(300, gt=0, description="Time limit for a model's first token")
     model_timeout: float = Field(
@@ -76,6 +98,12 @@ class Settings(BaseSettings):
         description="Time limit between two chunks of an answer, also chunks without words; comment lines do not count",
     )
     total_timeout: float = Field(3600, gt=0, description="Time limit for a whole answer")
+    lifetime: float | None = Field(
+        None,
+        gt=10,
+        description="Time after which the platform ends every request, such as Vercel's `maxDuration`; running answers "
+        "end with the error `shutdown` 10 s before",
+    )
     retries: int = Field(2, ge=0, le=10, description="Retries of a model that fails before its first token")
     lease: float = Field(
         15, gt=0, description="Time without a sign of life from a writer after which its log ends as `lost`"
@@ -127,7 +155,7 @@ class Settings(BaseSettings):
         None, validation_alias="UPSTASH_REDIS_REST_TOKEN", description="Its token, the one that may write"
     )
 
-    @field_validator("allowed_models", "hosts", "origins", "openai_leave_out", mode="before")
+    @field_validator("allowed_models", "hosts", "origins", "proxies", "openai_leave_out", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -138,18 +166,18 @@ class Settings(BaseSettings):
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         return (text.strip() or None) if isinstance(text, str) else value
 
-    @field_validator("openai_api_key")
+    @field_validator("openai_api_key", "api_key")
     @classmethod
     def _key(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
             raise ValueError("the key has a line break, a blank or another character that no key has; copy it anew")
         return value
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "keys_file")
     @classmethod
-    def _at_home(cls, value: Path) -> Path:
+    def _at_home(cls, value: Path | None) -> Path | None:
         try:
-            return value.expanduser()
+            return value and value.expanduser()
         except RuntimeError as error:
             raise ValueError(f"{value}: there is no such home directory ({error})") from error
 
@@ -162,6 +190,14 @@ class Settings(BaseSettings):
             ):
                 raise ValueError(f"{host!r} is not a host name; write it as app.example, or * for any")
         return value
+
+    @field_validator("proxies")
+    @classmethod
+    def _proxies(cls, value: list[str]) -> list[str]:
+        try:
+            return [str(ip_network(each, strict=False)) for each in value]
+        except ValueError as error:
+            raise ValueError(f"{error}; write it as 10.0.0.7 or 10.0.0.0/8") from error
 
     @field_validator("origins")
     @classmethod

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Response, expect
 from serving import Headwater, headwater, until
 
 from headwater.errors import ModelError
@@ -187,3 +187,27 @@ async def test_the_page_is_itself_in_light_dark_and_on_a_phone(
         assert (brightness < 300) == (scheme == "dark")
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+
+
+TRANSFERRED = """performance.getEntriesByType('resource').filter(({ name }) => name.includes('/assets/'))
+    .map(({ transferSize }) => transferSize)"""
+
+
+async def test_the_first_visit_is_sent_compressed_and_the_second_not_at_all(page: Page) -> None:
+    """The index, the script and the styles come in a quarter of their bytes; the browser keeps the last two."""
+    seen: list[Response] = []
+    page.on("response", lambda response: seen.append(response))
+    async with headwater(Scripted([])) as server:
+        await page.goto(str(server.client.base_url))
+        await expect(page.get_by_test_id("composer")).to_be_visible()
+        index, *assets = [seen[0], *(response for response in seen if "/assets/" in response.url)]
+        for response in (index, *assets):
+            assert (await response.all_headers()).get("content-encoding") in ("br", "gzip")
+        first = await page.evaluate(TRANSFERRED)
+        assert len(first) == 2
+        assert 0 < sum(first) < 160_000
+
+        await page.goto(str(server.client.base_url))
+
+        await expect(page.get_by_test_id("composer")).to_be_visible()
+        assert await page.evaluate(TRANSFERRED) == [0, 0]

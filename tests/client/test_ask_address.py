@@ -30,9 +30,9 @@ async def test_it_is_found_by_its_settings(where: str, host: str, tmp_path: Path
 
 
 async def test_the_address_on_the_command_line_wins(tmp_path: Path) -> None:
-    """Also over settings that could not be read."""
+    """Over the settings."""
     async with headwater(Scripted([TextDelta("found"), Finish("stop")])) as server:
-        environment = {**CLEAN, "HEADWATER_PORT": "no number"}
+        environment = {**CLEAN, "HEADWATER_PORT": "9"}
         url = server.client.base_url
         async with asking("Hi", url=url, folder=tmp_path, environment=environment) as process:
             out, err = await process.communicate()

@@ -34,8 +34,8 @@ def headwater(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
         (["--port", "70000"], "port"),
         (["--store", "postgres://x"], "is no store"),
         (["--store", "memory:", "--workers", "2"], "memory:"),
-        (["--host", "192.0.2.1"], "cannot listen"),
-        (["--host", "nosuchhost.invalid"], "cannot listen"),
+        (["--host", "192.0.2.1", "--insecure"], "cannot listen"),
+        (["--host", "nosuchhost.invalid", "--insecure"], "cannot listen"),
         (["--store", "sqlite://here.sqlite"], "names no file"),
         (["--set", "origins=https://[x"], "is not an origin"),
         (["--store", "redis://[x"], "URL of the store cannot be read"),
@@ -72,7 +72,7 @@ def test_text_in_brackets_is_printed_as_it_is(tmp_path: Path) -> None:
     shown = io.StringIO()
     terminal = Terminal()
     terminal.console.file = shown
-    terminal.say("pip install 'headwater[local]' :smile: [/red] \x1b[2J", "[bold]")
+    terminal.say(("[bold]", "bold"), " pip install 'headwater[local]' :smile: [/red] \x1b[2J")
     assert shown.getvalue() == "[bold] pip install 'headwater[local]' :smile: [/red] [2J\n"
 
     ended = headwater("serve", "--store", "[red]x[/nothing]", folder=tmp_path)
@@ -86,11 +86,11 @@ def test_only_one_file_prints_and_only_there_is_a_console() -> None:
     assert [file.name for file in files if re.search(r"\bprint\(|Console\(|secho", file.read_text())] == []
 
 
-def test_a_data_folder_that_cannot_be_written_is_reported_at_the_start(tmp_path: Path) -> None:
-    """In red capitals' words, with the settings that name another folder, and not only in the first answer."""
+def test_a_store_that_cannot_be_written_is_reported_at_the_start(tmp_path: Path) -> None:
+    """With the settings that name another place, and not only in the log of the first answer."""
     (tmp_path / "file").write_text("")
-    data = {"HEADWATER_DATA_DIR": str(tmp_path / "file" / "data"), "HEADWATER_MODEL": "echo", "HEADWATER_PORT": "0"}
-    with serving(tmp_path, data) as said:
+    store = {"HEADWATER_STORE": f"sqlite://{tmp_path}/file/logs.sqlite", "HEADWATER_MODEL": "echo"}
+    with serving(tmp_path, {**store, "HEADWATER_PORT": "0"}) as said:
         line = next(line for line in said if "NO QUESTION CAN BE ANSWERED" in line)
         assert "The store that keeps the answers does not work now." in line
         assert "HEADWATER_DATA_DIR" in next(said)

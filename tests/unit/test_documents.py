@@ -17,7 +17,8 @@ from headwater.models.scripted import Scripted
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
-DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "ui" / "README.md"]
+GUIDES = [ROOT / "ui" / "README.md", *ROOT.glob("ui/packages/*/README.md"), *ROOT.glob("examples/*/README.md")]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *GUIDES]
 NUMBERED = [document for document in DOCUMENTS if "| requirement | test |" in document.read_text()]
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -14,7 +14,7 @@ from headwater.log.memory import MemoryStore
 from headwater.log.store import Lease
 from headwater.log.writer import Writer
 from headwater.models.model import Model
-from headwater.models.scripted import Scripted
+from headwater.models.scripted import SILENCE, Scripted
 from headwater.observe import Request
 from headwater.prompt import Message, Prompt
 from headwater.testing.contract_harness import ALICE, TTL, WHOLE, entries
@@ -137,3 +137,15 @@ async def test_signs_of_life_without_words_are_no_silence_and_no_words() -> None
         await generation(Slow(), writer, first_token=0.4, silence=0.4).run()
     told = [entry.event for entry in await entries(store, "log")]
     assert told[1:] == [TextDelta("a"), WHOLE]
+
+
+async def test_an_answer_that_outlives_its_platform_ends_as_a_shutdown() -> None:
+    """A function is killed at a known time: its readers learn before that that they may ask again."""
+    store = MemoryStore()
+    async with Logs(store).write(await store.open("log", ALICE, ttl=TTL)) as writer:
+        await generation(Scripted([TextDelta("a"), SILENCE]), writer, lifetime=0.05).run()
+    told = [entry.event for entry in await entries(store, "log")]
+    ending = told[-1]
+    assert told[1:-1] == [TextDelta("a")]
+    assert isinstance(ending, Error)
+    assert (ending.code, ending.retryable, ending.status) == ("shutdown", True, 503)

@@ -19,7 +19,7 @@ from headwater.answer import Answer
 from headwater.errors import Unsupported
 from headwater.events import Finish, TextDelta
 from headwater.log.memory import MemoryStore
-from headwater.models.scripted import Scripted
+from headwater.models.scripted import SILENCE, Scripted
 from headwater.observe import Observer
 from headwater.observe import Request as Request_
 
@@ -97,6 +97,17 @@ async def test_a_runnable_is_cached_only_when_it_is_named() -> None:
                 answer = await client.post("/api/stream/completion/chat", json=chat("hi"))
                 assert text_of(parse(answer.content)) == "HI"
         assert len(calls) == expected
+
+
+async def test_an_answer_ends_before_the_platform_ends_its_request() -> None:
+    """Ten seconds before, so that the ending is stored and reaches its readers."""
+    app = FastAPI()
+    app.include_router(headwater.router(Scripted([TextDelta("a"), SILENCE]), store="memory:", lifetime=10.1))
+    async with serving(app, lifespan=True) as client:
+        answer = parse((await client.post("/api/stream/completion/chat", json=chat("hi"))).content)
+
+    assert text_of(answer) == "a"
+    assert (answer[-1]["code"], answer[-1]["retryable"]) == ("shutdown", True)
 
 
 async def test_a_store_of_your_own_stays_yours_to_close() -> None:
@@ -246,6 +257,7 @@ def test_an_app_may_be_run_more_than_once(store: str, tmp_path: Path) -> None:
         (RunnableLambda(str), {"allowed_models": ["*"]}, "allowed_models is for models that are named"),
         (RunnableLambda(str), {"completion_model": "echo"}, "completion_model is for models that are named"),
         (RunnableLambda(str), {"openai_api_key": "sk"}, "openai_api_key is for models that are named"),
+        ("echo", {"api_keys": "a-key"}, "principal="),
     ],
     ids=str,
 )

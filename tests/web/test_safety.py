@@ -50,7 +50,7 @@ async def test_a_link_on_another_site_leads_to_the_page() -> None:
 
     assert page.status_code == 200
     assert [refused.status_code for refused in (framed, stream, elsewhere)] == [403, 403, 403]
-    assert "open the address" in stream.json()["detail"]
+    assert "Open the address" in stream.json()["detail"]
     assert "HEADWATER_ORIGINS" in stream.json()["detail"]
 
 

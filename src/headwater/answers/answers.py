@@ -224,6 +224,10 @@ class Answers:
         if self.unprepared is not None:
             raise self.unprepared
 
+    async def secret(self) -> bytes:
+        """The secret of all servers on this store: the operator's, or one that the store keeps. Raises `StoreError`."""
+        return await self._claims.secret(self._logs.store)
+
     async def ready(self) -> None:
         """Return if requests may be sent here. Raises `ShuttingDown`, `StoreError`, or why no model can be built."""
         if self._draining.begun:

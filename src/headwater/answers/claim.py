@@ -61,7 +61,7 @@ class Claims:
         Raises `NotCached` for `only-if-cached` without an answer, or `StoreError`.
         """
         principal, directives, ttl = wanted.principal, wanted.directives, self._caching.ttl
-        await self._know_secret(store)
+        await self.secret(store)
         name = self._name(wanted)
         log = log_id(name, self._tokens.new(8))
         if directives.only_if_cached:
@@ -89,16 +89,17 @@ class Claims:
 
         Raises `StoreError`.
         """
-        await self._know_secret(store)
+        await self.secret(store)
         return log_id(self._name(wanted), run)
 
-    async def _know_secret(self, store: Store) -> None:
-        """Have a secret that the store confirmed not long ago; one from the settings needs no store.
+    async def secret(self, store: Store) -> bytes:
+        """A secret that the store confirmed not long ago; one from the settings needs no store.
 
         Raises `StoreError`.
         """
         if not self._caching.secret and (not self._secret or self._clock() - self._confirmed >= TRUSTED):
             await self._confirm_secret(store)
+        return self._secret
 
     async def _confirm_secret(self, store: Store) -> None:
         """Use the secret that the store keeps; a store that has lost it keeps ours again."""

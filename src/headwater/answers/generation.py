@@ -17,6 +17,7 @@ that has begun is completed (`_seal` shields it); otherwise the log is sealed wi
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
@@ -38,6 +39,8 @@ class Timeouts(msgspec.Struct, frozen=True):
     """Reasoning models think for minutes before their first token."""
     silence: float = 60.0
     total: float = 3600.0
+    lifetime: float = math.inf
+    """How long an answer may run on a platform that ends every request at a known time; it then ends as `shutdown`."""
     retries: int = 2
     longest_wait: float = 15.0
     """How long after the beginning a retry may start. A provider that asks for more (`Retry-After`) is not waited for:
@@ -71,7 +74,7 @@ class Generation:
         self._interrupted = False
         self._awake: asyncio.Future[None] | None = None
         self._begun = self._last_output = self._now()
-        self._end = self._begun + timeouts.total
+        self._end = self._begun + min(timeouts.total, timeouts.lifetime)
         self._has_output = False
         self._failed = False
 
@@ -223,6 +226,10 @@ class Generation:
         if writer.full:
             return Error("log_limit", "The answer has reached the size that one log may have.", status=502)
         if self._now() >= self._end:
+            if self._timeouts.lifetime < self._timeouts.total:
+                seconds = self._timeouts.lifetime
+                message = f"The server may write an answer for {seconds:g} s, and this one was longer. Ask again."
+                return Error("shutdown", message, retryable=True, status=503)
             return self._too_slow("has not finished within", self._timeouts.total, "HEADWATER_TOTAL_TIMEOUT")
         if self._has_output:
             return self._too_slow("has said nothing for", self._timeouts.silence, "HEADWATER_MODEL_TIMEOUT")

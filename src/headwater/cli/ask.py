@@ -15,6 +15,7 @@ from headwater.errors import HeadwaterError, RequestError, sentence
 if TYPE_CHECKING:
     from headwater.client import About, Answer, Client
     from headwater.events import Ending, Event
+    from headwater.settings import Settings
 
 FAILED, PARTIAL, INTERRUPTED = 1, 3, 130
 """Exit codes: no answer, or one that failed; an answer that was stopped or truncated; Ctrl-C, as in shells."""
@@ -31,6 +32,7 @@ class Options(NamedTuple):
     model: str | None
     no_cache: bool
     as_json: bool
+    api_key: str | None
 
 
 def ask(
@@ -44,21 +46,23 @@ def ask(
 ) -> None:
     """Ask a running server and print the answer as it arrives. Ctrl-C also stops the answer on the server.
 
-    `headwater serve` treats every caller as the same user, so Ctrl-C stops the answer for everyone reading it.
+    A server that needs a key gets HEADWATER_API_KEY, from the environment or `.env`; an option would be shown by ps.
+    Ctrl-C stops the answer for all who read it with the same key. A server without keys takes all for one.
 
     Exit codes: 0 finished, 1 no answer or failed, 3 stopped or truncated.
     """
     try:
-        options = Options(_question(question), url or _address(), model, no_cache, as_json)
+        settings = Terminal().settings({})
+        key = settings.api_key.get_secret_value() if settings.api_key else None
+        options = Options(_question(question), url or _address(settings), model, no_cache, as_json, key)
         code = asyncio.run(_run(options, Printer(as_json)))
     except KeyboardInterrupt:
         code = INTERRUPTED
     raise typer.Exit(code)
 
 
-def _address() -> str:
+def _address(settings: "Settings") -> str:
     """Where `headwater serve` listens when it is started in this folder and environment."""
-    settings = Terminal().settings({})
     anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - such a server is asked over loopback
     host = anywhere.get(settings.host, settings.host)
     if settings.port == 0:
@@ -79,7 +83,7 @@ async def _run(options: Options, printer: "Printer") -> int:
     from headwater.client import Client, NotHeadwater, NothingListens
 
     try:
-        async with Client(options.url, on_retry=printer.retrying) as client:
+        async with Client(options.url, api_key=options.api_key, on_retry=printer.retrying) as client:
             with suppress(NotHeadwater, RequestError):  # an app that includes our routes has no /api/about
                 printer.about = await client.about()
             return await _stream(client, options, printer)
@@ -87,7 +91,8 @@ async def _run(options: Options, printer: "Printer") -> int:
         printer.fail(f"{error}. Start a server there with `headwater serve`, or name another one with --url")
     except HeadwaterError as error:
         wait = "" if error.retry_after is None else f" Try again in {error.retry_after:g} s."
-        printer.fail(f"{sentence(str(error))}{wait}")
+        key = " Set HEADWATER_API_KEY to a key of this server." if error.status == 401 else ""
+        printer.fail(f"{sentence(str(error))}{key}{wait}")
     return FAILED
 
 

@@ -3,6 +3,7 @@
 import typer
 
 from headwater.cli.ask import ask
+from headwater.cli.keys import keys
 from headwater.cli.serve import serve
 from headwater.version import VERSION
 
@@ -15,6 +16,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(ask)
+app.add_typer(keys, name="keys")
 
 
 def _print_version(wanted: bool) -> None:

@@ -25,12 +25,14 @@ def serve(
     host: str = typer.Option(None, help="Address to listen on [127.0.0.1]."),
     port: int = typer.Option(None, help="Port to listen on [8000]; 0: any free port."),
     workers: int = typer.Option(None, help="Number of server processes, which share the port and the store [1]."),
+    insecure: bool = typer.Option(None, "--insecure", help="Without a key, let everybody in who reaches the address."),
     setting: list[str] = typer.Option(
         [], "--set", metavar="NAME=VALUE", help="Any other setting, such as cache_ttl=60; see docs/settings.md."
     ),
 ) -> None:
     """Serve the chat page and the API. Every option can also be set in the environment: HEADWATER_MODEL, …"""
     given: dict[str, object] = {"model": model, "store": store, "host": host, "port": port, "workers": workers}
+    given["insecure"] = insecure
     terminal = Terminal()
     try:
         # Empty options count as absent, as in the environment: a script may pass on an unset variable.
@@ -46,14 +48,19 @@ def _pair(written: str) -> tuple[str, str]:
     name, equals, value = written.partition("=")
     if not equals:
         raise typer.BadParameter(f"--set {written}: write it as NAME=VALUE, e.g. --set lease=30")
-    return name.lower().removeprefix("headwater_"), value
+    name = name.lower().removeprefix("headwater_")
+    if name in ("api_keys", "api_key"):
+        raise typer.BadParameter(f"--set {name}: a key on a command line is shown by ps; set HEADWATER_{name.upper()}")
+    return name, value
 
 
 def _run(terminal: Terminal, given: dict[str, Any]) -> None:
     # Imported here, so that `headwater --help` does not wait half a second for the web framework.
+    from headwater.cli.access import announce_addresses, announce_keys
     from headwater.cli.supervisor import Supervisor
     from headwater.cli.worker import Factory, Worker
     from headwater.settings import Settings
+    from headwater.wiring.keys import keys_of
     from headwater.wiring.models import choose
     from headwater.wiring.stores import describe_store, open_store
 
@@ -63,6 +70,7 @@ def _run(terminal: Terminal, given: dict[str, Any]) -> None:
         raise typer.BadParameter(f"there is no setting {unknown[0]}; {hint}")
     settings = terminal.settings(given)
     open_store(settings)  # reports an invalid store URL now, not in the traceback of each worker
+    keys = keys_of(settings)
     with socket.socket(*_family(settings.host)) as listening:
         # Before the weights: nobody should wait for a download, and learn then that the port is taken.
         _try(terminal, settings, lambda: _bind(listening, settings))
@@ -71,7 +79,9 @@ def _run(terminal: Terminal, given: dict[str, Any]) -> None:
             settings = _with_weights(terminal, settings)
             choice = choose(settings)
         _try(terminal, settings, listening.listen)
-        _announce(terminal, settings, choice, describe_store(settings), listening.getsockname()[1])
+        announce_addresses(terminal, settings, listening.getsockname()[1])
+        _announce(terminal, settings, choice, describe_store(settings))
+        announce_keys(terminal, settings, keys)
         if settings.workers > 1:
             raise typer.Exit(Supervisor(settings, listening).run())
         Worker(Factory(settings)).run([listening])
@@ -144,13 +154,10 @@ def _streams() -> str:
     return f"{streams(files):,} open streams ({files:,} open files; ulimit -Hn)"
 
 
-def _announce(terminal: Terminal, settings: "Settings", choice: "Choice", store: str, port: int) -> None:
-    shown = f"[{settings.host}]" if ":" in settings.host else settings.host
-    workers = f"  ({settings.workers} workers)" if settings.workers > 1 else ""
+def _announce(terminal: Terminal, settings: "Settings", choice: "Choice", store: str) -> None:
     each = " in each worker" if settings.workers > 1 else ""
-    terminal.say(f" http://{shown}:{port}{workers}", "Headwater")
     terminal.say(f"  model  {choice.model}")
     terminal.say(f"  store  {store}")
     terminal.say(f"  limit  {_streams()}{each}")
     if choice.notice:
-        terminal.say(choice.notice, "  Demo model.", "yellow")
+        terminal.say(("  Demo model.", "yellow"), f" {choice.notice}")

@@ -25,13 +25,15 @@ class Terminal:
         # Long lines are left to the terminal, so that addresses and commands can be copied whole.
         self.console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
-    def say(self, text: str, head: str = "", style: str = "bold") -> None:
-        """Print a line, after a head in a style of rich's, such as `red`."""
-        self.console.print(Text.assemble((head, style), " " if head else "", text.translate(UNSAFE)))
+    def say(self, *parts: str | tuple[str, str]) -> None:
+        """Print a line of parts; one in a style of rich's is a pair, such as `("Headwater", "bold")`."""
+        self.console.print(
+            Text.assemble(*(part.translate(UNSAFE) if isinstance(part, str) else part for part in parts))
+        )
 
     def fail(self, text: str, head: str, code: int) -> typer.Exit:
         """Print what went wrong, as a sentence; returns the exit to raise."""
-        self.say(sentence(text), f"{head}:", "red")
+        self.say((f"{head}:", "red"), f" {sentence(text)}")
         return typer.Exit(code)
 
     def settings(self, given: Mapping[str, Any]) -> "Settings":

@@ -14,11 +14,12 @@ from types import FrameType
 from typing import cast
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from headwater.answers.answers import Answers
 from headwater.cli.connection import Connection
 from headwater.cli.listener import Listener
+from headwater.cli.proxies import Proxies
 from headwater.cli.terminal import Lines
 from headwater.settings import Settings, export_env_file
 from headwater.web.capacity import connections
@@ -44,7 +45,7 @@ class Factory:
         self.settings = settings
         self.answers: Answers | None = None
 
-    def __call__(self) -> FastAPI:
+    def __call__(self) -> ASGIApp:
         handler = logging.StreamHandler()
         handler.setFormatter(Lines("%(levelname)s %(name)s: %(message)s"))
         logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -53,7 +54,7 @@ class Factory:
         export_env_file()
         built = server(self.settings, raise_file_limit())
         self.answers = built.answers
-        return built.app
+        return Proxies(built.app, self.settings.proxies) if self.settings.proxies else built.app
 
 
 class Worker(uvicorn.Server):
@@ -77,7 +78,7 @@ class Worker(uvicorn.Server):
                 ws="none",
                 timeout_graceful_shutdown=CLOSE_WITHIN,
                 server_header=False,
-                proxy_headers=False,  # nothing here reads the scheme or the client's address
+                proxy_headers=False,  # it would trust 127.0.0.1, and FORWARDED_ALLOW_IPS; see `Proxies`
             )
         )
 

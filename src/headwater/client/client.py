@@ -1,6 +1,7 @@
 """`Client`: asks a Headwater server and returns answers that reconnect by themselves."""
 
 import json
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -12,6 +13,7 @@ from headwater.client.answer import Answer, Persistence
 from headwater.client.connection import Server
 from headwater.client.failures import unexpected
 from headwater.client.patience import Attempts, Notice, Patience
+from headwater.errors import RequestError
 from headwater.offsets import ORIGIN, Offset, parse
 
 
@@ -30,20 +32,21 @@ class About(msgspec.Struct, frozen=True):
 class Client:
     """A client of the server at `base_url`, which includes the path under which the routes are mounted, if any.
 
-    `headers` are sent with every request, for example `Authorization`. `on_retry` is called before each retry with the
-    reason and the seconds until the retry. The client is a context manager; closing it closes the connections of its
-    answers. Raises `RequestError` if `base_url` is not an HTTP address.
+    `api_key` is for a server that needs one. `headers` are sent with every request. `on_retry` is called before each
+    retry with the reason and the seconds until the retry. The client is a context manager; closing it closes the
+    connections of its answers. Raises `RequestError` for a `base_url` that is no HTTP address, or a malformed key.
     """
 
     def __init__(
         self,
         base_url: str = "http://127.0.0.1:8000",
         *,
+        api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
         patience: Patience = Patience(),  # noqa: B008 - immutable
         on_retry: Notice | None = None,
     ) -> None:
-        self._server = Server(base_url, headers or {}, patience)
+        self._server = Server(base_url, {**_bearer(api_key), **(headers or {})}, patience)
         self._persistence = Persistence(patience, on_retry)
 
     async def chat(
@@ -116,3 +119,12 @@ class Client:
             await response.aclose()
             raise unexpected(response.request, "answered without a Location header")
         return Answer(self._server, location, self._persistence, opened=(response, connection))
+
+
+def _bearer(api_key: str | None) -> dict[str, str]:
+    if api_key is None:
+        return {}
+    # Checked here, since the HTTP library would quote the key in its error.
+    if not re.fullmatch(r"[!-~]+", api_key.strip()):
+        raise RequestError("the API key is empty, or has a blank or another character that no key has; copy it anew")
+    return {"Authorization": f"Bearer {api_key.strip()}"}

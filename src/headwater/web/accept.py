@@ -1,4 +1,4 @@
-"""Which of the dialects on offer a request's `Accept` asks for (RFC 9110 §12.5.1). Pure."""
+"""Which media type and which content coding a request asks for (RFC 9110 §12.5). Pure."""
 
 import re
 
@@ -27,6 +27,14 @@ def accepts(request: Request, media: str) -> bool:
     """Whether the client takes this media type, however little it prefers it."""
     accept = field(request, "accept")
     return accept in ("", "*/*") or _rank(_ranges(accept), media)[0] > 0
+
+
+def codings(request: Request, *offers: str) -> list[str]:
+    """The content codings among these that the client prefers to none, the best first (RFC 9110 §12.5.3)."""
+    ranges = _ranges(field(request, "accept-encoding"))
+    weights = {offer: ranges.get(offer, ranges.get("*", 0.0)) for offer in offers}
+    taken = [offer for offer in offers if weights[offer] > 0 and weights[offer] >= ranges.get("identity", 0.0)]
+    return sorted(taken, key=lambda offer: -weights[offer])
 
 
 def field(request: Request, name: str) -> str:

@@ -1,6 +1,6 @@
 """The surface as a FastAPI app of our own, or as a router in somebody else's."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from fastapi import APIRouter, FastAPI
@@ -10,9 +10,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from headwater.web.origin import LOOPBACK, OriginGuard
+from headwater.web.gate import Access, Gate
+from headwater.web.origin import Allowed, OriginGuard
 from headwater.web.place import LOGS, place
 from headwater.web.problems import DirectRoute, ProblemRoute, closed, refused
+from headwater.web.routes.login import login_routes
 from headwater.web.routes.logs import add_log_routes
 from headwater.web.routes.native import CHAT, add_native_routes
 from headwater.web.routes.server import About, NoSuchPage, page_routes, server_routes
@@ -50,22 +52,23 @@ def create_app(
     about: About,
     *,
     lifespan: Lifespan | None = None,
-    origins: Iterable[str] = (),
-    hosts: Iterable[str] = LOOPBACK,
-    credentials: bool = False,
+    allowed: Allowed = Allowed(),  # noqa: B008 - immutable
+    access: Access | None = None,
 ) -> FastAPI:
-    """The whole server: routes, page, and the guard in front of them."""
+    """The whole server: routes, page, and the guards in front of them. With `access`, the scope has the principal."""
     streams = _streams(APIRouter(route_class=DirectRoute, tags=["stream"]), surface).routes
 
     class App(FastAPI):
         def build_middleware_stack(self) -> ASGIApp:
             inner = StreamsFirst(super().build_middleware_stack(), self, streams)
-            return OriginGuard(inner, tuple(origins), tuple(hosts), credentials=credentials)
+            return OriginGuard(inner if access is None else Gate(inner, access), allowed)
 
     app = App(title="Headwater", version=about.version, lifespan=lifespan, docs_url=None, redoc_url=None)
     # Added without `include_router`, with which FastAPI would look for the route twice at every level.
     app.router.routes += streams
     app.include_router(server_routes(surface.answers, about))
+    if access is not None:
+        app.router.routes += login_routes(access, surface)
     app.router.routes += page_routes()
     app.add_exception_handler(HTTPException, _refused)
     return app

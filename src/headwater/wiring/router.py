@@ -33,6 +33,8 @@ OF_NAMED_MODELS = frozenset(
     }
 )
 """Settings of named models, which have no effect where the model is an object."""
+OF_SERVE = frozenset({"api_keys", "keys_file"})
+"""Settings that would look like a lock, and are none: an app knows its callers by `principal`."""
 
 
 def router(
@@ -66,6 +68,8 @@ def router(
     for setting in settings:
         if setting not in Settings.model_fields:
             raise Unsupported(f"there is no setting {setting}; docs/settings.md has them all")
+        if setting in OF_SERVE:
+            raise Unsupported(f"{setting} is for headwater serve; an app says who calls by principal=")
         if setting in OF_NAMED_MODELS and model is not None and named is None:
             raise Unsupported(f"{setting} is for models that are named, and this one is an object of your own")
     own = None if isinstance(store, str) else store

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -16,19 +17,25 @@ from headwater.errors import HeadwaterError
 from headwater.log.store import Store
 from headwater.models.catalogue import Catalogue
 from headwater.observe import Observer, Observers
-from headwater.principal import ANYONE, Principal
+from headwater.principal import Principal
 from headwater.settings import Settings
 from headwater.version import VERSION
 from headwater.web.app import create_app
 from headwater.web.capacity import Capacity
-from headwater.web.origin import LOOPBACK
+from headwater.web.gate import PRINCIPAL, Access
+from headwater.web.hosts import of_this_machine
+from headwater.web.origin import Allowed
 from headwater.web.response import Pace
 from headwater.web.routes.server import About
 from headwater.web.surface import Surface
+from headwater.wiring.keys import keys_of
 from headwater.wiring.models import Choice, catalogue, choose
 from headwater.wiring.stores import open_store
 
 logger = logging.getLogger(__name__)
+
+LAST_SECONDS = 10.0
+"""Time before the end of `HEADWATER_LIFETIME` in which an answer closes its provider and is stored: 5 s each."""
 
 Identify = Callable[[Request], "Awaitable[Principal] | Principal"]
 """Returns the caller of a request."""
@@ -47,16 +54,14 @@ def server(settings: Settings, files: int | None = None) -> Server:
     """Everything that `headwater serve` runs; `files` is the process's limit on open files, None for no check."""
     choice = choose(settings)
     answers = answers_of(settings, catalogue(settings, choice.model))
-    surface = surface_of(settings, answers, lambda _: ANYONE)._replace(capacity=Capacity(files))
+    surface = surface_of(settings, answers, lambda request: request.scope[PRINCIPAL])
     about = About(VERSION, choice.model, choice.demo, choice.notice)
-    hosts = [*LOOPBACK, settings.host, *settings.hosts]
     app = create_app(
-        surface,
+        surface._replace(capacity=Capacity(files)),
         about,
         lifespan=lifespan_of(answers),
-        origins=settings.origins,
-        hosts=hosts,
-        credentials=settings.credentials,
+        allowed=Allowed(settings.origins, [settings.host, *settings.hosts, *of_this_machine()], settings.credentials),
+        access=Access(keys_of(settings), answers.secret),
     )
     return Server(app, answers, choice, settings)
 
@@ -74,6 +79,7 @@ def answers_of(
         first_token=settings.first_token_timeout,
         silence=settings.model_timeout,
         total=settings.total_timeout,
+        lifetime=math.inf if settings.lifetime is None else settings.lifetime - LAST_SECONDS,
         retries=settings.retries,
     )
     secret = settings.secret.get_secret_value().encode() if settings.secret else b""

@@ -1,11 +1,11 @@
-import { ChatStore, createTransport } from '@headwater/client'
-import { problem, ScriptedLog, LogServer } from '@headwater/client/testing'
+import { browserStorage, ChatStore, createTransport } from '@headwater/client'
+import { problem, ScriptedLog, LogServer } from '../../testing/log-server'
 import { act, cleanup, configure, render, screen, waitFor, within } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
 import axe from 'axe-core'
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { App } from './app'
-import { localChat } from './saved-chat'
+import { withFigures } from './figures'
 
 configure({ asyncUtilTimeout: 10_000 })
 
@@ -29,9 +29,12 @@ afterEach(async () => {
   await server.close()
 })
 
-function open() {
-  const transport = createTransport(server.url)
-  const store = new ChatStore({ transport, storage: localChat('chat', () => localStorage), pace: () => 0 })
+function open(transport = createTransport(server.url)) {
+  const store = new ChatStore({
+    ...withFigures(transport),
+    storage: browserStorage('chat'),
+    pace: () => 0,
+  })
   render(<App store={store} transport={transport} />)
   return userEvent.setup()
 }
@@ -106,15 +109,14 @@ test('a conversation that did not fit the model says so', async () => {
 test('a server that cannot answer says what is missing and what to do, also when it learns that later', async () => {
   let why: string | null = null
   const transport = createTransport(server.url)
-  const store = new ChatStore({ transport, storage: localChat('chat', () => localStorage), pace: () => 0 })
-  const about = async () => ({ ...(await transport.about()), problem: why })
-  render(<App store={store} transport={{ ...transport, about }} />)
+  const get = async <Shape,>(path: string) => ({ ...(await transport.get<Shape>(path)), problem: why })
+  const user = open({ ...transport, get })
   await screen.findByTestId('demo-banner')
   expect(screen.queryByTestId('problem-banner')).toBeNull()
 
   why = 'The package is not installed. Install it with `pip install x`.'
   server.override = ({ method }, response) => method === 'POST' && (problem(response, 503, 'model_unavailable', why ?? ''), true)
-  await userEvent.setup().type(screen.getByTestId('composer'), 'Hi{Enter}')
+  await user.type(screen.getByTestId('composer'), 'Hi{Enter}')
   const banner = await screen.findByTestId('problem-banner')
   expect(banner.textContent).toBe('Not ready The package is not installed. Install it with pip install x.')
   expect(within(banner).getByText('pip install x').tagName).toBe('CODE')

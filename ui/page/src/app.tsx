@@ -58,7 +58,7 @@ function useAbout(transport: Transport, status: Answer['status'] | undefined): A
   const [about, setAbout] = useState<About | null>(null)
   const failed = status === 'failed'
   useEffect(() => {
-    transport.about().then(setAbout, () => setAbout(null))
+    transport.get<About>('api/about').then(setAbout, () => setAbout(null))
   }, [transport, failed])
   return about
 }

@@ -1,16 +1,22 @@
 """Liveness, readiness, a description of the server, and the page."""
 
 import asyncio
+import hashlib
+from functools import lru_cache
+from mimetypes import guess_type
 from pathlib import Path
 from typing import NamedTuple
 
 from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Receive, Scope, Send
 
 from headwater.answers.answers import Answers
 from headwater.errors import HeadwaterError, RequestError
+from headwater.web.accept import codings, field
 from headwater.web.problems import ProblemRoute, closed, not_allowed, refused
 
 STATIC = Path(__file__).parents[2] / "static"
@@ -22,6 +28,9 @@ CSP = (
 """The page loads nothing from elsewhere: a model's Markdown must not make the browser call an address of its choice."""
 
 SAFE = {"Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+
+SUFFIXES = {"br": ".br", "gzip": ".gz"}
+"""The content codings of the files that the build has compressed, best first, and what their names end in."""
 
 UNBUILT = """<!doctype html><meta charset="utf-8"><title>Headwater</title>
 <h1>Headwater is running</h1>
@@ -86,28 +95,54 @@ def page_routes(static: Path = STATIC) -> list[BaseRoute]:
 
 
 class Page:
-    """The files of the page. The index is revalidated at every visit; assets, named by hash, are cached for ever."""
+    """The files of the page. The index is revalidated at every visit; assets, named by hash, are cached for ever.
+
+    A text is sent as the build has compressed it (ui/page/compressed.ts), in the coding that the client prefers.
+    """
 
     def __init__(self, static: Path) -> None:
         self._static = static
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await asyncio.to_thread(self._answer, scope["path_params"]["path"], scope["method"])
+        response = await asyncio.to_thread(self._answer, Request(scope), scope["path_params"]["path"])
         await response(scope, receive, send)
 
-    def _answer(self, path: str, method: str) -> Response:
+    def _answer(self, request: Request, path: str) -> Response:
         file = self._file(path or "index.html")
         if file is None and path:
             return refused(NoSuchPage(f"there is nothing at /{path[:100]}"))
-        if method not in ("GET", "HEAD"):
-            return not_allowed(method, "GET, HEAD")
+        if request.method not in ("GET", "HEAD"):
+            return not_allowed(request.method, "GET, HEAD")
         for_ever = path.startswith("assets/")
         headers = {**SAFE, "Cache-Control": "public, max-age=31536000, immutable" if for_ever else "no-cache"}
-        return FileResponse(file, headers=headers) if file is not None else HTMLResponse(UNBUILT, headers=headers)
+        return HTMLResponse(UNBUILT, headers=headers) if file is None else _sent(request, file, headers)
 
     def _file(self, path: str) -> Path | None:
         try:
             file = (self._static / path).resolve()
-            return file if file.is_file() and file.is_relative_to(self._static.resolve()) else None
+            # What is compressed goes out under the name of what it was made from.
+            served = file.is_file() and file.suffix not in SUFFIXES.values()
+            return file if served and file.is_relative_to(self._static.resolve()) else None
         except (OSError, ValueError):  # no file can have the name: it is too long, or contains a NUL
             return None
+
+
+def _sent(request: Request, file: Path, headers: dict[str, str]) -> Response:
+    """The file in the client's preferred coding; 304 where the client has that already."""
+    sent, headers = file, {**headers, "Vary": "Accept-Encoding"}
+    for coding in codings(request, *SUFFIXES):
+        made = file.with_name(file.name + SUFFIXES[coding])
+        if made.is_file():
+            sent, headers["Content-Encoding"] = made, coding
+            break
+    stat = sent.stat()
+    headers["ETag"] = tag = _tag(sent, stat.st_mtime_ns)
+    response = FileResponse(sent, headers=headers, media_type=guess_type(file.name)[0], stat_result=stat)
+    known = [each.strip().removeprefix("W/") for each in field(request, "if-none-match").split(",")]
+    return NotModifiedResponse(response.headers) if tag in known else response
+
+
+@lru_cache(maxsize=64)
+def _tag(file: Path, _changed: int) -> str:
+    """The entity tag of a file's content: installers and images give one time to all files of every version."""
+    return f'"{hashlib.sha256(file.read_bytes()).hexdigest()[:32]}"'

@@ -1,13 +1,15 @@
-import { interrupted, newAnswer, newId, promptOf, refusal, verdict, type Answer, type ChatStorage, type Turn } from './chat'
-import { createLiveLog, type LiveLog } from './live-log'
-import type { WakeSource } from './patience'
-import { createPublisher, type Publisher } from './publisher'
-import type { Attachment, Transport } from './transport'
+import { cacheOf, newAnswer, newId, promptOf, refusal, trouble, verdict, type Answer, type ChatStorage, type Turn } from './chat.js'
+import { advance, settle } from './fold-message.js'
+import { readLog, type Outcome } from './log-reader.js'
+import type { WakeSource } from './patience.js'
+import { createPublisher, type Publisher } from './publisher.js'
+import type { Attachment, LogDescription, Transport } from './transport.js'
 
 /** A chat as it stands; a new object for every change. */
 export interface ChatSnapshot {
   readonly id: string
   readonly turns: readonly Turn[]
+  /** Whether the last answer is still being written. */
   readonly busy: boolean
 }
 
@@ -18,12 +20,8 @@ export interface ChatOptions {
   readonly wakes?: WakeSource
   /** Milliseconds between two notifications while text streams; read anew each time. */
   readonly pace?: () => number
-}
-
-/** The request or the log that the last answer is being read from. */
-interface Run {
-  readonly abort: AbortController
-  log: LiveLog | null
+  /** Called with each answer whose log has ended; what it resolves to is added to the answer. */
+  readonly onEnded?: (answer: Answer) => Promise<Partial<Answer>>
 }
 
 // Headers come within two seconds of a claim, so a minute without them is a dead connection.
@@ -31,13 +29,14 @@ const ANSWER_TIMEOUT = 60_000
 // A reload between two saves costs nothing but re-reading a second of the log.
 const SAVE_INTERVAL = 1000
 
-/** One chat as an external store: questions, answers, and the one answer that may be streaming. */
+/** One chat as an external store: questions, answers, and the one answer that may be streaming, which is the last. */
 export class ChatStore {
   readonly subscribe: Publisher['subscribe']
   readonly #options: ChatOptions
   readonly #publisher: Publisher
   #snapshot: ChatSnapshot = { id: newId(), turns: [], busy: false }
-  #run: Run | null = null
+  /** The request or the log that the last answer is being read from; only the present one may change the answer. */
+  #run: AbortController | null = null
   #saved = 0
 
   constructor(options: ChatOptions) {
@@ -52,10 +51,8 @@ export class ChatStore {
 
   /** Asks a question; false when an answer is still streaming or there is nothing to ask. */
   readonly send = (text: string): boolean => {
-    if (this.#snapshot.busy || text.trim() === '') return false
-    const answer = newAnswer(false)
-    this.#show([...this.#snapshot.turns, { role: 'user', id: newId(), text }, answer])
-    void this.#ask(answer)
+    if (this.#snapshot.busy || !text.trim()) return false
+    void this.#ask([...this.#snapshot.turns, { role: 'user', id: newId(), text }], newAnswer(false))
     return true
   }
 
@@ -65,169 +62,139 @@ export class ChatStore {
   /** Mends the last answer: reads on where it broke off if the log is there, asks again if not. */
   readonly retry = (): void => {
     const last = this.#last()
-    if (!last?.failure || this.#snapshot.busy) return
-    const { remedy } = last.failure
-    if (remedy === 'reattach' && last.location !== null) {
-      this.#change(last.id, { status: 'streaming', failure: null })
-      void this.#follow(last.id)
-    } else this.#replaceLast(newAnswer(last.bypassCache, remedy === 'repeat' ? last.id : newId()))
+    if (!last?.failure) return
+    const { id, status, location, bypassCache } = last
+    if (status === 'interrupted' && location) void this.#read({})
+    // With its old id, the request joins the run that the first one may have started.
+    else this.#replaceLast(newAnswer(bypassCache, status === 'interrupted' ? id : undefined))
   }
 
   /** Ends the streaming answer on the server, for every device, and keeps what has come. */
   readonly stop = async (): Promise<void> => {
     const last = this.#last()
-    if (last?.status !== 'streaming' || last.stopping) return
-    this.#change(last.id, { stopping: true })
-    // Without an address there is nothing to stop yet: #ask does it as soon as there is one.
-    if (last.location !== null) await this.#stopLog(last.id, last.location)
+    if (!this.#snapshot.busy || last?.stopping) return
+    this.#change({ stopping: true })
+    // Without an address there is nothing to stop yet: #read does it as soon as there is one.
+    if (last?.location) await this.#stopLog(last.location)
   }
 
   /** Forgets this chat and begins an empty one. */
   readonly clear = (): void => {
-    const last = this.#last()
+    const location = this.#last()?.location
     // The answer will not be shown again, so its rest should not be generated.
-    if (last?.status === 'streaming' && last.location) void this.#options.transport.stop(last.location).catch(() => undefined)
+    if (this.#snapshot.busy && location) void this.#stopped(location)
     this.#detach()
-    this.#show([], newId())
+    this.#show([], 'now', newId())
   }
 
   /** Takes the chat from storage, as another tab may have left it, and reads its open answer on. */
   readonly reload = (): void => {
     const saved = this.#options.storage?.load()
-    if (!saved) return
     // This tab is reading the same answer and is ahead of what the other one stored.
-    if (this.#snapshot.busy && saved.id === this.#snapshot.id) return
+    if (!saved || (this.#snapshot.busy && saved.id === this.#snapshot.id)) return
     this.#detach()
-    this.#snapshot = { id: saved.id, turns: saved.turns, busy: false }
-    const last = this.#last()
-    if (last?.status !== 'streaming') return this.#publisher.now()
-    if (last.location !== null) {
-      this.#change(last.id, { stopping: false })
-      void this.#follow(last.id)
-    } else this.#change(last.id, interrupted('unsent', 'The page was closed before the answer began.', 'repeat'))
+    this.#show(saved.turns, 'now', saved.id)
+    if (!this.#snapshot.busy) return
+    if (this.#last()?.location) void this.#read({ stopping: false })
+    else this.#change(trouble('interrupted', { code: 'unsent', message: 'The page was closed before the answer began.' }))
   }
 
   /** Stores the chat now: call it when the page is about to go. */
   readonly save = (): void => {
+    const { id, turns } = this.#snapshot
     this.#saved = Date.now()
-    this.#options.storage?.save({ id: this.#snapshot.id, turns: this.#snapshot.turns })
+    this.#options.storage?.save({ id, turns })
   }
 
-  async #ask(answer: Answer): Promise<void> {
-    const { id, bypassCache } = answer
-    const run = (this.#run = { abort: new AbortController(), log: null })
-    const { signal } = run.abort
+  async #ask(turns: readonly Turn[], answer: Answer): Promise<void> {
+    const run = (this.#run = new AbortController())
+    this.#show([...turns, answer])
     // Cleared by the headers: a timeout of the fetch itself would cut the answer after a minute.
-    const timer = setTimeout(() => run.abort.abort(), ANSWER_TIMEOUT)
+    const timer = setTimeout(() => run.abort(), ANSWER_TIMEOUT)
     let attachment: Attachment
     try {
-      const prompt = { messages: promptOf(this.#snapshot.turns, answer) }
       // A keyed request past the cache would stay under its key; unkeyed, its answer replaces the cached one.
-      const key = bypassCache ? {} : { idempotencyKey: id }
-      attachment = await this.#options.transport.ask(prompt, { signal, bypassCache, ...key })
+      const headers: Record<string, string> = answer.bypassCache ? { 'Cache-Control': 'no-cache' } : { 'Idempotency-Key': answer.id }
+      attachment = await this.#options.transport.ask({ messages: promptOf(turns) }, { headers, signal: run.signal })
     } catch (error) {
-      if (this.#run !== run) return
-      this.#run = null
-      this.#change(id, this.#answer(id)?.stopping ? { status: 'stopped', stopping: false } : refusal(error))
+      if (this.#run === run) this.#end(this.#last()?.stopping ? { status: 'stopped' } : refusal(error))
       return
     } finally {
       clearTimeout(timer)
     }
-    const { location, cache, response } = attachment
-    if (this.#run !== run) return void this.#abandon(attachment)
-    const producedAt = cache?.status === 'hit' ? Date.now() - (cache.age ?? 0) * 1000 : null
-    this.#change(id, { location, cache: cache?.status ?? null, producedAt })
-    if (this.#answer(id)?.stopping) void this.#stopLog(id, location)
-    await this.#follow(id, response)
+    const { location, response } = attachment
+    if (this.#run !== run) return
+    await this.#read({ location, cache: cacheOf(response) }, run, response)
   }
 
-  async #follow(id: string, response?: Response): Promise<void> {
-    const known = this.#answer(id)
-    if (known?.location == null) return
-    const { transport, wakes, pace } = this.#options
-    const log = createLiveLog({ transport, location: known.location, response, known, wakes, pace })
-    const run = (this.#run = { abort: new AbortController(), log })
-    log.subscribe(() => {
-      if (this.#run === run) this.#copy(id, log)
+  async #read(part: Partial<Answer>, run = new AbortController(), response?: Response): Promise<void> {
+    this.#run = run
+    this.#change({ status: 'streaming', failure: null, ...part })
+    const { location, cursor, stopping } = this.#last()!
+    // Asked to stop before there was an address.
+    if (stopping) void this.#stopLog(location!)
+    const outcome = await readLog({
+      ...this.#options,
+      location: location!,
+      cursor,
+      response,
+      signal: run.signal,
+      onEntries: (entries) => this.#change(advance(this.#last()!, entries), 'soon'),
+      onConnection: (connection) => this.#change({ reconnecting: connection === 'reconnecting' }),
     })
-    const outcome = await log.open()
-    if (this.#run !== run || outcome.type === 'closed') return
-    this.#conclude(id, outcome)
+    if (this.#run === run) this.#conclude(outcome)
   }
 
-  #conclude(id: string, outcome: Parameters<typeof verdict>[1]): void {
-    const answer = this.#answer(id)
-    if (!answer) return
-    this.#run = null
-    const timing = outcome.type === 'settled' ? outcome.log.timing : answer.timing
-    this.#change(id, { ...verdict(answer.message, outcome), timing, stopping: false, reconnecting: false })
-    if (outcome.type === 'ended') void this.#measure(id, answer.location)
+  #conclude(outcome: Outcome): void {
+    const { message: seen } = this.#last()!
+    const message = outcome.type === 'settled' ? settle(seen, outcome.log) : seen
+    this.#end({ message, ...verdict(message, outcome) })
+    const { id } = this.#last()!
+    if (message.ending) void this.#options.onEnded?.(this.#last()!).then((more) => this.#change(more, 'now', id), () => undefined)
   }
 
-  #copy(id: string, log: LiveLog): void {
-    const { message, cursor, connection } = log.getSnapshot()
-    this.#change(id, { message, cursor, reconnecting: connection === 'reconnecting' }, false)
-  }
-
-  /** Fetches the server's own figures; an answer without them is still an answer. */
-  async #measure(id: string, location: string | null): Promise<void> {
-    if (location === null) return
-    const log = await this.#options.transport.describe(location).catch(() => null)
-    const message = this.#answer(id)?.message
-    if (log && message) this.#change(id, { timing: log.timing, message: { ...message, usage: message.usage ?? log.usage } })
-  }
-
-  async #stopLog(id: string, location: string): Promise<void> {
-    const reply = await this.#options.transport.stop(location).catch(() => null)
+  async #stopLog(location: string): Promise<void> {
     const run = this.#run
-    if (this.#answer(id)?.status !== 'streaming' || !run) return
-    if (reply?.log && !reply.detached && reply.log.state !== 'open') {
-      run.log?.settle(reply.log)
-      this.#conclude(id, { type: 'settled', log: reply.log })
-      return
-    }
-    // The last twentieth of a second may not have been published yet.
-    if (run.log) this.#copy(id, run.log)
+    const log = await this.#stopped(location)
+    if (this.#run !== run) return
     this.#detach()
-    const unconfirmed = 'The server could not be told to stop, so it may still be writing this answer.'
-    const end = reply ? ({ status: 'stopped', failure: null } as const) : interrupted('stop_failed', unconfirmed, 'reattach')
-    this.#change(id, { ...end, stopping: false, reconnecting: false })
+    // Others go on reading a log that is still open, or the server is slow to end it.
+    if (log?.state === 'open') this.#end({ status: 'stopped' })
+    else this.#conclude(log ? { type: 'settled', log } : { type: 'gave-up' })
   }
 
-  #abandon({ location, response }: Attachment): Promise<unknown> {
-    return Promise.allSettled([this.#options.transport.stop(location), response.body?.cancel()])
+  /** Tells the server to stop an answer; null if it could not be told. */
+  #stopped(location: string): Promise<LogDescription | null> {
+    return this.#options.transport.stop(location).catch(() => null)
   }
 
   #replaceLast(answer: Answer): void {
-    if (this.#snapshot.busy || !this.#last()) return
-    this.#show([...this.#snapshot.turns.slice(0, -1), answer])
-    void this.#ask(answer)
+    if (!this.#snapshot.busy && this.#last()) void this.#ask(this.#snapshot.turns.slice(0, -1), answer)
   }
 
   #detach(): void {
-    this.#run?.abort.abort()
-    this.#run?.log?.close()
+    this.#run?.abort()
     this.#run = null
   }
 
-  #last(): Answer | undefined {
-    const last = this.#snapshot.turns.at(-1)
+  #end(part: Partial<Answer>): void {
+    this.#run = null
+    this.#change({ ...part, stopping: false, reconnecting: false })
+  }
+
+  #last(turns = this.#snapshot.turns): Answer | undefined {
+    const last = turns.at(-1)
     return last?.role === 'assistant' ? last : undefined
   }
 
-  #answer(id: string): Answer | undefined {
-    return this.#snapshot.turns.find((turn): turn is Answer => turn.role === 'assistant' && turn.id === id)
+  #change(part: Partial<Answer>, when: 'soon' | 'now' = 'now', id = this.#last()?.id): void {
+    const turns = this.#snapshot.turns.map((turn) => (turn.role === 'assistant' && turn.id === id ? { ...turn, ...part } : turn))
+    this.#show(turns, when)
   }
 
-  #change(id: string, part: Partial<Answer>, save = true): void {
-    const turns = this.#snapshot.turns.map((turn) => (turn.id === id && turn.role === 'assistant' ? { ...turn, ...part } : turn))
-    this.#show(turns, this.#snapshot.id, save)
-  }
-
-  #show(turns: readonly Turn[], id = this.#snapshot.id, save = true): void {
-    const last = turns.at(-1)
-    this.#snapshot = { id, turns, busy: last?.role === 'assistant' && last.status === 'streaming' }
-    if (save || Date.now() - this.#saved > SAVE_INTERVAL) this.save()
-    this.#publisher.now()
+  #show(turns: readonly Turn[], when: 'soon' | 'now' = 'now', id = this.#snapshot.id): void {
+    this.#snapshot = { id, turns, busy: this.#last(turns)?.status === 'streaming' }
+    if (when === 'now' || Date.now() - this.#saved > SAVE_INTERVAL) this.save()
+    this.#publisher[when]()
   }
 }

@@ -1,7 +1,6 @@
-import type { Ending } from './events'
-import { EMPTY_MESSAGE, type Message } from './fold-message'
-import type { Outcome } from './log-reader'
-import { ProblemError, type CacheReport, type PromptMessage, type Timing } from './transport'
+import { EMPTY_MESSAGE, type Message } from './fold-message.js'
+import type { Outcome } from './log-reader.js'
+import { ProblemError, type CacheStatus, type PromptMessage, type Timing } from './transport.js'
 
 /** What the person wrote. */
 export interface Question {
@@ -10,17 +9,15 @@ export interface Question {
   readonly text: string
 }
 
-/** How an answer stands: `failed` is the server's verdict, `interrupted` means the verdict is unknown here. */
+/** How an answer stands: `failed` is the server's last word, `interrupted` means that there may be more of it. */
 export type AnswerStatus = 'streaming' | 'finished' | 'stopped' | 'failed' | 'interrupted'
 
-/** Why an answer broke off, and what a retry has to do about it. */
+/** Why an answer broke off. */
 export interface Failure {
   readonly code: string
   readonly message: string
   /** Seconds to wait, if the server says so. */
   readonly retryAfter: number | null
-  /** `reattach` reads the same log on, `repeat` sends the same request again, `ask-again` makes a new one. */
-  readonly remedy: 'reattach' | 'repeat' | 'ask-again'
 }
 
 /** What the model wrote: text and offset are one value, so that storing it can never tear them apart. */
@@ -31,14 +28,15 @@ export interface Answer {
   readonly message: Message
   readonly location: string | null
   readonly cursor: string | null
-  readonly cache: CacheReport['status'] | null
-  /** When a cached answer was produced, in milliseconds since 1970. */
-  readonly producedAt: number | null
-  readonly timing: Timing | null
+  /** Whether the answer is replayed or shared; null if the model was asked, or the server does not say. */
+  readonly cache: CacheStatus | null
   readonly failure: Failure | null
   readonly bypassCache: boolean
   readonly stopping: boolean
   readonly reconnecting: boolean
+  /** What an `onEnded` may add: the server's own figures, and when a replayed answer was produced (ms since 1970). */
+  readonly timing?: Timing | null
+  readonly producedAt?: number | null
 }
 
 /** One side's contribution to a chat. */
@@ -66,8 +64,6 @@ export function newAnswer(bypassCache: boolean, id = newId()): Answer {
     location: null,
     cursor: null,
     cache: null,
-    producedAt: null,
-    timing: null,
     failure: null,
     bypassCache,
     stopping: false,
@@ -77,56 +73,44 @@ export function newAnswer(bypassCache: boolean, id = newId()): Answer {
 
 /** A random name; `crypto.randomUUID` is missing on plain-http addresses other than localhost. */
 export function newId(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')
+  return crypto.getRandomValues(new Uint32Array(4)).join('-')
 }
 
-/** The prompt of an answer: all turns before it, partial answers included, empty ones not. */
-export function promptOf(turns: readonly Turn[], answer: Answer): PromptMessage[] {
-  return turns.slice(0, turns.indexOf(answer)).flatMap((turn): PromptMessage[] => {
-    if (turn.role === 'user') return [{ role: 'user', content: turn.text }]
-    return turn.message.text === '' ? [] : [{ role: 'assistant', content: turn.message.text }]
+/** The prompt that turns make: partial answers included, empty ones not. */
+export function promptOf(turns: readonly Turn[]): PromptMessage[] {
+  return turns.flatMap((turn): PromptMessage[] => {
+    const content = turn.role === 'user' ? turn.text : turn.message.text
+    return content === '' ? [] : [{ role: turn.role, content }]
   })
 }
 
-/** The fields of an answer that the end of reading decides. */
-export function verdict(message: Message, outcome: Outcome): Pick<Answer, 'status' | 'failure'> {
-  switch (outcome.type) {
-    case 'ended':
-    case 'settled':
-      return verdictOf(message.ending)
-    case 'gone':
-      return interrupted('gone', 'The server no longer has this answer, so the rest of it cannot be fetched.', 'ask-again')
-    case 'refused':
-      return interrupted(outcome.problem.code, outcome.problem.message, 'reattach')
-    case 'gave-up':
-      return interrupted('unreachable', `The connection was lost and ${outcome.attempts} attempts to get it back failed.`, 'reattach')
-    case 'closed':
-      return { status: 'stopped', failure: null }
-    default:
-      return unreachable(outcome)
-  }
+/** What the headers of a response say of the cache (RFC 9211). */
+export function cacheOf({ headers }: Response): CacheStatus | null {
+  return (/hit|collapsed/.exec(headers.get('Cache-Status') ?? '')?.[0] as CacheStatus | undefined) ?? null
 }
 
-/** The fields of an answer whose question could not be sent. */
-export function refusal(error: unknown): Pick<Answer, 'status' | 'failure'> {
-  if (!(error instanceof ProblemError)) return interrupted('unreachable', 'The server could not be reached.', 'repeat')
-  const { code, message, retryAfter } = error
-  return { status: 'failed', failure: { code, message, retryAfter, remedy: 'ask-again' } }
+/** The fields of an answer that its ending decides. */
+export type Verdict = Pick<Answer, 'status' | 'failure'>
+
+/** What the end of reading says of an answer. */
+export function verdict({ ending }: Message, outcome: Outcome): Verdict {
+  if (outcome.type === 'gone') return trouble('failed', { code: 'gone', message: 'The server no longer has this answer.' })
+  if (outcome.type === 'refused') return trouble('interrupted', outcome.problem)
+  if (!ending) return trouble('interrupted', UNREACHABLE)
+  if (ending.type === 'error') return trouble('failed', { ...ending, retryAfter: ending.retry_after })
+  return { status: ending.type === 'finish' ? 'finished' : 'stopped', failure: null }
 }
 
-/** An answer that broke off without a verdict. */
-export function interrupted(code: string, message: string, remedy: Failure['remedy']): Pick<Answer, 'status' | 'failure'> {
-  return { status: 'interrupted', failure: { code, message, retryAfter: null, remedy } }
+/** What a question that could not be sent says of its answer. */
+export function refusal(error: unknown): Verdict {
+  return error instanceof ProblemError ? trouble('failed', error) : trouble('interrupted', UNREACHABLE)
 }
 
-function verdictOf(ending: Ending | null): Pick<Answer, 'status' | 'failure'> {
-  if (ending === null) return interrupted('unsealed', 'The answer broke off without an ending.', 'reattach')
-  if (ending.type === 'finish') return { status: 'finished', failure: null }
-  if (ending.type === 'stop') return { status: 'stopped', failure: null }
-  const { code, message } = ending
-  return { status: 'failed', failure: { code, message, retryAfter: ending.retry_after ?? null, remedy: 'ask-again' } }
+/** An answer that broke off. */
+export function trouble(status: AnswerStatus, { code, message, retryAfter = null }: Reason): Verdict {
+  return { status, failure: { code, message, retryAfter } }
 }
 
-function unreachable(value: never): never {
-  throw new Error(`unhandled ${JSON.stringify(value)}`)
-}
+type Reason = Pick<Failure, 'code' | 'message'> & { readonly retryAfter?: number | null | undefined }
+
+const UNREACHABLE = { code: 'unreachable', message: 'The server could not be reached.' }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import type { LogEvent } from './events'
-import { EMPTY_MESSAGE, fold, settle, type Message } from './fold-message'
+import type { LogEvent } from './events.js'
+import { EMPTY_MESSAGE, fold, settle, type Message } from './fold-message.js'
 
 const START: LogEvent = { type: 'start', message_id: 'm', model: 'scripted' }
 const foldAll = (events: readonly LogEvent[], message: Message = EMPTY_MESSAGE) => events.reduce(fold, message)
@@ -44,6 +44,11 @@ test.each([
   [{ type: 'error', code: 'lost', message: 'gone' }, 'lost'],
 ] as const)('%j makes the answer %s', (ending, state) => {
   expect(foldAll([START, ending])).toMatchObject({ state, ending })
+})
+
+test('an event of a newer server changes nothing', () => {
+  const message = foldAll([START])
+  expect(fold(message, { type: 'hologram' } as unknown as LogEvent)).toBe(message)
 })
 
 test('nothing follows an ending', () => {

@@ -1,4 +1,4 @@
-import { isEnding, type Ending, type LogEvent, type Usage } from './events'
+import { isEnding, type Ending, type Entry, type LogEvent, type Usage } from './events.js'
 
 /** Where a log stands, in the server's words. */
 export type LogState = 'open' | 'finished' | 'stopped' | 'failed' | 'lost'
@@ -42,7 +42,9 @@ export const EMPTY_MESSAGE: Message = {
 export function fold(message: Message, event: LogEvent): Message {
   // A sealed log has nothing after its ending: whatever comes later is a re-delivery.
   if (message.ending) return message
-  if (isEnding(event)) return seal(message, event)
+  if (isEnding(event)) {
+    return { ...message, state: stateOf(event), ending: event, usage: (event.type === 'finish' && event.usage) || null }
+  }
   switch (event.type) {
     case 'start':
       // A start opens the log: a server that replays from the beginning must not double the text.
@@ -54,23 +56,31 @@ export function fold(message: Message, event: LogEvent): Message {
     case 'tool-call-start':
       return { ...message, tools: [...message.tools, { id: event.id, name: event.name, arguments: '', complete: false, output: null }] }
     case 'tool-call-delta':
-      return withTool(message, event.id, (tool) => ({ ...tool, arguments: tool.arguments + event.arguments }))
     case 'tool-call-end':
-      return withTool(message, event.id, (tool) => ({ ...tool, complete: true }))
     case 'tool-result':
-      // A large result comes in parts, since an event is bounded.
-      return withTool(message, event.id, (tool) => ({ ...tool, complete: true, output: (tool.output ?? '') + event.output }))
+      return { ...message, tools: grown(message.tools, event) }
     case 'metadata':
       return { ...message, metadata: { ...message.metadata, ...event.data } }
     default:
-      return unreachable(event)
+      // A newer server may write events that mean nothing here.
+      event satisfies never
+      return message
   }
 }
 
-/** Closes an answer with its ending. */
-export function seal(message: Message, ending: Ending): Message {
-  const usage = ending.type === 'finish' ? (ending.usage ?? null) : message.usage
-  return { ...message, state: stateOf(ending), ending, usage }
+/** An answer together with the place in its log that it reaches to. */
+export interface Progress {
+  readonly message: Message
+  readonly cursor: string | null
+}
+
+/** Adds entries to an answer, and moves its place in the log. */
+export function advance({ message, cursor }: Progress, entries: readonly Entry[]): Progress {
+  for (const { id, event } of entries) {
+    message = fold(message, event)
+    cursor = id ?? cursor
+  }
+  return { message, cursor }
 }
 
 /** Closes an answer with the server's summary, for a reader that can no longer get the entries themselves. */
@@ -79,13 +89,13 @@ export function settle(message: Message, log: LogSummary): Message {
     ...message,
     // A reader may have seen more than a dead producer stored; what was shown is never taken back.
     text: longer(message.text, log.text),
-    reasoning: longer(message.reasoning, log.reasoning ?? ''),
+    reasoning: longer(message.reasoning, log.reasoning),
     tools: settleTools(message.tools, log.tools ?? []),
     metadata: { ...message.metadata, ...log.metadata },
     model: log.model ?? message.model,
     state: log.state,
     ending: log.ending,
-    usage: log.usage ?? message.usage,
+    usage: log.usage,
   }
 }
 
@@ -96,39 +106,43 @@ export type LogSummary = Pick<Message, 'text' | 'model' | 'state' | 'ending' | '
 // Both lists grew from the same events, so one holds each call at the same place and only one of them has more of it.
 function settleTools(seen: readonly ToolCall[], stored: readonly ToolCall[]): readonly ToolCall[] {
   const settled = seen.map((tool, index): ToolCall => {
-    const other = stored[index]
-    if (!other) return tool
+    const other = stored[index] ?? tool
     return {
       ...tool,
       arguments: longer(tool.arguments, other.arguments),
       complete: tool.complete || other.complete,
-      output: tool.output === null || other.output === null ? (tool.output ?? other.output) : longer(tool.output, other.output),
+      output: longer(tool.output, other.output),
     }
   })
   return [...settled, ...stored.slice(seen.length)]
 }
 
-function longer(seen: string, stored: string): string {
-  return stored.length >= seen.length ? stored : seen
+function longer<T extends string | null>(seen: T, stored: T | undefined): T {
+  return stored != null && stored.length >= (seen ?? '').length ? stored : seen
 }
 
 function stateOf(ending: Ending): LogState {
-  switch (ending.type) {
-    case 'finish':
-      return 'finished'
-    case 'stop':
-      return 'stopped'
-    case 'error':
-      return ending.code === 'lost' ? 'lost' : 'failed'
-    default:
-      return unreachable(ending)
-  }
+  if (ending.type === 'finish') return 'finished'
+  if (ending.type === 'stop') return 'stopped'
+  return ending.code === 'lost' ? 'lost' : 'failed'
 }
 
-function withTool(message: Message, id: string, change: (tool: ToolCall) => ToolCall): Message {
-  return { ...message, tools: message.tools.map((tool) => (tool.id === id ? change(tool) : tool)) }
+interface ToolEvent {
+  readonly type: string
+  readonly id: string
+  readonly arguments?: string
+  readonly output?: string
 }
 
-function unreachable(value: never): never {
-  throw new Error(`unhandled ${JSON.stringify(value)}`)
+/** Adds an event to the calls of its id. A large result comes in parts, since an event is bounded. */
+function grown(tools: readonly ToolCall[], event: ToolEvent): readonly ToolCall[] {
+  return tools.map((tool) => {
+    if (tool.id !== event.id) return tool
+    return {
+      ...tool,
+      arguments: tool.arguments + (event.arguments ?? ''),
+      complete: tool.complete || event.type !== 'tool-call-delta',
+      output: event.output == null ? tool.output : (tool.output ?? '') + event.output,
+    }
+  })
 }

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
-import { json, moment, problem, ScriptedLog, LogServer } from '../testing/log-server'
-import { MAX_FAILURES } from './connection-state'
-import type { Entry, LogEvent } from './events'
-import { EMPTY_MESSAGE, fold, type Message } from './fold-message'
-import { readLog, type Outcome, type ReadOptions } from './log-reader'
-import type { WakeSource } from './patience'
-import { createTransport } from './transport'
+import { json, moment, problem, ScriptedLog, LogServer } from '../../../testing/log-server.js'
+import { MAX_FAILURES } from './backoff.js'
+import type { Entry, LogEvent } from './events.js'
+import { EMPTY_MESSAGE, fold, type Message } from './fold-message.js'
+import { readLog, type Outcome, type ReadOptions } from './log-reader.js'
+import type { WakeSource } from './patience.js'
+import { createTransport } from './transport.js'
 
 const EVENTS: LogEvent[] = [
   { type: 'start', message_id: 'm', model: 'scripted' },
@@ -30,7 +30,7 @@ async function read(location: string, more: Partial<ReadOptions> = {}): Promise<
   const ids: string[] = []
   const onEntries = (entries: readonly Entry[]) => {
     for (const { id, event } of entries) {
-      if (event) message = fold(message, event)
+      message = fold(message, event)
       if (id) ids.push(id)
     }
   }
@@ -77,16 +77,32 @@ test('a resume sends the last id, a first connection sends none', async () => {
   expect(ids).toEqual(['1-3', '1-4'])
 })
 
-test('entries delivered twice count once, and a full replay starts the answer anew', async () => {
+test('a server that replays everything starts the answer anew, and doubles nothing', async () => {
   const log = new ScriptedLog('log', EVENTS)
   const bodies = [log.frames(undefined).slice(0, 3), log.frames(undefined)]
   server.override = (_, response) => {
     response.writeHead(200, { 'Content-Type': 'text/event-stream' }).end(bodies.shift()?.join(''))
     return true
   }
-  expect(await read(server.keep(log))).toMatchObject({ message: WHOLE, ids: ['1-1', '1-2', '1-3', '1-4'] })
+  expect((await read(server.keep(log))).message).toEqual(WHOLE)
   bodies.push(log.frames(undefined))
   expect((await read(server.keep(log), { cursor: '1-3' })).message).toEqual(WHOLE)
+})
+
+test('a heartbeat is progress: a proxy that cuts long silences never uses up the attempts', async () => {
+  const log = new ScriptedLog('log', EVENTS)
+  const bodies = [...Array.from({ length: MAX_FAILURES + 2 }, () => 'retry: 10\n\n:\n'), log.frames(undefined).join('')]
+  server.override = (_, response) => {
+    response.writeHead(200, { 'Content-Type': 'text/event-stream' }).end(bodies.shift())
+    return true
+  }
+  expect(await read(server.keep(log))).toMatchObject({ message: WHOLE, outcome: { type: 'ended' } })
+})
+
+test('opening alone is none: a server that accepts and drops is given up', async () => {
+  server.override = (_, response) => (response.writeHead(200, { 'Content-Type': 'text/event-stream' }).end('retry: 10\n\n'), true)
+  expect((await read(`${server.url}api/streams/x`)).outcome).toEqual({ type: 'gave-up' })
+  expect(server.received).toHaveLength(MAX_FAILURES + 1)
 })
 
 test('an unknown event is skipped and still moves the cursor', async () => {
@@ -147,10 +163,10 @@ test('a refusal is final, an overload is not', async () => {
 
 test('a page that is no event stream, or a broken frame, is a broken connection; a reader gives up in the end', async () => {
   server.override = (_, response) => (json(response, 200, { hello: 'portal' }), true)
-  expect((await read(`${server.url}api/streams/x`)).outcome).toEqual({ type: 'gave-up', attempts: MAX_FAILURES })
+  expect((await read(`${server.url}api/streams/x`)).outcome).toEqual({ type: 'gave-up' })
   expect(server.received).toHaveLength(MAX_FAILURES + 1)
   server.override = (_, response) => (response.writeHead(200, { 'Content-Type': 'text/event-stream' }).end('id: 1-1\ndata: {"ty\n\n'), true)
-  expect((await read(`${server.url}api/streams/x`)).outcome).toEqual({ type: 'gave-up', attempts: MAX_FAILURES })
+  expect((await read(`${server.url}api/streams/x`)).outcome).toEqual({ type: 'gave-up' })
 })
 
 /** Reads under fake timers, with a wake the test can give. */
@@ -168,7 +184,7 @@ function readInFakeTime(location: string) {
     signal: new AbortController().signal,
     wakes: (listener) => (listeners.add(listener), () => listeners.delete(listener)),
     onEntries: (entries) => {
-      state.message = entries.reduce((current, { event }) => fold(current, event!), state.message)
+      state.message = entries.reduce((current, { event }) => fold(current, event), state.message)
       if (state.message.text !== '') textCame.happen()
     },
     onConnection: (connection) => connection === 'reconnecting' && reconnecting.happen(),

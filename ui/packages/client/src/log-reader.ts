@@ -1,16 +1,15 @@
-import { createParser } from 'eventsource-parser'
-import { connecting, transition, type ConnectionInput } from './connection-state'
-import { isEnding, parseEvent, ProtocolError, type Entry } from './events'
-import { createPatience, delay, pageWakes, type WakeSource } from './patience'
-import { isEventStream, ProblemError, problemOf, type LogDescription, type Transport } from './transport'
+import { backoff, MAX_FAILURES } from './backoff.js'
+import { isEnding, parseEvent, type Entry } from './events.js'
+import { createFrameParser, type Frame } from './frames.js'
+import { createPatience, delay, pageWakes, type Patience, type WakeSource } from './patience.js'
+import { ProblemError, type LogDescription, type Transport } from './transport.js'
 
 /** Why a reader stopped: only `ended` and `settled` mean that the log's own ending is known. */
 export type Outcome =
   | { readonly type: 'ended' }
   | { readonly type: 'settled'; readonly log: LogDescription }
-  | { readonly type: 'gone'; readonly problem: ProblemError }
-  | { readonly type: 'refused'; readonly problem: ProblemError }
-  | { readonly type: 'gave-up'; readonly attempts: number }
+  | { readonly type: 'gone' | 'refused'; readonly problem: ProblemError }
+  | { readonly type: 'gave-up' }
   | { readonly type: 'closed' }
 
 /** What a reader needs: a log, an offset in it, and callbacks. */
@@ -28,154 +27,92 @@ export interface ReadOptions {
   readonly wakes?: WakeSource | undefined
 }
 
-// An event is at most 64 kB, and every one of its characters may be escaped as \uXXXX.
-const LARGEST_FRAME = 1_000_000
+/** How a connection ended: with the reader's outcome, or with the least time in milliseconds before the next one. */
+type Attempt = Outcome | number
+/** After a silence there has been enough waiting. */
+const AT_ONCE = -1
+const SOON = 0
+const LOST = [SyntaxError, TypeError, DOMException]
 
 /** Reads one log to its ending, however often the connection breaks on the way. */
 export async function readLog(options: ReadOptions): Promise<Outcome> {
-  const { transport, location, signal, onConnection, wakes = pageWakes } = options
-  let state = connecting(options.cursor)
-  let first = options.response
-  const step = (input: ConnectionInput) => {
-    const next = transition(state, input)
-    state = next.state
-    return next.action
+  const { transport, location, signal, onEntries, onConnection, wakes = pageWakes } = options
+  let { cursor, response } = options
+  let failures = 0
+  let retry = 2000
+  let ended = false
+  /** Takes frames in; true when this connection has no more to say. */
+  const accept = (frames: readonly Frame[]) => {
+    const entries: Entry[] = []
+    let interrupted = false
+    for (const { id, data, retry: ms } of frames) {
+      if (ms) retry = Number(ms) || retry
+      // A heartbeat means ten good seconds, so a proxy that cuts long silences never uses up the attempts.
+      else if (!data) failures = 0
+      else {
+        const event = parseEvent(data)
+        // An error without an id is no entry of the log: the server could not read on, and the log may still grow.
+        if (id === undefined && event.type === 'error' && event.retryable) interrupted = true
+        else entries.push({ id, event })
+      }
+    }
+    for (const { id, event } of entries) {
+      failures = 0
+      cursor = id ?? cursor
+      ended ||= isEnding(event)
+    }
+    if (entries.length > 0) onEntries(entries)
+    return ended || interrupted
   }
-  const isNew = createDeduplicator(options.cursor)
-  const accept = (entries: readonly Entry[]) => {
-    const interruption = entries.findIndex(isInterruption)
-    const fresh = entries.slice(0, interruption < 0 ? entries.length : interruption).filter(isNew)
-    if (fresh.length > 0) options.onEntries(fresh)
-    for (const { id, event } of fresh) step({ type: 'entry', id, ending: event !== null && isEnding(event) })
-    if (interruption >= 0 && state.phase !== 'done') throw new ProtocolError('the server could not read the log on')
-    return state.phase === 'done'
+  const drain = async (body: ReadableStream<Uint8Array>, { signal, renew }: Patience) => {
+    const reader = body.getReader()
+    // The POST that opened the log was made with another signal, so silence has to end its body by hand.
+    const cancel = () => void reader.cancel().catch(() => undefined)
+    signal.addEventListener('abort', cancel)
+    const decoder = new TextDecoder()
+    const parse = createFrameParser()
+    try {
+      while (!signal.aborted) {
+        const { done, value } = await reader.read()
+        // Half a frame at the end of the bytes is dropped: the resume brings it whole.
+        if (done || signal.aborted) return
+        renew()
+        if (accept(parse(decoder.decode(value, { stream: true })))) return
+      }
+    } finally {
+      cancel()
+    }
   }
-
-  const connect = async (): Promise<ConnectionInput | Outcome> => {
+  const connect = async (): Promise<Attempt> => {
     const patience = createPatience(signal, wakes)
     try {
-      const response = first ?? (await transport.read(location, state.cursor, patience.signal))
-      first = undefined
-      const verdict = await judge(response)
-      if (verdict) return verdict
-      step({ type: 'opened' })
+      const reply = response ?? (await transport.read(location, cursor, patience.signal))
+      response = undefined
+      if (reply.status === 204) {
+        const log = await transport.get<LogDescription>(location, patience.signal)
+        return log.state === 'open' ? SOON : { type: 'settled', log }
+      }
       onConnection?.('live')
-      await drain(response, patience, { accept, step })
-      return state.phase === 'done' ? { type: 'ended' } : { type: 'broken', random: Math.random() }
+      await drain(reply.body!, patience)
     } catch (error) {
-      if (signal.aborted) return { type: 'closed' }
-      if (!isConnectionTrouble(error) && !patience.signal.aborted) throw error
-      return patience.stale ? { type: 'stale' } : { type: 'broken', random: Math.random() }
+      if (error instanceof ProblemError) {
+        if (error.retryable) return (error.retryAfter ?? 0) * 1000
+        return { type: error.status === 404 || error.status === 410 ? 'gone' : 'refused', problem: error }
+      }
+      // Bytes that are no events are the connection's fault, too; the log can still be read.
+      if (!LOST.some((kind) => error instanceof kind) && !patience.signal.aborted) throw error
     } finally {
       patience.end()
     }
+    return ended ? { type: 'ended' } : patience.signal.aborted ? AT_ONCE : SOON
   }
 
-  let action = step({ type: 'waited' })
   for (;;) {
+    const attempt = await connect()
     if (signal.aborted) return { type: 'closed' }
-    let input: ConnectionInput | Outcome
-    if (action.type === 'connect') input = await connect()
-    else if (action.type === 'settle') input = await settle(transport, location, signal)
-    else if (action.type === 'wait') {
-      onConnection?.('reconnecting')
-      await delay(action.ms, signal, wakes)
-      input = { type: 'waited' }
-    } else if (action.type === 'give-up') return { type: 'gave-up', attempts: action.attempts }
-    else return { type: 'closed' }
-    if (isOutcome(input)) return input
-    action = step(input)
+    if (typeof attempt === 'object') return attempt
+    if (++failures > MAX_FAILURES) return { type: 'gave-up' }
+    onConnection?.('reconnecting')
+    if (attempt !== AT_ONCE) await delay(Math.max(attempt, backoff(failures, retry, Math.random())), signal, wakes)
   }
-}
-
-/** Says what a response other than a stream means; null when it is the stream. */
-async function judge(response: Response): Promise<ConnectionInput | Outcome | null> {
-  if (response.status === 204) return { type: 'nothing-left' }
-  if (response.ok) {
-    if (isEventStream(response)) return null
-    await response.body?.cancel()
-    return { type: 'broken', random: Math.random() }
-  }
-  const problem = await problemOf(response)
-  if (response.status === 404 || response.status === 410) return { type: 'gone', problem }
-  if (response.status < 500 && response.status !== 429) return { type: 'refused', problem }
-  return { type: 'broken', random: Math.random(), notBefore: (problem.retryAfter ?? 0) * 1000 }
-}
-
-interface Sink {
-  readonly accept: (entries: readonly Entry[]) => boolean
-  readonly step: (input: ConnectionInput) => unknown
-}
-
-async function drain(response: Response, patience: ReturnType<typeof createPatience>, sink: Sink): Promise<void> {
-  const reader = response.body?.getReader()
-  if (!reader) return
-  // The POST that opened the log was made with another signal, so silence has to end its body by hand.
-  const cancel = () => void reader.cancel().catch(() => undefined)
-  patience.signal.addEventListener('abort', cancel)
-  if (patience.signal.aborted) cancel()
-  let entries: Entry[] = []
-  const parser = createParser({
-    maxBufferSize: LARGEST_FRAME,
-    onEvent: ({ id, data }) => entries.push({ id, event: parseEvent(data) }),
-    onRetry: (ms) => sink.step({ type: 'retry', ms }),
-    onComment: () => sink.step({ type: 'alive' }),
-    onError: (error) => {
-      if (error.type === 'max-buffer-size-exceeded') throw new ProtocolError(error.message)
-    },
-  })
-  const decoder = new TextDecoder()
-  try {
-    for (;;) {
-      const { done, value } = await reader.read()
-      if (patience.signal.aborted) throw new ProtocolError('the connection went silent')
-      // Half a frame at the end of the bytes is dropped: the resume brings it whole.
-      if (done) return
-      patience.renew()
-      entries = []
-      parser.feed(decoder.decode(value, { stream: true }))
-      if (sink.accept(entries)) return
-    }
-  } finally {
-    cancel()
-  }
-}
-
-async function settle(transport: Transport, location: string, signal: AbortSignal): Promise<ConnectionInput | Outcome> {
-  try {
-    const log = await transport.describe(location, AbortSignal.any([signal, AbortSignal.timeout(30_000)]))
-    return log.state === 'open' ? { type: 'broken', random: Math.random() } : { type: 'settled', log }
-  } catch (error) {
-    if (signal.aborted) return { type: 'closed' }
-    if (error instanceof ProblemError && (error.status === 404 || error.status === 410)) return { type: 'gone', problem: error }
-    return { type: 'broken', random: Math.random() }
-  }
-}
-
-/** An error without an id is no entry of the log: the server could not read on, and the answer may still be written. */
-function isInterruption({ id, event }: Entry): boolean {
-  return id === undefined && event?.type === 'error' && event.retryable === true
-}
-
-/** Ids are opaque, so a re-delivered entry is known by having been seen, not by comparing. */
-function createDeduplicator(cursor: string | null): (entry: Entry) => boolean {
-  const seen = new Set(cursor === null ? [] : [cursor])
-  return ({ id, event }) => {
-    if (id === undefined) return true
-    if (seen.has(id)) return false
-    // A start not seen by this reader begins a full replay, which the fold takes from scratch.
-    if (event?.type === 'start') seen.clear()
-    seen.add(id)
-    return true
-  }
-}
-
-function isConnectionTrouble(error: unknown): boolean {
-  return error instanceof ProtocolError || error instanceof TypeError || (error instanceof DOMException && error.name !== 'DataCloneError')
-}
-
-const OUTCOMES: ReadonlySet<string> = new Set<Outcome['type']>(['ended', 'settled', 'gone', 'refused', 'gave-up', 'closed'])
-
-function isOutcome(value: ConnectionInput | Outcome): value is Outcome {
-  return OUTCOMES.has(value.type)
 }

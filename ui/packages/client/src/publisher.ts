@@ -11,22 +11,16 @@ export interface Publisher {
 /** Fifty milliseconds: twenty renders a second read as continuous and leave the main thread to the reader. */
 export const DEFAULT_PACE = 50
 
-/** Makes a publisher with leading and trailing edge; the interval is read each time, so it can follow the load. */
+/** Makes a publisher; the interval is read each time, so it can follow the load. */
 export function createPublisher(pace: () => number = () => DEFAULT_PACE): Publisher {
   const listeners = new Set<() => void>()
   let timer: ReturnType<typeof setTimeout> | undefined
-  let again = false
-  const publish = () => {
+  let published = -Infinity
+  const now = () => {
+    clearTimeout(timer)
+    timer = undefined
+    published = performance.now()
     for (const listener of listeners) listener()
-  }
-  const rest = () => {
-    timer = setTimeout(() => {
-      timer = undefined
-      if (!again) return
-      again = false
-      publish()
-      rest()
-    }, pace())
   }
   return {
     subscribe(listener) {
@@ -34,18 +28,10 @@ export function createPublisher(pace: () => number = () => DEFAULT_PACE): Publis
       return () => void listeners.delete(listener)
     },
     soon() {
-      if (timer !== undefined) {
-        again = true
-        return
-      }
-      publish()
-      rest()
+      const wait = published + pace() - performance.now()
+      if (wait > 0) timer ??= setTimeout(now, wait)
+      else now()
     },
-    now() {
-      clearTimeout(timer)
-      timer = undefined
-      again = false
-      publish()
-    },
+    now,
   }
 }

@@ -2,11 +2,12 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createParser } from 'eventsource-parser'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { LogServer } from '../testing/log-server'
-import { parseEvent } from './events'
-import { EMPTY_MESSAGE, fold, settle, type Message } from './fold-message'
-import { createLiveLog } from './live-log'
-import { createTransport, type LogDescription } from './transport'
+import { LogServer } from '../../../testing/log-server.js'
+import { parseEvent } from './events.js'
+import { EMPTY_MESSAGE, fold, settle, type Message } from './fold-message.js'
+import { createFrameParser, type Frame } from './frames.js'
+import { createLiveLog } from './live-log.js'
+import { createTransport, type LogDescription } from './transport.js'
 
 // The corpus is shared with pytest: what the server writes and what this client reads are one set of files.
 const FOLDER = join(import.meta.dirname, '../../../../tests/transcripts')
@@ -26,8 +27,7 @@ function foldChunks(chunks: readonly string[]): { message: Message; offset: stri
   let offset: string | undefined
   const parser = createParser({
     onEvent: ({ id, data }) => {
-      const event = parseEvent(data)
-      if (event) message = fold(message, event)
+      message = fold(message, parseEvent(data))
       offset = id ?? offset
     },
   })
@@ -47,6 +47,16 @@ describe.each(names)('%s', (name) => {
   test('folds to the state that the server returns, field by field', () => {
     const { message, offset } = foldChunks([stream])
     expect({ ...message, offset }).toEqual(state)
+  })
+
+  test('our parser finds the frames that another one does, however the stream is cut', () => {
+    const frames: Frame[] = []
+    createParser({ onEvent: ({ id, data }) => frames.push({ ...(id !== undefined && { id }), data }) }).feed(stream)
+    for (let cut = 0; cut <= stream.length; cut++) {
+      const parse = createFrameParser()
+      const found = [...parse(stream.slice(0, cut)), ...parse(stream.slice(cut))]
+      expect(found.filter(({ data }) => data !== undefined)).toEqual(frames)
+    }
   })
 
   test('settled from the state at any point, it is the same answer', () => {

@@ -1,5 +1,6 @@
-import { isRecord } from './events'
-import type { LogSummary } from './fold-message'
+import type { LogSummary } from './fold-message.js'
+
+const STREAM = 'text/event-stream'
 
 /** One turn of a chat, in the shape of a request. */
 export interface PromptMessage {
@@ -14,16 +15,12 @@ export interface Prompt {
   readonly temperature?: number
 }
 
-/** Whether the answer came from the cache, in the words of RFC 9211, and how old it is in seconds. */
-export interface CacheReport {
-  readonly status: 'hit' | 'collapsed' | 'miss'
-  readonly age: number | null
-}
+/** An answer that was not asked of the model: it is replayed, or shared with a request that came before. */
+export type CacheStatus = 'hit' | 'collapsed'
 
 /** An opened log: where to find it again, and the bytes that already flow. */
 export interface Attachment {
   readonly location: string
-  readonly cache: CacheReport | null
   readonly response: Response
 }
 
@@ -51,105 +48,80 @@ export interface About {
   readonly problem?: string | null
 }
 
-/** A refusal that the server describes (RFC 9457 problem JSON). */
+/** A refusal, in the server's words where it has any (RFC 9457 problem JSON). */
 export class ProblemError extends Error {
   override name = 'ProblemError'
   constructor(
     readonly status: number,
     readonly code: string,
     message: string,
+    /** Whether the same request may succeed later. */
     readonly retryable: boolean,
+    /** Seconds to wait before the next attempt, if the server says so. */
     readonly retryAfter: number | null,
   ) {
     super(message)
   }
 }
 
-/** The requests this client makes, all relative to one base address. */
+/** The requests that this client makes; each rejects with a `ProblemError` where the server refuses it. */
 export interface Transport {
   ask(prompt: Prompt, options: AskOptions): Promise<Attachment>
   read(location: string, cursor: string | null, signal: AbortSignal): Promise<Response>
-  describe(location: string, signal?: AbortSignal): Promise<LogDescription>
-  stop(location: string): Promise<{ readonly detached: boolean; readonly log: LogDescription | null }>
-  about(): Promise<About>
+  /** Fetches JSON: the state of a log by its location, or another path of the server such as `api/about`. */
+  get<T>(path: string, signal?: AbortSignal | null): Promise<T>
+  /** Ends an answer; the state that comes back is still `open` where others go on reading it. */
+  stop(location: string): Promise<LogDescription>
 }
 
 /** How a prompt is to be answered. */
 export interface AskOptions {
   readonly signal: AbortSignal
-  /** Call the model instead of replaying a cached answer. */
-  readonly bypassCache?: boolean
-  /** Lets a repeated POST join the run that the first one may have started. */
-  readonly idempotencyKey?: string
+  /** `Idempotency-Key` lets a repeated request join its first run; `Cache-Control: no-cache` calls the model in any case. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
-/** Makes a transport for the server whose root is `base`, e.g. `document.baseURI`. */
-export function createTransport(base: string, fetch: typeof globalThis.fetch = globalThis.fetch.bind(globalThis)): Transport {
-  const json = { Accept: 'application/json' }
+/**
+ * Makes a transport for the server whose root is `base`: an address such as `https://example.org/llm/`, or a path of
+ * the page's own server. `fetch` may add what the server wants to see, such as an `Authorization` header.
+ */
+export function createTransport(base = '/', fetch: typeof globalThis.fetch = (...args) => globalThis.fetch(...args)): Transport {
+  const request = async (path: string, type: string, headers: Readonly<Record<string, string>>, init: RequestInit) => {
+    // Resolved late: where a server renders the page, there is no address to resolve a path against.
+    const url = new URL(path, new URL(base, globalThis.location?.href))
+    const response = await fetch(url, { ...init, headers: { Accept: type, ...headers } })
+    const expected = response.status === 204 || (response.ok && response.headers.get('Content-Type')?.startsWith(type))
+    if (!expected) throw await problemOf(response)
+    return response
+  }
+  const json = async <T>(path: string, method: string, signal: AbortSignal | null = null): Promise<T> =>
+    (await request(path, 'application/json', {}, { method, signal, cache: 'no-store' })).json()
   return {
-    async ask(prompt, { signal, bypassCache, idempotencyKey }) {
-      const headers: Record<string, string> = { 'Content-Type': 'application/json', Accept: 'text/event-stream' }
-      if (bypassCache) headers['Cache-Control'] = 'no-cache'
-      if (idempotencyKey) headers['Idempotency-Key'] = idempotencyKey
-      const url = new URL('api/stream/completion/chat', base)
+    async ask(prompt, { headers, signal }) {
+      const sent = { 'Content-Type': 'application/json', ...headers }
       // No `cache: 'no-store'` here: browsers turn it into `Cache-Control: no-cache`, which calls the model again.
-      const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(prompt), signal })
-      if (!response.ok) throw await problemOf(response)
+      const response = await request('api/stream/completion/chat', STREAM, sent, { method: 'POST', body: JSON.stringify(prompt), signal })
       const location = response.headers.get('Location')
-      if (!location || !isEventStream(response)) {
-        await response.body?.cancel()
-        throw new ProblemError(response.status, 'not_headwater', 'The server did not answer with a stream.', true, null)
-      }
-      return { location: new URL(location, response.url).href, cache: readCacheReport(response.headers), response }
+      if (!location) throw await problemOf(response)
+      return { location: new URL(location, response.url).href, response }
     },
-    read(location, cursor, signal) {
-      const headers: Record<string, string> = { Accept: 'text/event-stream' }
-      if (cursor !== null) headers['Last-Event-ID'] = cursor
-      return fetch(location, { headers, signal, cache: 'no-store' })
-    },
-    async describe(location, signal) {
-      const response = await fetch(location, { headers: json, cache: 'no-store', ...(signal && { signal }) })
-      if (!response.ok) throw await problemOf(response)
-      return (await response.json()) as LogDescription
-    },
-    async stop(location) {
-      const response = await fetch(`${location}/stop`, { method: 'POST', headers: json })
-      if (!response.ok) throw await problemOf(response)
-      const log: unknown = await response.json().catch(() => null)
-      return { detached: response.status === 202, log: isRecord(log) ? (log as unknown as LogDescription) : null }
-    },
-    async about() {
-      const response = await fetch(new URL('api/about', base), { headers: json })
-      if (!response.ok) throw await problemOf(response)
-      return (await response.json()) as About
-    },
+    read: (location, cursor, signal) =>
+      request(location, STREAM, cursor === null ? {} : { 'Last-Event-ID': cursor }, { signal, cache: 'no-store' }),
+    get: (path, signal) => json(path, 'GET', signal),
+    stop: (location) => json(`${location}/stop`, 'POST'),
   }
 }
 
-/** Whether a response is an event stream (a captive portal answers 200 with a page). */
-export function isEventStream(response: Response): boolean {
-  return response.headers.get('Content-Type')?.startsWith('text/event-stream') ?? false
-}
-
-/** Turns an unsuccessful response into the error it describes. */
-export async function problemOf(response: Response): Promise<ProblemError> {
-  const body: unknown = await response.json().catch(() => null)
-  const problem = isRecord(body) ? body : {}
-  const words = [problem.detail, problem.title].find((word) => typeof word === 'string' && word !== '')
-  const header = Number(response.headers.get('Retry-After') ?? NaN)
+/** Turns a response that is not what was asked for into an error. */
+async function problemOf(response: Response): Promise<ProblemError> {
+  const { ok, status, headers } = response
+  // A captive portal answers 200 with a page, and so does a server of another kind.
+  const problem = await (ok ? response.body?.cancel() : response.json().catch(() => undefined))
   return new ProblemError(
-    response.status,
-    typeof problem.code === 'string' ? problem.code : `http_${response.status}`,
-    typeof words === 'string' ? words : `The server answered ${response.status}.`,
-    typeof problem.retryable === 'boolean' ? problem.retryable : response.status >= 500 || response.status === 429,
-    typeof problem.retry_after === 'number' ? problem.retry_after : Number.isFinite(header) ? header : null,
+    status,
+    problem?.code ?? `http_${status}`,
+    problem?.detail ?? `The server answered unexpectedly (${status}).`,
+    problem?.retryable ?? (ok || status >= 500 || [408, 425, 429].includes(status)),
+    problem?.retry_after ?? (Number(headers.get('Retry-After')) || null),
   )
-}
-
-function readCacheReport(headers: Headers): CacheReport | null {
-  const words = headers.get('Cache-Status')?.split(';').map((word) => word.trim())
-  if (!words) return null
-  const age = Number(headers.get('Age') ?? NaN)
-  const status = words.includes('hit') ? 'hit' : words.includes('collapsed') ? 'collapsed' : 'miss'
-  return { status, age: Number.isFinite(age) ? age : null }
 }

@@ -1,10 +1,12 @@
 import { ChatStore, createTransport } from '@headwater/client'
-import { ScriptedLog, LogServer } from '@headwater/client/testing'
+import { ScriptedLog, LogServer } from '../../../testing/log-server.js'
 import { act, cleanup, configure, render, renderHook, screen, waitFor } from '@testing-library/react'
 import { StrictMode } from 'react'
+import { hydrateRoot } from 'react-dom/client'
+import { renderToString } from 'react-dom/server'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { useChat } from './use-chat'
-import { useLog } from './use-log'
+import { useChat } from './use-chat.js'
+import { useLog } from './use-log.js'
 
 configure({ asyncUtilTimeout: 10_000 })
 
@@ -46,4 +48,20 @@ test('a log is followed while the component is mounted, also under StrictMode', 
   log.append({ type: 'text-delta', text: ' there' }, { type: 'finish', reason: 'stop' })
   await waitFor(() => expect(screen.getByTestId('log').textContent).toBe('closed: Hello there'))
   unmount()
+})
+
+function Questions({ store }: { store: ChatStore }) {
+  return <p>{useChat(store).turns.map((turn) => (turn.role === 'user' ? turn.text : ''))}</p>
+}
+
+test('a page that a server rendered is hydrated before it shows the chat that the browser has kept', async () => {
+  const transport = createTransport(server.url)
+  const kept = { id: 'kept', turns: [{ role: 'user', id: 'q', text: 'Hi' }] } as const
+  const store = new ChatStore({ transport, storage: { load: () => kept, save: () => undefined } })
+  const page = document.body.appendChild(document.createElement('div'))
+  page.innerHTML = renderToString(<Questions store={new ChatStore({ transport })} />)
+  const mismatches: unknown[] = []
+  await act(async () => hydrateRoot(page, <Questions store={store} />, { onRecoverableError: (error) => mismatches.push(error) }))
+  expect(page.textContent).toBe('Hi')
+  expect(mismatches).toEqual([])
 })

@@ -1,2 +1,2 @@
-export { useChat, type Chat } from './use-chat'
-export { useLog } from './use-log'
+export { useChat, type Chat } from './use-chat.js'
+export { useLog } from './use-log.js'

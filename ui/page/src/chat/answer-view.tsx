@@ -50,7 +50,7 @@ export const AnswerView = memo(function AnswerView({ answer, last, regenerate, r
       )}
       {!streaming && (message.text !== '' || !failure) && (
         <footer className="answer-footer">
-          {answer.producedAt !== null && <CachedBadge producedAt={answer.producedAt} />}
+          {answer.producedAt != null && <CachedBadge producedAt={answer.producedAt} />}
           <AnswerStats answer={answer} />
           <span className="answer-actions">
             {message.text !== '' && <CopyButton label="Copy answer" text={() => message.text} />}

@@ -1,5 +1,6 @@
 import type { Chat } from '@headwater/react'
-import { useLayoutEffect, useRef, useState, type KeyboardEvent } from 'react'
+import { useEffect, useLayoutEffect, useRef, useState, type KeyboardEvent } from 'react'
+import { keepDraft, keptDraft } from '../login'
 import { SendIcon, StopIcon } from '../shell/icons'
 
 interface ComposerProps extends Pick<Chat, 'busy' | 'send' | 'stop'> {
@@ -8,7 +9,8 @@ interface ComposerProps extends Pick<Chat, 'busy' | 'send' | 'stop'> {
 
 /** Where a question is written: Enter sends, Shift+Enter breaks the line, Esc stops the answer. */
 export function Composer({ busy, stopping, send, stop }: ComposerProps) {
-  const [text, setText] = useState('')
+  const [text, setText] = useState(keptDraft)
+  useEffect(() => keepDraft(''), [])
   const field = useRef<HTMLTextAreaElement>(null)
   useLayoutEffect(() => {
     const box = field.current

@@ -1,7 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { EMPTY_MESSAGE, fold } from '../src/fold-message'
-import { isEnding, type LogEvent } from '../src/events'
+import { EMPTY_MESSAGE, fold, isEnding, type LogEvent } from '@headwater/client'
 
 /** A request as it reached the server. */
 export interface Received {

@@ -1,9 +1,10 @@
-import type { SavedChat } from '@headwater/client'
+// @vitest-environment jsdom
 import { beforeEach, expect, test } from 'vitest'
-import { localChat } from './saved-chat'
+import { browserStorage } from './browser-storage.js'
+import type { SavedChat } from './chat.js'
 
 const KEY = 'headwater.chat:/'
-const storage = localChat(KEY, () => localStorage)
+const storage = browserStorage(KEY)
 const question = (text: string) => ({ role: 'user', id: text.slice(0, 9), text }) as const
 const chat = (...texts: string[]): SavedChat => ({ id: 'c', turns: texts.map(question) })
 
@@ -27,7 +28,7 @@ test.each(['', '{', 'null', '{"version":99,"id":"c","turns":[]}', '{"version":1}
 })
 
 test('forbidden storage costs nothing but the reload', () => {
-  const forbidden = localChat(KEY, () => {
+  const forbidden = browserStorage(KEY, () => {
     throw new DOMException('denied', 'SecurityError')
   })
   expect(() => forbidden.save(chat('one'))).not.toThrow()

@@ -1,11 +1,12 @@
-import { EMPTY_MESSAGE, type ChatStorage, type SavedChat, type Turn } from '@headwater/client'
+import type { ChatStorage, SavedChat, Turn } from './chat.js'
+import { EMPTY_MESSAGE } from './fold-message.js'
 
 // A browser gives a site about five million characters; half of one is a long evening's talk.
 const LIMIT = 500_000
 const VERSION = 1
 
-/** Keeps a chat in the browser, bounded: the oldest turns go first. Each mount path has its own. */
-export function localChat(key: string, storage: () => Storage): ChatStorage {
+/** Keeps one chat under a key of the browser's storage, bounded: the oldest turns go first. Elsewhere it keeps nothing. */
+export function browserStorage(key: string, storage = () => localStorage): ChatStorage {
   return {
     load() {
       try {
@@ -37,7 +38,7 @@ function fit({ id, turns }: SavedChat): string {
 function read(text: string | null): SavedChat | null {
   const value = JSON.parse(text ?? 'null') as { version?: unknown; id?: unknown; turns?: unknown } | null
   if (value?.version !== VERSION || typeof value.id !== 'string' || !Array.isArray(value.turns)) return null
-  // One turn the page cannot draw would break it at every visit, so a damaged chat is no chat.
+  // One turn that a page cannot draw would break it at every visit, so a damaged chat is no chat.
   return value.turns.every(isTurn) ? { id: value.id, turns: value.turns } : null
 }
 

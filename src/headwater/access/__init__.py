@@ -1,0 +1,1 @@
+"""Who may use a server: API keys, the sessions that the login box opens with them, and a limit on guesses."""

@@ -1,0 +1,106 @@
+"""The check of a request's key, in front of every route but those that anybody may call."""
+
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote
+
+from starlette.datastructures import Headers
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from headwater.access import session
+from headwater.access.keyfile import Keys
+from headwater.access.keys import Key
+from headwater.errors import HeadwaterError, RequestError
+from headwater.principal import ANYONE, Principal
+from headwater.web.notice import wants_page
+from headwater.web.origin import HEALTH
+from headwater.web.problems import refused
+
+COOKIE = "headwater_session"
+LOGIN, LOGOUT = "/login", "/logout"
+OPEN = frozenset({*HEALTH, LOGIN, LOGOUT, "/mark.svg"})
+"""What anybody may call: the probes, the login box and its picture."""
+PRINCIPAL = "headwater.principal"
+"""The key in an ASGI scope of who asks."""
+
+MISSING = (
+    "This server needs a key. Send it as `Authorization: Bearer …` or `x-api-key: …`. Whoever runs the server makes "
+    "keys with `headwater keys create`."
+)
+WRONG = "This key is not valid here. It may be mistyped, revoked, or of another server."
+ENDED = "The session has ended. Log in again."
+
+
+class Unauthorized(RequestError):
+    """The request brought no key, or one that is not valid."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class Access:
+    """Finds out by which key a request comes. `secret` signs the sessions, and is asked for at each use."""
+
+    def __init__(self, keys: Keys, secret: Callable[[], Awaitable[bytes]]) -> None:
+        self.keys = keys
+        self.secret = secret
+
+    async def key(self, headers: Headers) -> Key:
+        """The key that a request brings, or that its session stands for. Raises `Unauthorized` or `StoreError`."""
+        if (written := _written(headers)) is not None:
+            found, why = self.keys.current().find(written), WRONG
+        elif (cookie := _session(headers)) is not None:
+            found, why = session.holder(cookie, self.keys.current(), await self.secret(), time.time()), ENDED
+        else:
+            found, why = None, MISSING
+        if found is None:
+            raise Unauthorized(why)
+        return found
+
+
+class Gate:
+    """ASGI middleware that lets in who has a key, and puts the principal into the scope. Without keys all are one."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope[PRINCIPAL] = ANYONE
+            if self._access.keys.required and scope["path"] not in OPEN:
+                headers = Headers(scope=scope)
+                try:
+                    key = await self._access.key(headers)
+                except HeadwaterError as error:
+                    await _refused(error, scope, headers)(scope, receive, send)
+                    return
+                scope[PRINCIPAL] = Principal(key.tenant, key.id)
+        await self._app(scope, receive, send)
+
+
+def _refused(error: HeadwaterError, scope: Scope, headers: Headers) -> Response:
+    if not isinstance(error, Unauthorized):
+        return refused(error)
+    if scope["method"] in ("GET", "HEAD") and wants_page(headers):
+        query = b"?" + scope["query_string"] if scope["query_string"] else b""
+        back = quote(quote(scope["path"]).encode() + query, safe="/")
+        return RedirectResponse(f"{LOGIN}?next={back}", 303, {"Cache-Control": "no-store"})
+    response = refused(error)
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _written(headers: Headers) -> str | None:
+    """The key as it stands in a header; None without one. Other schemes are a proxy's, such as its Basic password."""
+    scheme, _, written = headers.get("authorization", "").partition(" ")
+    return written.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
+
+
+def _session(headers: Headers) -> str | None:
+    for pair in headers.get("cookie", "").split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return None

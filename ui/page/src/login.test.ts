@@ -1,0 +1,31 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { keepDraft, keptDraft, withLogin } from './login'
+
+beforeEach(() => sessionStorage.clear())
+afterEach(() => {
+  vi.unstubAllGlobals()
+  document.body.innerHTML = ''
+})
+
+test('a 401 leads to the login box once, and keeps what is typed', async () => {
+  vi.stubGlobal('fetch', async () => new Response('{}', { status: 401 }))
+  document.body.innerHTML = '<textarea>half a question</textarea>'
+  const left: string[] = []
+  const fetch = withLogin(document.baseURI, (url) => left.push(url))
+  const settled = vi.fn()
+  void fetch('/api/about').then(settled, settled)
+  void fetch('/api/streams/x').then(settled, settled)
+  await vi.waitFor(() => expect(left).toEqual([new URL('login?next=%2F', document.baseURI).href]))
+  expect(keptDraft()).toBe('half a question')
+  keepDraft('')
+  expect(keptDraft()).toBe('')
+  // A failure would be shown, and stored, as the end of the answer.
+  expect(settled).not.toHaveBeenCalled()
+})
+
+test('every other response is passed on', async () => {
+  vi.stubGlobal('fetch', async () => new Response('{}', { status: 403 }))
+  const leave = vi.fn()
+  expect((await withLogin(document.baseURI, leave)('/api/about')).status).toBe(403)
+  expect(leave).not.toHaveBeenCalled()
+})
