@@ -7,14 +7,28 @@ several stores need are written once, in class methods that take plain values.
 from typing import Self
 
 
+def sentence(text: str) -> str:
+    """The text as a sentence: with a capital letter at its beginning, and a full stop at its end."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
+
+
 class HeadwaterError(Exception):
-    """Something Headwater can name went wrong; `code` is stable and short, the message is for people."""
+    """Something Headwater can name went wrong; `code` is stable and short.
+
+    The message is for the server's log, and may hold addresses and a library's own words. `told` is for everybody else.
+    """
 
     code = "internal"
     status = 500
     retryable = False
     retry_after: float | None = None
     """Seconds after which a retry may succeed, when somebody said so."""
+
+    @property
+    def told(self) -> str:
+        """What happened and what to do, as clients and users read it: the message, unless that names internals."""
+        return sentence(str(self))
 
 
 class RequestError(HeadwaterError):
@@ -47,7 +61,7 @@ class NoSuchLog(RequestError):
     @classmethod
     def of(cls, log: str) -> Self:
         """No log has this id."""
-        return cls(f"there is no log {log}")
+        return cls(f"there is no log {log}; ask again")
 
 
 class Expired(RequestError):
@@ -90,7 +104,10 @@ class Unsupported(HeadwaterError):
 
 
 class ModelError(HeadwaterError):
-    """The provider failed; raised by a model, it becomes the `error` event that ends the log."""
+    """The provider failed; raised by a model, it becomes the `error` event that ends the log.
+
+    `told` is what clients read in place of a message that holds the provider's internals.
+    """
 
     code = "model"
     status = 502
@@ -103,12 +120,18 @@ class ModelError(HeadwaterError):
         status: int = 502,
         retryable: bool = False,
         retry_after: float | None = None,
+        told: str | None = None,
     ) -> None:
         super().__init__(message)
+        self._told = told
         self.code = code
         self.status = status
         self.retryable = retryable
         self.retry_after = retry_after
+
+    @property
+    def told(self) -> str:
+        return sentence(self._told or str(self))
 
 
 class ShuttingDown(HeadwaterError):
@@ -126,6 +149,11 @@ class StoreError(HeadwaterError):
     code = "store"
     status = 503
     retryable = True
+
+    @property
+    def told(self) -> str:
+        """One sentence for all: a store's own words name addresses and files."""
+        return "The store that keeps the answers does not work now. Try again soon; the server's log says why."
 
     @classmethod
     def closed(cls) -> Self:

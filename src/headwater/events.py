@@ -208,8 +208,13 @@ def state_after(ending: Ending) -> State:
 
 
 def error_event(error: HeadwaterError) -> Error:
-    """The event that says the same as an error of ours."""
-    return Error(error.code, str(error), error.retryable, error.retry_after, error.status)
+    """The event that says the same as an error of ours, in words for everybody."""
+    return Error(error.code, error.told, error.retryable, error.retry_after, error.status)
+
+
+def unforeseen() -> Error:
+    """The event for a bug of ours, whose traceback is in the log."""
+    return Error("internal", "The server failed. Try again; the server's log says why.", status=500)
 
 
 def parts(event: Event) -> Sequence[Event]:

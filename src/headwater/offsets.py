@@ -59,6 +59,6 @@ def parse_with_run(written: str) -> tuple[Offset, str]:
     match = _WRITTEN.fullmatch(written)
     if match is None:
         raise RequestError(
-            f"{written[:40]!r} is not an offset; send back the id of the last event as it came, e.g. 1-12"
+            f'the id "{written[:40]}" is not an offset; send back the id of the last event as it came, e.g. 1-12'
         )
     return Offset(int(match[1]), int(match[2])), match[3] or ""

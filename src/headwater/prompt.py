@@ -151,12 +151,12 @@ class Prompt(_Closed, frozen=True, kw_only=True):
 def check(prompt: Prompt) -> Prompt:
     """Refuse a prompt that no model can answer, before anything is spent on it. Raises `InvalidPrompt`."""
     if not prompt.messages:
-        raise InvalidPrompt('messages is empty: send at least one message, e.g. {"role": "user", "content": "Hi"}')
+        raise InvalidPrompt('the field messages is empty: send at least one, e.g. {"role": "user", "content": "Hi"}')
     asked = max((number for number, message in enumerate(prompt.messages) if message.role == "user"), default=None)
     for number, message in enumerate(prompt.messages):
         # Any other may be empty: a tool's result, or an answer that was stopped before its first word.
         if number == asked and _is_empty(message):
-            raise InvalidPrompt(f"messages[{number}] has no content")
+            raise InvalidPrompt(f"the field messages[{number}] has no content")
         if isinstance(message.content, list):
             for place, part in enumerate(message.content):
                 _check_part(f"messages[{number}].content[{place}]", part)
@@ -164,7 +164,7 @@ def check(prompt: Prompt) -> Prompt:
         value = getattr(prompt.parameters, name)
         # `not low <= value` also refuses NaN, which compares false with everything.
         if value is not None and not low <= value <= high:
-            raise InvalidPrompt(f"{name} is {value}; it must lie between {low} and {high}")
+            raise InvalidPrompt(f"the field {name} is {value}; it must lie between {low} and {high}")
     return prompt
 
 
@@ -200,10 +200,10 @@ def _check_part(place: str, part: Part) -> None:
     match part:
         case Image(url=url, data=data, media_type=media_type):
             if (url is None) == (data is None) or (data is not None and media_type is None):
-                raise InvalidPrompt(f"{place}: an image needs either url, or data and media_type")
+                raise InvalidPrompt(f"at {place}: an image needs either url, or data and media_type")
         case File(url=url, data=data, id=id):
             if [url, data, id].count(None) != 2:
-                raise InvalidPrompt(f"{place}: a file needs exactly one of url, data and id")
+                raise InvalidPrompt(f"at {place}: a file needs exactly one of url, data and id")
         case Text() | Audio() | ProviderPart():
             pass
 

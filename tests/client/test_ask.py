@@ -10,6 +10,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -29,11 +30,18 @@ HELLO = [ReasoningDelta("Hm"), TextDelta("Hel"), TextDelta("lo é"), Finish("sto
 
 @asynccontextmanager
 async def asking(
-    *arguments: str, url: httpx.URL | str, stdin: int = DEVNULL, stdout: int = PIPE, stderr: int = PIPE
+    *arguments: str,
+    url: httpx.URL | str = "",
+    stdin: int = DEVNULL,
+    stdout: int = PIPE,
+    stderr: int = PIPE,
+    folder: Path | None = None,
+    environment: dict[str, str] | None = None,
 ) -> AsyncGenerator[Process, None]:
     """A running `headwater ask`, killed at the end of the context."""
+    at = ("--url", str(url)) if url else ()
     process = await asyncio.create_subprocess_exec(
-        *ASK, *arguments, "--url", str(url), stdin=stdin, stdout=stdout, stderr=stderr
+        *ASK, *arguments, *at, stdin=stdin, stdout=stdout, stderr=stderr, cwd=folder, env=environment
     )
     try:
         yield process
@@ -114,7 +122,7 @@ async def test_the_exit_code_depends_on_the_ending() -> None:
     endings: list[tuple[Event | ModelError, int, str]] = [
         (Finish("length"), 0, "[cut at the length limit]"),
         (ToolCallStart("1", "weather"), 3, "[calls weather]"),
-        (ModelError("the provider failed"), 1, "headwater: the provider failed"),
+        (ModelError("the provider failed"), 1, "headwater: The provider failed."),
     ]
 
     async def check(ending: Event | ModelError, code: int, words: str) -> None:
@@ -158,7 +166,8 @@ async def test_a_server_that_is_not_running_is_reported() -> None:
     """At once, with the command that starts one and without a traceback."""
     code, out, err = await ask("Hi", url="http://127.0.0.1:9")
     assert (code, out) == (1, "")
-    assert err == "headwater: nothing listens at http://127.0.0.1:9; start it with: headwater serve\n"
+    ways_out = "Start a server there with `headwater serve`, or name another one with --url."
+    assert err == f"headwater: Nothing listens at http://127.0.0.1:9. {ways_out}\n"
 
 
 async def test_a_refusal_is_printed_in_the_words_of_the_server() -> None:
@@ -170,10 +179,10 @@ async def test_a_refusal_is_printed_in_the_words_of_the_server() -> None:
             ask("Hi", "--model", "gpt-0", url=server.client.base_url),
             ask("Hi", url="localhost"),
         )
-    assert limited == (1, "", "headwater: too fast (try again in 7 s)\n")
+    assert limited == (1, "", "headwater: Too fast. Try again in 7 s.\n")
     assert unknown[:2] == (1, "")
-    assert unknown[2].startswith("headwater: model 'gpt-0' is not offered here")
-    assert strange == (1, "", "headwater: 'localhost' is not an address; write it as http://127.0.0.1:8000\n")
+    assert unknown[2].startswith('headwater: The model "gpt-0" is not offered here')
+    assert strange == (1, "", 'headwater: "localhost" is not an address; write it as http://127.0.0.1:8000.\n')
 
 
 async def test_a_lost_answer_is_reported_in_the_words_of_the_server() -> None:

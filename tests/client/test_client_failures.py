@@ -48,7 +48,7 @@ async def test_a_failure_of_the_model_keeps_its_retry_after() -> None:
     limit = ModelError("too fast", code="rate_limited", status=429, retryable=True, retry_after=7)
     model = Scripted([limit])
     async with headwater(model) as server, quick(server.client.base_url) as client:
-        with pytest.raises(ModelError, match="too fast") as refused:
+        with pytest.raises(ModelError, match="Too fast") as refused:
             await client.chat(HI)
 
     failure = refused.value
@@ -145,6 +145,19 @@ async def test_a_malformed_address_is_refused_at_once() -> None:
     for address in ("127.0.0.1:8000", "ftp://127.0.0.1", "http://", "http://a:b:c"):
         with pytest.raises(RequestError, match="is not an address"):
             Client(address)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host", "words"),
+    [("https", None, "does not speak TLS; try http:// instead"), ("http", "nobody.invalid", "no server of the name")],
+)
+async def test_why_no_connection_can_be_opened_is_told_apart(scheme: str, host: str | None, words: str) -> None:
+    """A mistake in the address looks the same as a server that is down, else."""
+    async with headwater(Scripted([])) as server:
+        url = server.client.base_url.copy_with(scheme=scheme, host=host or "127.0.0.1")
+        async with quick(url) as client:
+            with pytest.raises(Unreachable, match=words):
+                await client.about()
 
 
 async def test_a_password_in_the_address_is_not_shown() -> None:

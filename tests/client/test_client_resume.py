@@ -186,7 +186,7 @@ async def test_a_log_that_failed_at_once_can_be_attached_to() -> None:
 
         answer = await client.attach(refused.headers["location"])
 
-        assert await read(answer) == [Start("", "scripted"), Error("rate_limited", "too fast", True, 7.0)]
+        assert await read(answer) == [Start("", "scripted"), Error("rate_limited", "Too fast.", True, 7.0)]
 
 
 async def test_a_deleted_log_is_expired_and_an_unknown_one_is_no_such_log() -> None:

@@ -188,7 +188,7 @@ async def test_the_documents_client_finds_the_ending_of_an_answer_that_failed(be
         state = await server.client.get(reader.location, headers={"Accept": "application/json"})
 
     assert (state.status_code, state.json()["state"]) == (200, "failed")
-    assert answer["ending"] == {"type": "error", "code": "provider_cut", "message": "boom", "retryable": True}
+    assert answer["ending"] == {"type": "error", "code": "provider_cut", "message": "Boom.", "retryable": True}
     assert answer.get("text", "") == "".join(event.text for event in before if isinstance(event, TextDelta))
     assert len(model.prompts) == 1
 

@@ -44,6 +44,31 @@ async def test_the_example_in_ten_lines_streams_caches_and_resumes_under_its_pre
     assert text_of(parse(resumed.content)) == text_of(parse(first.content))
 
 
+async def test_the_prefix_says_that_the_routes_have_no_page() -> None:
+    """A visitor who looks for the chat page learns where it is, and which routes there are instead."""
+    app = FastAPI()
+    app.include_router(headwater.router("echo", store="memory:"), prefix="/llm")
+    async with serving(app, lifespan=True) as client:
+        for path in ("/llm/", "/llm"):
+            found = await client.get(path, follow_redirects=True)
+            assert (found.status_code, found.json()["code"]) == (404, "not_found")
+            assert "POST /llm/api/stream/completion/chat asks a model" in found.json()["detail"]
+            assert "`headwater serve`" in found.json()["detail"]
+
+
+async def test_without_a_prefix_the_root_stays_the_apps_own() -> None:
+    """Whether its route comes before or after; and nothing of ours is there if it has none."""
+    app, bare = FastAPI(), FastAPI()
+    for each in (app, bare):
+        each.include_router(headwater.router("echo", store="memory:"))
+    app.add_api_route("/", lambda: "mine")
+    app.mount("/below", bare)
+    async with serving(app, lifespan=True) as client:
+        assert (await client.get("/")).json() == "mine"
+        assert (await client.post("/")).status_code == 405
+        assert (await client.get("/below/")).json() == {"detail": "Not Found"}
+
+
 async def test_the_description_of_the_api_names_every_operation_once() -> None:
     """Clients are generated from it, a function for each name; FastAPI warns of those that are the same."""
     app = FastAPI()

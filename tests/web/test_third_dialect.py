@@ -156,7 +156,7 @@ async def test_a_failure_before_the_first_byte_is_its_own_refusal(whole: bool) -
         (503, "busy"),
         (404, "no_such_log"),
     ]
-    assert failed.text == "no: overloaded\n"
+    assert failed.text == "no: Overloaded.\n"
 
 
 async def test_a_failure_in_the_middle_is_in_its_words_and_refuses_json() -> None:
@@ -167,7 +167,7 @@ async def test_a_failure_in_the_middle_is_in_its_words_and_refuses_json() -> Non
         whole = await client.post(SAY, json={"say": "hi", "whole": True})
 
     assert streamed.text == "1 one\n! cut\n"
-    assert (whole.status_code, whole.text) == (502, "no: gone\n")
+    assert (whole.status_code, whole.text) == (502, "no: Gone.\n")
 
 
 async def test_it_is_resumed_at_either_measure_by_silent_replay() -> None:

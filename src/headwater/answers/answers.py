@@ -30,6 +30,9 @@ from headwater.prompt import Prompt
 
 _MESSAGE_ID = re.compile(r"([a-z0-9-]{8,80})(~[a-z0-9]{1,32})?", re.ASCII)
 
+READY_WITHIN = 2.0
+"""Seconds for which a probe waits for a model that could not be built before, and is built once more."""
+
 Pages = AsyncGenerator[Sequence[Entry], None]
 
 
@@ -81,6 +84,8 @@ class Answers:
         self._nursery = Nursery()
         self._generations: dict[str, Generation] = {}
         self._draining = Drain()
+        self.unprepared: BaseException | None = None
+        """Why `prepare` failed the last time, if it did."""
 
     @property
     def running(self) -> int:
@@ -145,7 +150,7 @@ class Answers:
         """The log behind a message id. Raises `NoSuchLog`, also for another tenant's log, `Expired` or `StoreError`."""
         match = _MESSAGE_ID.fullmatch(message_id)
         if match is None:
-            raise NoSuchLog(f"{message_id[:100]!r} is not the id of a log")
+            raise NoSuchLog.of(message_id[:100])
         described = await self._logs.state(match[1])
         _check(described, principal)
         return described
@@ -213,18 +218,29 @@ class Answers:
 
         The store's first call makes it look for logs whose writers died with the last server.
         """
-        await self._logs.store.check()
-        await self._catalogue.prepare()
+        # Beside each other, because what is wrong with one must not hide what is wrong with the other.
+        found = await asyncio.gather(self._logs.store.check(), self._catalogue.prepare(), return_exceptions=True)
+        self.unprepared = next((failure for failure in found if failure is not None), None)
+        if self.unprepared is not None:
+            raise self.unprepared
 
     async def secret(self) -> bytes:
         """The secret of all servers on this store: the operator's, or one that the store keeps. Raises `StoreError`."""
         return await self._claims.secret(self._logs.store)
 
     async def ready(self) -> None:
-        """Return if requests may be sent here. Raises `ShuttingDown` or `StoreError`."""
+        """Return if requests may be sent here. Raises `ShuttingDown`, `StoreError`, or why no model can be built."""
         if self._draining.begun:
-            raise ShuttingDown("this server is shutting down")
-        await self._logs.store.check()
+            raise ShuttingDown("this server is shutting down; ask again in a moment")
+        failed = self.unprepared
+        if failed is None:
+            await self._logs.store.check()
+            return
+        try:
+            async with asyncio.timeout(READY_WITHIN):
+                await self.prepare()  # the operator may have installed what was missing
+        except TimeoutError:
+            raise failed from None
 
     def drain(self) -> None:
         """Take no new work from now on; readers of logs that are written elsewhere are let go."""
@@ -312,4 +328,4 @@ async def _written(writer: Writer, lease: Lease) -> Answer:
 
 def _check(found: Attachment | Description, principal: Principal) -> None:
     if found.tenant != principal.tenant:
-        raise NoSuchLog(f"there is no log {found.log}")
+        raise NoSuchLog.of(found.log)

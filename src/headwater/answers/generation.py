@@ -24,7 +24,7 @@ from contextlib import aclosing
 import msgspec
 
 from headwater.errors import HeadwaterError, ModelError
-from headwater.events import Ending, Error, Finish, Metadata, Start, Stop, error_event
+from headwater.events import Ending, Error, Finish, Metadata, Start, Stop, error_event, unforeseen
 from headwater.log.writer import Writer
 from headwater.models.model import Model
 from headwater.observe import Observers, Request
@@ -95,9 +95,9 @@ class Generation:
             )
             await self._seal(ending)
             raise
-        except Exception as error:  # an unforeseen error must become an ending too, or readers would wait
+        except Exception:  # an unforeseen error must become an ending too, or readers would wait
             logger.exception("generation of %s broke", self._writer.log)
-            ending = Error("internal", f"The server failed: {type(error).__name__}", status=500)
+            ending = unforeseen()
         await self._seal(ending)
 
     async def _seal(self, ending: Ending) -> None:
@@ -116,6 +116,7 @@ class Generation:
             except HeadwaterError as error:
                 wait = self._wait_before_retry(error, attempt)
                 if wait is None:
+                    logger.warning("answer %s failed: %s: %s", self._writer.log, error.code, error)
                     return error_event(error)
                 logger.info("asking again for %s in %.1f s: %s", self._writer.log, wait, error)
                 self._failed = True

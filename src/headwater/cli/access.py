@@ -4,9 +4,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.text import Text
-
+from headwater.cli.terminal import Terminal
 from headwater.web.hosts import is_loopback, of_this_machine
 
 if TYPE_CHECKING:
@@ -16,32 +14,28 @@ if TYPE_CHECKING:
 ANY = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
-def announce_addresses(console: Console, settings: "Settings", port: int) -> None:
+def announce_addresses(terminal: Terminal, settings: "Settings", port: int) -> None:
     """Print the addresses that work, the one for this machine first."""
     first, *others = addresses(settings.host, port)
     workers = f"  ({settings.workers} workers)" if settings.workers > 1 else ""
-    _print(console, ("Headwater", "bold"), f"  {first}{workers}")
+    terminal.say(("Headwater", "bold"), f"  {first}{workers}")
     for each in others:
-        _print(console, f"           {each}")
+        terminal.say(f"           {each}")
 
 
-def announce_keys(console: Console, settings: "Settings", keys: "Keys") -> None:
+def announce_keys(terminal: Terminal, settings: "Settings", keys: "Keys") -> None:
     """Print whether a key is needed, and which settings allow more."""
     valid, local = len(keys.current()), is_loopback(settings.host)
     if keys.required:
         needed = f"{valid} valid" if valid else ("none is valid, and one is needed: headwater keys create", "yellow")
     else:
         needed = "none needed" if local else ("none needed: whoever reaches the address may use it", "yellow")
-    _print(console, "  keys   ", needed)
+    terminal.say("  keys   ", needed)
     if local:
         reach = f"this machine only; for others: {'' if valid else 'headwater keys create, then '}--host 0.0.0.0"
     else:
         reach = "by address or this machine's name; other names: HEADWATER_HOSTS, other sites' pages: HEADWATER_ORIGINS"
-    _print(console, "  reach  ", reach)
-
-
-def _print(console: Console, *parts: str | tuple[str, str]) -> None:
-    console.print(Text.assemble(*parts), highlight=False, soft_wrap=True)
+    terminal.say("  reach  ", reach)
 
 
 def addresses(host: str, port: int) -> list[str]:

@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 import typer
 
-from headwater.errors import HeadwaterError, RequestError
+from headwater.cli.terminal import UNSAFE, Terminal
+from headwater.errors import HeadwaterError, RequestError, sentence
 
 if TYPE_CHECKING:
     from headwater.client import About, Answer, Client
     from headwater.events import Ending, Event
+    from headwater.settings import Settings
 
 FAILED, PARTIAL, INTERRUPTED = 1, 3, 130
 """Exit codes: no answer, or one that failed; an answer that was stopped or truncated; Ctrl-C, as in shells."""
 
 STOPPING = 5.0
 """Seconds for which Ctrl-C waits for the server to confirm the stop; a server takes 4 at most."""
-
-_UNSAFE = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
-"""Control characters, which are removed: a model must not move the cursor or set the terminal's title."""
 
 
 class Options(NamedTuple):
@@ -38,7 +37,9 @@ class Options(NamedTuple):
 
 def ask(
     question: str = typer.Argument(None, help="The question; with - or without one it is read from standard input."),
-    url: str = typer.Option("http://127.0.0.1:8000", help="Address of the server."),
+    url: str = typer.Option(
+        None, help="Address of the server; default: where `headwater serve` listens, by HEADWATER_HOST and _PORT."
+    ),
     model: str = typer.Option(None, help="A model other than the server's default."),
     no_cache: bool = typer.Option(False, "--no-cache", help="Bypass the cache."),
     as_json: bool = typer.Option(False, "--json", help="Print the events, one JSON object a line."),
@@ -51,25 +52,22 @@ def ask(
     Exit codes: 0 finished, 1 no answer or failed, 3 stopped or truncated.
     """
     try:
-        options = Options(_question(question), url, model, no_cache, as_json, _api_key())
+        settings = Terminal().settings({})
+        key = settings.api_key.get_secret_value() if settings.api_key else None
+        options = Options(_question(question), url or _address(settings), model, no_cache, as_json, key)
         code = asyncio.run(_run(options, Printer(as_json)))
     except KeyboardInterrupt:
         code = INTERRUPTED
     raise typer.Exit(code)
 
 
-def _api_key() -> str | None:
-    # Imported here, as below.
-    from pydantic import ValidationError
-
-    from headwater.settings import Settings
-
-    try:
-        found = Settings.model_validate({}).api_key
-    except ValidationError as error:
-        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise typer.BadParameter(f"a setting is wrong; {'; '.join(faults)}") from error
-    return found.get_secret_value() if found else None
+def _address(settings: "Settings") -> str:
+    """Where `headwater serve` listens when it is started in this folder and environment."""
+    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - such a server is asked over loopback
+    host = anywhere.get(settings.host, settings.host)
+    if settings.port == 0:
+        raise typer.BadParameter("HEADWATER_PORT is 0, any free port; give the one that the server printed with --url")
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def _question(given: str | None) -> str:
@@ -90,11 +88,11 @@ async def _run(options: Options, printer: "Printer") -> int:
                 printer.about = await client.about()
             return await _stream(client, options, printer)
     except NothingListens as error:
-        printer.fail(f"{error}; start it with: headwater serve")
+        printer.fail(f"{error}. Start a server there with `headwater serve`, or name another one with --url")
     except HeadwaterError as error:
-        wait = "" if error.retry_after is None else f" (try again in {error.retry_after:g} s)"
+        wait = "" if error.retry_after is None else f" Try again in {error.retry_after:g} s."
         key = " Set HEADWATER_API_KEY to a key of this server." if error.status == 401 else ""
-        printer.fail(f"{error}{key}{wait}")
+        printer.fail(f"{sentence(str(error))}{key}{wait}")
     return FAILED
 
 
@@ -256,13 +254,13 @@ class Printer:
 
     def fail(self, text: str) -> None:
         """Print why there is no answer, or only a part of it."""
-        self._aside(f"headwater: {text}")
+        self._aside(f"headwater: {sentence(text)}")
 
     def _aside(self, text: str) -> None:
         # On a line of its own, even if standard output is in mid-line on the same terminal.
         begin = "\n" if self._mid_line and self._terminal and sys.stderr.isatty() else ""
         self._mid_line = self._mid_line and not begin
-        print(f"{begin}{text.translate(_UNSAFE)}", file=sys.stderr, flush=True)
+        print(f"{begin}{text.translate(UNSAFE)}", file=sys.stderr, flush=True)
 
     def _introduce(self, model: str) -> None:
         about = self.about
@@ -281,7 +279,7 @@ class Printer:
 
     def _print(self, text: str) -> None:
         if self._terminal:
-            text = text.translate(_UNSAFE)
+            text = text.translate(UNSAFE)
         if text:
             sys.stdout.write(text)
             sys.stdout.flush()

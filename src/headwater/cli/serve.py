@@ -1,13 +1,15 @@
 """`headwater serve`: serve the page and the API on one address."""
 
+import difflib
 import errno
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
+from headwater.cli.terminal import Terminal
 from headwater.errors import HeadwaterError
 
 if TYPE_CHECKING:
@@ -31,16 +33,15 @@ def serve(
     """Serve the chat page and the API. Every option can also be set in the environment: HEADWATER_MODEL, …"""
     given: dict[str, object] = {"model": model, "store": store, "host": host, "port": port, "workers": workers}
     given["insecure"] = insecure
-    console = Console(stderr=True)
+    terminal = Terminal()
     try:
         # Empty options count as absent, as in the environment: a script may pass on an unset variable.
         _run(
-            console,
+            terminal,
             {name: value for name, value in given.items() if value not in (None, "")} | dict(map(_pair, setting)),
         )
     except HeadwaterError as error:
-        console.print(f"[red]headwater cannot start:[/red] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
+        raise terminal.fail(str(error), "headwater cannot start", 2) from error
 
 
 def _pair(written: str) -> tuple[str, str]:
@@ -53,10 +54,8 @@ def _pair(written: str) -> tuple[str, str]:
     return name, value
 
 
-def _run(console: Console, given: dict[str, Any]) -> None:
+def _run(terminal: Terminal, given: dict[str, Any]) -> None:
     # Imported here, so that `headwater --help` does not wait half a second for the web framework.
-    from pydantic import ValidationError
-
     from headwater.cli.access import announce_addresses, announce_keys
     from headwater.cli.supervisor import Supervisor
     from headwater.cli.worker import Factory, Worker
@@ -66,47 +65,54 @@ def _run(console: Console, given: dict[str, Any]) -> None:
     from headwater.wiring.stores import describe_store, open_store
 
     if unknown := sorted(set(given) - set(Settings.model_fields)):
-        raise typer.BadParameter(f"there is no setting {unknown[0]}; docs/settings.md has them all")
-    try:
-        settings = Settings(**given)
-    except ValidationError as error:
-        for fault in error.errors():
-            console.print(f"[red]setting {'.'.join(map(str, fault['loc']))}:[/red] {fault['msg']}", highlight=False)
-        raise typer.Exit(2) from error
+        near = difflib.get_close_matches(unknown[0], Settings.model_fields, 1)
+        hint = f"did you mean {near[0]}" if near else "docs/settings.md has them all"
+        raise typer.BadParameter(f"there is no setting {unknown[0]}; {hint}")
+    settings = terminal.settings(given)
     open_store(settings)  # reports an invalid store URL now, not in the traceback of each worker
     keys = keys_of(settings)
-    choice = choose(settings)
-    if choice.model == "local":
-        settings = _with_weights(console, settings)
+    with socket.socket(*_family(settings.host)) as listening:
+        # Before the weights: nobody should wait for a download, and learn then that the port is taken.
+        _try(terminal, settings, lambda: _bind(listening, settings))
         choice = choose(settings)
-    listening = _bind(console, settings.host, settings.port)
-    announce_addresses(console, settings, listening.getsockname()[1])
-    _announce(console, settings, choice, describe_store(settings))
-    announce_keys(console, settings, keys)
-    if settings.workers > 1:
-        raise typer.Exit(Supervisor(settings, listening).run())
-    Worker(Factory(settings)).run([listening])
+        if choice.model == "local":
+            settings = _with_weights(terminal, settings)
+            choice = choose(settings)
+        _try(terminal, settings, listening.listen)
+        announce_addresses(terminal, settings, listening.getsockname()[1])
+        _announce(terminal, settings, choice, describe_store(settings))
+        announce_keys(terminal, settings, keys)
+        if settings.workers > 1:
+            raise typer.Exit(Supervisor(settings, listening).run())
+        Worker(Factory(settings)).run([listening])
 
 
-def _bind(console: Console, host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _family(host: str) -> tuple[int, int, int]:
     # IPPROTO_TCP is explicit because asyncio sets TCP_NODELAY only on sockets that name it. Without, Nagle's algorithm
     # can delay a token by 40 ms.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    return (socket.AF_INET6 if ":" in host else socket.AF_INET), socket.SOCK_STREAM, socket.IPPROTO_TCP
+
+
+def _bind(listening: socket.socket, settings: "Settings") -> None:
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((settings.host, settings.port))
+
+
+def _try(terminal: Terminal, settings: "Settings", step: Callable[[], object]) -> None:
+    """Bind or listen; where another program has the port, say so and exit."""
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        return listening
+        step()
     except OSError as error:
-        listening.close()
-        another = ". Try --port 8001." if error.errno in (errno.EADDRINUSE, errno.EACCES) else ""
-        console.print(
-            f"[red]cannot listen on {host}:{port}:[/red] {error.strerror}{another}", highlight=False, soft_wrap=True
-        )
-        raise typer.Exit(1) from error
+        why = error.strerror or str(error)
+        if error.errno == errno.EADDRINUSE:
+            why += "; another program uses this port, perhaps a `headwater serve` that still runs"
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            other = settings.port + 1 if settings.port >= 1024 else 8000
+            why += f". Try --port {other}, or HEADWATER_PORT={other} in front of the command"
+        raise terminal.fail(why, f"cannot listen on {settings.host}:{settings.port}", 1) from error
 
 
-def _with_weights(console: Console, settings: "Settings") -> "Settings":
+def _with_weights(terminal: Terminal, settings: "Settings") -> "Settings":
     """Fetch the demo model's weights, or fall back to the echo model.
 
     Raises `WeightsUnavailable` instead of falling back if the settings name the embedded model.
@@ -114,18 +120,16 @@ def _with_weights(console: Console, settings: "Settings") -> "Settings":
     from headwater.models.embedded import weights
 
     try:
-        _fetch(console, settings.data_dir)
+        _fetch(terminal, settings.data_dir)
     except weights.WeightsUnavailable as error:
         if settings.model is not None:
             raise
-        console.print(
-            f"[red]The demo model could not be downloaded, so the echo model answers:[/red] {error}", highlight=False
-        )
+        terminal.fail(str(error), "The demo model could not be downloaded, so the echo model answers", 0)
         return settings.model_copy(update={"model": "echo"})
     return settings
 
 
-def _fetch(console: Console, data_dir: "Path") -> None:
+def _fetch(terminal: Terminal, data_dir: "Path") -> None:
     """Download the demo model's weights with a progress bar, unless present. Raises `WeightsUnavailable`."""
     from headwater.models.embedded import weights
     from headwater.models.embedded.demo import DEMO
@@ -133,13 +137,9 @@ def _fetch(console: Console, data_dir: "Path") -> None:
     if weights.locate(data_dir) is not None:
         return
     what = f"{DEMO.name} ({DEMO.licence}), once ({DEMO.megabytes} MB)"
-    console.print(
-        f"Downloading the demo model, {what}. Set OPENAI_API_KEY or HEADWATER_MODEL to use another model.",
-        highlight=False,
-        soft_wrap=True,
-    )
+    terminal.say(f"Downloading the demo model, {what}. Set OPENAI_API_KEY or HEADWATER_MODEL to use another model.")
     with Progress(
-        "{task.description}", BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console
+        "{task.description}", BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=terminal.console
     ) as bar:
         task = bar.add_task(DEMO.name)
         weights.fetch(data_dir, lambda done, total: bar.update(task, completed=done, total=total))
@@ -154,10 +154,10 @@ def _streams() -> str:
     return f"{streams(files):,} open streams ({files:,} open files; ulimit -Hn)"
 
 
-def _announce(console: Console, settings: "Settings", choice: "Choice", store: str) -> None:
-    console.print(f"  model  {choice.model}", highlight=False, soft_wrap=True)
-    console.print(f"  store  {store}", highlight=False, soft_wrap=True)
+def _announce(terminal: Terminal, settings: "Settings", choice: "Choice", store: str) -> None:
     each = " in each worker" if settings.workers > 1 else ""
-    console.print(f"  limit  {_streams()}{each}", highlight=False, soft_wrap=True)
+    terminal.say(f"  model  {choice.model}")
+    terminal.say(f"  store  {store}")
+    terminal.say(f"  limit  {_streams()}{each}")
     if choice.notice:
-        console.print(f"  [yellow]Demo model.[/yellow] {choice.notice}", highlight=False, soft_wrap=True)
+        terminal.say(("  Demo model.", "yellow"), f" {choice.notice}")

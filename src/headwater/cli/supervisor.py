@@ -57,7 +57,10 @@ class Supervisor:
 
     def _start(self) -> None:
         worker = _spawn.Process(target=_work, args=(self._settings, self._listening), name="headwater worker")
+        # Ctrl-C in a terminal reaches workers too. Ignoring it is inherited: no import of theirs ends in a traceback.
+        hear = signal.signal(signal.SIGINT, signal.SIG_IGN)
         worker.start()
+        signal.signal(signal.SIGINT, hear)
         self._workers[worker] = time.monotonic()
 
     def _bury(self) -> None:
@@ -73,6 +76,8 @@ class Supervisor:
         for worker in self._workers:
             if worker.pid is not None and worker.is_alive():
                 os.kill(worker.pid, number)
+                if number == signal.SIGINT:
+                    os.kill(worker.pid, signal.SIGTERM)  # for a worker that still starts, and ignores SIGINT
 
     def _end(self, number: int) -> None:
         self._tell(number)

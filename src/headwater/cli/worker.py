@@ -20,6 +20,7 @@ from headwater.answers.answers import Answers
 from headwater.cli.connection import Connection
 from headwater.cli.listener import Listener
 from headwater.cli.proxies import Proxies
+from headwater.cli.terminal import Lines
 from headwater.settings import Settings, export_env_file
 from headwater.web.capacity import connections
 from headwater.wiring.server import server
@@ -45,7 +46,9 @@ class Factory:
         self.answers: Answers | None = None
 
     def __call__(self) -> ASGIApp:
-        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+        handler = logging.StreamHandler()
+        handler.setFormatter(Lines("%(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(level=logging.INFO, handlers=[handler])
         for chatty in ("httpx", "httpx2", "openai"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         export_env_file()

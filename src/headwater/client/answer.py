@@ -240,7 +240,7 @@ def _event(data: str) -> Event | None:
     try:
         event = decode(data.encode())
     except ValueError as error:
-        raise NotHeadwater(f"a frame of the stream is not an event: {data[:100]!r}") from error
+        raise NotHeadwater(f'a frame of the stream is not an event: "{data[:100]}"') from error
     return None if isinstance(event, Unknown) else event
 
 
@@ -248,4 +248,4 @@ def _place(written: str) -> Offset:
     try:
         return parse(written)
     except RequestError as error:
-        raise NotHeadwater(f"a frame of the stream has an id that is not an offset: {written[:40]!r}") from error
+        raise NotHeadwater(f'a frame of the stream has an id that is not an offset: "{written[:40]}"') from error

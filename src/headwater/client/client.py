@@ -25,6 +25,8 @@ class About(msgspec.Struct, frozen=True):
     demo: bool = False
     """Whether the model is only a demonstration, whose answers are worthless."""
     notice: str | None = None
+    problem: str | None = None
+    """Why the server cannot answer at the moment, and what to do; None if it can."""
 
 
 class Client:

@@ -1,8 +1,9 @@
 """HTTP for the client: requests to one server, and a streaming response read as frames."""
 
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 import msgspec
@@ -43,7 +44,7 @@ class Connection:
         except httpx.ReadTimeout as error:
             raise Unreachable(f"the server has sent nothing for {self._silence:g} s") from error
         except (httpx.RequestError, httpx.StreamError) as error:
-            raise Unreachable(f"the connection broke: {_why(error)}") from error
+            raise Unreachable("the connection broke") from error
         if chunk is None:
             raise Unreachable("the connection closed before the end of the answer")
         return self._parser.feed(chunk)
@@ -60,9 +61,9 @@ class Server:
         try:
             url = httpx.URL(base_url)
         except httpx.InvalidURL as error:
-            raise RequestError(f"{base_url!r} is not an address: {error}") from error
+            raise RequestError(f'"{base_url}" is not an address; write it as http://127.0.0.1:8000') from error
         if url.scheme not in ("http", "https") or not url.host:
-            raise RequestError(f"{base_url!r} is not an address; write it as http://127.0.0.1:8000")
+            raise RequestError(f'"{base_url}" is not an address; write it as http://127.0.0.1:8000')
         self._patience = patience
         local = url.host in _LOOPBACK
         self._http = httpx.AsyncClient(
@@ -94,12 +95,12 @@ class Server:
             finally:
                 await response.aclose()
         except httpx.ConnectError as error:
-            raise NothingListens(f"nothing listens at {shown(self._http.base_url)}") from error
+            raise _unconnected(error, shown(self._http.base_url)) from error
         except httpx.ConnectTimeout as error:
             where = shown(self._http.base_url)
             raise NothingListens(f"no connection to {where} within {self._patience.connect:g} s") from error
         except httpx.RequestError as error:
-            raise Unreachable(f"{shown(request.url)} did not answer: {_why(error)}") from error
+            raise Unreachable(f"the address {shown(request.url)} did not answer") from error
         raise refusal(response)
 
     async def stream(
@@ -125,9 +126,9 @@ class Server:
         try:
             return msgspec.json.decode(await response.aread(), type=shape)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise unexpected(response.request, f"answered with unexpected JSON ({error})") from error
+            raise unexpected(response.request, "answered with unexpected JSON") from error
         except httpx.RequestError as error:
-            raise Unreachable(f"{shown(response.request.url)} broke off: {_why(error)}") from error
+            raise Unreachable(f"the answer of {shown(response.request.url)} broke off") from error
         finally:
             await response.aclose()
 
@@ -136,5 +137,15 @@ class Server:
         await self._http.aclose()
 
 
-def _why(error: Any) -> str:
-    return str(error) or type(error).__name__
+def _unconnected(error: httpx.ConnectError, where: str) -> Unreachable:
+    """Why no connection could be opened: the name, the certificate, or that nobody is there."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return NothingListens(f"there is no server of the name in {where}")
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Unreachable(f"no safe connection to {where}: its certificate is not valid or not trusted here")
+        if isinstance(cause, ssl.SSLError):
+            return Unreachable(f"no safe connection to {where}: it does not speak TLS; try http:// instead")
+        cause = cause.__cause__ or cause.__context__
+    return NothingListens(f"nothing listens at {where}")

@@ -91,7 +91,7 @@ def shown(url: httpx.URL) -> str:
 
 def unexpected(request: httpx.Request, what: str, status: int = 502) -> NotHeadwater:
     """The exception for a response that no Headwater server would send."""
-    failure = NotHeadwater(f"{shown(request.url)} {what}; is this the address of a Headwater server?")
+    failure = NotHeadwater(f"the address {shown(request.url)} {what}; is it that of a Headwater server?")
     failure.status = status
     return failure
 
@@ -100,12 +100,13 @@ def _foreign(response: httpx.Response) -> HeadwaterError:
     status = response.status_code
     what = f"answered {status} {response.reason_phrase}".rstrip()
     if status in (401, 403):
-        refused = RequestError(f"{shown(response.request.url)} {what}: not allowed; send your token in Authorization")
+        where = f"the address {shown(response.request.url)} {what}"
+        refused = RequestError(f"{where}: not allowed; send your token in Authorization")
         refused.code, refused.status = "not_allowed", status
         return refused
     if status not in _TRANSIENT:
         return unexpected(response.request, what, status)
-    failure = Unreachable(f"{shown(response.request.url)} {what}")
+    failure = Unreachable(f"the address {shown(response.request.url)} {what}")
     failure.status = status
     wait = response.headers.get("retry-after", "")
     failure.retry_after = float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 9 else None

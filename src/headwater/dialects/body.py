@@ -34,7 +34,8 @@ def json_object(body: bytes) -> dict[str, Any]:
         mended = _with_whole_characters(body)
         if mended != body:
             return json_object(mended)
-        raise RequestError(f"the body is not a JSON object: {error}") from error
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise RequestError(f"the body is not a JSON object: {why}") from error
 
 
 def _with_whole_characters(body: bytes) -> bytes:

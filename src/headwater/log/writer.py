@@ -44,7 +44,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 from headwater.entries import Entry, record
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
-from headwater.events import Ending, Error, Event, parts
+from headwater.events import Ending, Error, Event, error_event, parts, unforeseen
 from headwater.log.bell import Bell
 from headwater.log.feed import Feed
 from headwater.log.store import Lease, Receipt, Store
@@ -246,9 +246,9 @@ class Writer:
                 self._again = False
                 await self._flush()
                 self._flushed = asyncio.get_running_loop().time()
-        except Exception as error:
+        except Exception:
             logger.exception("flushing %s broke", self.log)
-            self.failure = Error("internal", f"The server failed: {type(error).__name__}", status=500)
+            self.failure = unforeseen()
             self._ring_all()
             self.interrupt()
         finally:
@@ -298,7 +298,8 @@ class Writer:
                     continue
                 silence = StoreError(f"no answer for {self._store.flush.retry_for:g} s")
                 why = error if isinstance(error, StoreError) else silence
-                self.failure = Error("store", f"The store that keeps this answer failed: {why}", True, status=503)
+                logger.warning("answer %s cannot be stored: %s", self.log, why)
+                self.failure = error_event(why)
                 if self._on_store_failed is not None:
                     self._on_store_failed(why)
             self._ring_all()

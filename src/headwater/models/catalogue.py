@@ -73,7 +73,7 @@ class Catalogue:
             return self.completion if kind == "completion" else self.chat
         offer = self._offers.get(name) or (self._more(name) if self._more else None)
         if offer is None:
-            raise UnknownModel(f"model {name[:100]!r} is not offered here; leave it out for {self.chat.name!r}")
+            raise UnknownModel(f'the model "{name[:100]}" is not offered here; leave it out for "{self.chat.name}"')
         return offer
 
     async def get(self, offer: Offer) -> Model:

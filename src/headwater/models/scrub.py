@@ -10,6 +10,7 @@ import email.utils
 import json
 import math
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
@@ -76,7 +77,8 @@ def as_model_error(failure: Exception, *, secrets: Iterable[str] = (), answering
     if isinstance(failure, ModelError):
         return failure
     if isinstance(failure, HeadwaterError):
-        return ModelError(scrub(str(failure), secrets), code=failure.code, status=failure.status)
+        message = scrub(str(failure), secrets)
+        return ModelError(message, code=failure.code, status=failure.status, told=failure.told)
     chain = list(_causes(failure))
     ours = next((cause for cause in chain if isinstance(cause, ModelError)), None)
     if ours is not None:
@@ -84,72 +86,128 @@ def as_model_error(failure: Exception, *, secrets: Iterable[str] = (), answering
     encoded = next((cause for cause in chain if type(cause).__name__ == "ContentEncodingError"), None)
     if encoded is not None:
         unread = "the provider's answer is compressed, although none was asked for, and cannot be read"
-        return ModelError(f"{unread}: {scrub(str(encoded), secrets)}", code="provider_garbled")
-    message = scrub(_message(chain), secrets)
+        message = f"{unread}: {scrub(str(encoded), secrets)}"
+        return ModelError(message, code="provider_garbled", told=f"{unread}. {_LOG}")
+    message, deepest = _message(chain), str(chain[-1])
     status = next((found for cause in chain if (found := _status(cause)) is not None), None)
     if status is not None:
-        return _by_status(status, message, chain)
-    return _by_kind(message, chain, answering)
+        return _by_status(status, scrub(message, secrets), chain)
+    # A library's own exception may only say that the connection failed, and its cause to which address and why.
+    return _by_kind(scrub(message if deepest in message else f"{message} ({deepest})", secrets), chain, answering)
 
 
 def unavailable(failure: Exception, name: str, secrets: Iterable[str] = ()) -> ModelError:
-    """The `ModelError` for a model that could not be built: a package not installed, a key not set."""
+    """The `ModelError` for a model that could not be built: a package not installed, a key not set.
+
+    Clients read which of the two it is, and the command or the variable that helps.
+    """
     if isinstance(failure, ModelError):
         return failure
     message = scrub(str(failure) or type(failure).__name__, secrets)
-    return ModelError(f"the model {name} cannot be used: {message}", code="model_unavailable", status=503)
+    cannot = f"the model {name} cannot be used"
+    package = _PACKAGE.search(message) if isinstance(failure, ImportError) else None
+    variable = _VARIABLE.search(message)
+    if package is not None:
+        told = f"{cannot}: the package {package[1]} is not installed. Install it where the server runs, with "
+        told += f"`pip install {shlex.quote(package[1])}`, and start the server again."
+    elif variable is not None:
+        told = missing(name, variable[0])
+    elif "model provider" in message or "Unsupported provider" in message:
+        told = f"{cannot}: LangChain knows no provider of this name. Write it as provider:model, such as "
+        told += "`openai:gpt-4o-mini`, in HEADWATER_MODEL."
+    else:
+        told = f"{cannot}. {_LOG}"
+    return ModelError(f"{cannot}: {message}", code="model_unavailable", status=503, told=told)
+
+
+def missing(name: str, variable: str) -> str:
+    """What to do about a model whose key is not set."""
+    where = "in the environment or in `.env`, and start the server again"
+    return f"the model {name} cannot be used: {variable} is not set. Set it {where}."
+
+
+_PACKAGE = re.compile(r"pip install (?:-\S+ )*[\"']?([\w.-]*\w(?:\[[\w,-]+\])?)")
+_VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)*_(?:KEY|TOKEN|SECRET|PROJECT|ENDPOINT|REGION)\b")
+_LOG = "The server's log says why."
+_SOON = "Try again in a moment."
 
 
 def _by_status(status: int, message: str, chain: list[BaseException]) -> ModelError:
     """The `ModelError` for an HTTP error of the provider."""
     wait = next((found for cause in chain if (found := _retry_after(cause)) is not None), None)
 
-    def error(code: str, ours: int, meaning: str, *, retryable: bool = False) -> ModelError:
-        text = f"{meaning} ({status}): {message}"
-        return ModelError(text, code=code, status=ours, retryable=retryable, retry_after=wait)
+    def error(code: str, ours: int, meaning: str, todo: str, *, retryable: bool = False) -> ModelError:
+        text, told = f"{meaning} ({status}): {message}", f"{meaning}. {todo}"
+        return ModelError(text, code=code, status=ours, retryable=retryable, retry_after=wait, told=told)
 
     if status in (401, 402, 403):
         # 502, not 401: the provider refused this server's key or account, not the caller's.
-        return error("provider_auth", 502, "the provider does not accept this server's credentials")
+        todo = f"Check the key and the account that the server was started with. {_LOG}"
+        return error("provider_auth", 502, "the provider does not accept this server's credentials", todo)
     if status == 429:
         # An exhausted account is a 429 too, and waiting does not fill it.
         bodies: list[Any] = [getattr(cause, "body", None) for cause in chain]
         kinds = [cast("Mapping[str, Any]", body).get("type") for body in bodies if isinstance(body, Mapping)]
         spent = "insufficient_quota" in message or "insufficient_quota" in kinds
-        return error("rate_limited", 429, "the provider limits this server's rate", retryable=not spent)
+        todo = "The account has no quota left, and waiting does not fill it." if spent else _SOON
+        return error("rate_limited", 429, "the provider limits this server's rate", todo, retryable=not spent)
+    says = f'It says: "{message.removesuffix(".")}".' if _presentable(message, chain) else ""
     if status in (400, 413, 422) and (status == 413 or _is_context_length(message, chain)):
-        return error("context_length", 413, "the prompt is too long for the model")
+        todo = says or "Shorten it, or begin a new conversation."
+        return error("context_length", 413, "the prompt is too long for the model", todo)
     if status == 404:
-        return error("provider_not_found", 502, "the provider does not know this model or address")
+        todo = f"Check the model's name, and the address that the server was given. {_LOG}"
+        return error("provider_not_found", 502, "the provider does not know this model or address", todo)
     if status in (400, 422):
-        return error("provider_refused", 422, "the provider refused the request")
+        return error("provider_refused", 422, "the provider refused the request", says or f"Change it. {_LOG}")
     if status in (408, 504):
-        return error("provider_timeout", 504, "the provider took too long", retryable=True)
+        return error("provider_timeout", 504, "the provider took too long", _SOON, retryable=True)
     if status >= 500 or status in (409, 425):
-        return error("provider_error", 502, "the provider failed", retryable=True)
-    return error("provider_refused", 502, "the provider refused the request")
+        return error("provider_error", 502, "the provider failed", f"{_SOON} {_LOG}", retryable=True)
+    return error("provider_refused", 502, "the provider refused the request", says or f"Change it. {_LOG}")
 
 
 def _by_kind(message: str, chain: list[BaseException], answering: bool) -> ModelError:
     """The `ModelError` for a failure without an HTTP status."""
+
+    def error(meaning: str, todo: str, code: str, status: int = 502, *, retryable: bool = False) -> ModelError:
+        told = f"{meaning}. {todo}"
+        return ModelError(f"{meaning}: {message}", code=code, status=status, retryable=retryable, told=told)
+
     if _is_context_length(message, chain):
-        return ModelError(f"the prompt is too long for the model: {message}", code="context_length", status=413)
+        todo = "Shorten it, or begin a new conversation."
+        return error("the prompt is too long for the model", todo, "context_length", 413)
     if any(isinstance(cause, TimeoutError) or "Timeout" in type(cause).__name__ for cause in chain):
-        return ModelError(f"the provider took too long: {message}", code="provider_timeout", status=504, retryable=True)
+        return error("the provider took too long", _SOON, "provider_timeout", 504, retryable=True)
     if any(isinstance(cause, json.JSONDecodeError | UnicodeDecodeError) for cause in chain):
-        return ModelError(f"the provider's stream cannot be read: {message}", code="provider_garbled")
+        return error("the provider's stream cannot be read", f"{_SOON} {_LOG}", "provider_garbled")
     if any(_is_broken_connection(cause) for cause in chain):
         # A provider that accepted the connection and then broke it was reachable, also before its first token.
         if answering or any(type(cause).__name__ in _CUT_NAMES for cause in chain):
-            return ModelError(f"the provider's connection broke off: {message}", code="provider_cut", retryable=True)
-        return ModelError(f"the provider cannot be reached: {message}", code="provider_unreachable", retryable=True)
+            return error("the provider's connection broke off", _SOON, "provider_cut", retryable=True)
+        return error("the provider cannot be reached", f"{_SOON} {_LOG}", "provider_unreachable", retryable=True)
     if any(isinstance(cause, TypeError) and "unexpected keyword argument" in str(cause) for cause in chain):
         # This provider's client does not know a parameter of the request; the caller can leave it out.
-        return ModelError(f"the model does not take this parameter: {message}", code="provider_refused", status=422)
+        name = re.search(r"argument '(\w{1,60})'", message)
+        todo = f"Leave out {name[1]}." if name else _LOG
+        return error("the model does not take this parameter", todo, "provider_refused", 422)
     if any(isinstance(getattr(cause, "body", None), Mapping) for cause in chain):
         # `data: {"error": …}` in an answer that began with 200.
-        return ModelError(f"the provider failed: {message}", code="provider_error", retryable=True)
-    return ModelError(f"the model failed: {type(chain[0]).__name__}: {message}", code="provider_error")
+        return error("the provider failed", f"{_SOON} {_LOG}", "provider_error", retryable=True)
+    text = f"the model failed: {type(chain[0]).__name__}: {message}"
+    key = "Its key may be missing: set it in the environment or in `.env`. " if "api_key" in message else ""
+    return ModelError(text, code="provider_error", told=f"The model failed. {key}{_LOG}")
+
+
+# Addresses, paths, markup, objects and exceptions' names: no words for the caller.
+_INTERNAL = re.compile(
+    r"[<>{}\\]|\[(?!hidden\])|\d+\.\d+\.\d+\.\d+|://|localhost|::|(?<![\w/])/\w+/|\w(?:Error|Exception)\b|Traceback"
+)
+
+
+def _presentable(message: str, chain: list[BaseException]) -> bool:
+    """Whether the message is the provider's own words for the caller, and not a page or a library's exception."""
+    return any(isinstance(getattr(cause, "body", None), Mapping) for cause in chain) and not _INTERNAL.search(message)
 
 
 _BROKEN_NAMES = {
@@ -201,6 +259,8 @@ def _message(chain: list[BaseException]) -> str:
                     return " / ".join(dict.fromkeys(texts))
             elif isinstance(inner, str) and inner:
                 return inner
+        elif isinstance(body, str) and body:
+            return body  # a page, for example, which the exception's own text leaves out
     return next((text for cause in chain if (text := str(cause))), type(chain[0]).__name__)
 
 

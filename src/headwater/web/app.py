@@ -12,19 +12,39 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from headwater.web.gate import Access, Gate
 from headwater.web.origin import Allowed, OriginGuard
+from headwater.web.place import LOGS, place
 from headwater.web.problems import DirectRoute, ProblemRoute, closed, refused
 from headwater.web.routes.login import login_routes
 from headwater.web.routes.logs import add_log_routes
-from headwater.web.routes.native import add_native_routes
-from headwater.web.routes.server import About, page_routes, server_routes
+from headwater.web.routes.native import CHAT, add_native_routes
+from headwater.web.routes.server import About, NoSuchPage, page_routes, server_routes
 from headwater.web.surface import Surface
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def api(surface: Surface, lifespan: Lifespan | None = None) -> APIRouter:
-    """The routes that any app can include: they start and read answers. `lifespan` runs with that app's own."""
-    return _streams(APIRouter(route_class=ProblemRoute, lifespan=lifespan, tags=["stream"]), surface)
+    """The routes that any app can include: they start and read answers. `lifespan` runs with that app's own.
+
+    At the prefix they are included under, a problem says what is there, since people look for a page.
+    """
+    router = _streams(APIRouter(route_class=ProblemRoute, lifespan=lifespan, tags=["stream"]), surface)
+    router.add_api_route("/", _no_page, include_in_schema=False, route_class_override=PrefixRoute)
+    return router
+
+
+class PrefixRoute(ProblemRoute):
+    """A route at the prefix of an included router; without a prefix, that path is the app's own."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        root = scope["path"].removeprefix(scope.get("root_path", "")) in ("", "/")
+        return (Match.NONE, {}) if root else super().matches(scope)
+
+
+async def _no_page(request: Request) -> Response:
+    prefix = place(request).rstrip("/")
+    what = f"there is no page here; POST {prefix}{CHAT} asks a model, and {prefix}{LOGS}/… has the answers"
+    raise NoSuchPage(f"{what}. The chat page comes with `headwater serve`")
 
 
 def create_app(

@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from headwater.dialects.dialect import Refusal
 from headwater.dialects.problem import problem
-from headwater.errors import HeadwaterError
-from headwater.events import Error, error_event
+from headwater.errors import HeadwaterError, StoreError
+from headwater.events import Error, error_event, unforeseen
 from headwater.web.capacity import ServerFull
 
 logger = logging.getLogger(__name__)
@@ -30,11 +30,19 @@ def respond(refusal: Refusal, headers: Mapping[str, str] | None = None) -> Respo
     return Response(refusal.body, refusal.status, {**(headers or {}), **refusal.headers}, refusal.media_type)
 
 
-def refused(error: HeadwaterError | HTTPException, refuse: Refuse = problem) -> Response:
-    """An error as a response. An `HTTPException`, as the caller's own `principal` may raise it, keeps its headers."""
+def refused(
+    error: HeadwaterError | HTTPException, refuse: Refuse = problem, request: Request | None = None
+) -> Response:
+    """An error as a response. An `HTTPException`, as the caller's own `principal` may raise it, keeps its headers.
+
+    What a store said goes to the log, with the path of the `request`, which names its stream.
+    """
     if isinstance(error, HTTPException):
-        event = Error("http", str(error.detail), status=error.status_code)
+        detail: Any = error.detail  # the app's own words, or an object of its own
+        event = Error("http", detail if isinstance(detail, str) else "Refused.", status=error.status_code)
         return respond(refuse(event), error.headers)
+    if isinstance(error, StoreError):
+        logger.warning("%r failed: %s", "a request" if request is None else request.scope["path"], error)
     # A client that keeps its connection would keep a file of the server, too.
     headers = {"Connection": "close"} if isinstance(error, ServerFull) else None
     return respond(refuse(error_event(error)), headers)
@@ -42,7 +50,7 @@ def refused(error: HeadwaterError | HTTPException, refuse: Refuse = problem) -> 
 
 def not_allowed(method: str, allow: str) -> Response:
     """405 Method Not Allowed, with the methods that the path supports."""
-    event = Error("method_not_allowed", f"{method[:20]} is not for this path; use {allow}", status=405)
+    event = Error("method_not_allowed", f"{method[:20]} is not for this path; use {allow}.", status=405)
     return respond(problem(event), {"Allow": allow})
 
 
@@ -67,10 +75,9 @@ class DirectRoute(ProblemRoute):
         request = Request(scope, receive, send)
         try:
             response = await self.endpoint(request)
-        except Exception as error:  # a bug of ours: its traceback is for the log, and the client gets a response
+        except Exception:  # a bug of ours: its traceback is for the log, and the client gets a response
             logger.exception("%s %s failed", scope["method"], scope["path"])
-            event = Error("internal", f"The server failed: {type(error).__name__}", status=500)
-            response = respond(problem(event))
+            response = respond(problem(unforeseen()))
         await response(scope, receive, send)
 
 
@@ -105,6 +112,11 @@ def _refusing(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(*args, **kwargs)
         except (HeadwaterError, HTTPException) as error:
-            return refused(error)
+            request: Any = next(filter(_is_request, (*args, *kwargs.values())), None)
+            return refused(error, request=request)
 
     return refusing
+
+
+def _is_request(argument: object) -> bool:
+    return isinstance(argument, Request)

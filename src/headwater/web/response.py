@@ -89,6 +89,7 @@ class LogResponse(Response):
         self._pages = pages
         self._reader = reader
         self._dialect = delivery.dialect
+        self._message_id = delivery.message_id
         self._extra = delivery.headers
         self._fresh = delivery.cursor == BEGINNING
         self._pace = pace
@@ -200,6 +201,7 @@ class LogResponse(Response):
 
     async def _break_off(self, error: HeadwaterError, receive: Receive) -> None:
         """Report that the log could not be read on: never a silent end."""
+        logger.warning("reading %s broke off: %s", self._message_id, error)
         if not self._started:
             await self._refuse(error_event(error), receive)
             return

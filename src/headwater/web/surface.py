@@ -99,7 +99,7 @@ class Surface(NamedTuple):
             with self.capacity:
                 attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key)
         except (HeadwaterError, HTTPException) as error:
-            return refused(error, dialect.refusal)
+            return refused(error, dialect.refusal, request)
         delivery = self.delivery(request, route, dialect, attachment)
         return (self.whole if ask.whole else self.read)(attachment, principal, delivery)
 
@@ -118,7 +118,7 @@ class Surface(NamedTuple):
             delivery = Delivery(dialect, message_id, headers, cursor)
             return self._rest(found, principal, delivery, request.method == "HEAD")
         except (HeadwaterError, HTTPException) as error:
-            return refused(error, dialect.refusal)
+            return refused(error, dialect.refusal, request)
 
     async def continued(self, request: Request, dialect: Dialect, route: str, asked: Asked) -> Response | None:
         """What follows the cursor of a client that repeats its request; None if the request is to be answered anew.

@@ -1,6 +1,7 @@
 """An answer as one JSON response, for clients that do not stream: the log is read to its ending first."""
 
 import asyncio
+import logging
 from contextlib import aclosing
 from typing import Any
 
@@ -14,6 +15,8 @@ from headwater.errors import HeadwaterError, ShuttingDown
 from headwater.events import Error, error_event
 from headwater.web.problems import respond
 from headwater.web.response import Delivery, Pages, until_disconnected
+
+logger = logging.getLogger(__name__)
 
 
 class WholeResponse(Response):
@@ -58,6 +61,7 @@ class WholeResponse(Response):
                     for entry in page:
                         fold.feed(entry)
         except HeadwaterError as error:
+            logger.warning("reading %s broke off: %s", self._delivery.message_id, error)
             return self._refusal(error)
         return self._response(fold.answer())
 

@@ -49,6 +49,9 @@ def router(
 ) -> APIRouter:
     """Headwater's routes for your own FastAPI app: `app.include_router(headwater.router(model=…))`.
 
+    The routes are the API, `/api/stream…`, under the prefix of `include_router`; the chat page comes with `headwater
+    serve` only, and a GET of the prefix says so.
+
     `model` is a LangChain name, `local`, `echo`, or any LangChain Runnable or LangGraph graph. A Runnable may have side
     effects, so its answers are replayed only when you name it, `cache_as="v3"`; change the name when you change it.
     `store` is a URL, or a store object, which stays yours to close. `principal` returns the caller of a request

@@ -119,4 +119,4 @@ async def _prepare(answers: Answers) -> None:
     try:
         await answers.prepare()
     except HeadwaterError as error:
-        logger.warning("not ready yet: %s", error)
+        logger.error("NO QUESTION CAN BE ANSWERED YET. %s\n  In detail: %s", error.told, error)

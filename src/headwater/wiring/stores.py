@@ -16,7 +16,10 @@ def open_store(settings: Settings) -> Store:
     """The store that a URL names; nothing is connected before its first use. Raises `Unsupported`."""
     limits = Limits(lease=settings.lease, heartbeat=min(5.0, settings.lease / 3))
     url = settings.store or _store_of_the_environment(settings)
-    parsed = urlsplit(url)
+    try:
+        parsed = urlsplit(url)
+    except ValueError as error:  # the URL is not shown, since it may hold a password
+        raise Unsupported(f"the URL of the store cannot be read: {error}") from error
     if url == "memory:":
         if settings.workers > 1:
             raise Unsupported("the store memory: is one process's own; name one that workers can share, or --workers 1")
@@ -25,7 +28,9 @@ def open_store(settings: Settings) -> Store:
         return SqliteStore(settings.data_dir / "logs.sqlite", limits)
     if parsed.scheme == "sqlite":
         if not url.startswith("sqlite:///") or parsed.path.endswith("/"):
-            raise Unsupported(f"{url!r} names no file; write the whole path, as in sqlite:///var/lib/headwater.sqlite")
+            raise Unsupported(
+                f"the store {url} names no file; write the whole path, as in sqlite:///var/lib/headwater.sqlite"
+            )
         return SqliteStore(Path(unquote(parsed.path)), limits)
     if parsed.scheme in REDIS:
         from headwater.log.redis.store import RedisStore
@@ -38,7 +43,7 @@ def open_store(settings: Settings) -> Store:
         if not address or token is None:
             raise Unsupported("the store upstash: needs UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN")
         return UpstashStore(address, token.get_secret_value(), limits)
-    raise Unsupported(f"{parsed.scheme or url!r} is no store; use sqlite:///path, redis://…, upstash: or memory:")
+    raise Unsupported(f'"{parsed.scheme or url}" is no store; use sqlite:///path, redis://…, upstash: or memory:')
 
 
 def describe_store(settings: Settings) -> str:

@@ -29,8 +29,7 @@ afterEach(async () => {
   await server.close()
 })
 
-function open() {
-  const transport = createTransport(server.url)
+function open(transport = createTransport(server.url)) {
   const store = new ChatStore({
     ...withFigures(transport),
     storage: browserStorage('chat'),
@@ -105,6 +104,22 @@ test('a conversation that did not fit the model says so', async () => {
   await user.type(screen.getByTestId('composer'), 'Q{Enter}')
   await stateIs('finished')
   expect(answer().textContent).toContain('the 3 oldest messages were left out')
+})
+
+test('a server that cannot answer says what is missing and what to do, also when it learns that later', async () => {
+  let why: string | null = null
+  const transport = createTransport(server.url)
+  const get = async <Shape,>(path: string) => ({ ...(await transport.get<Shape>(path)), problem: why })
+  const user = open({ ...transport, get })
+  await screen.findByTestId('demo-banner')
+  expect(screen.queryByTestId('problem-banner')).toBeNull()
+
+  why = 'The package is not installed. Install it with `pip install x`.'
+  server.override = ({ method }, response) => method === 'POST' && (problem(response, 503, 'model_unavailable', why ?? ''), true)
+  await user.type(screen.getByTestId('composer'), 'Hi{Enter}')
+  const banner = await screen.findByTestId('problem-banner')
+  expect(banner.textContent).toBe('Not ready The package is not installed. Install it with pip install x.')
+  expect(within(banner).getByText('pip install x').tagName).toBe('CODE')
 })
 
 test('a demo model is announced as one, a new chat is empty', async () => {

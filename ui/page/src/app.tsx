@@ -1,4 +1,4 @@
-import type { About, ChatStore, Transport } from '@headwater/client'
+import type { About, Answer, ChatStore, Transport } from '@headwater/client'
 import { useChat } from '@headwater/react'
 import { useEffect, useRef, useState } from 'react'
 import { Announcer } from './chat/announcer'
@@ -6,17 +6,17 @@ import { Composer } from './chat/composer'
 import { Transcript } from './chat/transcript'
 import { useFollow } from './chat/use-follow'
 import { EmptyState } from './shell/empty-state'
-import { DemoBanner, Header } from './shell/header'
+import { DemoBanner, Header, ProblemBanner } from './shell/header'
 import { DownIcon } from './shell/icons'
 
 /** The page: one chat with one server. */
 export function App({ store, transport }: { store: ChatStore; transport: Transport }) {
   const chat = useChat(store)
-  const about = useAbout(transport)
   const content = useRef<HTMLElement>(null)
   const { away, toLatest } = useFollow(content)
   const last = chat.turns.at(-1)
   const answer = last?.role === 'assistant' ? last : undefined
+  const about = useAbout(transport, answer?.status)
   const ask = (text: string) => {
     const sent = chat.send(text)
     if (sent) toLatest()
@@ -26,6 +26,7 @@ export function App({ store, transport }: { store: ChatStore; transport: Transpo
   return (
     <div className="page">
       <Header about={about} empty={chat.turns.length === 0} onNewChat={chat.clear} />
+      {about?.problem && <ProblemBanner problem={about.problem} />}
       {about?.demo && <DemoBanner about={about} />}
       <main ref={content}>
         {chat.turns.length === 0 ? (
@@ -49,12 +50,16 @@ export function App({ store, transport }: { store: ChatStore; transport: Transpo
   )
 }
 
-/** A server that cannot say who it is can still answer, so a failure here only leaves the header bare. */
-function useAbout(transport: Transport): About | null {
+/**
+ * A server that cannot say who it is can still answer, so a failure here only leaves the header bare.
+ * Asked again when an answer fails: the server may say why, and what to do.
+ */
+function useAbout(transport: Transport, status: Answer['status'] | undefined): About | null {
   const [about, setAbout] = useState<About | null>(null)
+  const failed = status === 'failed'
   useEffect(() => {
     transport.get<About>('api/about').then(setAbout, () => setAbout(null))
-  }, [transport])
+  }, [transport, failed])
   return about
 }
 

@@ -27,7 +27,7 @@ def chat(body: bytes) -> Ask:
     messages = fields.pop("messages", None)
     if not isinstance(messages, list):
         wrong = "is missing" if messages is None else "is not a list"
-        raise InvalidPrompt(f'messages {wrong}: send {{"messages": [{{"role": "user", "content": "Hi"}}]}}')
+        raise InvalidPrompt(f'the field messages {wrong}: send {{"messages": [{{"role": "user", "content": "Hi"}}]}}')
     return _ask("chat", [shapes.message(message) for message in cast("list[Any]", messages)], fields)
 
 
@@ -38,7 +38,7 @@ def completion(body: bytes) -> Ask:
     text = prompt if message is None else message
     if not isinstance(text, str) or not text:
         wrong = "is missing" if text is None else "is empty" if text == "" else "is not a string"
-        raise InvalidPrompt(f'message {wrong}: send {{"message": "Once upon a time"}}')
+        raise InvalidPrompt(f'the field message {wrong}: send {{"message": "Once upon a time"}}')
     return _ask("completion", [{"role": "user", "content": text}], fields)
 
 

@@ -58,7 +58,7 @@ class Text:
 
 _WITHOUT_TEXT = Error(
     "not_acceptable",
-    "this answer is a tool call and has no text; accept text/event-stream or application/json to read it",
+    "This answer is a tool call and has no text; accept text/event-stream or application/json to read it.",
     status=406,
 )
 

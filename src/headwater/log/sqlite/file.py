@@ -86,7 +86,8 @@ def open_file(path: Path) -> StoreConnection:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             create(path)
         except OSError as error:
-            raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
+            other = "HEADWATER_DATA_DIR or HEADWATER_STORE can name another place"
+            raise StoreError(f"the store {path} cannot be opened: {error.strerror}; {other}") from error
         before = identity(path)
         try:
             db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, factory=StoreConnection)

@@ -185,7 +185,7 @@ class LlamaCppChat(BaseChatModel):
         except TooLong as failure:
             raise ModelError(str(failure), code=failure.code, status=failure.status) from failure
         except (RuntimeError, ValueError) as failure:
-            raise ModelError(f"the embedded model failed: {failure}", code="provider_error") from failure
+            raise _broken(failure) from failure
 
 
 class _Answer:
@@ -235,7 +235,12 @@ def _failure(error: dict[str, Any]) -> ModelError:
     message = str(error.get("message", "no reason given"))
     if error.get("type") == "exceed_context_size_error":
         return ModelError(message, code="context_length", status=413)
-    return ModelError(f"the embedded model failed: {message}", code="provider_error")
+    return _broken(message)
+
+
+def _broken(why: object) -> ModelError:
+    told = "The embedded model failed. Try again; the server's log says why."
+    return ModelError(f"the embedded model failed: {why}", code="provider_error", told=told)
 
 
 def _turn(message: BaseMessage) -> Message:

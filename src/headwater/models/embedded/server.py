@@ -57,7 +57,8 @@ def start(path: Path, context: int, slots: int, threads: int | None) -> Server:
             settings.hostnames = [socket]
         return cast("Server", llama.Server(settings))
     except ImportError as failure:
-        raise ModelError(f"the embedded model cannot run here: {failure}", code="provider_error") from failure
+        cannot = "the embedded model cannot run here"
+        raise ModelError(f"{cannot}: {failure}", code="provider_error", told=cannot) from failure
     except RuntimeError as failure:
         # The library gives no reason, and logs none either at this verbosity.
         raise ModelError(f"{path.name} could not be loaded as a model", code="provider_error") from failure

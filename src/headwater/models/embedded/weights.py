@@ -51,6 +51,14 @@ class WeightsUnavailable(HeadwaterError):
     code = "weights_unavailable"
     status = 503
 
+    @property
+    def told(self) -> str:
+        """Without the folder and the package client's own words."""
+        return (
+            "The demo model's weights are not on the server and could not be downloaded. Connect it to the network, or "
+            "choose another model with HEADWATER_MODEL, such as `openai:gpt-4o-mini` or `echo`."
+        )
+
 
 def locate(data_dir: Path, weights: Weights = DEMO) -> Path | None:
     """The verified weights on this computer; None when they must be fetched first.

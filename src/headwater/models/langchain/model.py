@@ -228,7 +228,8 @@ def _input(prompt: Prompt, ready: _Ready) -> Any:
     except (ValueError, KeyError) as wrong:
         # Such as a tool's message without the id of its call, or arguments that are not JSON.
         reason = f"the messages cannot be read: {type(wrong).__name__}: {wrong}"
-        raise ModelError(reason, code="invalid_prompt", status=422) from wrong
+        told = "the messages cannot be read; a tool's message needs the id of its call, and a call's arguments are JSON"
+        raise ModelError(reason, code="invalid_prompt", status=422, told=told) from wrong
 
 
 def _message(message: Message, ready: _Ready) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Account(NamedTuple):
     def check(self) -> None:
         """Raise `ModelError` if the key cannot be a key: as a header it would fail in words that explain nothing."""
         if self.key is not None and not re.fullmatch(r"[!-~]+", self.key):
-            message = "the API key has a line break, a blank or another character that no key has"
+            message = "the API key has a line break, a blank or another character that no key has; copy it anew"
             raise ModelError(message, code="model_unavailable", status=503)
 
 
@@ -109,7 +109,9 @@ class Connections:
             url = place
         moved, status = urlsplit(place), response.status
         message = f"the provider's address answers with a redirect ({status}) to {moved.scheme}://{moved.hostname}"
-        raise ModelError(f"{message}{moved.path}: set OPENAI_BASE_URL to where it has moved", code="provider_moved")
+        todo = "set OPENAI_BASE_URL to where it has moved"
+        told = f"the provider's address answers with a redirect. Whoever runs the server must {todo}"
+        raise ModelError(f"{message}{moved.path}: {todo}", code="provider_moved", told=told)
 
     async def refusal(self, response: "aiohttp.ClientResponse") -> bytes:
         """The body of an HTTP error, its first 64 kB at least; a part of one that breaks off or does not end."""

@@ -20,7 +20,7 @@ from headwater.models.openai.names import Kind
 from headwater.models.openai.pacing import PacedRead
 from headwater.models.openai.request import body, is_plain
 from headwater.models.openai.stream import CompletionStream, Stream
-from headwater.models.scrub import as_model_error
+from headwater.models.scrub import as_model_error, missing
 from headwater.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -77,9 +77,7 @@ class OpenAIModel:
     async def prepare(self) -> None:
         """Import what the first request needs, so that it does not wait for that. Raises `ModelError`."""
         if self._account.key is None and self._account.address.startswith(OPENAI):
-            raise ModelError(
-                f"the model {self.name} cannot be used: OPENAI_API_KEY is not set", code="model_unavailable", status=503
-            )
+            raise ModelError(missing(self.name, "OPENAI_API_KEY"), code="model_unavailable", status=503)
         await self._connections.session()
 
     async def aclose(self) -> None:
@@ -93,7 +91,8 @@ class OpenAIModel:
         """The events of one answer; see `headwater.models.model.Model.stream`."""
         if not is_plain(prompt, self._kind):
             if self._fallback is None:
-                raise ModelError("the messages cannot be read by this API", code="invalid_prompt", status=422)
+                reason = "the messages cannot be read by this model's API; send plain text"
+                raise ModelError(reason, code="invalid_prompt", status=422)
             async with aclosing(self._fallback.stream(prompt)) as batches:
                 async for batch in batches:
                     yield batch

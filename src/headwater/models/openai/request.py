@@ -89,11 +89,12 @@ def extra(prompt: Prompt) -> dict[str, Any]:
     for name in ("n", "best_of"):
         if prompt.extra.get(name) not in (None, 1):
             # Several answers come interleaved in one stream, and LangChain reads them as a single one.
-            raise ModelError(f"{name} must be 1: one request, one answer", code="provider_refused", status=422)
+            reason = f"the field {name} must be 1: one request, one answer"
+            raise ModelError(reason, code="provider_refused", status=422)
     for name in ("functions", "function_call"):
         if prompt.extra.get(name) is not None:
             # The call would come in a form of its own, which LangChain's classes do not stream whole either.
-            raise ModelError(f"{name} is not read any more: use tools", code="provider_refused", status=422)
+            raise ModelError(f"the field {name} is not read any more: use tools", code="provider_refused", status=422)
     taken = _OURS | {name for name in _PARAMETERS if getattr(prompt.parameters, name) is not None}
     if "max_tokens" in taken:
         taken |= {"max_completion_tokens", "max_output_tokens"}  # other names of the same limit

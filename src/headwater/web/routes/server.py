@@ -15,7 +15,7 @@ from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Receive, Scope, Send
 
 from headwater.answers.answers import Answers
-from headwater.errors import RequestError
+from headwater.errors import HeadwaterError, RequestError
 from headwater.web.accept import codings, field
 from headwater.web.problems import ProblemRoute, closed, not_allowed, refused
 
@@ -67,17 +67,24 @@ def server_routes(answers: Answers, about: About) -> APIRouter:
         return JSONResponse({"status": "alive"}, headers={"Cache-Control": "no-store"})
 
     @router.head("/readyz", include_in_schema=False)
-    @router.get("/readyz", responses={503: {"description": "The store is down, or the server about to be"}})
+    @router.get("/readyz", responses={503: {"description": "The store is down, no model can be built, or it drains"}})
     async def readyz() -> Response:  # pyright: ignore[reportUnusedFunction]
-        """The store works, so requests may be sent here; take the server out of rotation otherwise."""
+        """The store and the model work, so requests may be sent here; take the server out of rotation otherwise."""
         await answers.ready()
         return JSONResponse({"status": "ready"}, headers={"Cache-Control": "no-store"})
 
     @router.head("/api/about", include_in_schema=False)
     @router.get("/api/about")
     async def describe() -> Response:  # pyright: ignore[reportUnusedFunction]
-        """Which server this is and which model answers."""
-        return JSONResponse({"name": "Headwater", **about._asdict()}, headers={"Cache-Control": "no-store"})
+        """Which server this is, which model answers, and why none can answer now, if that is so."""
+        problem: str | None = None
+        try:
+            if answers.unprepared is not None:
+                await answers.ready()
+        except HeadwaterError as error:
+            problem = error.told
+        content = {"name": "Headwater", **about._asdict(), "problem": problem}
+        return JSONResponse(content, headers={"Cache-Control": "no-store"})
 
     return closed(router)
 

@@ -44,6 +44,8 @@ export interface About {
   readonly model: string
   readonly demo: boolean
   readonly notice: string | null
+  /** Why the server cannot answer at the moment, and what to do. */
+  readonly problem?: string | null
 }
 
 /** A refusal, in the server's words where it has any (RFC 9457 problem JSON). */

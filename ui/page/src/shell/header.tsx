@@ -26,6 +26,15 @@ export function Header({ about, empty, onNewChat }: { about: About | null; empty
   )
 }
 
+/** Says why no question can be answered, and what to do about it; text in backticks is shown as code. */
+export function ProblemBanner({ problem }: { problem: string }) {
+  return (
+    <aside className="demo-banner problem-banner" data-testid="problem-banner" role="alert" aria-label="About this server">
+      <strong>Not ready</strong> {problem.split('`').map((part, place) => (place % 2 ? <code key={place}>{part}</code> : part))}
+    </aside>
+  )
+}
+
 /** Says that the model at work is only for trying things out. */
 export function DemoBanner({ about }: { about: About }) {
   return (

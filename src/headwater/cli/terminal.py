@@ -1,0 +1,61 @@
+"""The operator's terminal: the one place where the command line prints, so that no text is ever taken for markup."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from headwater.errors import sentence
+
+if TYPE_CHECKING:
+    from headwater.settings import Settings
+
+UNSAFE = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+"""Control characters, which are removed: a model must not move the cursor or set the terminal's title."""
+
+
+class Terminal:
+    """Writes lines to standard error. Text may come from errors, models and users; it is printed as it is."""
+
+    def __init__(self) -> None:
+        # Long lines are left to the terminal, so that addresses and commands can be copied whole.
+        self.console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+    def say(self, *parts: str | tuple[str, str]) -> None:
+        """Print a line of parts; one in a style of rich's is a pair, such as `("Headwater", "bold")`."""
+        self.console.print(
+            Text.assemble(*(part.translate(UNSAFE) if isinstance(part, str) else part for part in parts))
+        )
+
+    def fail(self, text: str, head: str, code: int) -> typer.Exit:
+        """Print what went wrong, as a sentence; returns the exit to raise."""
+        self.say((f"{head}:", "red"), f" {sentence(text)}")
+        return typer.Exit(code)
+
+    def settings(self, given: Mapping[str, Any]) -> "Settings":
+        """The settings of the environment and of `.env`, under those given; exits with 2 where one is wrong."""
+        # Imported here, so that `headwater --help` does not wait for pydantic.
+        from pydantic import ValidationError
+
+        from headwater.settings import Settings
+
+        try:
+            return Settings(**given)
+        except ValidationError as error:
+            for fault in error.errors():
+                name = ".".join(map(str, fault["loc"])) or "settings"
+                self.fail(fault["msg"].removeprefix("Value error, "), f"setting {name}", 2)
+            raise typer.Exit(2) from error
+
+
+class Lines(logging.Formatter):
+    """The lines of the server's log; in a terminal, errors are red."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record in one line, followed by its traceback if it has one."""
+        line = super().format(record)
+        return f"\x1b[1;31m{line}\x1b[0m" if record.levelno >= logging.ERROR and sys.stderr.isatty() else line
