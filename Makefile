@@ -46,7 +46,7 @@ clean:
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Headwater needs Python 3.11 or newer; try make PYTHON=python3.12 …"; exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; } # half of one would pass for a whole one the next time
 	$(BIN)/python -m pip install -q --disable-pip-version-check "pip>=25.1"
 
 .venv/.ready: .venv/bin/python pyproject.toml requirements.lock hatch_build.py $(UI)
