@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 PROGRAM = """
-import json, sys
+import ctypes, json, sys
 from pathlib import Path
 from headwater.models.embedded import openmp, preflight
 openmp.PACKAGE, weights = sys.argv[1:]
@@ -27,6 +27,7 @@ said["loaded"] = sorted({line.split()[5] for line in open("/proc/self/maps") if 
 if weights:
     from headwater.models.embedded.llamacpp import LlamaCppChat
     said["answer"] = LlamaCppChat(path=Path(weights)).invoke("Hello!", max_tokens=8).text
+    said["busy waiting"] = ctypes.CDLL(said["loaded"][0]).kmp_get_blocktime()
 print(json.dumps(said))
 """
 
@@ -58,6 +59,7 @@ def test_without_the_systems_library_the_model_answers_on_llvms(without: Path, w
     assert found["reason"] is None
     assert found["loaded"] == [str(llvm().resolve())]
     assert found["answer"]
+    assert found["busy waiting"] == 0, "milliseconds"
 
 
 def test_the_systems_library_is_preferred(tmp_path: Path) -> None:
