@@ -2,12 +2,14 @@ import asyncio
 import os
 import tempfile
 import time
+import tomllib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from packaging.requirements import Requirement
 
 from headwater.errors import ModelError
 from headwater.models.embedded import preflight
@@ -256,3 +258,27 @@ def test_without_the_package_the_reason_says_whether_it_can_be_installed(python:
     assert "xllamacpp" in reason
     assert ("pip install 'headwater[local]'" in reason) == wheel
     assert (f"no wheel for {python} on {system}" in reason) == (not wheel)
+
+
+@pytest.mark.parametrize("python", ["CPython", "PyPy"])
+@pytest.mark.parametrize(
+    "system",
+    [
+        "Linux x86_64",
+        "Linux aarch64",
+        "Linux armv7l",
+        "Darwin x86_64",
+        "Darwin arm64",
+        "Windows AMD64",
+        "Windows ARM64",
+    ],
+)
+def test_the_extra_installs_the_package_only_where_it_has_a_wheel(python: str, system: str):
+    """So `make serve` sets itself up anywhere, and the server says by name what is missing."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    package = Requirement(project["optional-dependencies"]["local"][0])
+    place = dict(zip(("platform_system", "platform_machine"), system.split(), strict=True))
+    assert package.name == "xllamacpp"
+    assert package.marker is not None
+    installs = package.marker.evaluate({"platform_python_implementation": python, **place})
+    assert installs == ("pip install" in preflight.absent(f"{python} 3.13", system))
