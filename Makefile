@@ -47,9 +47,10 @@ lock: ## Write the installed versions to requirements.lock
 clean:
 	rm -rf .venv src/headwater/static ui/node_modules ui/dist ui/packages/*/dist
 
+# Without Debian's python3-venv half an environment is made, which would pass for a whole one the next time.
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Headwater needs Python 3.11 or newer; try make PYTHON=python3.12 …"; exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 	$(BIN)/python -m pip install -q --disable-pip-version-check "pip>=25.1"
 
 .venv/.ready: .venv/bin/python pyproject.toml requirements.lock hatch_build.py $(UI)

@@ -1,6 +1,7 @@
 """A TCP proxy that breaks connections: at a given byte of the server's response, or on command."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, suppress
 
@@ -11,6 +12,8 @@ class Proxy:
     """Stands between a client and a server, and counts the connections."""
 
     def __init__(self, host: str, port: int) -> None:
+        self.port = 0
+        """Where it listens, on 127.0.0.1."""
         self.url = ""
         self.connections = 0
         """Accepted so far."""
@@ -69,15 +72,23 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lef
 async def breakable(server: httpx.AsyncClient) -> AsyncGenerator[Proxy, None]:
     """A proxy in front of the server that this client talks to."""
     assert server.base_url.port is not None
-    proxy = Proxy(server.base_url.host, server.base_url.port)
+    async with proxying(server.base_url.host, server.base_url.port) as proxy:
+        yield proxy
+
+
+@asynccontextmanager
+async def proxying(host: str, port: int, tls: ssl.SSLContext | None = None) -> AsyncGenerator[Proxy, None]:
+    """A proxy in front of an address; with `tls` it speaks TLS to its clients, and plainly to the address."""
+    proxy = Proxy(host, port)
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks.add(asyncio.create_task(proxy.serve(reader, writer)))
 
-    listening = await asyncio.start_server(accept, "127.0.0.1", 0)
+    listening = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
     async with listening:
-        proxy.url = "http://{}:{}".format(*listening.sockets[0].getsockname())
+        proxy.port = listening.sockets[0].getsockname()[1]
+        proxy.url = f"http://127.0.0.1:{proxy.port}"
         try:
             yield proxy
         finally:
