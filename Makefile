@@ -20,6 +20,16 @@ check: .venv/.ready-dev ## Run the linters and type checkers that every commit m
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/ceiling.py
 	$(BIN)/python scripts/ui.py check
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	$(BIN)/zizmor -q --offline .github/workflows
+
+.PHONY: docs screenshots
+docs: .venv/.ready-dev ## Build the documentation into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+screenshots: .venv/.ready-dev ## Take the pictures of the page in docs/images anew
+	@scripts/chromium
+	$(BIN)/python scripts/screenshots.py
 
 chaos: .venv/.ready-dev ## Inject every fault into every store several times, and print a table
 	@cd tests && ../$(BIN)/python -m chaos
@@ -45,7 +55,7 @@ lock: ## Write the installed versions to requirements.lock
 	$(BIN)/pip freeze --exclude-editable --exclude pip --exclude setuptools | grep -v ' @ ' > requirements.lock
 
 clean:
-	rm -rf .venv src/headwater/static ui/node_modules ui/dist ui/packages/*/dist
+	rm -rf .venv dist site src/headwater/static ui/node_modules ui/dist ui/packages/*/dist
 
 # Without Debian's python3-venv half an environment is made, which would pass for a whole one the next time.
 .venv/bin/python:

@@ -30,6 +30,8 @@ SHELL, TYPESCRIPT = ("sh", "console"), ("ts", "tsx")
 FENCE = re.compile(r"^( *)```(\w+)?[^\n`]*\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 LOCAL = re.compile(r"(?:127\.0\.0\.1|localhost):8000")
 ASSIGNMENT = re.compile(r"[A-Z_]+=")
+COMMAND = re.compile(r"^.*<<'(\w+)'.*\n(?:.*\n)*?\1$|^.*\S.*$", re.MULTILINE)
+"""A command with its here-document, or a line."""
 
 
 class Snippet(NamedTuple):
@@ -49,7 +51,7 @@ class Snippet(NamedTuple):
         text = self.text.replace("\\\n", "")
         if self.language == "console":
             return [line[2:] for line in text.splitlines() if line.startswith("$ ")]
-        return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        return [match[0] for match in COMMAND.finditer(text) if not match[0].startswith("#")]
 
 
 def snippets() -> list[Snippet]:

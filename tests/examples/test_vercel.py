@@ -104,6 +104,16 @@ def test_the_build_has_the_pages_and_a_function_that_vercel_accepts(project: Pat
     assert all((output / "functions" / f"{page}.prerender-fallback.html").is_file() for page in ("index", "plain"))
 
 
+def test_a_commit_of_the_project_has_headwaters_packages(project: Path) -> None:
+    """Vercel builds what is in the repository, and uv writes a .gitignore beside what it builds."""
+    git = ["git", f"--git-dir={project.with_name('git')}", f"--work-tree={project}"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    adding = [*git, "add", "--dry-run", "vendor"]
+    added = subprocess.run(adding, cwd=project, check=True, capture_output=True, text=True)
+
+    assert len(re.findall(r"add 'vendor/headwater-.*\.(?:tgz|whl)'", added.stdout)) == 3
+
+
 async def test_an_answer_streams_and_a_second_instance_has_it(function: Function, upstash: UpstashDouble) -> None:
     """The tokens come one by one; after the first instance is gone, another one resumes the log and replays it."""
     async with Upstream(tokens=["One", " two"], gated=True) as upstream:
