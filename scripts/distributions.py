@@ -38,7 +38,9 @@ def wheel(source: Path, folder: Path) -> Path:
 def unpack(source: Path, folder: Path) -> Path:
     """Unpack an sdist, and return the tree."""
     with tarfile.open(source) as archive:
-        archive.extractall(folder, filter="data")
+        if hasattr(tarfile, "data_filter"):  # from Python 3.11.4 on
+            archive.extraction_filter = tarfile.data_filter
+        archive.extractall(folder)
     return folder / source.name.removesuffix(".tar.gz")
 
 

@@ -217,7 +217,7 @@ async def test_the_image_is_healthy_streams_and_drains(installed: Path, tmp_path
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [({"HEADWATER_DATA_DIR": ""}, "set HEADWATER_DATA_DIR"), ({}, ".env: this user may not read it")],
+    [({"HEADWATER_DATA_DIR": ""}, "set HEADWATER_DATA_DIR"), ({}, ".env: This user may not read it")],
     ids=["no home directory", "a secret file of another user"],
 )
 async def test_a_user_who_lacks_something_is_told_what(
@@ -249,4 +249,4 @@ async def test_a_server_without_its_store_is_alive_and_not_ready(
         await answers(running)
     assert alive
     assert (unready.status_code, unready.json()["code"]) == (503, "store")
-    assert "Redis" in unready.json()["detail"]
+    assert "store" in unready.json()["detail"]
