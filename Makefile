@@ -9,7 +9,7 @@ serve: .venv/.ready ## Serve the chat page and the API on http://127.0.0.1:8000
 	@$(BIN)/headwater serve
 
 test: .venv/.ready-dev ## Run every test, including the browser tests
-	@scripts/chromium
+	@scripts/programs
 	@$(BIN)/python scripts/ui.py test
 	$(BIN)/python -m pytest -q
 
@@ -28,7 +28,7 @@ docs: .venv/.ready-dev ## Build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 screenshots: .venv/.ready-dev ## Take the pictures of the page in docs/images anew
-	@scripts/chromium
+	@scripts/programs
 	$(BIN)/python scripts/screenshots.py
 
 chaos: .venv/.ready-dev ## Inject every fault into every store several times, and print a table

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -139,7 +139,7 @@ async def test_a_backup_of_a_running_server_is_restored_whole(machine: Machine) 
     file = machine.root / "var/lib/headwater/logs.sqlite"
     file.write_bytes(b"not a database any more")
     await machine.run(restore)
-    with sqlite3.connect(file) as copy:
+    with closing(sqlite3.connect(file)) as copy:
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     async with served(machine) as (_, model):
         pass

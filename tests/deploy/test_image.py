@@ -14,6 +14,7 @@ import venv
 import zipfile
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,9 +90,16 @@ class Container(NamedTuple):
     environment: dict[str, str]
 
 
+@cache
+def can_be_another() -> bool:
+    """Whether this is root, and the kernel lets it become another user in a namespace; in a chroot it does not."""
+    probe = ["unshare", "--user", "true"]
+    return os.geteuid() == 0 and subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
 def as_user(*command: str) -> list[str]:
-    """The command by the image's user, without rights over anything; by this user, if this is not root."""
-    if os.geteuid() != 0:
+    """The command by the image's user, without rights over anything; by this user, if it cannot become that one."""
+    if not can_be_another():
         return list(command)
     uid, _, gid = dockerfile.only("USER").rest.partition(":")
     return ["unshare", "--user", f"--map-user={uid}", f"--map-group={gid}", "--", *command]
@@ -225,6 +233,8 @@ async def test_a_user_who_lacks_something_is_told_what(
 ) -> None:
     """In one line; some clusters run every image as a user whom the image does not know."""
     if not given:
+        if os.geteuid() == 0 and not can_be_another():
+            pytest.skip("root may read every file, and cannot become another user here")
         (tmp_path / ".env").touch(0o000)
     async with container(installed, tmp_path, HEADWATER_API_KEYS=KEY, **given) as running:
         async with asyncio.timeout(20):

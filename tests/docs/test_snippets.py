@@ -21,6 +21,7 @@ import httpx
 import pytest
 import typer.main
 
+from hatch_build import npm
 from headwater.cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -191,7 +192,9 @@ def test_the_typescript_snippets_compile() -> None:
         Path(folder, "tsconfig.json").write_text(
             f'{{"extends": "../tsconfig.json", "compilerOptions": {{{loose}}}, "include": ["*.tsx"]}}'
         )
-        run = subprocess.run([compiler, "-p", folder], capture_output=True, text=True, timeout=55, check=False)
+        run = subprocess.run(
+            [compiler, "-p", folder], env=npm()[1], capture_output=True, text=True, timeout=55, check=False
+        )
     names = {f"snippet{number}.tsx": str(snippet) for number, snippet in enumerate(sources)}
 
     assert run.returncode == 0, f"{names}\n{run.stdout}"

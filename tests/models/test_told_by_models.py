@@ -196,4 +196,4 @@ async def test_a_server_is_ready_again_when_what_was_missing_is_there() -> None:
 
 def test_the_weights_that_are_missing_name_no_folder() -> None:
     """The folder and the package client's words are for the terminal."""
-    assert is_for_people(WeightsUnavailable("could not be stored in /root/.local/share: [Errno 13]").told)
+    assert is_for_people(WeightsUnavailable("could not be stored in /var/lib/headwater: [Errno 13]").told)

@@ -149,8 +149,7 @@ class Writer:
         if self.full:
             self.interrupt()
         self._feed.wake()
-        flush = self._store.flush
-        behind = len(entries) - self._stored >= flush.events or self._buffered >= flush.bytes
+        behind = self._behind()
         if behind:
             self._flush_now()
         elif self._due is None:
