@@ -83,11 +83,12 @@ class Surface(NamedTuple):
                 raise Gone("the client left before it had sent its whole request") from left
         raise BodyTooLarge(f"the body is larger than the {self.max_body} bytes that this server reads")
 
-    async def ask(self, request: Request, dialect: Dialect, route: str) -> Response:
+    async def ask(self, request: Request, dialect: Dialect, route: str, *, leaves: bool = False) -> Response:
         """Attach to the log that answers a request in this dialect, and deliver it from its beginning.
 
         A repeated request goes on after its cursor instead, if that is of a log which this prompt opened. `route` is
-        the path under which the route was added, before any prefix. A failure is the dialect's refusal.
+        the path under which the route was added, before any prefix. A failure is the dialect's refusal. With `leaves`,
+        an answer that nobody reads any more ends (`Answers.ask`).
         """
         try:
             ask = dialect.ask(await self.body(request))
@@ -98,7 +99,9 @@ class Surface(NamedTuple):
             directives = policy.parse(field(request, "cache-control"))
             key = request.headers.get("idempotency-key", "")
             with self.capacity:
-                attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key)
+                attachment = await self.answers.ask(
+                    ask.prompt, principal, directives, idempotency_key=key, leaves=leaves
+                )
         except (HeadwaterError, HTTPException) as error:
             return refused(error, dialect.refusal, request)
         delivery = self.delivery(request, route, dialect, attachment)
