@@ -20,6 +20,7 @@ from headwater.prompt import Prompt
 VERSION = 2
 """Raise it when the canonical form of a prompt changes: an upgraded server then misses, and never mixes answers up."""
 
+_DECIDING = [name for name in Prompt.__struct_fields__ if name != "carried"]
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _SAFE = re.compile(r"[^a-z0-9]")
 
@@ -27,11 +28,11 @@ _SAFE = re.compile(r"[^a-z0-9]")
 def fingerprint(prompt: Prompt, *, tenant: str, upstream: str, secret: bytes, salt: str = "") -> str:
     """The name that a prompt's log is bound to: 64 hex digits.
 
-    Every field of the prompt counts, `extra` included, so leave out beforehand what the model will not send
-    (`Offer.addressed`). `upstream` is the model's address, since the same name elsewhere is another model. `salt`
+    Every field of the prompt but `carried` counts, `extra` included, so leave out beforehand what the model will not
+    send (`Offer.addressed`). `upstream` is the model's address, since the same name elsewhere is another model. `salt`
     separates requests that would otherwise share a log, such as retries under different idempotency keys.
     """
-    canonical: list[Any] = [VERSION, tenant, upstream, salt, *msgspec.structs.astuple(prompt)]
+    canonical: list[Any] = [VERSION, tenant, upstream, salt, *(getattr(prompt, name) for name in _DECIDING)]
     return hmac.new(secret, _encode(canonical), hashlib.sha256).hexdigest()
 
 

@@ -34,6 +34,8 @@ class Ask(NamedTuple):
     prompt: Prompt
     whole: bool = False
     """Whether the client wants one JSON object at the end instead of a stream."""
+    bypass: bool = False
+    """Whether the answer is to be a new one that the cache does not keep, as `Cache-Control: no-store` says."""
 
 
 class Cursor(NamedTuple):

@@ -25,12 +25,13 @@ class Offer(NamedTuple):
     """Whether the model is an object of the user's, which only the user closes."""
 
     def addressed(self, prompt: Prompt) -> Prompt:
-        """The prompt as this model gets it: under the model's own name, without `extra` where that goes nowhere.
+        """The prompt as this model gets it: under the model's own name, without unknown fields where they go nowhere.
 
         The key is made of this prompt, so a field that is not sent keeps no two requests apart.
         """
-        extra = prompt.extra if self.sends_extra else {}
-        return msgspec.structs.replace(prompt, model=self.name, extra=extra)
+        if self.sends_extra:
+            return msgspec.structs.replace(prompt, model=self.name)
+        return msgspec.structs.replace(prompt, model=self.name, extra={}, carried={})
 
 
 class _Built(NamedTuple):

@@ -81,7 +81,7 @@ def body(prompt: Prompt, kind: Kind, model: str, defaults: Mapping[str, Any]) ->
 
 
 def extra(prompt: Prompt) -> dict[str, Any]:
-    """The unknown fields of the request, without those that would override Headwater's own.
+    """The unknown and the carried fields of the request, without those that would override Headwater's own.
 
     An unknown field is sent beside Headwater's own fields and would replace one of the same name: `model`, for example,
     would reach a model that the operator does not offer. Raises `ModelError`.
@@ -98,7 +98,7 @@ def extra(prompt: Prompt) -> dict[str, Any]:
     taken = _OURS | {name for name in _PARAMETERS if getattr(prompt.parameters, name) is not None}
     if "max_tokens" in taken:
         taken |= {"max_completion_tokens", "max_output_tokens"}  # other names of the same limit
-    return {name: value for name, value in prompt.extra.items() if name not in taken}
+    return {name: value for name, value in {**prompt.carried, **prompt.extra}.items() if name not in taken}
 
 
 def _messages(prompt: Prompt, model: str) -> list[dict[str, Any]]:
