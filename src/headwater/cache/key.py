@@ -36,6 +36,16 @@ def fingerprint(prompt: Prompt, *, tenant: str, upstream: str, secret: bytes, sa
     return hmac.new(secret, _encode(canonical), hashlib.sha256).hexdigest()
 
 
+def conversation_key(prompt: Prompt, *, tenant: str, secret: bytes) -> str:
+    """A `prompt_cache_key` that all turns of a conversation share, so that its provider's prefix cache hits: 32 digits.
+
+    An HMAC of the tenant, the model and the messages up to the first one of a user, so it tells the provider nothing.
+    """
+    asked = next((number for number, message in enumerate(prompt.messages, 1) if message.role == "user"), None)
+    canonical: list[Any] = ["prompt_cache_key", tenant, prompt.model, prompt.messages[:asked]]
+    return hmac.new(secret, _encode(canonical), hashlib.sha256).hexdigest()[:32]
+
+
 def log_id(name: str, random: str) -> str:
     """An id for a log that will be bound to `name`; its first bytes are the name's, so that both share a shard."""
     return f"{name[:TAG]}-{_SAFE.sub('', random.lower())}"

@@ -21,6 +21,8 @@ class Offer(NamedTuple):
     build: Callable[[], Awaitable[Model]]
     sends_extra: bool = True
     """Whether unknown fields of a request reach the provider, and so decide the answer."""
+    derives_cache_key: bool = False
+    """Whether a `prompt_cache_key` is derived where the caller sets none, since the provider caches prefixes."""
     borrowed: bool = False
     """Whether the model is an object of the user's, which only the user closes."""
 

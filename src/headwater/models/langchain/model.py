@@ -13,6 +13,7 @@ import msgspec
 
 from headwater.errors import ModelError
 from headwater.events import Event
+from headwater.models.openai.connection import Account
 from headwater.models.openai.request import content_field, extra, tool_call_field, tool_field
 from headwater.models.reading import FIELDS, Reading, Watch, watch_class
 from headwater.models.scrub import as_model_error, unavailable
@@ -55,6 +56,8 @@ class _Ready(NamedTuple):
     kind: Literal["chat", "completion", "graph", "runnable"]
     extra_body: Mapping[str, Any] | None
     """The operator's additions to the JSON body; None for a provider without a place for them."""
+    at_openai: bool
+    """Whether the provider is OpenAI itself."""
     close: Callable[[], Awaitable[None]] | None
 
 
@@ -64,8 +67,9 @@ class LangChainModel:
     - Input: a chat model gets the messages, a completion LLM the text, a LangGraph graph `{"messages": […]}`. Any other
       Runnable gets the list of messages, or the bare text of a completion; begin yours with a function that converts.
     - Sampling parameters and tools become arguments of the call, for chat models and LLMs only: a chain has its own.
-    - `prompt.extra` travels in the JSON body of OpenAI-compatible providers (`extra_body`); other providers have no
-      place for it and ignore it. No field of a request reaches a constructor or the client's options.
+    - `prompt.extra` and `prompt.carried` travel in the JSON body of OpenAI-compatible providers (`extra_body`); other
+      providers have no place for them and ignore them. No field of a request reaches a constructor or the client's
+      options.
     - The end: an answer is finished when the provider gave a reason, else it is truncated. In a Runnable the last model
       that ran decides, even if the output is bare text. Without any model a Runnable is finished when it ends, unless
       it yielded message chunks, because a model that yields those gives a reason.
@@ -166,16 +170,32 @@ def sends_extra(runnable: "Runnable[Any, Any]") -> bool:
     return _is_openai(_unbound(runnable)[0])
 
 
+def unkeyed(runnable: "Runnable[Any, Any]") -> Account | None:
+    """Where a chat model of OpenAI's classes asks; None if it is none, or has a `prompt_cache_key` of its user's."""
+    inner, bound = _unbound(runnable)
+    if not _is_openai(inner) or not hasattr(inner, "root_async_client"):
+        return None
+    own: dict[str, Any] = {**inner.model_kwargs, **(inner.extra_body or {}), **bound, **bound["extra_body"]}
+    return None if "prompt_cache_key" in own else _account(inner)
+
+
+def _account(inner: Any) -> Account:
+    """The address of an object of OpenAI's classes."""
+    return Account(str(inner.async_client._client.base_url))
+
+
 def _unbound(runnable: Any) -> tuple[Any, dict[str, Any]]:
-    """The object within `model.bind(…)`, `with_retry` and the like, and the `extra_body` that was bound to it."""
+    """The object within `model.bind(…)`, `with_retry` and the like, and what was bound to it."""
     from langchain_core.runnables.base import RunnableBindingBase
 
     binding: type[Any] = RunnableBindingBase
+    bound: dict[str, Any] = {}
     extra_body: dict[str, Any] = {}
     while isinstance(runnable, binding):
         extra_body = {**(runnable.kwargs.get("extra_body") or {}), **extra_body}
+        bound = {**runnable.kwargs, **bound}
         runnable = runnable.bound
-    return runnable, extra_body
+    return runnable, {**bound, "extra_body": extra_body}
 
 
 def _is_openai(inner: object) -> bool:
@@ -191,12 +211,13 @@ def _look_at(source: "Runnable[Any, Any] | Callable[[], Opened]") -> _Ready:
 
     runnable, close = Opened(cast("Any", source), None) if isinstance(source, Runnable) else source()
     watch_class()
-    inner, bound_body = _unbound(runnable)
-    extra_body: dict[str, Any] | None = {**(inner.extra_body or {}), **bound_body} if _is_openai(inner) else None
+    inner, bound = _unbound(runnable)
+    is_openai = _is_openai(inner)
+    extra_body: dict[str, Any] | None = {**(inner.extra_body or {}), **bound["extra_body"]} if is_openai else None
     kind = "graph" if isinstance(inner, _Graph) else "runnable"
     if isinstance(inner, BaseChatModel | BaseLLM):
         kind = "chat" if isinstance(inner, BaseChatModel) else "completion"
-    return _Ready(runnable, inner, kind, extra_body, close)
+    return _Ready(runnable, inner, kind, extra_body, is_openai and _account(inner).is_openai, close)
 
 
 async def _chunks(ready: _Ready, prompt: Prompt, watch: Watch) -> AsyncGenerator[Any, None]:
@@ -265,6 +286,6 @@ def _arguments(ready: _Ready, prompt: Prompt) -> dict[str, Any]:
             # Other providers' classes translate OpenAI's form of a tool into their own only in `bind_tools`.
             with suppress(NotImplementedError, AttributeError):
                 arguments |= ready.inner.bind_tools(tools).kwargs
-    if ready.extra_body is not None and (body := {**extra(prompt), **ready.extra_body}):
+    if ready.extra_body is not None and (body := extra(prompt, ready.extra_body, at_openai=ready.at_openai)):
         arguments["extra_body"] = body
     return arguments

@@ -1,8 +1,10 @@
 """Which fields of a request a provider takes: compatible servers refuse some that OpenAI's own clients always send."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from headwater.prompt import CARRIED
 
 _LIMITS = ("max_tokens", "max_completion_tokens")
 """Two names of one limit: OpenAI's reasoning models refuse the first, many compatible servers the second."""
@@ -11,16 +13,21 @@ _NO_EFFECT: dict[str, Any] = {"n": 1, "best_of": 1, "top_p": 1, "frequency_penal
 _MOST = 256  # models whose fields are remembered; callers may think of any number of names
 _UNKNOWN = re.compile(
     r"un(?:known|supported|recogni[sz]ed|expected)|not (?:supported|permitted|allowed|recogni[sz]ed|accepted)|extra"
+    r"|only allowed when"
     r"|additional propert|does(?:n't| not) (?:support|accept|recogni[sz]e|allow)|invalid (?:field|parameter|argument)",
     re.IGNORECASE,
 )
+_ROLE = re.compile(
+    r"\brole\b\W+\w+", re.IGNORECASE
+)  # in a refusal `user` is nearly always a role, and rarely the field
 
 
 class Fields:
     """What is known of one provider: the name of its limit, and fields that it has refused, by model.
 
-    Only fields that change no answer are left out: `stream_options`, which asks for token counts, and fields with the
-    value that is their default anyway. `leave_out` are names that the operator does not want to be sent.
+    Only fields that change no answer are left out: `stream_options`, which asks for token counts, those of `CARRIED`,
+    and fields with the value that is their default anyway. Those in an `extra_body` of LangChain's count too.
+    `leave_out` are names that the operator does not want to be sent.
     """
 
     def __init__(self, is_openai: bool, leave_out: frozenset[str] = frozenset()) -> None:
@@ -35,11 +42,16 @@ class Fields:
         if limit in refused:
             limit = next((name for name in _LIMITS if name not in refused), limit)
         fields: dict[str, Any] = {}
-        for name, value in body.items():
-            if name in self._leave_out or (name in refused and _is_dispensable(name, value)):
-                continue
+        for name, value in self._taken(body, refused):
+            if name == "extra_body" and value:
+                value = dict(self._taken(value, refused))
             fields[limit if chat and name in _LIMITS and limit not in body else name] = value
         return fields
+
+    def _taken(self, fields: Mapping[str, Any], refused: set[str]) -> Iterator[tuple[str, Any]]:
+        for name, value in fields.items():
+            if name not in self._leave_out and not (name in refused and _is_dispensable(name, value)):
+                yield name, value
 
     def learn(self, status: int, message: str, sent: Mapping[str, Any]) -> bool:
         """Remember the fields that a refusal names as unknown; whether asking once more without them may help."""
@@ -48,10 +60,13 @@ class Fields:
         if len(self._refused) >= _MOST:
             self._refused.clear()
         refused = self._refused.setdefault(str(sent.get("model")), set())
+        message = _ROLE.sub("", message)
+        inner: Mapping[str, Any] = sent.get("extra_body") or {}
         named = {
             name
-            for name, value in sent.items()
-            if (name in _LIMITS or _is_dispensable(name, value)) and re.search(rf"\b{name}\b", message)
+            for name, value in {**inner, **sent}.items()
+            if ((name in _LIMITS and name in sent) or _is_dispensable(name, value))
+            and re.search(rf"(?<![\w/]){name}(?![\w/])", message)
         }
         new = named - refused
         refused |= new
@@ -59,4 +74,4 @@ class Fields:
 
 
 def _is_dispensable(name: str, value: Any) -> bool:
-    return name == "stream_options" or (name in _NO_EFFECT and value == _NO_EFFECT[name])
+    return name == "stream_options" or name in CARRIED or (name in _NO_EFFECT and value == _NO_EFFECT[name])
