@@ -10,12 +10,26 @@ from typing import Any
 
 import msgspec
 import pytest
+from langchain_openai import ChatOpenAI
 from raw import DONE, Raw, chunk, line
 from upstream import Received, Upstream
-from ways import EVERY_CHAT, EVERY_COMPLETION, EVERY_WAY, HELLO, KEY, ONCE_UPON, Build, joined_answer, until_failure
+from ways import (
+    CHATS,
+    COMPLETIONS,
+    EVERY_CHAT,
+    EVERY_COMPLETION,
+    EVERY_WAY,
+    HELLO,
+    KEY,
+    ONCE_UPON,
+    Build,
+    joined_answer,
+    until_failure,
+)
 
 from headwater.events import Finish, TextDelta
 from headwater.models import by_name
+from headwater.models.langchain.model import LangChainModel
 from headwater.models.openai.connection import Account
 from headwater.models.openai.fields import Fields
 from headwater.prompt import Parameters
@@ -69,7 +83,13 @@ async def test_a_field_that_a_server_does_not_know_is_left_out_from_then_on(
 CARRIED = {"user": "ann", "store": False, "prompt_cache_key": "k"}
 
 
-@EVERY_WAY
+def plain(upstream: Upstream) -> LangChainModel:
+    """An object that somebody has built with LangChain's own class, which tells us nothing of its requests."""
+    options: dict[str, Any] = {"base_url": upstream.url, "api_key": KEY, "max_retries": 0}
+    return LangChainModel(ChatOpenAI(model="gpt-test", **options), "plain")
+
+
+@pytest.mark.parametrize("build", [*CHATS, *COMPLETIONS, plain])
 @pytest.mark.parametrize(("status", "words"), WORDS)
 async def test_a_carried_field_that_a_server_does_not_know_is_left_out_from_then_on(
     build: Build, status: int, words: str

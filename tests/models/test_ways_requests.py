@@ -137,7 +137,7 @@ async def test_no_field_of_a_request_changes_where_it_goes_or_with_which_key(bui
             "extra_query": {"a": "b"},
             "logit_bias": {"50256": -100},
         }
-        events = await answer(build(upstream), msgspec.structs.replace(HELLO, extra=extra))
+        events = await answer(build(upstream), msgspec.structs.replace(HELLO, extra=extra, carried=extra))
         assert isinstance(events[-1], Finish)
         assert (upstream.calls, elsewhere.calls) == (1, 0)
         request = upstream.requests[0]
@@ -226,7 +226,9 @@ async def test_unknown_fields_are_ignored_by_other_providers() -> None:
     from langchain_core.language_models.fake_chat_models import FakeListChatModel
 
     model = LangChainModel(FakeListChatModel(responses=["Hi"]), "fake")
-    assert texts(await answer(model, msgspec.structs.replace(HELLO, extra={"api_key": "x"}))) == ["H", "i"]
+    assert texts(
+        await answer(model, msgspec.structs.replace(HELLO, extra={"api_key": "x"}, carried={"user": "x"}))
+    ) == ["H", "i"]
 
 
 @pytest.mark.parametrize("provider", [through_langchain, from_name], ids=["through LangChain", "directly"])

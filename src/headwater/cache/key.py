@@ -10,6 +10,7 @@ import itertools
 import os
 import re
 import secrets
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from headwater.prompt import Prompt
 VERSION = 2
 """Raise it when the canonical form of a prompt changes: an upgraded server then misses, and never mixes answers up."""
 
-_DECIDING = [name for name in Prompt.__struct_fields__ if name != "carried"]
+_deciding = attrgetter(*(name for name in Prompt.__struct_fields__ if name != "carried"))
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _SAFE = re.compile(r"[^a-z0-9]")
 
@@ -32,7 +33,7 @@ def fingerprint(prompt: Prompt, *, tenant: str, upstream: str, secret: bytes, sa
     send (`Offer.addressed`). `upstream` is the model's address, since the same name elsewhere is another model. `salt`
     separates requests that would otherwise share a log, such as retries under different idempotency keys.
     """
-    canonical: list[Any] = [VERSION, tenant, upstream, salt, *(getattr(prompt, name) for name in _DECIDING)]
+    canonical: list[Any] = [VERSION, tenant, upstream, salt, *_deciding(prompt)]
     return hmac.new(secret, _encode(canonical), hashlib.sha256).hexdigest()
 
 

@@ -14,6 +14,7 @@ import msgspec
 from headwater.errors import ModelError
 from headwater.events import Event
 from headwater.models.openai.connection import Account
+from headwater.models.openai.fields import Fields
 from headwater.models.openai.request import content_field, extra, tool_call_field, tool_field
 from headwater.models.reading import FIELDS, Reading, Watch, watch_class
 from headwater.models.scrub import as_model_error, unavailable
@@ -80,15 +81,22 @@ class LangChainModel:
     """
 
     def __init__(
-        self, source: "Runnable[Any, Any] | Callable[[], Opened]", name: str, *, secrets: Sequence[str] = ()
+        self,
+        source: "Runnable[Any, Any] | Callable[[], Opened]",
+        name: str,
+        *,
+        secrets: Sequence[str] = (),
+        leave_out: frozenset[str] = frozenset(),
     ) -> None:
         """Use an existing object, or a function that opens one at the first use, in a worker thread.
 
-        `secrets` are hidden wherever they appear in a provider's messages.
+        `secrets` are hidden wherever they appear in a provider's messages. `leave_out` are carried fields that the
+        provider does not take; those that it refuses are left out by themselves.
         """
         self._source = source
         self._name = name
         self._secrets = tuple(secrets)
+        self._fields = Fields(leave_out=leave_out)
         self._ready: asyncio.Task[_Ready] | None = None
         self._answering = 0
         self._pending_closes: list[Callable[[], Awaitable[None]]] = []
@@ -122,16 +130,22 @@ class LangChainModel:
         reading = Reading()
         if prompt.extra.get("logprobs"):
             reading.leave_out("logprobs")
-        try:
-            # Only closing the iterator closes the provider's connection; leaving the loop does not. An abandoned
-            # iterator with a reference somewhere would go on generating, and costing.
-            async with self._in_use(), aclosing(_chunks(ready, prompt, watch)) as chunks:
-                async for chunk in chunks:
-                    yield list(reading.events(chunk))  # an empty batch is a sign of life
-        except ModelError:
-            raise
-        except Exception as failure:  # the one boundary to foreign code: a provider's package may raise anything
-            raise as_model_error(failure, secrets=self._secrets, answering=reading.begun) from failure
+        while True:
+            carried = self._fields.adapted(prompt.carried, chat=False)
+            prompt = msgspec.structs.replace(prompt, carried=carried)
+            try:
+                # Only closing the iterator closes the provider's connection; leaving the loop does not. An abandoned
+                # iterator with a reference somewhere would go on generating, and costing.
+                async with self._in_use(), aclosing(_chunks(ready, prompt, watch)) as chunks:
+                    async for chunk in chunks:
+                        yield list(reading.events(chunk))  # an empty batch is a sign of life
+                break
+            except ModelError:
+                raise
+            except Exception as failure:  # the one boundary to foreign code: a provider's package may raise anything
+                status = getattr(failure, "status_code", 0)
+                if reading.begun or not self._fields.learn(status, str(failure), carried):
+                    raise as_model_error(failure, secrets=self._secrets, answering=reading.begun) from failure
         if ending := reading.end(ready.kind, watch):
             yield ending
 
@@ -181,7 +195,8 @@ def unkeyed(runnable: "Runnable[Any, Any]") -> Account | None:
 
 def _account(inner: Any) -> Account:
     """The address of an object of OpenAI's classes."""
-    return Account(str(inner.async_client._client.base_url))
+    client = getattr(inner.async_client, "_client", None)  # a client of the user's own may be any object
+    return Account(str(client.base_url) if client is not None else inner.openai_api_base)
 
 
 def _unbound(runnable: Any) -> tuple[Any, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Which fields of a request a provider takes: compatible servers refuse some that OpenAI's own clients always send."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from headwater.prompt import CARRIED
@@ -26,11 +26,11 @@ class Fields:
     """What is known of one provider: the name of its limit, and fields that it has refused, by model.
 
     Only fields that change no answer are left out: `stream_options`, which asks for token counts, those of `CARRIED`,
-    and fields with the value that is their default anyway. Those in an `extra_body` of LangChain's count too.
-    `leave_out` are names that the operator does not want to be sent.
+    and fields with the value that is their default anyway. `leave_out` are names that the operator does not want to be
+    sent.
     """
 
-    def __init__(self, is_openai: bool, leave_out: frozenset[str] = frozenset()) -> None:
+    def __init__(self, is_openai: bool = False, leave_out: frozenset[str] = frozenset()) -> None:
         self._limit = _LIMITS[1] if is_openai else _LIMITS[0]
         self._leave_out = leave_out
         self._refused: dict[str, set[str]] = {}
@@ -42,16 +42,11 @@ class Fields:
         if limit in refused:
             limit = next((name for name in _LIMITS if name not in refused), limit)
         fields: dict[str, Any] = {}
-        for name, value in self._taken(body, refused):
-            if name == "extra_body" and value:
-                value = dict(self._taken(value, refused))
+        for name, value in body.items():
+            if name in self._leave_out or (name in refused and _is_dispensable(name, value)):
+                continue
             fields[limit if chat and name in _LIMITS and limit not in body else name] = value
         return fields
-
-    def _taken(self, fields: Mapping[str, Any], refused: set[str]) -> Iterator[tuple[str, Any]]:
-        for name, value in fields.items():
-            if name not in self._leave_out and not (name in refused and _is_dispensable(name, value)):
-                yield name, value
 
     def learn(self, status: int, message: str, sent: Mapping[str, Any]) -> bool:
         """Remember the fields that a refusal names as unknown; whether asking once more without them may help."""
@@ -61,12 +56,10 @@ class Fields:
             self._refused.clear()
         refused = self._refused.setdefault(str(sent.get("model")), set())
         message = _ROLE.sub("", message)
-        inner: Mapping[str, Any] = sent.get("extra_body") or {}
         named = {
             name
-            for name, value in {**inner, **sent}.items()
-            if ((name in _LIMITS and name in sent) or _is_dispensable(name, value))
-            and re.search(rf"(?<![\w/]){name}(?![\w/])", message)
+            for name, value in sent.items()
+            if (name in _LIMITS or _is_dispensable(name, value)) and re.search(rf"(?<![\w/]){name}(?![\w/])", message)
         }
         new = named - refused
         refused |= new
