@@ -68,6 +68,7 @@ def _sides(options: argparse.Namespace) -> tuple[list[Side], list[str]]:
     chosen = [sides.MEMORY, sides.SQLITE]
     if not options.quick:
         chosen += [sides.REDIS, sides.TWO, sides.TWO_REDIS, sides.LANGCHAIN]
+        chosen += [sides.OPENAI, sides.AI_SDK, sides.AG_UI]
     for also in options.also:
         name, _, command = also.partition("=")
         chosen.append(sides.headwater(name, "memory:", command))

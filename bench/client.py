@@ -40,6 +40,8 @@ class Load(NamedTuple):
     """Question to repeat, so that the cache answers; empty: every question is unique."""
     extra: Mapping[str, Any] = {}
     """Fields of the request body besides the messages."""
+    form: str = ""
+    """The form of the body: `ai-sdk`, `ag-ui`, or that of OpenAI's chat API."""
     hold: bool = False
     parked: bool = False
     """Whether the provider pauses after the first token until it is released."""
@@ -48,6 +50,18 @@ class Load(NamedTuple):
         """The question; unique unless `same` is set."""
         parked = " parked" if self.parked else ""
         return f"{self.same or secrets.token_hex(8)} tokens={self.tokens} pace={self.pace}{parked}"
+
+    def body(self) -> dict[str, Any]:
+        """The request's body, with a question."""
+        asked, fresh = self.question(), secrets.token_hex(8)
+        if self.form == "ai-sdk":  # each chat has one run at a time, so each question is a chat of its own
+            message = {"id": "1", "role": "user", "parts": [{"type": "text", "text": asked}]}
+            return {"id": fresh, "trigger": "submit-message", "messages": [message]}
+        body = {**self.extra, "messages": [{"role": "user", "content": asked}]}
+        if self.form == "ag-ui":
+            body["messages"][0]["id"] = "1"
+            body |= {"threadId": fresh, "runId": fresh, "state": {}, "tools": [], "context": [], "forwardedProps": {}}
+        return body
 
 
 class Stream(asyncio.Protocol):
@@ -73,7 +87,7 @@ class Stream(asyncio.Protocol):
 
     def _ask(self) -> None:
         load = self._load
-        body = json.dumps({**load.extra, "messages": [{"role": "user", "content": load.question()}]})
+        body = json.dumps(load.body())
         self._left -= 1
         self._came = 0
         self._missing: int | None = None

@@ -79,7 +79,8 @@ def apply(load: Load) -> dict[str, Any]:
 def asked(running: Running, shape: Shape, same: str = "") -> Load:
     """The load of this shape for this server."""
     side = running.side
-    return Load(running.port, side.path, shape.streams, shape.answers, shape.tokens, shape.pace, same, side.extra)
+    load = Load(running.port, side.path, shape.streams, shape.answers, shape.tokens, shape.pace, same, side.extra)
+    return load._replace(form=side.form)
 
 
 def cost(running: Running, load: Load) -> Cost:

@@ -27,6 +27,8 @@ class Side(NamedTuple):
     path: str
     extra: Mapping[str, Any] = NONE
     """Fields of the request body besides the messages."""
+    form: str = ""
+    """The form of the request body; see `bench.client.Load`."""
     hits: str = ""
     """Path that replays a stored answer; empty if the server cannot."""
     ours: bool = False
@@ -91,6 +93,14 @@ LANGCHAIN = headwater(
     few=True,
     slow=True,
     environment={"HEADWATER_OPENAI_WIRE": "false"},
+)
+OPENAI, AI_SDK, AG_UI = (
+    headwater(f"headwater, memory, {name}", "memory:", few=True)._replace(path=path, hits=path, extra=extra, form=form)
+    for name, path, extra, form in (
+        ("/v1", "/v1/chat/completions", {"stream": True}, ""),
+        ("AI SDK", "/api/chat", NONE, "ai-sdk"),
+        ("AG-UI", "/agui", NONE, "ag-ui"),
+    )
 )
 PASSTHROUGH = Side("aiohttp → ASGI, bytes", _app(_UVICORN, "bench.peers:passthrough"), "/")
 # The cost of sharing a load between workers, without Headwater.

@@ -8,7 +8,20 @@ from typing import NamedTuple
 
 from bench.report import row_of, short
 from bench.rounds import ELSEWHERE, LOCKED, SHORT, USUALLY, Figures, median
-from bench.sides import LANGCHAIN, MEMORY, PASSTHROUGH, PASSTHROUGH_TWO, PLAIN, REDIS, SQLITE, TWO, TWO_REDIS
+from bench.sides import (
+    AG_UI,
+    AI_SDK,
+    LANGCHAIN,
+    MEMORY,
+    OPENAI,
+    PASSTHROUGH,
+    PASSTHROUGH_TWO,
+    PLAIN,
+    REDIS,
+    SQLITE,
+    TWO,
+    TWO_REDIS,
+)
 
 LITELLM = "LiteLLM proxy"
 LEAST = 0.1
@@ -102,6 +115,14 @@ def _targets(find: Find) -> Iterator[Target]:
     yield Target("first token of a miss, +ms p50", 2, find(OURS, "first token +ms p50"))
     yield from _flat(ratio)
     yield from _shared(ratio, (burst, paced))
+    for side in (OPENAI, AI_SDK, AG_UI):
+        for row in (burst, paced):
+            named = row.removeprefix("µs/token, ")
+            yield Target(
+                f"{side.name}, a token, {named}, times the native one", 1.3, ratio((side.name, row), (OURS, row))
+            )
+        yield Target(f"{side.name}, hits/s of 300 tokens", 2500, find(side.name, "hits/s"), most=False)
+    yield Target("LiteLLM's /v1, a token, burst, times ours", None, ratio((LITELLM, burst), (OPENAI.name, burst)))
     for side in (MEMORY, SQLITE, REDIS, TWO, TWO_REDIS):
         found = find(side.name, "s from start to ready")
         yield Target(f"s from start to ready, {side.name}", 1 if side.workers == 1 else None, found)

@@ -60,6 +60,6 @@ def _ask(kind: str, messages: list[Any], fields: dict[str, Any]) -> Ask:
         "carried": rest.carried,
     }
     try:
-        return Ask(check(msgspec.convert(prompt, Prompt)), whole, rest.bypass)
+        return Ask(check(msgspec.convert(prompt, Prompt)), whole, bypass=rest.bypass)
     except msgspec.ValidationError as error:
         raise InvalidPrompt(str(error).replace("$.parameters.", "$.")) from error
