@@ -31,6 +31,11 @@ screenshots: .venv/.ready-dev ## Take the pictures of the page in docs/images an
 	@scripts/programs
 	$(BIN)/python scripts/screenshots.py
 
+.PHONY: test-clients
+test-clients: .venv/.ready-dev ## Run the clients that people use, pinned, against a running server
+	@$(BIN)/python scripts/clients.py
+	$(BIN)/python -m pytest -q tests/clients
+
 chaos: .venv/.ready-dev ## Inject every fault into every store several times, and print a table
 	@cd tests && ../$(BIN)/python -m chaos
 
@@ -55,7 +60,7 @@ lock: ## Write the installed versions to requirements.lock
 	$(BIN)/pip freeze --exclude-editable --exclude pip --exclude setuptools | grep -v ' @ ' > requirements.lock
 
 clean:
-	rm -rf .venv dist site src/headwater/static ui/node_modules ui/dist ui/packages/*/dist
+	rm -rf .venv .venv-clients tests/clients/node_modules dist site src/headwater/static ui/node_modules ui/dist ui/packages/*/dist
 
 # Without Debian's python3-venv half an environment is made, which would pass for a whole one the next time.
 .venv/bin/python:

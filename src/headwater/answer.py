@@ -77,6 +77,8 @@ class Answer(msgspec.Struct, frozen=True):
     offset: Offset = ORIGIN
     """The offset of the last entry, from which a reader can go on."""
     timing: Timing = Timing()
+    created: int = 0
+    """When the log was opened, in seconds since 1970; 0 if the log does not say."""
 
 
 class Fold:
@@ -107,8 +109,8 @@ class Fold:
             self._text.append(event.text)
             return
         match event:
-            case Start(id, model):
-                self._reset(Answer(id, model))
+            case Start(id, model, created):
+                self._reset(Answer(id, model, created=created))
             case ReasoningDelta(text):
                 self._reasoning.append(text)
             case ToolCallStart(id, name):
@@ -170,10 +172,11 @@ class Fold:
             usage=self.usage,
             offset=self._offset,
             timing=Timing(self._first_token, self._duration),
+            created=self.created,
         )
 
     def _reset(self, answer: Answer) -> None:
-        self.id, self.model = answer.id, answer.model
+        self.id, self.model, self.created = answer.id, answer.model, answer.created
         self.ending, self.usage = answer.ending, answer.usage
         self._text, self._reasoning = [answer.text], [answer.reasoning]
         self._calls = [_Call(call) for call in answer.tools]

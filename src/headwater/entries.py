@@ -34,8 +34,8 @@ class Page(tuple[Entry, ...]):
     `frames` caches the bytes a dialect encoded for the first reader so that the others reuse them.
     """
 
-    frames: dict[str, bytes] | None = None
-    """By the dialect's name; only bytes that are the same for every reader."""
+    frames: dict[str, Any] | None = None
+    """By the dialect's name; only what is the same for every reader."""
 
 
 class _Stored(msgspec.Struct, array_like=True, frozen=True):

@@ -37,13 +37,15 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """The provider's finer counts, such as `{"prompt_tokens_details": {"cached_tokens": 4}}`."""
 
 
-class Start(msgspec.Struct, frozen=True, tag="start"):
+class Start(msgspec.Struct, frozen=True, tag="start", omit_defaults=True):
     """The generation began. First entry of every log; written before the model is asked."""
 
     message_id: str
     """The log's id. In the stream of a replay it is `<log>~<random>`."""
     model: str
     """For example `openai:gpt-4o-mini`."""
+    created: int = 0
+    """When the log was opened, in seconds since 1970 by the writer's clock; 0 in logs of versions before this field."""
 
 
 class TextDelta(msgspec.Struct, frozen=True, tag="text-delta"):

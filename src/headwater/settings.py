@@ -81,6 +81,10 @@ class Settings(BaseSettings):
     origins: Names = Field(
         [], description="Other sites whose pages may call the server (CORS), e.g. `https://app.example`; `*`: any"
     )
+    dialects: Names = Field(
+        ["*"],
+        description="Dialects whose routes are served beside Headwater's own, comma-separated, e.g. `openai`; `*`: all",
+    )
     credentials: bool = Field(
         False, description="Let the pages of `HEADWATER_ORIGINS`, which must be named, send cookies (CORS credentials)"
     )
@@ -166,7 +170,7 @@ class Settings(BaseSettings):
         except RuntimeError as error:  # such as a user whom a container's system does not know
             raise _fault("data_dir", "this user has no home directory; set HEADWATER_DATA_DIR to a folder") from error
 
-    @field_validator("allowed_models", "hosts", "origins", "proxies", "openai_leave_out", mode="before")
+    @field_validator("allowed_models", "dialects", "hosts", "origins", "proxies", "openai_leave_out", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

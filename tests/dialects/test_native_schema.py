@@ -71,7 +71,7 @@ def test_every_field_that_is_read_is_described(route: str, own: set[str]) -> Non
 
 
 EVENTS: list[Event] = [
-    Start("m", "echo"),
+    Start("m", "echo", 1),
     TextDelta("x"),
     ReasoningDelta("x"),
     ToolCallStart("c", "f"),

@@ -15,7 +15,7 @@ from headwater.answer import Answer
 from headwater.answers.answers import Answers, Policy
 from headwater.answers.claim import Caching
 from headwater.answers.generation import Timeouts
-from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Muted, Reader, Refusal
+from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Reader, Refusal
 from headwater.entries import Entry
 from headwater.errors import InvalidPrompt, ModelError
 from headwater.events import Error, Finish, Stop, TextDelta
@@ -44,8 +44,7 @@ class Lines:
         return Cursor(parse(query.get("after", "0-0")), int(query.get("lines", "0")))
 
     def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> Reader:
-        lines = LinesReader(cursor.frames)
-        return lines if cursor.after == ORIGIN else Muted(lines, cursor.after)
+        return LinesReader(cursor)
 
     def whole(self, answer: Answer) -> bytes:
         return json.dumps({"line": answer.text, "as": answer.id}).encode()
@@ -60,8 +59,8 @@ class Lines:
 class LinesReader:
     begin = ORIGIN
 
-    def __init__(self, silent: int) -> None:
-        self._silent, self._count = silent, 0
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor, self._count = cursor, 0
 
     def open(self) -> bytes:
         return b""
@@ -76,7 +75,8 @@ class LinesReader:
         match entry.event:
             case TextDelta(text):
                 self._count += 1
-                return f"{self._count} {text}\n".encode() if self._count > self._silent else b""
+                silent = entry.offset <= self._cursor.after or self._count <= self._cursor.frames
+                return b"" if silent else f"{self._count} {text}\n".encode()
             case Finish() | Stop():
                 return b".\n"
             case Error() as error:

@@ -18,6 +18,7 @@ that has begun is completed (`_seal` shields it); otherwise the log is sealed wi
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
@@ -86,7 +87,7 @@ class Generation:
     async def run(self) -> None:
         """Produce the answer and seal its log; a cancellation seals it too, with an error that says so."""
         self._writer.interrupt = self._interrupt
-        self._writer.append([Start(self._writer.log, self._prompt.model)])
+        self._writer.append([Start(self._writer.log, self._prompt.model, int(time.time()))])
         try:
             ending = await self._produce()
         except asyncio.CancelledError:

@@ -4,7 +4,6 @@ A request goes from bytes to a `Prompt`, and a log goes from entries to bytes. A
 cursor: an offset or a number of frames, whichever its protocol counts.
 """
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -34,6 +33,8 @@ class Ask(NamedTuple):
     prompt: Prompt
     whole: bool = False
     """Whether the client wants one JSON object at the end instead of a stream."""
+    dialect: "Dialect | None" = None
+    """How to answer, where that depends on the request; None for the dialect that has read it."""
 
 
 class Cursor(NamedTuple):
@@ -126,26 +127,3 @@ class Dialect(Protocol):
     def headers(self, message_id: str) -> Mapping[str, str]:
         """Response headers of this dialect's own, beside those that web/ gives every answer."""
         ...
-
-
-class Muted:
-    """Replays a log silently up to a cursor: for a reader whose frames depend on the entries before them."""
-
-    begin = ORIGIN
-
-    def __init__(self, reader: Reader, after: Offset) -> None:
-        self._reader = reader
-        self._after = after
-
-    def open(self) -> bytes:
-        return self._reader.open()
-
-    def feed(self, page: Sequence[Entry]) -> bytes:
-        if page[0].offset > self._after:
-            return self._reader.feed(page)
-        seen = bisect_right(page, self._after, key=lambda entry: entry.offset)
-        self._reader.feed(page[:seen])
-        return self._reader.feed(page[seen:]) if seen < len(page) else b""
-
-    def broken(self, error: Error) -> bytes:
-        return self._reader.broken(error)

@@ -5,7 +5,7 @@ U+2028 and U+0085 too. The id stands on the last frame of an entry, so that no r
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
@@ -28,8 +28,9 @@ CURSORS = ("after", "lastEventId", "last_event_id")
 PLAIN = b"id: %d-%d\ndata: %b\n\n"
 """The form of a frame whose id names no run; see `template`."""
 
-_encode = msgspec.json.Encoder().encode
-_FOREIGN = re.compile("[^ -~]+")
+encode = msgspec.json.Encoder().encode
+"""JSON on one line, not yet ASCII."""
+_FOREIGN = re.compile("[^\0-~]+")
 """Characters that must be escaped. JSON has them inside strings only, so each can be escaped on its own."""
 
 
@@ -53,7 +54,7 @@ def frame(data: Any, offset: Offset | None = None, form: bytes = PLAIN) -> bytes
 
     `form` is the log's `template`. Without an offset the frame has no id.
     """
-    return frame_of(_encode(data), offset, form)
+    return frame_of(encode(data), offset, form)
 
 
 def frame_of(line: bytes, offset: Offset | None = None, form: bytes = PLAIN) -> bytes:
@@ -64,6 +65,26 @@ def frame_of(line: bytes, offset: Offset | None = None, form: bytes = PLAIN) -> 
         return b"data: %b\n\n" % line
     epoch, sequence = offset
     return form % (epoch, sequence, line)
+
+
+def frames(lines: Sequence[bytes], offset: Offset | None, run: bytes, *, named: bool = False) -> bytes:
+    """The lines of one entry as frames. The id stands in the last, so that no client resumes inside an entry.
+
+    `run` is what follows the offset in an id: a dot and the log's run. With `named`, each frame has an `event:` line:
+    the `type` with which its JSON begins.
+    """
+    last = len(lines) - 1
+    body = b""
+    for index, line in enumerate(lines):
+        if not line.isascii():
+            line = _FOREIGN.sub(_escaped, line.decode()).encode()
+        if named:
+            body += b"event: %b\n" % line[9 : line.index(b'"', 9)]  # after `{"type":"`
+        if index == last and offset is not None:
+            body += b"id: %d-%d%b\ndata: %b\n\n" % (offset[0], offset[1], run, line)
+        else:
+            body += b"data: %b\n\n" % line
+    return body
 
 
 def _escaped(match: re.Match[str]) -> str:

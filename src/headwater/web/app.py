@@ -14,6 +14,7 @@ from headwater.web.gate import Access, Gate
 from headwater.web.origin import Allowed, OriginGuard
 from headwater.web.place import LOGS, place
 from headwater.web.problems import DirectRoute, ProblemRoute, closed, refused
+from headwater.web.routes.doors import EVERY, add_doors, add_unknown, refusal_at
 from headwater.web.routes.login import login_routes
 from headwater.web.routes.logs import add_log_routes
 from headwater.web.routes.native import CHAT, add_native_routes
@@ -23,12 +24,14 @@ from headwater.web.surface import Surface
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def api(surface: Surface, lifespan: Lifespan | None = None) -> APIRouter:
+def api(surface: Surface, lifespan: Lifespan | None = None, dialects: Sequence[str] = EVERY) -> APIRouter:
     """The routes that any app can include: they start and read answers. `lifespan` runs with that app's own.
+
+    `dialects` names those whose routes are added beside our own; `*` stands for all.
 
     At the prefix they are included under, a problem says what is there, since people look for a page.
     """
-    router = _streams(APIRouter(route_class=ProblemRoute, lifespan=lifespan, tags=["stream"]), surface)
+    router = _streams(APIRouter(route_class=ProblemRoute, lifespan=lifespan, tags=["stream"]), surface, dialects)
     router.add_api_route("/", _no_page, include_in_schema=False, route_class_override=PrefixRoute)
     return router
 
@@ -54,18 +57,20 @@ def create_app(
     lifespan: Lifespan | None = None,
     allowed: Allowed = Allowed(),  # noqa: B008 - immutable
     access: Access | None = None,
+    dialects: Sequence[str] = EVERY,
 ) -> FastAPI:
     """The whole server: routes, page, and the guards in front of them. With `access`, the scope has the principal."""
-    streams = _streams(APIRouter(route_class=DirectRoute, tags=["stream"]), surface).routes
+    streams = _streams(APIRouter(route_class=DirectRoute, tags=["stream"]), surface, dialects).routes
 
     class App(FastAPI):
         def build_middleware_stack(self) -> ASGIApp:
             inner = StreamsFirst(super().build_middleware_stack(), self, streams)
-            return OriginGuard(inner if access is None else Gate(inner, access), allowed)
+            return OriginGuard(inner if access is None else Gate(inner, access, refusal_at), allowed, refusal_at)
 
     app = App(title="Headwater", version=about.version, lifespan=lifespan, docs_url=None, redoc_url=None)
     # Added without `include_router`, with which FastAPI would look for the route twice at every level.
     app.router.routes += streams
+    add_unknown(app.router)
     app.include_router(server_routes(surface.answers, about))
     if access is not None:
         app.router.routes += login_routes(access, surface)
@@ -98,10 +103,11 @@ class StreamsFirst:
         await self._app(scope, receive, send)
 
 
-def _streams(router: APIRouter, surface: Surface) -> APIRouter:
+def _streams(router: APIRouter, surface: Surface, dialects: Sequence[str] = EVERY) -> APIRouter:
     add_log_routes(router, surface)
     add_native_routes(router, surface)
-    return closed(router)
+    add_doors(router, surface, dialects)
+    return closed(router, refusal_at)
 
 
 async def _refused(_: Request, error: Exception) -> Response:

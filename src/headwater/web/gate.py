@@ -11,11 +11,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from headwater.access import session
 from headwater.access.keyfile import Keys
 from headwater.access.keys import Key
+from headwater.dialects.problem import problem
 from headwater.errors import HeadwaterError, RequestError
 from headwater.principal import ANYONE, Principal
 from headwater.web.notice import wants_page
 from headwater.web.origin import HEALTH
-from headwater.web.problems import refused
+from headwater.web.problems import RefusalAt, refused
 
 COOKIE = "headwater_session"
 LOGIN, LOGOUT = "/login", "/logout"
@@ -62,9 +63,10 @@ class Access:
 class Gate:
     """ASGI middleware that lets in who has a key, and puts the principal into the scope. Without keys all are one."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, refusal_at: RefusalAt = lambda _: problem) -> None:
         self._app = app
         self._access = access
+        self._refusal_at = refusal_at
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -74,22 +76,22 @@ class Gate:
                 try:
                     key = await self._access.key(headers)
                 except HeadwaterError as error:
-                    await _refused(error, scope, headers)(scope, receive, send)
+                    await self._refused(error, scope, headers)(scope, receive, send)
                     return
                 scope[PRINCIPAL] = Principal(key.tenant, key.id)
         await self._app(scope, receive, send)
 
-
-def _refused(error: HeadwaterError, scope: Scope, headers: Headers) -> Response:
-    if not isinstance(error, Unauthorized):
-        return refused(error)
-    if scope["method"] in ("GET", "HEAD") and wants_page(headers):
-        query = b"?" + scope["query_string"] if scope["query_string"] else b""
-        back = quote(quote(scope["path"]).encode() + query, safe="/")
-        return RedirectResponse(f"{LOGIN}?next={back}", 303, {"Cache-Control": "no-store"})
-    response = refused(error)
-    response.headers["WWW-Authenticate"] = "Bearer"
-    return response
+    def _refused(self, error: HeadwaterError, scope: Scope, headers: Headers) -> Response:
+        refuse = self._refusal_at(scope["path"])
+        if not isinstance(error, Unauthorized):
+            return refused(error, refuse)
+        if scope["method"] in ("GET", "HEAD") and wants_page(headers):
+            query = b"?" + scope["query_string"] if scope["query_string"] else b""
+            back = quote(quote(scope["path"]).encode() + query, safe="/")
+            return RedirectResponse(f"{LOGIN}?next={back}", 303, {"Cache-Control": "no-store"})
+        response = refused(error, refuse)
+        response.headers["WWW-Authenticate"] = "Bearer"
+        return response
 
 
 def _written(headers: Headers) -> str | None:

@@ -14,10 +14,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from headwater.dialects.problem import problem
 from headwater.errors import RequestError
 from headwater.web.hosts import Hosts, name_of
 from headwater.web.notice import notice, wants_page
-from headwater.web.problems import refused
+from headwater.web.problems import RefusalAt, Refuse, refused
 
 EXPOSED = "Location, Age, Cache-Status, Retry-After"
 FOREIGN = (
@@ -63,8 +64,9 @@ class Allowed(NamedTuple):
 class OriginGuard:
     """ASGI middleware that passes the operator's own pages and programs without a browser, and refuses other pages."""
 
-    def __init__(self, app: ASGIApp, allowed: Allowed) -> None:
+    def __init__(self, app: ASGIApp, allowed: Allowed, refusal_at: RefusalAt = lambda _: problem) -> None:
         self._app = app
+        self._refusal_at = refusal_at
         self._credentials = allowed.credentials
         self._origins = frozenset(origin.rstrip("/") for origin in allowed.origins)
         self._hosts = Hosts([*allowed.hosts, *(urlsplit(origin).netloc for origin in self._origins)])
@@ -77,7 +79,7 @@ class OriginGuard:
         origin, hosts = headers.get("origin"), hosts_of(scope, headers)
         refusal = self._refusal(scope, headers, origin, hosts)
         if refusal is not None:
-            await forbidden(refusal, headers)(scope, receive, send)
+            await forbidden(refusal, headers, self._refusal_at(scope["path"]))(scope, receive, send)
             return
         foreign = origin is not None and not is_same(origin, hosts)
         if foreign and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
@@ -146,10 +148,10 @@ def is_same(origin: str, hosts: Sequence[str]) -> bool:
         return False
 
 
-def forbidden(error: Forbidden, headers: Headers) -> Response:
-    """The refusal: a page for a browser, with the setting that would allow the request, else problem JSON."""
+def forbidden(error: Forbidden, headers: Headers, refuse: Refuse = problem) -> Response:
+    """The refusal: a page for a browser, with the setting that would allow the request, else the client's form."""
     if not wants_page(headers):
-        return refused(error)
+        return refused(error, refuse)
     todo = f"<p>To allow it, start the server with</p><pre>{escape(error.setting)}</pre>" if error.setting else ""
     return notice("Not served here", f"<p>{escape(str(error))}</p>{todo}", error.status)
 

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 Endpoint = Callable[..., Awaitable[Response]]
 Refuse = Callable[[Error], Refusal]
 """A dialect's form of a failure before the first byte."""
+RefusalAt = Callable[[str], Refuse]
+"""The form that the clients of a path read."""
 
 
 def respond(refusal: Refusal, headers: Mapping[str, str] | None = None) -> Response:
@@ -48,10 +50,10 @@ def refused(
     return respond(refuse(error_event(error)), headers)
 
 
-def not_allowed(method: str, allow: str) -> Response:
+def not_allowed(method: str, allow: str, refuse: Refuse = problem) -> Response:
     """405 Method Not Allowed, with the methods that the path supports."""
     event = Error("method_not_allowed", f"{method[:20]} is not for this path; use {allow}.", status=405)
-    return respond(problem(event), {"Allow": allow})
+    return respond(refuse(event), {"Allow": allow})
 
 
 class ProblemRoute(APIRoute):
@@ -84,14 +86,16 @@ class DirectRoute(ProblemRoute):
 class Others:
     """Answers 405 to the methods that no route of a path supports."""
 
-    def __init__(self, methods: Iterable[str]) -> None:
+    def __init__(self, methods: Iterable[str], refusal_at: RefusalAt) -> None:
         self._allow = ", ".join(sorted(methods))
+        self._refusal_at = refusal_at
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await not_allowed(scope["method"], self._allow)(scope, receive, send)
+        refuse = self._refusal_at(scope["path"])
+        await not_allowed(scope["method"], self._allow, refuse)(scope, receive, send)
 
 
-def closed(router: APIRouter) -> APIRouter:
+def closed(router: APIRouter, refusal_at: RefusalAt = lambda _: problem) -> APIRouter:
     """The router with a 405 for every other method on its paths.
 
     Without it each route would name its own methods as the allowed ones, and the next route that matches the path
@@ -102,7 +106,7 @@ def closed(router: APIRouter) -> APIRouter:
         if isinstance(route, Route):
             methods.setdefault(route.path, set()).update(route.methods or ())
     for path, allowed in methods.items():
-        router.add_route(path, Others(allowed), include_in_schema=False)  # pyright: ignore[reportArgumentType]
+        router.add_route(path, Others(allowed, refusal_at), include_in_schema=False)  # pyright: ignore[reportArgumentType]
     return router
 
 

@@ -57,8 +57,8 @@ def router(
     `store` is a URL, or a store object, which stays yours to close. `principal` returns the caller of a request
     (default: all callers are one); tenants never share answers. `on_finish` is awaited with each `Answer` that has
     ended, whole or broken; `observers` are notified of everything else too. Any other setting can be given by its name,
-    e.g. `cache_ttl=60`; the rest is read from the environment. Your app decides who may call the routes from where
-    (`Origin`, `Host`, CORS).
+    e.g. `cache_ttl=60` or `dialects=["openai"]`; the rest is read from the environment. Your app decides who may call
+    the routes from where (`Origin`, `Host`, CORS).
 
     Running answers end with your app's lifespan, each with an error that says so. An app under `app.mount()` is not run
     with one: include the router in the outer app, or run the inner app's lifespan in the outer one's. Raises
@@ -81,4 +81,5 @@ def router(
         models = catalogue_of(model, cache_as)
     hooks = [] if on_finish is None else [OnFinish(on_finish)]
     answers = answers_of(chosen, models, [*observers, *hooks], own)
-    return api(surface_of(chosen, answers, principal or (lambda _: ANYONE)), lifespan_of(answers))
+    surface = surface_of(chosen, answers, principal or (lambda _: ANYONE))
+    return api(surface, lifespan_of(answers), chosen.dialects)

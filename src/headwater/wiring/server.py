@@ -62,6 +62,7 @@ def server(settings: Settings, files: int | None = None) -> Server:
         lifespan=lifespan_of(answers),
         allowed=Allowed(settings.origins, [settings.host, *settings.hosts, *of_this_machine()], settings.credentials),
         access=Access(keys_of(settings), answers.secret),
+        dialects=settings.dialects,
     )
     return Server(app, answers, choice, settings)
 

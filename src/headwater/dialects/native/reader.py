@@ -78,8 +78,8 @@ class SentError(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
 def as_sent(event: Event, message_id: str) -> Event | SentError:
     """The event as this dialect sends it: a replay under its own message id, an error without our HTTP status."""
     match event:
-        case Start(own, model):
-            return event if own == message_id else Start(message_id, model)
+        case Start(own, model, created):
+            return event if own == message_id else Start(message_id, model, created)
         case Error(code, message, retryable, retry_after):
             return SentError(code, message, retryable, retry_after)
         case TextDelta() | ReasoningDelta() | Metadata() | Finish() | Stop() | Unknown():

@@ -1,0 +1,116 @@
+"""The reader of dialects whose frames depend on the entries before them: an encoder folds a log into frames.
+
+The fold begins with the log's first entry, for every reader. A client that resumes gets the same frames as one that
+never left: the reader stays mute until the client's cursor, an offset or a count of frames. Readers of one page share
+its bytes. What differs between readers, such as the message id, is a gap in them that each reader fills.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from headwater.dialects import sse
+from headwater.dialects.dialect import BEGINNING, Cursor
+from headwater.entries import Entry, Page
+from headwater.events import Error
+from headwater.offsets import ORIGIN, run_of
+
+ID = b"\0"
+"""The gap for the reader's own message id. JSON never holds this byte, since it escapes control characters."""
+AGAIN = b"\1"
+"""The gap after ids of tool calls: empty for the first reader, else a suffix, so that no two messages share an id."""
+
+
+class Encoder(Protocol):
+    """A dialect's words for the entries of one log, as a pure fold. Never awaits."""
+
+    @property
+    def name(self) -> str:
+        """The name under which pages keep the frames; it differs wherever the bytes do."""
+        ...
+
+    state: Any
+    """What the entries so far have left to remember, as one immutable value: readers copy it to skip a shared page."""
+
+    def encode(self, entry: Entry) -> Sequence[bytes]:
+        """The entry's frames, each as one line of JSON, with the gaps `ID` and `AGAIN`."""
+        ...
+
+    def broken(self, error: Error) -> Sequence[bytes]:
+        """The frames which say that the log could not be read on."""
+        ...
+
+
+class _Shared(NamedTuple):
+    body: bytes
+    state: Any
+
+
+class FoldReader:
+    """One client's view of a log through an encoder.
+
+    `own` is what fills the gap `ID`, by default the message id. With `named`, each frame has an `event:` line, which
+    repeats the `type` that every line must then begin with.
+    """
+
+    begin = ORIGIN
+
+    def __init__(
+        self, encoder: Encoder, message_id: str, cursor: Cursor = BEGINNING, *, own: str = "", named: bool = False
+    ) -> None:
+        self._encoder = encoder
+        self._cursor = cursor
+        self._mute = cursor != BEGINNING
+        self._count = 0
+        self._own = (own or message_id).encode()
+        again = message_id.partition("~")[2]
+        self._again = f"_{again}".encode() if again else b""
+        run = run_of(message_id).encode()
+        self._run = b"." + run if run else b""
+        self._named = named
+
+    def open(self) -> bytes:
+        return b""
+
+    def feed(self, page: Sequence[Entry]) -> bytes:
+        encoder = self._encoder
+        if self._mute or not isinstance(page, Page):
+            body = b"".join([self._frames(entry) for entry in page])
+        else:
+            frames = page.frames
+            if frames is None:
+                frames = page.frames = {}
+            shared: _Shared | None = frames.get(encoder.name)
+            if shared is None:
+                body = b"".join([self._frames(entry) for entry in page])
+                frames[encoder.name] = _Shared(body, encoder.state)
+            else:
+                body, encoder.state = shared
+        return self._filled(body)
+
+    def broken(self, error: Error) -> bytes:
+        return self._filled(sse.frames(self._encoder.broken(error), None, self._run, named=self._named))
+
+    def _frames(self, entry: Entry) -> bytes:
+        lines = self._encoder.encode(entry)
+        if self._mute:
+            lines = self._unseen(entry, lines)
+        # An entry that is in no store has no id.
+        return sse.frames(lines, entry.offset if entry.data else None, self._run, named=self._named) if lines else b""
+
+    def _unseen(self, entry: Entry, lines: Sequence[bytes]) -> Sequence[bytes]:
+        """The frames that follow the cursor; the first of them ends the silence."""
+        if entry.offset <= self._cursor.after:
+            return ()
+        seen = max(0, self._cursor.frames - self._count)
+        self._count += len(lines)
+        self._mute = self._count < self._cursor.frames
+        return lines[seen:]
+
+    def _filled(self, body: bytes) -> bytes:
+        return body.replace(ID, self._own).replace(AGAIN, self._again)
+
+
+def quoted(text: str, gap: bytes = b"") -> bytes:
+    """A string as JSON, with a gap at its end."""
+    written = sse.encode(text)
+    return written[:-1] + gap + b'"' if gap else written

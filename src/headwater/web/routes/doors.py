@@ -1,0 +1,120 @@
+"""The routes of clients that speak another dialect than our own. A dialect is imported when somebody first asks in it.
+
+Each file in `web/routes` that a door names exports `endpoints(surface)`, by method and path, and `refusal`, the form of
+its failures.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from fastapi import APIRouter
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headwater.dialects.dialect import Refusal
+from headwater.dialects.problem import problem
+from headwater.errors import HeadwaterError, RequestError, Unsupported
+from headwater.events import Error
+from headwater.web.problems import Endpoint, Refuse, refused
+from headwater.web.surface import Surface
+
+
+class Rooms(Protocol):
+    """The module behind a door."""
+
+    def endpoints(self, surface: Surface) -> Mapping[str, Endpoint]:
+        """What answers each route of the door, such as `POST /v1/messages`."""
+        ...
+
+    def refusal(self, error: Error) -> Refusal:
+        """A failure before the first byte, in this dialect's form."""
+        ...
+
+
+class Door(NamedTuple):
+    """The routes of one dialect."""
+
+    name: str
+    enter: Callable[[], Rooms]
+    """Imports the module behind the door."""
+    routes: Mapping[str, str]
+    """What each route is for, by method and path."""
+    prefixes: Sequence[str] = ()
+    """The paths at which failures have the dialect's form, unknown paths included."""
+
+
+DOORS: Sequence[Door] = ()
+
+EVERY = ("*",)
+"""Stands for all dialects."""
+
+
+class NoSuchPath(RequestError):
+    """No route has this path."""
+
+    code = "not_found"
+    status = 404
+
+
+def add_doors(router: APIRouter, surface: Surface, dialects: Sequence[str] = EVERY) -> None:
+    """Add the routes of these dialects. Raises `Unsupported` for the name of none."""
+    known = {door.name for door in DOORS}
+    for name in dialects:
+        if name not in {*known, "*"}:
+            raise Unsupported(f"there is no dialect {name!r}; there are {', '.join(sorted(known))}")
+    for door in DOORS:
+        if "*" in dialects or door.name in dialects:
+            opened = _Opened(door, surface)
+            for route, summary in door.routes.items():
+                method, _, path = route.partition(" ")
+                router.add_api_route(
+                    path,
+                    opened.at(route),
+                    methods=["GET", "HEAD"] if method == "GET" else [method],
+                    summary=summary,
+                    response_class=Response,
+                    tags=[door.name],
+                    operation_id=route,
+                )
+
+
+def add_unknown(router: APIRouter) -> None:
+    """Answer 404 at every other path under the doors' prefixes, in the form that clients there read."""
+    for door in DOORS:
+        for prefix in door.prefixes:
+            router.add_route(f"{prefix}/{{path:path}}", _unknown, include_in_schema=False)
+
+
+def refusal_at(path: str) -> Refuse:
+    """The form of a failure at this path: that of the dialect whose clients call it, else problem JSON."""
+    for door in DOORS:
+        if path.startswith(tuple(door.prefixes)):
+            return door.enter().refusal
+    return problem
+
+
+class _Opened:
+    """The endpoints behind a door, made when the first of them is called."""
+
+    def __init__(self, door: Door, surface: Surface) -> None:
+        self._door = door
+        self._surface = surface
+        self._endpoints: Mapping[str, Endpoint] | None = None
+
+    def at(self, route: str) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            rooms = self._door.enter()
+            if self._endpoints is None:
+                self._endpoints = rooms.endpoints(self._surface)
+            try:
+                return await self._endpoints[route](request)
+            except (HeadwaterError, HTTPException) as error:
+                return refused(error, rooms.refusal, request)
+
+        return endpoint
+
+
+async def _unknown(request: Request) -> Response:
+    path = request.scope["path"]
+    return refused(NoSuchPath(f"there is no {request.method} {path[:100]} here"), refusal_at(path))

@@ -1,0 +1,12 @@
+"""Every streaming dialect, for the tests that hold for all: a reader of the log `message_id` from a cursor on."""
+
+from collections.abc import Callable
+
+from headwater.dialects.dialect import Cursor, Reader
+from headwater.dialects.native.reader import NativeReader
+
+SPOKEN: dict[str, Callable[[str, Cursor], Reader]] = {
+    "native": lambda message_id, cursor: NativeReader(message_id, cursor.after),
+}
+NUMBERED: set[str] = set()
+"""Dialects whose clients count frames, so that a count is a cursor too."""
