@@ -63,9 +63,9 @@ async def asked(server: Headwater) -> AsyncGenerator[str, None]:
 
 
 async def test_a_log_is_named_by_its_id_its_address_or_its_location(tmp_path: Path) -> None:
-    """The answer goes to standard output, what the model thought and its tools said to standard error."""
+    """Whatever it was asked in. The answer goes to standard output, thoughts and what tools said to standard error."""
     async with headwater(Scripted(RICH)) as server:
-        location = (await post_chat(server.client)).headers["location"]
+        location = (await post_chat(server.client, accept="text/plain")).headers["location"]
         url = server.client.base_url
         here = {**CLEAN, "HEADWATER_PORT": str(url.port)}
         followed = await asyncio.gather(
