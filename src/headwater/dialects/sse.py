@@ -83,7 +83,7 @@ def frames(lines: Sequence[bytes], offset: Offset | None, run: bytes, *, named: 
         if named:
             body += b"event: %b\n" % line[9 : line.index(b'"', 9)]  # after `{"type":"`
         if index == last and offset is not None:
-            body += b"id: %d-%d%b\ndata: %b\n\n" % (offset[0], offset[1], run, line)
+            body += b"data: %b\nid: %d-%d%b\n\n" % (line, offset[0], offset[1], run)
         else:
             body += b"data: %b\n\n" % line
     return body
