@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+from headwater.dialects.agui.dialect import agui_reader
 from headwater.dialects.dialect import Cursor, Reader
 from headwater.dialects.native.reader import NativeReader
 
 SPOKEN: dict[str, Callable[[str, Cursor], Reader]] = {
+    "ag-ui": lambda message_id, cursor: agui_reader(message_id, cursor, "thread-1", "run-1"),
     "native": lambda message_id, cursor: NativeReader(message_id, cursor.after),
 }
 NUMBERED: set[str] = set()

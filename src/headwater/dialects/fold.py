@@ -5,7 +5,7 @@ never left: the reader stays mute until the client's cursor, an offset or a coun
 its bytes. What differs between readers, such as the message id, is a gap in them that each reader fills.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from headwater.dialects import sse
@@ -18,6 +18,9 @@ ID = b"\0"
 """The gap for the reader's own message id. JSON never holds this byte, since it escapes control characters."""
 AGAIN = b"\1"
 """The gap after ids of tool calls: empty for the first reader, else a suffix, so that no two messages share an id."""
+
+
+NO_GAPS: Mapping[bytes, bytes] = {}
 
 
 class Encoder(Protocol):
@@ -48,25 +51,32 @@ class _Shared(NamedTuple):
 class FoldReader:
     """One client's view of a log through an encoder.
 
-    `own` is what fills the gap `ID`, by default the message id. With `named`, each frame has an `event:` line, which
-    repeats the `type` that every line must then begin with.
+    `own` fills the gap `ID`, by default with the message id; `gaps` fill further ones, whose bytes JSON
+    never holds either. For `named` and `id_first` see `sse.frames`.
     """
 
     begin = ORIGIN
 
     def __init__(
-        self, encoder: Encoder, message_id: str, cursor: Cursor = BEGINNING, *, own: str = "", named: bool = False
+        self,
+        encoder: Encoder,
+        message_id: str,
+        cursor: Cursor = BEGINNING,
+        *,
+        own: str = "",
+        gaps: Mapping[bytes, bytes] = NO_GAPS,
+        named: bool = False,
+        id_first: bool = False,
     ) -> None:
         self._encoder = encoder
         self._cursor = cursor
         self._mute = cursor != BEGINNING
         self._count = 0
-        self._own = (own or message_id).encode()
         again = message_id.partition("~")[2]
-        self._again = f"_{again}".encode() if again else b""
+        self._gaps = {ID: (own or message_id).encode(), AGAIN: f"_{again}".encode() if again else b"", **gaps}
         run = run_of(message_id).encode()
         self._run = b"." + run if run else b""
-        self._named = named
+        self._form = {"named": named, "id_first": id_first}
 
     def open(self) -> bytes:
         return b""
@@ -88,14 +98,14 @@ class FoldReader:
         return self._filled(body)
 
     def broken(self, error: Error) -> bytes:
-        return self._filled(sse.frames(self._encoder.broken(error), None, self._run, named=self._named))
+        return self._filled(sse.frames(self._encoder.broken(error), None, self._run, **self._form))
 
     def _frames(self, entry: Entry) -> bytes:
         lines = self._encoder.encode(entry)
         if self._mute:
             lines = self._unseen(entry, lines)
         # An entry that is in no store has no id.
-        return sse.frames(lines, entry.offset if entry.data else None, self._run, named=self._named) if lines else b""
+        return sse.frames(lines, entry.offset if entry.data else None, self._run, **self._form) if lines else b""
 
     def _unseen(self, entry: Entry, lines: Sequence[bytes]) -> Sequence[bytes]:
         """The frames that follow the cursor; the first of them ends the silence."""
@@ -107,7 +117,9 @@ class FoldReader:
         return lines[seen:]
 
     def _filled(self, body: bytes) -> bytes:
-        return body.replace(ID, self._own).replace(AGAIN, self._again)
+        for gap, filling in self._gaps.items():
+            body = body.replace(gap, filling)
+        return body
 
 
 def quoted(text: str, gap: bytes = b"") -> bytes:

@@ -61,32 +61,40 @@ def frame(data: Any, offset: Offset | None = None, form: bytes = PLAIN) -> bytes
 
 def frame_of(line: bytes, offset: Offset | None = None, form: bytes = PLAIN) -> bytes:
     """One event that is JSON already, as a frame."""
-    if not line.isascii():
-        line = _FOREIGN.sub(_escaped, line.decode()).encode()
+    line = ascii(line)
     if offset is None:
         return b"data: %b\n\n" % line
     epoch, sequence = offset
     return form % (line, epoch, sequence)
 
 
-def frames(lines: Sequence[bytes], offset: Offset | None, run: bytes, *, named: bool = False) -> bytes:
+def frames(
+    lines: Sequence[bytes], offset: Offset | None, run: bytes, *, named: bool = False, id_first: bool = False
+) -> bytes:
     """The lines of one entry as frames. The id stands in the last, so that no client resumes inside an entry.
 
     `run` is what follows the offset in an id: a dot and the log's run. With `named`, each frame has an `event:` line:
-    the `type` with which its JSON begins.
+    the `type` with which its JSON begins. With `id_first`, the id precedes the data, for clients that take an id for
+    the data after it, such as TanStack's.
     """
     last = len(lines) - 1
     body = b""
     for index, line in enumerate(lines):
-        if not line.isascii():
-            line = _FOREIGN.sub(_escaped, line.decode()).encode()
+        line = ascii(line)
         if named:
             body += b"event: %b\n" % line[9 : line.index(b'"', 9)]  # after `{"type":"`
-        if index == last and offset is not None:
-            body += b"data: %b\nid: %d-%d%b\n\n" % (line, offset[0], offset[1], run)
-        else:
+        if index < last or offset is None:
             body += b"data: %b\n\n" % line
+        elif id_first:
+            body += b"id: %d-%d%b\ndata: %b\n\n" % (offset[0], offset[1], run, line)
+        else:
+            body += b"data: %b\nid: %d-%d%b\n\n" % (line, offset[0], offset[1], run)
     return body
+
+
+def ascii(line: bytes) -> bytes:
+    """A line of JSON with everything escaped that is not ASCII."""
+    return line if line.isascii() else _FOREIGN.sub(_escaped, line.decode()).encode()
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -44,7 +44,23 @@ class Door(NamedTuple):
     """The paths at which failures have the dialect's form, unknown paths included."""
 
 
-DOORS: Sequence[Door] = ()
+def _agui() -> Rooms:
+    from headwater.web.routes import agui
+
+    return agui
+
+
+DOORS: Sequence[Door] = (
+    Door(
+        "ag-ui",
+        _agui,
+        {
+            "POST /agui": "Answer a run of a thread (AG-UI: CopilotKit, TanStack AI)",
+            "GET /agui": "Join a run, `?runId=`, or look at a thread, `?threadId=`",
+        },
+        ["/agui"],
+    ),
+)
 
 EVERY = ("*",)
 """Stands for all dialects."""

@@ -1,0 +1,200 @@
+"""Entries as AG-UI events, one JSON line each.
+
+The clients check the order: everything that is open must be closed before `RUN_FINISHED`, nothing follows it, and a
+delta is never empty. A text stays open beside tool calls. After a tool's result, text begins a new message.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, assert_never
+
+from headwater.dialects import sse
+from headwater.dialects.fold import AGAIN, ID, quoted
+from headwater.entries import Entry
+from headwater.events import (
+    Error,
+    Event,
+    Finish,
+    Metadata,
+    ReasoningDelta,
+    Start,
+    Stop,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    ToolResult,
+    Unknown,
+    Usage,
+)
+
+THREAD, RUN = b"\2", b"\3"
+"""The gaps for the ids that the client has chosen."""
+
+_RUN = b'"threadId":"%b","runId":"%b"' % (THREAD, RUN)
+
+
+class _State(NamedTuple):
+    text: bool = False
+    """Whether a text is open, as `reasoning` is whether reasoning is."""
+    reasoning: bool = False
+    step: int = 0
+    """How often tools have returned something: each time a new message begins."""
+    calls: tuple[str, ...] = ()
+    """The tool calls that are open."""
+    results: tuple[tuple[str, str], ...] = ()
+    """Pieces of results, which go out whole."""
+
+
+class AguiEncoder:
+    """The frames of a log for AG-UI's clients."""
+
+    name = "ag-ui"
+
+    def __init__(self) -> None:
+        self.state = _State()
+
+    def encode(self, entry: Entry) -> Sequence[bytes]:
+        event, state = entry.event, self.state
+        if isinstance(event, TextDelta) and state.text and event.text:
+            return (b'{"type":"TEXT_MESSAGE_CONTENT","messageId":%b,"delta":%b}' % (self._id(), quoted(event.text)),)
+        lines: list[bytes] = []
+        if state.results and not isinstance(event, ToolResult):
+            lines += self._results()
+        lines += self._said(event)
+        return lines
+
+    def broken(self, error: Error) -> Sequence[bytes]:
+        return (_error(error.code, error.message),)
+
+    def _said(self, event: Event) -> Sequence[bytes]:
+        match event:
+            case Start():
+                return (b'{"type":"RUN_STARTED",%b}' % _RUN,)
+            case TextDelta(text):
+                return self._text(text) if text else ()
+            case ReasoningDelta(text):
+                return self._reasoning(text) if text else ()
+            case ToolCallStart(id, name):
+                return self._call(id, name)
+            case ToolCallDelta(id, arguments):
+                if not arguments or id not in self.state.calls:
+                    return ()
+                return (b'{"type":"TOOL_CALL_ARGS","toolCallId":%b,"delta":%b}' % (_call(id), quoted(arguments)),)
+            case ToolCallEnd(id):
+                return self._end_call(id) if id in self.state.calls else ()
+            case ToolResult(id, output):
+                self.state = self.state._replace(results=(*self.state.results, (id, output)))
+                return ()
+            case Metadata(data):
+                return (b'{"type":"CUSTOM","name":"headwater","value":%b}' % sse.encode(data),)
+            case Finish(reason, usage):
+                return (*self._close(), self._finished(reason, usage))
+            case Stop():
+                return (*self._close(), _error("stopped", "The answer was stopped."))
+            case Error(code, message):
+                return (*self._close(), _error(code, message))
+            case Unknown():
+                return ()
+            case _:
+                assert_never(event)
+
+    def _id(self) -> bytes:
+        step = self.state.step
+        return b'"%b-%d"' % (ID, step + 1) if step else b'"%b"' % ID
+
+    def _text(self, text: str) -> Sequence[bytes]:
+        before = self._end_reasoning()
+        self.state = self.state._replace(text=True)
+        start = b'{"type":"TEXT_MESSAGE_START","messageId":%b,"role":"assistant"}' % self._id()
+        return (
+            *before,
+            start,
+            b'{"type":"TEXT_MESSAGE_CONTENT","messageId":%b,"delta":%b}' % (self._id(), quoted(text)),
+        )
+
+    def _reasoning(self, text: str) -> Sequence[bytes]:
+        id, lines = self._id()[:-1] + b'-r"', list[bytes]()
+        if not self.state.reasoning:
+            lines += self._end_text()
+            self.state = self.state._replace(reasoning=True)
+            lines.append(b'{"type":"REASONING_START","messageId":%b}' % id)
+            lines.append(b'{"type":"REASONING_MESSAGE_START","messageId":%b,"role":"reasoning"}' % id)
+        lines.append(b'{"type":"REASONING_MESSAGE_CONTENT","messageId":%b,"delta":%b}' % (id, quoted(text)))
+        return lines
+
+    def _call(self, id: str, name: str) -> Sequence[bytes]:
+        before = [*self._end_reasoning(), *(self._end_call(id) if id in self.state.calls else ())]
+        self.state = self.state._replace(calls=(*self.state.calls, id))
+        start = b'{"type":"TOOL_CALL_START","toolCallId":%b,"toolCallName":%b,"parentMessageId":%b}'
+        return (*before, start % (_call(id), quoted(name), self._id()))
+
+    def _end_call(self, id: str) -> Sequence[bytes]:
+        self.state = self.state._replace(calls=tuple(each for each in self.state.calls if each != id))
+        return (b'{"type":"TOOL_CALL_END","toolCallId":%b}' % _call(id),)
+
+    def _end_text(self) -> Sequence[bytes]:
+        if not self.state.text:
+            return ()
+        self.state = self.state._replace(text=False)
+        return (b'{"type":"TEXT_MESSAGE_END","messageId":%b}' % self._id(),)
+
+    def _end_reasoning(self) -> Sequence[bytes]:
+        if not self.state.reasoning:
+            return ()
+        self.state = self.state._replace(reasoning=False)
+        id = self._id()[:-1] + b'-r"'
+        kinds = (b"REASONING_MESSAGE_END", b"REASONING_END")
+        return [b'{"type":"%b","messageId":%b}' % (kind, id) for kind in kinds]
+
+    def _results(self) -> Sequence[bytes]:
+        """The results that are complete, since something else has come; the next text is a message of its own."""
+        outputs: dict[str, str] = {}
+        for id, piece in self.state.results:
+            outputs[id] = outputs.get(id, "") + piece
+        lines = [*self._end_text(), *(line for id in outputs if id in self.state.calls for line in self._end_call(id))]
+        form = b'{"type":"TOOL_CALL_RESULT","messageId":%b,"toolCallId":%b,"content":%b,"role":"tool"}'
+        for number, (id, output) in enumerate(outputs.items(), 1):
+            result = self._id()[:-1] + b'-t%d"' % number
+            lines.append(form % (result, _call(id), quoted(output)))
+        self.state = self.state._replace(results=(), step=self.state.step + 1)
+        return lines
+
+    def _close(self) -> Sequence[bytes]:
+        """What is open is closed first; the part is kept."""
+        calls = [line for id in self.state.calls for line in self._end_call(id)]
+        return (*self._end_reasoning(), *self._end_text(), *calls)
+
+    def _finished(self, reason: str, usage: Usage | None) -> bytes:
+        more: dict[str, Any] = {
+            "metadata": {"headwater": {"finishReason": reason}, "tanstack": {"finishReason": reason}}
+        }
+        if usage is not None:
+            more["usage"] = [_usage(usage)]
+        return b'{"type":"RUN_FINISHED",%b,%b' % (_RUN, sse.encode(more)[1:])
+
+
+def _call(id: str) -> bytes:
+    return quoted(id, AGAIN)
+
+
+def _error(code: str, message: str) -> bytes:
+    return b'{"type":"RUN_ERROR","message":%b,"code":%b}' % (quoted(message), quoted(code))
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    """Token counts under AG-UI's names; those that the provider did not report are left out."""
+    told = {
+        "inputTokens": usage.input_tokens,
+        "outputTokens": usage.output_tokens,
+        "totalTokens": usage.input_tokens + usage.output_tokens,
+    }
+    for group, theirs, ours in (
+        ("prompt_tokens_details", "cached_tokens", "cachedInputTokens"),
+        ("completion_tokens_details", "reasoning_tokens", "reasoningTokens"),
+    ):
+        match usage.details.get(group):
+            case {**details} if isinstance(details.get(theirs), int):
+                told[ours] = details[theirs]
+            case _:
+                pass
+    return told

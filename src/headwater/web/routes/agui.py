@@ -1,0 +1,123 @@
+"""AG-UI's routes: a run of a thread, a run that is joined again, and the state of a thread.
+
+A client of TanStack AI names its run in the header `X-Run-Id`, so that it can join it later. Documents then say which
+log the run reads and at which run the thread is: any server finds them. Clients without the header cost no document.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from headwater.answers.answers import Attachment
+from headwater.dialects.agui import dialect as agui
+from headwater.dialects.agui.dialect import Agui
+from headwater.dialects.dialect import Ask, Refusal
+from headwater.errors import Expired, NoSuchLog, RequestError
+from headwater.events import Error
+from headwater.log.store import MAX_DOCUMENT
+from headwater.principal import Principal
+from headwater.web.problems import Endpoint
+from headwater.web.surface import Surface
+
+ROUTE = "/agui"
+KEPT = 24 * 3600.0
+"""Seconds for which a run and a thread are found by the client's ids; their logs may expire before."""
+
+
+class Pointer(msgspec.Struct, frozen=True):
+    """Which log a run reads, and what its thread had said before."""
+
+    message_id: str
+    thread: str
+    run: str
+    messages: list[dict[str, Any]] = []
+
+
+class NoSuchRun(RequestError):
+    """No run or thread of this id was begun here, or it is another tenant's."""
+
+    code = "no_such_run"
+    status = 404
+
+
+def refusal(error: Error) -> Refusal:
+    """A failure before the first byte, as AG-UI's clients read it."""
+    return agui.refusal(error)
+
+
+def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
+    """What answers each route."""
+    threads = Threads(surface)
+    return {"POST /agui": threads.run, "GET /agui": threads.join}
+
+
+class Threads:
+    """The runs of threads. `surface` answers them."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+
+    async def run(self, request: Request) -> Response:
+        """Answer a run. A POST that is repeated with `Last-Event-ID` goes on in the log that it has begun to read."""
+        joined = self._point if "x-run-id" in request.headers else None
+        return await self._surface.ask(request, Agui(), ROUTE, joined)
+
+    async def join(self, request: Request) -> Response:
+        """The events of `?runId=`, from its beginning or after `offset`; or the state of `?threadId=`."""
+        query = request.query_params
+        principal = await self._surface.principal(request)
+        if run := query.get("runId"):
+            found = await self._pointer(principal, "run", run)
+            return await self._surface.resume(request, Agui(found.thread, found.run), ROUTE, found.message_id)
+        if thread := query.get("threadId"):
+            state = await self._state(principal, await self._pointer(principal, "thread", thread))
+            return JSONResponse(state, headers={"Cache-Control": "no-store"})
+        raise RequestError("send a run with POST, or name one to join: ?runId=… or ?threadId=…")
+
+    async def _point(self, ask: Ask, principal: Principal, attachment: Attachment) -> None:
+        """Keep the way from the client's ids to the log."""
+        asked = ask.dialect
+        assert isinstance(asked, Agui)
+        run = Pointer(attachment.message_id, asked.thread, asked.run)
+        thread = msgspec.structs.replace(run, messages=[*asked.messages])
+        if len(written := msgspec.json.encode(thread)) > MAX_DOCUMENT:  # the page then begins without its history
+            written = msgspec.json.encode(run)
+        documents = self._surface.answers.documents
+        await asyncio.gather(
+            documents.put(_name(principal, "run", asked.run), msgspec.json.encode(run), ttl=KEPT),
+            documents.put(_name(principal, "thread", asked.thread), written, ttl=KEPT),
+        )
+
+    async def _pointer(self, principal: Principal, kind: str, id: str) -> Pointer:
+        kept = await self._surface.answers.documents.get(_name(principal, kind, id))
+        if kept is None:
+            raise NoSuchRun(f"there is no {kind} {id[:100]} here; begin it with POST")
+        return msgspec.json.decode(kept.value, type=Pointer)
+
+    async def _state(self, principal: Principal, at: Pointer) -> Mapping[str, Any]:
+        """The thread's messages, and its run while that goes on: the client joins it and needs no copy of its text."""
+        answers, messages = self._surface.answers, [_shown(each) for each in at.messages]
+        try:
+            found = await answers.find(at.message_id, principal)
+            if found.state == "open":
+                return {"messages": messages, "activeRun": {"runId": at.run}}
+            answer = msgspec.structs.replace(await answers.answer(found, principal), id=at.message_id)
+            messages.append(_shown(agui.message(answer)))
+        except (NoSuchLog, Expired):
+            pass  # the answer has expired, and what was said before is still true
+        return {"messages": messages, "activeRun": None}
+
+
+def _name(principal: Principal, kind: str, id: str) -> str:
+    return f"agui:{kind}:{principal.tenant}:{id}"
+
+
+def _shown(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message with its content as parts too, which pages show."""
+    content: Any = message.get("content") or ""
+    parts = [{"type": "text", "content": content}] if isinstance(content, str) else []
+    return {**message, "parts": parts}
