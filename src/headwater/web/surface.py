@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -83,11 +84,12 @@ class Surface(NamedTuple):
                 raise Gone("the client left before it had sent its whole request") from left
         raise BodyTooLarge(f"the body is larger than the {self.max_body} bytes that this server reads")
 
-    async def ask(self, request: Request, dialect: Dialect, route: str) -> Response:
+    async def ask(self, request: Request, dialect: Dialect, route: str, *, leaves: bool = False) -> Response:
         """Attach to the log that answers a request in this dialect, and deliver it from its beginning.
 
         A repeated request goes on after its cursor instead, if that is of a log which this prompt opened. `route` is
-        the path under which the route was added, before any prefix. A failure is the dialect's refusal.
+        the path under which the route was added, before any prefix. A failure is the dialect's refusal. With `leaves`,
+        an answer that nobody reads any more ends (`Answers.ask`).
         """
         try:
             ask = dialect.ask(await self.body(request))
@@ -96,9 +98,13 @@ class Surface(NamedTuple):
             if not ask.whole and (rest := await self.continued(request, dialect, route, Asked(ask.prompt, principal))):
                 return rest
             directives = policy.parse(field(request, "cache-control"))
+            if ask.bypass:
+                directives = msgspec.structs.replace(directives, no_store=True)
             key = request.headers.get("idempotency-key", "")
             with self.capacity:
-                attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key)
+                attachment = await self.answers.ask(
+                    ask.prompt, principal, directives, idempotency_key=key, leaves=leaves
+                )
         except (HeadwaterError, HTTPException) as error:
             return refused(error, dialect.refusal, request)
         delivery = self.delivery(request, route, dialect, attachment)
