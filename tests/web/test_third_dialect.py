@@ -27,7 +27,6 @@ from headwater.models.scripted import SILENCE, Scripted
 from headwater.offsets import ORIGIN, parse
 from headwater.principal import ANYONE
 from headwater.prompt import Message, Prompt
-from headwater.web.response import Pace
 from headwater.web.surface import Surface
 
 
@@ -106,7 +105,7 @@ async def lines(
     store = MemoryStore()
     policy = Policy(Caching(secret=b"secret"), Timeouts(retries=0, unread=0.3))
     answers = Answers(lambda: store, Catalogue(Offer(model.name, "test", True, build)), policy)
-    surface, router = Surface(answers, principal, Pace(heartbeat=0.1)), APIRouter()
+    surface, router = Surface(answers, principal), APIRouter()
 
     @router.post("/lines/{room}/say")
     async def say(request: Request, room: str) -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -195,16 +194,21 @@ async def test_another_tenants_log_is_no_log() -> None:
     assert (other.status_code, other.headers["x-code"]) == (404, "no_such_log")
 
 
-async def test_a_client_that_leaves_ends_the_answer_where_the_route_says_so() -> None:
-    """Soon after a heartbeat has found nobody there; the log then ends as one that was stopped."""
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_client_that_leaves_ends_the_answer_where_the_route_says_so(whole: bool) -> None:
+    """Soon after it has left, also while it waited for JSON; the log then ends as one that was stopped."""
     model = Scripted([TextDelta("one"), SILENCE])
     async with lines(model, leaves=True) as client:
         async with client.stream("POST", SAY, json={"say": "hi"}) as streamed:
             assert await anext(streamed.aiter_text()) == "1 one\n"
+            if whole:
+                with pytest.raises(httpx.ReadTimeout):
+                    await client.post(SAY, json={"say": "hi", "whole": True}, timeout=0.2)
         await until(lambda: model.running == 0, "the model was closed")
         rest = await client.get(f"/some/where/lines/{streamed.headers['x-lines']}")
 
     assert rest.text == "1 one\n.\n"
+    assert len(model.prompts) == 1
 
 
 async def test_a_client_that_leaves_ends_nothing_elsewhere() -> None:
