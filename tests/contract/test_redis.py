@@ -5,6 +5,7 @@ import gc
 import secrets
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 from redis.crc import key_slot
@@ -13,12 +14,14 @@ from redis_servers import Engine, Server, clustered, engines, serving
 from headwater.cache.key import log_id
 from headwater.entries import Entry
 from headwater.errors import StoreError
-from headwater.log.lua.script import key
+from headwater.log.lua.script import Argument, Script, key
+from headwater.log.lua.steps import Steps
+from headwater.log.redis.client import RedisClient
 from headwater.log.redis.store import RedisStore
 from headwater.log.redis.times import RedisTimes
-from headwater.log.store import Claim, Description, Lease, Limits, Receipt
+from headwater.log.store import Claim, Description, Document, Lease, Limits, Receipt
 from headwater.offsets import ORIGIN, TAG, Offset
-from headwater.principal import Principal
+from headwater.principal import LEAVES, Principal
 from headwater.testing.contract import LIMITS, Clock, Harness, StoreContract
 from headwater.testing.contract_harness import (
     ALICE,
@@ -347,3 +350,28 @@ async def outcome(store: RedisStore, lease: Lease) -> StoreError | None:
     except StoreError as error:
         return error
     return None
+
+
+async def test_a_put_whose_answer_was_lost(server: Server) -> None:
+    """A put that is sent again changes nothing more, and returns what its first attempt replaced."""
+    client = RedisClient(server.url, RedisTimes(), connections=1)
+
+    async def twice(script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
+        await client.run(script, keys, arguments)
+        return await client.run(script, keys, arguments)
+
+    steps = Steps(twice, LIMITS, lambda: 0.0)
+    assert await steps.put("repeated", b"a", 60, 0) is None
+    assert await steps.put("repeated", b"b", 60, None) == Document(b"a", 1)
+    assert await steps.get("repeated") == Document(b"b", 2)
+    await client.aclose()
+
+
+async def test_more_subjects_that_leave_than_one_command_takes(server: Server) -> None:
+    """Ten thousand readers who have left do not keep a log alive."""
+    store = RedisStore(server.url)
+    await store.open("crowded", ALICE._replace(subject="alice" + LEAVES), ttl=TTL)
+    crowd = [word for i in range(10_000) for word in (f"by:{i}{LEAVES}", 1)]
+    server.command("HSET", key("log", "crowded").decode(), "subjects", 10_001, *crowd)
+    assert await store.stop("crowded", LEAVES)
+    await store.aclose()

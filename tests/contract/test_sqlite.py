@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from headwater.errors import NoSuchLog, StoreError
+from headwater.log.sqlite.documents import SWEEP_DOCUMENTS
 from headwater.log.sqlite.file import BUSY_TIMEOUT, open_file
 from headwater.log.sqlite.lock import FileLock
 from headwater.log.sqlite.rows import Rows
@@ -271,3 +272,17 @@ async def test_damage(store: SqliteStore, path: Path, damage: str, first: int) -
         db.commit()
     with pytest.raises(StoreError, match="cannot be read"):
         await entries(store, "log", follow=False)
+
+
+def test_expired_documents_are_swept_in_small_transactions(path: Path) -> None:
+    """However many have expired at once, writers wait for a few of them only; in the end the file has none."""
+    clock = Clock()
+    with closing(open_file(path)) as db:
+        rows = Rows(db, LIMITS, clock)
+        for i in range(SWEEP_DOCUMENTS + 1):
+            rows.put(f"expired-{i}", b"value", 60, None)
+        clock.now += 30
+        rows.put("kept", b"value", 60, None)
+        clock.now += 31
+        assert [rows.sweep(), rows.sweep()] == [True, False]
+        assert db.execute("SELECT name FROM documents").fetchall() == [("kept",)]

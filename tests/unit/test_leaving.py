@@ -1,24 +1,27 @@
 """An answer that its readers may leave ends some time after the last one has left, wherever they read; others go on."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
+from redis_servers import Server as RedisServer
+from redis_servers import engines, serving
 from serving import until
 
 from headwater.answers.answers import Answers, Attachment, Policy
 from headwater.answers.claim import Caching
 from headwater.answers.generation import Timeouts
-from headwater.events import Stop, TextDelta
+from headwater.events import Finish, Stop, TextDelta
 from headwater.log.memory import MemoryStore
+from headwater.log.redis.store import RedisStore
 from headwater.log.sqlite.store import SqliteStore
 from headwater.log.store import Store
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.model import Model
-from headwater.models.scripted import SILENCE, Scripted
+from headwater.models.scripted import SILENCE, Scripted, Step
 from headwater.principal import LEAVES, Principal
 from headwater.prompt import Message, Prompt
 
@@ -30,8 +33,8 @@ GRACE = 0.3
 class Server:
     """One server's answers, with a model that says a word and then nothing more until it is closed."""
 
-    def __init__(self, store: Store) -> None:
-        self.model = Scripted([TextDelta("word"), SILENCE])
+    def __init__(self, store: Store, *then: Step) -> None:
+        self.model = Scripted([TextDelta("word"), *(then or [SILENCE])])
         policy = Policy(Caching(secret=b"secret"), Timeouts(unread=GRACE, retries=0))
         self.answers = Answers(lambda: store, Catalogue(Offer("scripted", "test", True, self._build)), policy)
 
@@ -76,10 +79,20 @@ async def server() -> AsyncGenerator[Server, None]:
     await server.answers.aclose()
 
 
-@pytest.fixture
-async def two(tmp_path: Path) -> AsyncGenerator[list[Server], None]:
-    """Two servers on one file, as two processes would share it."""
-    servers = [Server(SqliteStore(tmp_path / "logs.db")) for _ in range(2)]
+@pytest.fixture(scope="module")
+def valkey() -> Generator[RedisServer, None, None]:
+    with serving(engines()[0]) as valkey:
+        yield valkey
+
+
+@pytest.fixture(params=["sqlite", "valkey"])
+async def two(
+    request: pytest.FixtureRequest, tmp_path: Path, valkey: RedisServer
+) -> AsyncGenerator[list[Server], None]:
+    """Two servers on one file or one Valkey, as two processes would share it."""
+    valkey.command("FLUSHALL")
+    sqlite = request.param == "sqlite"
+    servers = [Server(SqliteStore(tmp_path / "logs.db") if sqlite else RedisStore(valkey.url)) for _ in range(2)]
     yield servers
     for server in reversed(servers):
         await server.answers.aclose()
@@ -151,3 +164,21 @@ async def test_a_chat_at_another_server_keeps_it_after_it_has_left(two: list[Ser
     async with reading.reading(await reading.ask(BOB, leaves=False), BOB), writing.reading(found):
         pass
     assert await writing.goes_on()
+
+
+async def test_a_model_that_ends_while_the_server_looks_for_readers_is_not_overlooked() -> None:
+    """The ending is stored at once, although the store was slow to say that somebody else wants the answer."""
+    more = asyncio.Event()
+
+    class Slow(MemoryStore):
+        async def stop(self, log: str, subject: str) -> bool:
+            more.set()
+            await until(lambda: server.model.running == 0, "the model has ended")
+            return await super().stop(log, subject)
+
+    server = Server(Slow(), more, Finish("stop"))
+    found = await server.ask()
+    await server.ask(BOB, leaves=False)
+    await until(lambda: server.answers.running == 0, "the log was sealed")
+    assert await server.ending(found) == Finish("stop")
+    await server.answers.aclose()

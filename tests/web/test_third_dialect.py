@@ -1,5 +1,6 @@
 """A dialect of thirty lines, served by web/ as it is: streaming, JSON, refusals and silent replay are all its own."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -7,7 +8,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
-from serving import serving
+from serving import serving, until
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,7 +23,7 @@ from headwater.events import Error, Finish, Stop, TextDelta
 from headwater.log.memory import MemoryStore
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.model import Model
-from headwater.models.scripted import Scripted
+from headwater.models.scripted import SILENCE, Scripted
 from headwater.offsets import ORIGIN, parse
 from headwater.principal import ANYONE
 from headwater.prompt import Message, Prompt
@@ -90,7 +91,9 @@ ONE_TWO = Scripted([TextDelta("one"), TextDelta("two"), Finish("stop")])
 
 
 @asynccontextmanager
-async def lines(model: Model, who: Callable[[Request], str] = lambda _: "default") -> AsyncGenerator[httpx.AsyncClient]:
+async def lines(
+    model: Model, who: Callable[[Request], str] = lambda _: "default", *, leaves: bool = False
+) -> AsyncGenerator[httpx.AsyncClient]:
     """The dialect on two routes of an app, under a prefix."""
 
     async def build() -> Model:
@@ -100,13 +103,13 @@ async def lines(model: Model, who: Callable[[Request], str] = lambda _: "default
         return ANYONE._replace(tenant=who(request))
 
     store = MemoryStore()
-    policy = Policy(Caching(secret=b"secret"), Timeouts(retries=0))
+    policy = Policy(Caching(secret=b"secret"), Timeouts(retries=0, unread=0.3))
     answers = Answers(lambda: store, Catalogue(Offer(model.name, "test", True, build)), policy)
     surface, router = Surface(answers, principal), APIRouter()
 
     @router.post("/lines/{room}/say")
     async def say(request: Request, room: str) -> Response:  # pyright: ignore[reportUnusedFunction]
-        return await surface.ask(request, LINES, "/lines/{room}/say")
+        return await surface.ask(request, LINES, "/lines/{room}/say", leaves=leaves)
 
     @router.get("/lines/{message_id}")
     async def more(request: Request, message_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -189,3 +192,30 @@ async def test_another_tenants_log_is_no_log() -> None:
         other = await client.get(f"/some/where/lines/{log}", headers={"x-tenant": "b"})
 
     assert (other.status_code, other.headers["x-code"]) == (404, "no_such_log")
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_client_that_leaves_ends_the_answer_where_the_route_says_so(whole: bool) -> None:
+    """Soon after it has left, also while it waited for JSON; the log then ends as one that was stopped."""
+    model = Scripted([TextDelta("one"), SILENCE])
+    async with lines(model, leaves=True) as client:
+        async with client.stream("POST", SAY, json={"say": "hi"}) as streamed:
+            assert await anext(streamed.aiter_text()) == "1 one\n"
+            if whole:
+                with pytest.raises(httpx.ReadTimeout):
+                    await client.post(SAY, json={"say": "hi", "whole": True}, timeout=0.2)
+        await until(lambda: model.running == 0, "the model was closed")
+        rest = await client.get(f"/some/where/lines/{streamed.headers['x-lines']}")
+
+    assert rest.text == "1 one\n.\n"
+    assert len(model.prompts) == 1
+
+
+async def test_a_client_that_leaves_ends_nothing_elsewhere() -> None:
+    """On a route that does not ask for it, as every chat's, the answer goes on."""
+    model = Scripted([TextDelta("one"), SILENCE])
+    async with lines(model) as client:
+        async with client.stream("POST", SAY, json={"say": "hi"}) as streamed:
+            assert await anext(streamed.aiter_text()) == "1 one\n"
+        await asyncio.sleep(1)  # a fact that must not come about
+        assert model.running == 1

@@ -144,7 +144,8 @@ class Generation:
                     await self._look_for_readers()
                 # The first token shortens the time left from its own limit to the limit on silence, and wakes nobody.
                 look = self._timeouts.unread / 5 if self.leaves else self._timeouts.silence
-                await self._nap(min(self._time_left(), self._timeouts.silence, look))
+                if not pump.done():  # it may have ended during the look
+                    await self._nap(min(self._time_left(), self._timeouts.silence, look))
                 if pump.cancelled():  # not by us, and its result would look like our own cancellation
                     raise ModelError(f"model {self._prompt.model} cancelled itself", code="internal", status=500)
                 if pump.done():

@@ -17,6 +17,9 @@ class Connection(HttpToolsProtocol):
     A client of HTTP/1.0 knows no chunks (RFC 9112 §7.1), so a stream ends with its connection instead. A client that
     shuts its sending side down after a whole request still reads (§9.6); asyncio would close the connection. A client
     that closed both sides looks the same until it answers what it is sent with a reset, so the heartbeats find it.
+
+    A client whose leaving ends the answer (`state.leaves`) is taken to have closed both: one that waits for JSON is
+    sent nothing meanwhile, and no client of such routes is known to half-close.
     """
 
     def on_headers_complete(self) -> None:
@@ -30,7 +33,7 @@ class Connection(HttpToolsProtocol):
         waits = self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body  # pyright: ignore[reportUnnecessaryComparison]
         if waits:
             self.cycle.keep_alive = False
-        return waits
+        return waits and not self.scope.get("state", {}).get("leaves")
 
 
 class UntilClose(RequestResponseCycle):

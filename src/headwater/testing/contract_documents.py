@@ -26,6 +26,8 @@ class Documents:
         await harness.store.put("chat", b"a", ttl=60, version=0)
         with pytest.raises(Conflict):
             await harness.peer.put("chat", b"b", ttl=60, version=0)
+        with pytest.raises(Conflict):
+            await harness.peer.put("chat", b"a", ttl=60, version=0)  # also with the very value that is there
         assert await harness.peer.put("chat", b"b", ttl=60, version=1) == Document(b"a", 1)
         with pytest.raises(Conflict):
             await harness.store.put("chat", b"c", ttl=60, version=1)

@@ -106,6 +106,7 @@ class Surface(NamedTuple):
         try:
             ask = dialect.ask(await self.body(request))
             dialect = ask.dialect or dialect
+            request.state.leaves = leaves  # for `cli/connection.py`
             principal = await self.principal(request)
             if not ask.whole and (rest := await self.continued(request, dialect, route, Asked(ask.prompt, principal))):
                 return rest

@@ -174,7 +174,8 @@ class Steps:
 
     async def put(self, name: str, value: bytes, ttl: float, version: int | None) -> Document | None:
         """Keep a document; returns the one that it replaced."""
-        return await self._document(name, "put", value, _ms(ttl), -1 if version is None else version)
+        wanted = -1 if version is None else version
+        return await self._document(name, "put", value, _ms(ttl), wanted, secrets.token_hex(8))
 
     async def delete(self, name: str) -> None:
         """Forget a document."""
@@ -185,7 +186,7 @@ class Steps:
         spread = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:TAG]
         answer = await self._run(_DOCUMENT, [key("document", spread + name)], [_ms(self._skew()), *arguments])
         if answer[0] == b"conflict":
-            raise Conflict(f"the document {name} has another version than {arguments[-1]}; read it and put it again")
+            raise Conflict(f"the document {name} has another version than {arguments[3]}; read it and put it again")
         return Document(*answer[1:3]) if len(answer) > 1 else None
 
     async def check(self) -> None:

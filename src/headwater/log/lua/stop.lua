@@ -8,15 +8,15 @@ local row, why = get(ARGV[5])
 if not row then
   return {why}
 end
-local taken = {'by:' .. ARGV[6], 'by:' .. ARGV[6] .. ARGV[7]}
+local gone = redis.call('HDEL', key('log', row.id), 'by:' .. ARGV[6], 'by:' .. ARGV[6] .. ARGV[7])
 if ARGV[6] == ARGV[7] then
+  -- One by one, because Lua passes some thousand arguments at most.
   for _, field in ipairs(redis.call('HKEYS', key('log', row.id))) do
     if string.sub(field, 1, 3) == 'by:' and string.sub(field, -#ARGV[7]) == ARGV[7] then
-      taken[#taken + 1] = field
+      gone = gone + redis.call('HDEL', key('log', row.id), field)
     end
   end
 end
-local gone = redis.call('HDEL', key('log', row.id), unpack(taken))
 local left = redis.call('HINCRBY', key('log', row.id), 'subjects', 0 - gone)
 if row.state ~= 'open' then
   return {'ok', 1}

@@ -5,11 +5,14 @@ import sqlite3
 from headwater.errors import Conflict
 from headwater.log.store import Document
 
-DOCUMENTS = (
-    "CREATE TABLE IF NOT EXISTS documents "
-    "(name TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL, until REAL NOT NULL) WITHOUT ROWID"
-)
+DOCUMENTS = """
+CREATE TABLE IF NOT EXISTS documents
+    (name TEXT PRIMARY KEY, version INTEGER NOT NULL, until REAL NOT NULL, value BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS documents_until ON documents (until)"""
 """Added without a new version of the file: servers that do not know the table can share it."""
+
+SWEEP_DOCUMENTS = 100
+"""Documents deleted in one transaction, for which all writes wait."""
 
 
 def get(db: sqlite3.Connection, name: str, now: float) -> Document | None:
@@ -27,7 +30,10 @@ def put(
     current = old.version if old else 0
     if version is not None and version != current:
         raise Conflict.of(name, version, current)
-    db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)", (name, value, current + 1, until))
+    db.execute(
+        "INSERT OR REPLACE INTO documents (name, value, version, until) VALUES (?, ?, ?, ?)",
+        (name, value, current + 1, until),
+    )
     return old
 
 
@@ -36,6 +42,8 @@ def delete(db: sqlite3.Connection, name: str) -> None:
     db.execute("DELETE FROM documents WHERE name = ?", (name,))
 
 
-def sweep(db: sqlite3.Connection, now: float) -> None:
-    """Delete what has expired."""
-    db.execute("DELETE FROM documents WHERE until <= ?", (now,))
+def sweep(db: sqlite3.Connection, now: float) -> bool:
+    """Delete some of what has expired; returns whether there may be more."""
+    some = "SELECT rowid FROM documents WHERE until <= ? LIMIT ?"
+    found = db.execute(f"DELETE FROM documents WHERE rowid IN ({some})", (now, SWEEP_DOCUMENTS))  # noqa: S608 - constant
+    return found.rowcount == SWEEP_DOCUMENTS

@@ -136,8 +136,9 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
                     _shape(db, _version(db, path))
             if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'readers'").fetchone() is None:
                 db.execute(READERS)
-            if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'documents'").fetchone() is None:
-                db.execute(DOCUMENTS)
+            if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'documents_until'").fetchone() is None:
+                for statement in DOCUMENTS.split(";\n"):
+                    db.execute(statement)
             if 0 < version < VERSION:
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the WAL holds everything that was converted
             return

@@ -298,8 +298,7 @@ class Rows:
         for row in expired:
             self._bury(row, (row.expires or now) + self._limits.tombstone)
         self.db.execute("DELETE FROM tombstones WHERE until <= ?", (now,))
-        documents.sweep(self.db, now)
-        return len(expired) == SWEEP_LOGS
+        return documents.sweep(self.db, now) or len(expired) == SWEEP_LOGS
 
     def _get(self, log: str) -> Row:
         row = self._row("logs", "logs.id = ?", log)
