@@ -84,15 +84,18 @@ def add_doors(router: APIRouter, surface: Surface, dialects: Sequence[str] = EVE
             opened = _Opened(door, surface)
             for route, summary in door.routes.items():
                 method, _, path = route.partition(" ")
+                endpoint = opened.at(route)
                 router.add_api_route(
                     path,
-                    opened.at(route),
-                    methods=["GET", "HEAD"] if method == "GET" else [method],
-                    summary=summary,
+                    endpoint,
+                    methods=[method],
                     response_class=Response,
+                    summary=summary,
                     tags=[door.name],
                     operation_id=route,
                 )
+                if method == "GET":
+                    router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
 
 
 def add_unknown(router: APIRouter) -> None:
