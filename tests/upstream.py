@@ -31,6 +31,8 @@ class Received:
     headers: dict[str, str]
     """Names in lower case."""
     body: JSON
+    raw: bytes
+    """The body as it came."""
     closed: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     """Set when the peer closed the connection early."""
     closed_at: float | None = None
@@ -222,7 +224,7 @@ async def _read(reader: asyncio.StreamReader) -> Received:
     method, path, _ = start.split(" ")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Received(method, path, headers, json.loads(body or b"{}"))
+    return Received(method, path, headers, json.loads(body or b"{}"), body)
 
 
 def _head(status: int, headers: Mapping[str, str]) -> bytes:

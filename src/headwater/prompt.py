@@ -21,6 +21,18 @@ LIMITS: dict[str, tuple[float, float]] = {
 }
 """The range of each sampling parameter, both ends included; those of the OpenAI API."""
 
+CARRIED = frozenset(
+    {
+        *("user", "safety_identifier", "metadata", "store", "service_tier"),
+        *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
+    }
+)
+"""Fields of the OpenAI API that decide no answer: who asks, how the provider files, bills and caches the request.
+
+They are sent and not in the key, so equal questions of two users have one answer; the provider gets the fields of the
+request that started it. A provider that does not know one gets the request without it.
+"""
+
 
 class _Closed(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A struct without unknown fields; defaults are left out of its JSON, so that equal prompts have equal keys."""
@@ -137,7 +149,7 @@ class Parameters(_Closed, frozen=True):
 
 
 class Prompt(_Closed, frozen=True, kw_only=True):
-    """Everything that decides an answer. A closed struct: a new field cannot be left out of the key by accident."""
+    """What decides an answer, and what is `carried`. A closed struct, so that a new field is in the key by itself."""
 
     kind: Literal["chat", "completion"] = "chat"
     model: str
@@ -146,6 +158,8 @@ class Prompt(_Closed, frozen=True, kw_only=True):
     tools: list[Tool | ProviderTool] = []
     extra: dict[str, Any] = {}
     """Fields of the request that Headwater does not know; they travel in the provider's JSON body and nowhere else."""
+    carried: dict[str, Any] = {}
+    """Fields that travel with `extra` and decide nothing, such as `user`: the only field that is not in the key."""
 
 
 def check(prompt: Prompt) -> Prompt:

@@ -4,7 +4,7 @@ import os
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -141,6 +141,11 @@ class Settings(BaseSettings):
         [],
         description="Fields that the server at `OPENAI_BASE_URL` does not take, comma-separated, such as "
         "`stream_options`; a field that a refusal names is left out by itself",
+    )
+    prompt_cache_key: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether a chat without a `prompt_cache_key` gets one, an HMAC of tenant, model and "
+        "beginning, for the provider's own cache; `auto`: at OpenAI's address only, `on`: at any compatible server",
     )
     openai_org_id: str | None = Field(
         None, validation_alias="OPENAI_ORG_ID", description="OpenAI organisation that is billed"

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from headwater.dialects.fields import OURS
 from headwater.dialects.native import openapi, request, schema
 from headwater.events import (
     Error,
@@ -23,7 +24,7 @@ from headwater.events import (
     ToolResult,
     Usage,
 )
-from headwater.prompt import LIMITS, Parameters, Prompt
+from headwater.prompt import CARRIED, LIMITS, Parameters, Prompt
 
 JSON = dict[str, Any]
 ROUTES: list[tuple[str, Callable[[bytes], Prompt], JSON]] = [
@@ -32,6 +33,7 @@ ROUTES: list[tuple[str, Callable[[bytes], Prompt], JSON]] = [
 ]
 
 
+RESPONSES_ONLY = {"background", "background_options"}
 BODIES = {"chat": schema.ChatBody, "completion": schema.CompletionBody}
 
 
@@ -51,7 +53,10 @@ def test_every_described_field_is_accepted_with_its_example(
         prompt = read(json.dumps({**least, name: example}).encode())
         if described["description"].startswith(("Ignored", "Accepted and not used", "Decides no answer")):
             assert prompt == bare, name
-            assert name in request.ASIDE
+            assert name in OURS
+        elif described["description"].endswith("decides no answer"):
+            assert prompt == msgspec.structs.replace(bare, carried={name: example})
+            assert name in CARRIED
         elif name in Parameters.__struct_fields__:
             assert getattr(prompt.parameters, name) == example
         elif name in ("model", "tools", "messages", "message", "prompt"):
@@ -64,7 +69,7 @@ def test_every_described_field_is_accepted_with_its_example(
 def test_every_field_that_is_read_is_described(route: str, own: set[str]) -> None:
     """With its meaning, and its limits."""
     fields = fields_of(route)
-    assert fields.keys() >= {"model", "tools", *own, *request.ASIDE, *Parameters.__struct_fields__}
+    assert fields.keys() >= {"model", "tools", *own, *CARRIED, *OURS - RESPONSES_ONLY, *Parameters.__struct_fields__}
     assert all(field["description"] for field in fields.values())
     for name, (low, high) in LIMITS.items():
         assert (fields[name]["minimum"], fields[name]["maximum"]) == (low, high)

@@ -21,7 +21,10 @@ from headwater.langchain import ChatOpenAIWire, OpenAIWireLLM
 from headwater.models.langchain.model import LangChainModel
 from headwater.models.openai.model import OpenAIModel
 from headwater.models.scripted import Scripted
+from headwater.settings import Settings
 from headwater.wiring.models import _offer_of  # pyright: ignore[reportPrivateUsage]
+
+SETTINGS = Settings.model_validate({})
 
 
 async def test_credentials_are_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,9 +342,9 @@ async def test_a_router_calls_it_directly_unless_something_is_bound_to_the_model
     """The model within does not have the bound arguments."""
     async with Upstream() as upstream:
         model = build(ChatOpenAIWire, upstream)
-        assert isinstance(await _offer_of(model, None).build(), OpenAIModel)
-        assert isinstance(await _offer_of(model.bind(temperature=0), None).build(), LangChainModel)
-        assert isinstance(await _offer_of(build(ChatOpenAI, upstream), None).build(), LangChainModel)
+        assert isinstance(await _offer_of(SETTINGS, model, None).build(), OpenAIModel)
+        assert isinstance(await _offer_of(SETTINGS, model.bind(temperature=0), None).build(), LangChainModel)
+        assert isinstance(await _offer_of(SETTINGS, build(ChatOpenAI, upstream), None).build(), LangChainModel)
 
 
 async def test_the_completion_model_is_called_directly_too() -> None:

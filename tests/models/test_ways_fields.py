@@ -10,12 +10,26 @@ from typing import Any
 
 import msgspec
 import pytest
+from langchain_openai import ChatOpenAI
 from raw import DONE, Raw, chunk, line
 from upstream import Received, Upstream
-from ways import EVERY_CHAT, EVERY_COMPLETION, EVERY_WAY, HELLO, KEY, ONCE_UPON, Build, joined_answer, until_failure
+from ways import (
+    CHATS,
+    COMPLETIONS,
+    EVERY_CHAT,
+    EVERY_COMPLETION,
+    EVERY_WAY,
+    HELLO,
+    KEY,
+    ONCE_UPON,
+    Build,
+    joined_answer,
+    until_failure,
+)
 
 from headwater.events import Finish, TextDelta
 from headwater.models import by_name
+from headwater.models.langchain.model import LangChainModel
 from headwater.models.openai.connection import Account
 from headwater.models.openai.fields import Fields
 from headwater.prompt import Parameters
@@ -64,6 +78,50 @@ async def test_a_field_that_a_server_does_not_know_is_left_out_from_then_on(
         body = upstream.requests[-1].body
     assert not set(unknown) & body.keys()
     assert 5 in (body.get("max_tokens"), body.get("max_completion_tokens"))
+
+
+CARRIED = {"user": "ann", "store": False, "prompt_cache_key": "k"}
+
+
+def plain(upstream: Upstream) -> LangChainModel:
+    """An object that somebody has built with LangChain's own class, which tells us nothing of its requests."""
+    options: dict[str, Any] = {"base_url": upstream.url, "api_key": KEY, "max_retries": 0}
+    return LangChainModel(ChatOpenAI(model="gpt-test", **options), "plain")
+
+
+@pytest.mark.parametrize("build", [*CHATS, *COMPLETIONS, plain])
+@pytest.mark.parametrize(("status", "words"), WORDS)
+async def test_a_carried_field_that_a_server_does_not_know_is_left_out_from_then_on(
+    build: Build, status: int, words: str
+) -> None:
+    """The answer is the same without it. One more request for each, once."""
+    prompt = ONCE_UPON if "completion" in build.__name__ else HELLO
+    async with Choosy(unknown=["user", "prompt_cache_key"], words=words, refusal=status) as upstream:
+        model = build(upstream)
+        for calls in (3, 4):
+            async for _ in model.stream(msgspec.structs.replace(prompt, carried=CARRIED, extra={"top_k": 1})):
+                pass
+            assert upstream.calls == calls
+        await model.aclose()
+        body = upstream.requests[-1].body
+    assert body.items() >= {"store": False, "top_k": 1}.items()
+    assert not {"user", "prompt_cache_key"} & body.keys()
+
+
+@EVERY_CHAT
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Unexpected role 'user' after role 'tool'",
+        'not supported: {"role": "user", "content": "Hi"}',
+        "System is not supported; roles must alternate user/assistant/user",
+    ],
+)
+async def test_a_role_that_a_refusal_names_is_not_the_field_user(build: Build, words: str) -> None:
+    """The same request without the field would be refused again."""
+    async with Upstream(status=400, error={"message": words}) as upstream:
+        await until_failure(build(upstream), msgspec.structs.replace(HELLO, carried=CARRIED))
+        assert upstream.calls == 1
 
 
 @EVERY_COMPLETION
@@ -117,9 +175,11 @@ def test_the_limit_has_openais_name_at_openai_only(is_openai: bool, name: str) -
 async def test_an_operator_may_leave_fields_out(build: Any) -> None:
     """From the first request on."""
     async with Choosy(unknown=["stream_options"]) as upstream:
-        account = Account(upstream.url, KEY, leave_out=frozenset({"stream_options"}))
-        assert await joined_answer(build("openai:m", account)) == [TextDelta("Hello"), Finish("stop")]
+        account = Account(upstream.url, KEY, leave_out=frozenset({"stream_options", "user"}))
+        asked = msgspec.structs.replace(HELLO, carried=CARRIED)
+        assert await joined_answer(build("openai:m", account), asked) == [TextDelta("Hello"), Finish("stop")]
         assert upstream.calls == 1
+        assert "user" not in upstream.requests[0].body
 
 
 def test_the_memory_of_refusals_is_bounded() -> None:

@@ -50,6 +50,7 @@ PROMPTS = [
     msgspec.structs.replace(HELLO, parameters=Parameters(0.5, 0.9, 77, ["END"], 42, 0.1, 0.2)),
     msgspec.structs.replace(HELLO, extra={"logit_bias": {"1": -100}, "model": "dear", "stream": False, "n": 1}),
     msgspec.structs.replace(HELLO, extra={"max_completion_tokens": 9}, parameters=Parameters(max_tokens=5)),
+    msgspec.structs.replace(HELLO, carried={"user": "ann", "metadata": {"a": "1"}, "service_tier": "flex"}),
     msgspec.structs.replace(HELLO, tools=[TOOL]),
     Prompt(
         model="m",
@@ -92,7 +93,7 @@ async def test_a_chat_model_gets_the_same_body(build: Build, prompt: Prompt) -> 
     assert ours.headers["authorization"] == theirs.headers["authorization"] == f"Bearer {KEY}"
 
 
-@pytest.mark.parametrize("prompt", PROMPTS[:5])
+@pytest.mark.parametrize("prompt", PROMPTS[:6])
 @pytest.mark.parametrize("build", [direct_completion, fast_completion])
 async def test_a_completion_model_gets_the_same_body(build: Build, prompt: Prompt) -> None:
     """Except the fields that LangChain sends empty."""
@@ -136,7 +137,7 @@ async def test_no_field_of_a_request_changes_where_it_goes_or_with_which_key(bui
             "extra_query": {"a": "b"},
             "logit_bias": {"50256": -100},
         }
-        events = await answer(build(upstream), msgspec.structs.replace(HELLO, extra=extra))
+        events = await answer(build(upstream), msgspec.structs.replace(HELLO, extra=extra, carried=extra))
         assert isinstance(events[-1], Finish)
         assert (upstream.calls, elsewhere.calls) == (1, 0)
         request = upstream.requests[0]
@@ -157,7 +158,7 @@ async def test_no_unknown_field_overrides_headwaters_own(build: Build) -> None:
         "max_completion_tokens": 10**6,
         "n": 1,
     }
-    prompt = msgspec.structs.replace(HELLO, extra=extra, parameters=Parameters(max_tokens=5))
+    prompt = msgspec.structs.replace(HELLO, extra=extra, carried=extra, parameters=Parameters(max_tokens=5))
     async with Upstream() as upstream:
         await answer(build(upstream), prompt)
         body = upstream.requests[0].body
@@ -166,6 +167,40 @@ async def test_no_unknown_field_overrides_headwaters_own(build: Build) -> None:
     assert "max_completion_tokens" not in body
     assert "tools" not in body
     assert "n" not in body
+
+
+@EVERY_CHAT
+async def test_openai_gets_metadata_only_where_it_keeps_the_answer(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It refuses them otherwise; compatible servers file even what they do not keep."""
+    metadata = {"metadata": {"a": "1"}}
+    stored = [
+        msgspec.structs.replace(HELLO, carried=metadata | kept) for kept in ({}, {"store": False}, {"store": True})
+    ]
+    async with Upstream() as upstream:
+        for at_openai in (False, True):
+            monkeypatch.setattr(Account, "is_openai", at_openai)
+            for prompt in stored:
+                await answer(build(upstream), prompt)
+        sent = ["metadata" in request.body for request in upstream.requests]
+    assert sent == [True, True, True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("address", "is_openai"),
+    [
+        (None, True),
+        ("https://api.openai.com/v1/", True),
+        ("https://eu.api.openai.com/v1", True),
+        ("https://api.openai.com.example/v1", False),
+        ("https://example/api.openai.com/v1", False),
+        ("http://127.0.0.1:8080/v1", False),
+    ],
+)
+def test_openai_itself_is_known_by_its_address(address: str | None, is_openai: bool) -> None:
+    """Whole regions have an address of their own."""
+    assert Account(address).is_openai is is_openai
 
 
 @EVERY_CHAT
@@ -191,7 +226,9 @@ async def test_unknown_fields_are_ignored_by_other_providers() -> None:
     from langchain_core.language_models.fake_chat_models import FakeListChatModel
 
     model = LangChainModel(FakeListChatModel(responses=["Hi"]), "fake")
-    assert texts(await answer(model, msgspec.structs.replace(HELLO, extra={"api_key": "x"}))) == ["H", "i"]
+    assert texts(
+        await answer(model, msgspec.structs.replace(HELLO, extra={"api_key": "x"}, carried={"user": "x"}))
+    ) == ["H", "i"]
 
 
 @pytest.mark.parametrize("provider", [through_langchain, from_name], ids=["through LangChain", "directly"])

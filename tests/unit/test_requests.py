@@ -105,7 +105,7 @@ def test_any_json_is_a_prompt_or_a_clear_error(body: JSON, conversation: list[JS
 
 
 def test_a_chat_is_read_field_by_field() -> None:
-    """Known fields have their place, unknown ones travel as `extra`, and those that decide nothing are left out."""
+    """Known fields have their place, unknown ones travel as `extra`, others are carried or left out."""
     body = {
         "messages": [{"role": "user", "content": "Hi", "id": "m1"}],
         "model": "m",
@@ -115,6 +115,8 @@ def test_a_chat_is_read_field_by_field() -> None:
         "reasoning_effort": "low",
         "stream": True,
         "conversation_id": "c",
+        "user": "ann",
+        "service_tier": None,
     }
 
     assert chat(json.dumps(body).encode()) == Prompt(
@@ -123,6 +125,7 @@ def test_a_chat_is_read_field_by_field() -> None:
         parameters=Parameters(temperature=0, stop=["."]),
         tools=[Tool("f")],
         extra={"reasoning_effort": "low"},
+        carried={"user": "ann"},
     )
 
 

@@ -118,6 +118,8 @@ class Answers:
         prompt = offer.addressed(prompt)
         wanted = Wanted(offer, prompt, principal, directives, idempotency_key)
         claim, fwd = await self._claims.claim(self._logs.store, wanted)
+        if claim.lease is not None:
+            prompt = self._claims.keyed(wanted)
         request = Request(claim.log, principal, prompt, _outcome(claim, fwd))
         if self._observers:
             self._observers.notify(lambda observer: observer.claimed(request))

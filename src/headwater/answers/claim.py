@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from headwater.cache.key import Tokens, fingerprint, log_id
+from headwater.cache.key import Tokens, conversation_key, fingerprint, log_id
 from headwater.cache.policy import Directives
 from headwater.errors import NotCached, StoreError
 from headwater.log.store import Claim, Store
@@ -83,6 +83,14 @@ class Claims:
             return await store.claim(f"{name}.{salt}", log, principal, ttl=kept, binds=bound), fwd
         lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound)
         return Claim(log, won=True, lease=lease), fwd
+
+    def keyed(self, wanted: Wanted) -> Prompt:
+        """The prompt as the provider gets it, once it is claimed: with a `prompt_cache_key` where one is derived."""
+        prompt = wanted.prompt
+        if not wanted.offer.derives_cache_key or prompt.kind != "chat" or "prompt_cache_key" in prompt.carried:
+            return prompt
+        key = conversation_key(prompt, tenant=wanted.principal.tenant, secret=self._secret)
+        return msgspec.structs.replace(prompt, carried={**prompt.carried, "prompt_cache_key": key})
 
     async def opened_as(self, store: Store, wanted: Wanted, run: str) -> str:
         """The id that this request's log has if it was opened as `run`; whether there is one is for the store to say.

@@ -35,6 +35,8 @@ class Ask(NamedTuple):
     """Whether the client wants one JSON object at the end instead of a stream."""
     dialect: "Dialect | None" = None
     """How to answer, where that depends on the request; None for the dialect that has read it."""
+    bypass: bool = False
+    """Whether the answer is to be a new one that the cache does not keep, as `Cache-Control: no-store` says."""
 
 
 class Cursor(NamedTuple):

@@ -21,16 +21,19 @@ class Offer(NamedTuple):
     build: Callable[[], Awaitable[Model]]
     sends_extra: bool = True
     """Whether unknown fields of a request reach the provider, and so decide the answer."""
+    derives_cache_key: bool = False
+    """Whether a `prompt_cache_key` is derived where the caller sets none, since the provider caches prefixes."""
     borrowed: bool = False
     """Whether the model is an object of the user's, which only the user closes."""
 
     def addressed(self, prompt: Prompt) -> Prompt:
-        """The prompt as this model gets it: under the model's own name, without `extra` where that goes nowhere.
+        """The prompt as this model gets it: under the model's own name, without unknown fields where they go nowhere.
 
         The key is made of this prompt, so a field that is not sent keeps no two requests apart.
         """
-        extra = prompt.extra if self.sends_extra else {}
-        return msgspec.structs.replace(prompt, model=self.name, extra=extra)
+        if self.sends_extra:
+            return msgspec.structs.replace(prompt, model=self.name)
+        return msgspec.structs.replace(prompt, model=self.name, extra={}, carried={})
 
 
 class _Built(NamedTuple):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -96,6 +97,8 @@ class Surface(NamedTuple):
             if not ask.whole and (rest := await self.continued(request, dialect, route, Asked(ask.prompt, principal))):
                 return rest
             directives = policy.parse(field(request, "cache-control"))
+            if ask.bypass:
+                directives = msgspec.structs.replace(directives, no_store=True)
             key = request.headers.get("idempotency-key", "")
             with self.capacity:
                 attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key)

@@ -9,7 +9,7 @@ from headwater.models import by_name
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.embedded import offer as embedded
 from headwater.models.embedded.preflight import preflight
-from headwater.models.langchain.model import LangChainModel, Streams, sends_extra
+from headwater.models.langchain.model import LangChainModel, Streams, sends_extra, unkeyed
 from headwater.models.model import Direct, Model
 from headwater.models.openai.connection import Account, Connections
 from headwater.models.openai.names import meaning
@@ -76,7 +76,8 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
             return ThinkTags(model) if settings.think_tags else model
 
         upstream = (settings.openai_base_url or "default") + ("#think-tags" if settings.think_tags else "")
-        return Offer(name, upstream, True, build, by_name.sends_extra(name))
+        keyed = _derives(settings, account if (meaning(name) or ("",))[0] == "chat" else None)
+        return Offer(name, upstream, True, build, by_name.sends_extra(name), keyed)
 
     def more(name: str) -> Offer | None:
         provider = chosen.partition(":")[0]
@@ -87,12 +88,18 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
     return Catalogue(offer(chosen), completion, more=more, close=connections.aclose)
 
 
-def catalogue_of(model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Catalogue:
+def catalogue_of(settings: Settings, model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Catalogue:
     """The catalogue of one model that is an object of the caller's own."""
-    return Catalogue(_offer_of(model, cache_as))
+    return Catalogue(_offer_of(settings, model, cache_as))
 
 
-def _offer_of(model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Offer:
+def _derives(settings: Settings, account: Account | None) -> bool:
+    """Whether a `prompt_cache_key` is derived for the chat API of this account; None stands for another API."""
+    choice = settings.prompt_cache_key
+    return account is not None and (choice == "on" or (choice == "auto" and account.is_openai))
+
+
+def _offer_of(settings: Settings, model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Offer:
     """The offer of an object of the caller's own, who also closes it."""
     if not isinstance(model, Streams):
         return Offer(model.name, cache_as or "", cache_as is not None, _ready(model), borrowed=True)
@@ -101,7 +108,8 @@ def _offer_of(model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Offe
     # Tested on the class, not on the object: `model.bind(…)` passes on the attributes of the model within.
     direct = cast("Direct", model).direct(through) if issubclass(type(model), Direct) else None
     digest = hashlib.sha256(f"{name}\n{cache_as}".encode()).hexdigest()
-    return Offer(name, digest, cache_as is not None, _ready(direct or through), sends_extra(model))
+    keyed = _derives(settings, unkeyed(model))
+    return Offer(name, digest, cache_as is not None, _ready(direct or through), sends_extra(model), keyed)
 
 
 def _ready(model: Model) -> Callable[[], Awaitable[Model]]:

@@ -78,7 +78,7 @@ def router(
     if model is None or isinstance(model, str):
         models = catalogue(chosen, choose(chosen).model)
     else:
-        models = catalogue_of(model, cache_as)
+        models = catalogue_of(chosen, model, cache_as)
     hooks = [] if on_finish is None else [OnFinish(on_finish)]
     answers = answers_of(chosen, models, [*observers, *hooks], own)
     surface = surface_of(chosen, answers, principal or (lambda _: ANYONE))

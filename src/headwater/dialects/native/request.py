@@ -7,11 +7,9 @@ import msgspec
 from headwater.dialects import shapes
 from headwater.dialects.body import json_object
 from headwater.dialects.dialect import Ask
+from headwater.dialects.fields import sorted_out
 from headwater.errors import InvalidPrompt
 from headwater.prompt import Parameters, Prompt, check
-
-ASIDE = frozenset({"stream", "stream_options", "user", "metadata", "conversation_id", "id"})
-"""Fields that do not decide the answer: two requests that differ only here have the same one."""
 
 _PARAMETERS = frozenset(Parameters.__struct_fields__)
 
@@ -19,9 +17,9 @@ _PARAMETERS = frozenset(Parameters.__struct_fields__)
 def chat(body: bytes) -> Ask:
     """`{"messages": [{"role", "content"}], "model"?, "temperature"?, …}` → a chat prompt, whole with `"stream": false`.
 
-    Messages, their parts and tools may be in OpenAI's shape or in the neutral one. Unknown fields of the body go into
-    `extra`. Raises `RequestError` for a body that is not a JSON object, and `InvalidPrompt`, which names the place of
-    the mistake, for an object that is not a prompt.
+    Messages, their parts and tools may be in OpenAI's shape or in the neutral one. The other fields of the body go
+    into `extra`, `carried` or nowhere, as `fields` sorts them. Raises `RequestError` for a body that is not a JSON
+    object, and `InvalidPrompt`, which names the place of the mistake, for an object that is not a prompt.
     """
     fields = json_object(body)
     messages = fields.pop("messages", None)
@@ -43,27 +41,25 @@ def completion(body: bytes) -> Ask:
 
 
 def _ask(kind: str, messages: list[Any], fields: dict[str, Any]) -> Ask:
-    return Ask(_prompt(kind, messages, fields), whole=fields.get("stream") is False)
-
-
-def _prompt(kind: str, messages: list[Any], fields: dict[str, Any]) -> Prompt:
+    whole = fields.get("stream") is False
     parameters = {name: fields.pop(name) for name in list(fields) if name in _PARAMETERS}
     if isinstance(parameters.get("stop"), str):
         parameters["stop"] = [parameters["stop"]]
     model = fields.pop("model", None) or ""
-    extra = {name: value for name, value in fields.items() if name not in ASIDE}
-    tools: Any = extra.pop("tools", None) or []
+    tools: Any = fields.pop("tools", None) or []
     if isinstance(tools, list):
         tools = [shapes.tool(tool) for tool in cast("list[Any]", tools)]
+    rest = sorted_out(fields)
     prompt = {
         "kind": kind,
         "model": model,
         "messages": messages,
         "parameters": parameters,
         "tools": tools,
-        "extra": extra,
+        "extra": rest.extra,
+        "carried": rest.carried,
     }
     try:
-        return check(msgspec.convert(prompt, Prompt))
+        return Ask(check(msgspec.convert(prompt, Prompt)), whole, bypass=rest.bypass)
     except msgspec.ValidationError as error:
         raise InvalidPrompt(str(error).replace("$.parameters.", "$.")) from error

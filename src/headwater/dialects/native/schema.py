@@ -105,6 +105,10 @@ def _number(name: str, description: str, example: float) -> Meta:
     return Meta(description=description, examples=[example], extra_json_schema=limits)
 
 
+def _carried(description: str, example: Any) -> Meta:
+    return Meta(description=f"{description}. Sent as `tool_choice` is; decides no answer", examples=[example])
+
+
 class ChatMessage(msgspec.Struct):
     """One turn of the conversation. Other fields, such as an id, are ignored."""
 
@@ -162,8 +166,16 @@ class Body(msgspec.Struct, kw_only=True):
         Any, Meta(description="Decides no answer; false: as one JSON object, where `Accept` allows it", examples=[True])
     ] = None
     stream_options: Annotated[Any, Meta(description="Ignored: usage always comes with `finish`", examples=[{}])] = None
-    user: Annotated[Any, Meta(description="Ignored: decides no answer", examples=["ann"])] = None
-    metadata: Annotated[Any, Meta(description="Ignored: decides no answer", examples=[{"trace": "1"}])] = None
+    user: Annotated[Any, _carried("Who asks", "ann")] = None
+    safety_identifier: Annotated[Any, _carried("Who asks, as a hash", "4f2a")] = None
+    metadata: Annotated[Any, _carried("What the provider files the answer under", {"trace": "1"})] = None
+    store: Annotated[
+        Any, _carried("Whether the provider keeps the answer; true: always a new one, which the cache lacks", True)
+    ] = None
+    service_tier: Annotated[Any, _carried("How quickly, at which price", "flex")] = None
+    prompt_cache_key: Annotated[Any, _carried("What the provider's own cache keeps together", "chat-1")] = None
+    prompt_cache_options: Annotated[Any, _carried("How the provider's own cache works", {"ttl": "30m"})] = None
+    prompt_cache_retention: Annotated[Any, _carried("How long the provider's own cache keeps it", "24h")] = None
     id: Annotated[Any, Meta(description="Ignored: decides no answer", examples=["request-1"])] = None
     conversation_id: Annotated[Any, Meta(description="Accepted and not used yet", examples=["c1"])] = None
 

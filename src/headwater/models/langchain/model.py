@@ -13,6 +13,8 @@ import msgspec
 
 from headwater.errors import ModelError
 from headwater.events import Event
+from headwater.models.openai.connection import Account
+from headwater.models.openai.fields import Fields
 from headwater.models.openai.request import content_field, extra, tool_call_field, tool_field
 from headwater.models.reading import FIELDS, Reading, Watch, watch_class
 from headwater.models.scrub import as_model_error, unavailable
@@ -55,6 +57,8 @@ class _Ready(NamedTuple):
     kind: Literal["chat", "completion", "graph", "runnable"]
     extra_body: Mapping[str, Any] | None
     """The operator's additions to the JSON body; None for a provider without a place for them."""
+    at_openai: bool
+    """Whether the provider is OpenAI itself."""
     close: Callable[[], Awaitable[None]] | None
 
 
@@ -64,8 +68,9 @@ class LangChainModel:
     - Input: a chat model gets the messages, a completion LLM the text, a LangGraph graph `{"messages": […]}`. Any other
       Runnable gets the list of messages, or the bare text of a completion; begin yours with a function that converts.
     - Sampling parameters and tools become arguments of the call, for chat models and LLMs only: a chain has its own.
-    - `prompt.extra` travels in the JSON body of OpenAI-compatible providers (`extra_body`); other providers have no
-      place for it and ignore it. No field of a request reaches a constructor or the client's options.
+    - `prompt.extra` and `prompt.carried` travel in the JSON body of OpenAI-compatible providers (`extra_body`); other
+      providers have no place for them and ignore them. No field of a request reaches a constructor or the client's
+      options.
     - The end: an answer is finished when the provider gave a reason, else it is truncated. In a Runnable the last model
       that ran decides, even if the output is bare text. Without any model a Runnable is finished when it ends, unless
       it yielded message chunks, because a model that yields those gives a reason.
@@ -76,15 +81,22 @@ class LangChainModel:
     """
 
     def __init__(
-        self, source: "Runnable[Any, Any] | Callable[[], Opened]", name: str, *, secrets: Sequence[str] = ()
+        self,
+        source: "Runnable[Any, Any] | Callable[[], Opened]",
+        name: str,
+        *,
+        secrets: Sequence[str] = (),
+        leave_out: frozenset[str] = frozenset(),
     ) -> None:
         """Use an existing object, or a function that opens one at the first use, in a worker thread.
 
-        `secrets` are hidden wherever they appear in a provider's messages.
+        `secrets` are hidden wherever they appear in a provider's messages. `leave_out` are carried fields that the
+        provider does not take; those that it refuses are left out by themselves.
         """
         self._source = source
         self._name = name
         self._secrets = tuple(secrets)
+        self._fields = Fields(leave_out=leave_out)
         self._ready: asyncio.Task[_Ready] | None = None
         self._answering = 0
         self._pending_closes: list[Callable[[], Awaitable[None]]] = []
@@ -118,16 +130,22 @@ class LangChainModel:
         reading = Reading()
         if prompt.extra.get("logprobs"):
             reading.leave_out("logprobs")
-        try:
-            # Only closing the iterator closes the provider's connection; leaving the loop does not. An abandoned
-            # iterator with a reference somewhere would go on generating, and costing.
-            async with self._in_use(), aclosing(_chunks(ready, prompt, watch)) as chunks:
-                async for chunk in chunks:
-                    yield list(reading.events(chunk))  # an empty batch is a sign of life
-        except ModelError:
-            raise
-        except Exception as failure:  # the one boundary to foreign code: a provider's package may raise anything
-            raise as_model_error(failure, secrets=self._secrets, answering=reading.begun) from failure
+        while True:
+            carried = self._fields.adapted(prompt.carried, chat=False)
+            prompt = msgspec.structs.replace(prompt, carried=carried)
+            try:
+                # Only closing the iterator closes the provider's connection; leaving the loop does not. An abandoned
+                # iterator with a reference somewhere would go on generating, and costing.
+                async with self._in_use(), aclosing(_chunks(ready, prompt, watch)) as chunks:
+                    async for chunk in chunks:
+                        yield list(reading.events(chunk))  # an empty batch is a sign of life
+                break
+            except ModelError:
+                raise
+            except Exception as failure:  # the one boundary to foreign code: a provider's package may raise anything
+                status = getattr(failure, "status_code", 0)
+                if reading.begun or not self._fields.learn(status, str(failure), carried):
+                    raise as_model_error(failure, secrets=self._secrets, answering=reading.begun) from failure
         if ending := reading.end(ready.kind, watch):
             yield ending
 
@@ -166,16 +184,33 @@ def sends_extra(runnable: "Runnable[Any, Any]") -> bool:
     return _is_openai(_unbound(runnable)[0])
 
 
+def unkeyed(runnable: "Runnable[Any, Any]") -> Account | None:
+    """Where a chat model of OpenAI's classes asks; None if it is none, or has a `prompt_cache_key` of its user's."""
+    inner, bound = _unbound(runnable)
+    if not _is_openai(inner) or not hasattr(inner, "root_async_client"):
+        return None
+    own: dict[str, Any] = {**inner.model_kwargs, **(inner.extra_body or {}), **bound, **bound["extra_body"]}
+    return None if "prompt_cache_key" in own else _account(inner)
+
+
+def _account(inner: Any) -> Account:
+    """The address of an object of OpenAI's classes."""
+    client = getattr(inner.async_client, "_client", None)  # a client of the user's own may be any object
+    return Account(str(client.base_url) if client is not None else inner.openai_api_base)
+
+
 def _unbound(runnable: Any) -> tuple[Any, dict[str, Any]]:
-    """The object within `model.bind(…)`, `with_retry` and the like, and the `extra_body` that was bound to it."""
+    """The object within `model.bind(…)`, `with_retry` and the like, and what was bound to it."""
     from langchain_core.runnables.base import RunnableBindingBase
 
     binding: type[Any] = RunnableBindingBase
+    bound: dict[str, Any] = {}
     extra_body: dict[str, Any] = {}
     while isinstance(runnable, binding):
         extra_body = {**(runnable.kwargs.get("extra_body") or {}), **extra_body}
+        bound = {**runnable.kwargs, **bound}
         runnable = runnable.bound
-    return runnable, extra_body
+    return runnable, {**bound, "extra_body": extra_body}
 
 
 def _is_openai(inner: object) -> bool:
@@ -191,12 +226,13 @@ def _look_at(source: "Runnable[Any, Any] | Callable[[], Opened]") -> _Ready:
 
     runnable, close = Opened(cast("Any", source), None) if isinstance(source, Runnable) else source()
     watch_class()
-    inner, bound_body = _unbound(runnable)
-    extra_body: dict[str, Any] | None = {**(inner.extra_body or {}), **bound_body} if _is_openai(inner) else None
+    inner, bound = _unbound(runnable)
+    is_openai = _is_openai(inner)
+    extra_body: dict[str, Any] | None = {**(inner.extra_body or {}), **bound["extra_body"]} if is_openai else None
     kind = "graph" if isinstance(inner, _Graph) else "runnable"
     if isinstance(inner, BaseChatModel | BaseLLM):
         kind = "chat" if isinstance(inner, BaseChatModel) else "completion"
-    return _Ready(runnable, inner, kind, extra_body, close)
+    return _Ready(runnable, inner, kind, extra_body, is_openai and _account(inner).is_openai, close)
 
 
 async def _chunks(ready: _Ready, prompt: Prompt, watch: Watch) -> AsyncGenerator[Any, None]:
@@ -265,6 +301,6 @@ def _arguments(ready: _Ready, prompt: Prompt) -> dict[str, Any]:
             # Other providers' classes translate OpenAI's form of a tool into their own only in `bind_tools`.
             with suppress(NotImplementedError, AttributeError):
                 arguments |= ready.inner.bind_tools(tools).kwargs
-    if ready.extra_body is not None and (body := {**extra(prompt), **ready.extra_body}):
+    if ready.extra_body is not None and (body := extra(prompt, ready.extra_body, at_openai=ready.at_openai)):
         arguments["extra_body"] = body
     return arguments

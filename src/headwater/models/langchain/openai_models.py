@@ -30,7 +30,7 @@ def chat(model: str, account: Account, max_tokens: int | None = None) -> LangCha
         model_object = ChatOpenAIWire(stream_chunk_timeout=None, stream_usage=True, **options)
         return Opened(model_object, options["http_async_client"].aclose)
 
-    return LangChainModel(opener, f"openai:{model}", secrets=account.secrets)
+    return LangChainModel(opener, f"openai:{model}", secrets=account.secrets, leave_out=account.leave_out)
 
 
 def completion(model: str, account: Account, max_tokens: int | None = None) -> LangChainModel:
@@ -45,7 +45,7 @@ def completion(model: str, account: Account, max_tokens: int | None = None) -> L
         options = _options(model, account, max_tokens)
         return Opened(OpenAIWireLLM(**options), options["http_async_client"].aclose)
 
-    return LangChainModel(opener, f"openai-completion:{model}", secrets=account.secrets)
+    return LangChainModel(opener, f"openai-completion:{model}", secrets=account.secrets, leave_out=account.leave_out)
 
 
 def _options(model: str, account: Account, max_tokens: int | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 OPENAI = "https://api.openai.com/v1"
+_OPENAI = re.compile(r"https://(\w+\.)?api\.openai\.com(/|$)", re.IGNORECASE)  # some regions have hosts of their own
 
 MAX_REFUSAL = 64 * 1024
 """Bytes of an HTTP error's body after which no more of it is read."""
@@ -59,6 +60,11 @@ class Account(NamedTuple):
         return (self.base_url or OPENAI).strip().rstrip("/")
 
     @property
+    def is_openai(self) -> bool:
+        """Whether this is OpenAI itself, and no compatible server."""
+        return _OPENAI.match(self.address) is not None
+
+    @property
     def secrets(self) -> list[str]:
         """The texts that must not appear in any message."""
         return [secret for secret in (self.key, self.proxy) if secret]
@@ -81,7 +87,7 @@ class Connections:
     def __init__(self, account: Account, deadlines: Deadlines = DEADLINES) -> None:
         self._account = account
         self._deadlines = deadlines
-        self.fields = Fields(account.address.startswith(OPENAI), account.leave_out)
+        self.fields = Fields(account.is_openai, account.leave_out)
         """Which fields of a request the provider takes."""
         self._opened: WeakKeyDictionary[
             asyncio.AbstractEventLoop, tuple[AsyncGenerator[aiohttp.ClientSession, None], aiohttp.ClientSession]

@@ -15,7 +15,7 @@ import msgspec
 from headwater.errors import ModelError
 from headwater.events import Event
 from headwater.models.model import Closes, Model
-from headwater.models.openai.connection import OPENAI, Account, Connections, Grace, unread
+from headwater.models.openai.connection import Account, Connections, Grace, unread
 from headwater.models.openai.names import Kind
 from headwater.models.openai.pacing import PacedRead
 from headwater.models.openai.request import body, is_plain
@@ -76,7 +76,7 @@ class OpenAIModel:
 
     async def prepare(self) -> None:
         """Import what the first request needs, so that it does not wait for that. Raises `ModelError`."""
-        if self._account.key is None and self._account.address.startswith(OPENAI):
+        if self._account.key is None and self._account.is_openai:
             raise ModelError(missing(self.name, "OPENAI_API_KEY"), code="model_unavailable", status=503)
         await self._connections.session()
 
@@ -136,7 +136,8 @@ class OpenAIModel:
 
     async def _post(self, prompt: Prompt) -> "aiohttp.ClientResponse":
         await self.prepare()
-        wanted, fields = body(prompt, self._kind, self._model, self._defaults), self._connections.fields
+        wanted = body(prompt, self._kind, self._model, self._defaults, at_openai=self._account.is_openai)
+        fields = self._connections.fields
         while True:
             sent = fields.adapted(wanted, chat=self._kind == "chat")
             response = await self._connections.post(PATHS[self._kind], msgspec.json.encode(sent))

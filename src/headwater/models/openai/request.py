@@ -60,28 +60,32 @@ def _is_plain(message: Message) -> bool:
     return all(data.keys() == _PARTS.get(data.get("type")) for data in foreign)
 
 
-def body(prompt: Prompt, kind: Kind, model: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+def body(
+    prompt: Prompt, kind: Kind, model: str, defaults: Mapping[str, Any], *, at_openai: bool = False
+) -> dict[str, Any]:
     """The request's body. Raises `ModelError` for fields that would ask for something else than one answer.
 
-    `defaults` hold where the prompt leaves a parameter open; the fields in their `extra_body` always win.
+    `defaults` hold where the prompt leaves a parameter open; the fields in their `extra_body` always win. What may vary
+    between two turns of a conversation follows the messages, so that the later body begins as the earlier one does.
     """
     sampling = {name: value for name, value in msgspec.structs.asdict(prompt.parameters).items() if value is not None}
-    fields: dict[str, Any] = {"model": model, "stream": True, "stream_options": {"include_usage": True}}
     sampling = {**defaults, **sampling}
     always: Mapping[str, Any] = sampling.pop("extra_body", {})
+    fields: dict[str, Any] = {"model": model}
     if kind == "completion":
-        fields |= {"prompt": _text(prompt), **_COMPLETION, **sampling}
+        fields |= {"prompt": _text(prompt), **_COMPLETION}
     else:
         if "max_tokens" in sampling:
             sampling["max_completion_tokens"] = sampling.pop("max_tokens")
-        fields |= {"messages": _messages(prompt, model), **sampling}
-        if prompt.tools:
-            fields["tools"] = [tool_field(tool) for tool in prompt.tools]
-    return {**fields, **extra(prompt), **always}
+        fields["messages"] = _messages(prompt, model)
+    fields |= {"stream": True, "stream_options": {"include_usage": True}, **sampling}
+    if prompt.tools and kind == "chat":
+        fields["tools"] = [tool_field(tool) for tool in prompt.tools]
+    return fields | extra(prompt, always, at_openai=at_openai)
 
 
-def extra(prompt: Prompt) -> dict[str, Any]:
-    """The unknown fields of the request, without those that would override Headwater's own.
+def extra(prompt: Prompt, always: Mapping[str, Any], *, at_openai: bool) -> dict[str, Any]:
+    """The unknown and the carried fields of the request that override none of Headwater's own, and then `always`.
 
     An unknown field is sent beside Headwater's own fields and would replace one of the same name: `model`, for example,
     would reach a model that the operator does not offer. Raises `ModelError`.
@@ -98,7 +102,10 @@ def extra(prompt: Prompt) -> dict[str, Any]:
     taken = _OURS | {name for name in _PARAMETERS if getattr(prompt.parameters, name) is not None}
     if "max_tokens" in taken:
         taken |= {"max_completion_tokens", "max_output_tokens"}  # other names of the same limit
-    return {name: value for name, value in prompt.extra.items() if name not in taken}
+    if at_openai and {**prompt.carried, **always}.get("store") is not True:
+        taken |= {"metadata"}  # refused there without `store`
+    fields = {**prompt.carried, **prompt.extra}
+    return {name: value for name, value in fields.items() if name not in taken} | {**always}
 
 
 def _messages(prompt: Prompt, model: str) -> list[dict[str, Any]]:
