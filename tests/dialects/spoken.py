@@ -4,9 +4,12 @@ from collections.abc import Callable
 
 from headwater.dialects.dialect import Cursor, Reader
 from headwater.dialects.native.reader import NativeReader
+from headwater.dialects.openai.dialect import OpenAI
 
 SPOKEN: dict[str, Callable[[str, Cursor], Reader]] = {
     "native": lambda message_id, cursor: NativeReader(message_id, cursor.after),
+    "openai": OpenAI("chat", usage=True).reader,
+    "openai-completion": OpenAI("completion").reader,
 }
 NUMBERED: set[str] = set()
 """Dialects whose clients count frames, so that a count is a cursor too."""

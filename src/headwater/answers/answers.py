@@ -93,6 +93,15 @@ class Answers:
         return len(self._nursery)
 
     @property
+    def models(self) -> Sequence[str]:
+        """The names of the models that are listed; requests may be allowed to name more."""
+        return self._catalogue.names
+
+    def model(self, name: str) -> str:
+        """The whole name of the model that a request may call so. Raises `UnknownModel`."""
+        return self._catalogue.find(name, "chat").name
+
+    @property
     def _logs(self) -> Logs:
         if self._opened is None:
             self._opened = Logs(self._open_store())
@@ -105,18 +114,20 @@ class Answers:
         directives: Directives = Directives(),  # noqa: B008 - immutable
         *,
         idempotency_key: str = "",
+        retry: bool | None = None,
         offer: Offer | None = None,
     ) -> Attachment:
         """The log that answers this prompt, started if nobody has started it.
 
-        `offer` is the model where the route has one of its own; otherwise the prompt names it. Raises `UnknownModel`,
-        `NotCached` for `only-if-cached` without a stored answer, `ShuttingDown` or `StoreError`.
+        `retry` says whether a client that counts its attempts repeats this request (`Wanted.retry`). `offer` is the
+        model where the route has one of its own; otherwise the prompt names it. Raises `UnknownModel`, `NotCached` for
+        `only-if-cached` without a stored answer, `ShuttingDown` or `StoreError`.
         """
         if self._draining.begun:
             raise ShuttingDown("this server is shutting down and takes no new work; ask again in a moment")
         offer = offer or self._catalogue.find(prompt.model or None, prompt.kind)
         prompt = offer.addressed(prompt)
-        wanted = Wanted(offer, prompt, principal, directives, idempotency_key)
+        wanted = Wanted(offer, prompt, principal, directives, idempotency_key, retry)
         claim, fwd = await self._claims.claim(self._logs.store, wanted)
         if claim.lease is not None:
             prompt = self._claims.keyed(wanted)

@@ -19,6 +19,12 @@ TRUSTED = 60.0
 """Seconds for which a secret from the store is used before the store is asked again: it may have lost it, and made
 another one since for a server that has started."""
 
+RETRY = "\n"
+"""Stands for the idempotency key that a client did not send which counts its attempts; no header can hold it."""
+
+RETRIED = 60.0
+"""Seconds after an answer's end for which a retry gets it: one that ended earlier was of another request."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +45,8 @@ class Wanted(msgspec.Struct, frozen=True):
     principal: Principal
     directives: Directives = Directives()
     idempotency_key: str = ""
+    retry: bool | None = None
+    """Whether a client that counts its attempts sends the request again; None for one that does not count."""
 
 
 class Claims:
@@ -75,12 +83,18 @@ class Claims:
             return await store.claim(name, log, principal, ttl=ttl, newer_than=directives.max_age), "miss"
         fwd = "request" if cached else "bypass"
         bound = name if cached and not directives.no_store else None
-        if wanted.idempotency_key:
+        if wanted.idempotency_key or wanted.retry is not None:
             # A retried POST joins its first run where the cache may not be used: the name is this request's own. Its
             # prefix is the prompt's, so that a store that keeps a name and its log on one shard keeps this one there.
-            salt = self._name(wanted, salt=f"{principal.subject}\n{wanted.idempotency_key}")
+            salt = self._name(wanted, salt=f"{principal.subject}\n{wanted.idempotency_key or RETRY}")
             kept = ttl if bound else store.limits.grace
-            return await store.claim(f"{name}.{salt}", log, principal, ttl=kept, binds=bound), fwd
+            # A first attempt takes the name over from an answer that has ended. It joins none that runs: that is
+            # another request for the same, and its own retry will join that one, for want of a name that tells them.
+            first = not wanted.idempotency_key and not wanted.retry
+            newer = None if wanted.idempotency_key else 0.0 if first else RETRIED
+            claim = await store.claim(f"{name}.{salt}", log, principal, ttl=kept, newer_than=newer, binds=bound)
+            if claim.won or not first:
+                return claim, fwd
         lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound)
         return Claim(log, won=True, lease=lease), fwd
 

@@ -74,6 +74,8 @@ def frames(lines: Sequence[bytes], offset: Offset | None, run: bytes, *, named: 
     the `type` with which its JSON begins.
     """
     last = len(lines) - 1
+    if not last and offset is not None and not named and lines[0].isascii():  # nearly every entry
+        return b"id: %d-%d%b\ndata: %b\n\n" % (*offset, run, lines[0])
     body = b""
     for index, line in enumerate(lines):
         if not line.isascii():

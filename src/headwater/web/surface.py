@@ -100,8 +100,10 @@ class Surface(NamedTuple):
             if ask.bypass:
                 directives = msgspec.structs.replace(directives, no_store=True)
             key = request.headers.get("idempotency-key", "")
+            attempt = request.headers.get("x-stainless-retry-count")  # of the SDKs of OpenAI and Anthropic
+            retry = None if attempt is None else attempt != "0"
             with self.capacity:
-                attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key)
+                attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key, retry=retry)
         except (HeadwaterError, HTTPException) as error:
             return refused(error, dialect.refusal, request)
         delivery = self.delivery(request, route, dialect, attachment)

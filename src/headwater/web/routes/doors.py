@@ -44,7 +44,25 @@ class Door(NamedTuple):
     """The paths at which failures have the dialect's form, unknown paths included."""
 
 
-DOORS: Sequence[Door] = ()
+def _openai() -> Rooms:
+    from headwater.web.routes import openai
+
+    return openai
+
+
+DOORS: Sequence[Door] = (
+    Door(
+        "openai",
+        _openai,
+        {
+            "POST /v1/chat/completions": "Answer a chat, in OpenAI's form",
+            "POST /v1/completions": "Complete a text, in OpenAI's form",
+            "GET /v1/models": "The models that a request may name",
+            "GET /v1/models/{model:path}": "One of the models",
+        },
+        ("/v1",),
+    ),
+)
 
 EVERY = ("*",)
 """Stands for all dialects."""
@@ -68,10 +86,13 @@ def add_doors(router: APIRouter, surface: Surface, dialects: Sequence[str] = EVE
             opened = _Opened(door, surface)
             for route, summary in door.routes.items():
                 method, _, path = route.partition(" ")
+                endpoint = opened.at(route)
+                if method == "GET":
+                    router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
                 router.add_api_route(
                     path,
-                    opened.at(route),
-                    methods=["GET", "HEAD"] if method == "GET" else [method],
+                    endpoint,
+                    methods=[method],
                     summary=summary,
                     response_class=Response,
                     tags=[door.name],
@@ -83,7 +104,8 @@ def add_unknown(router: APIRouter) -> None:
     """Answer 404 at every other path under the doors' prefixes, in the form that clients there read."""
     for door in DOORS:
         for prefix in door.prefixes:
-            router.add_route(f"{prefix}/{{path:path}}", _unknown, include_in_schema=False)
+            methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+            router.add_route(f"{prefix}/{{path:path}}", _unknown, methods, include_in_schema=False)
 
 
 def refusal_at(path: str) -> Refuse:
