@@ -9,7 +9,7 @@ from headwater.dialects.openai.dialect import OpenAI
 SPOKEN: dict[str, Callable[[str, Cursor], Reader]] = {
     "native": lambda message_id, cursor: NativeReader(message_id, cursor.after),
     "openai": OpenAI("chat", usage=True).reader,
-    "openai-completion": OpenAI("completion").reader,
+    "openai-completion": OpenAI("completion", usage=True).reader,
 }
 NUMBERED: set[str] = set()
 """Dialects whose clients count frames, so that a count is a cursor too."""

@@ -148,7 +148,7 @@ def test_the_same_question_is_the_same_prompt_as_on_the_native_route(fields: dic
 def test_what_changes_no_answer_changes_no_prompt() -> None:
     """Two names of one limit, the defaults that some clients always send, and nulls."""
     plain = read(json.dumps(chat(max_tokens=5)).encode(), "chat").ask.prompt
-    more: dict[str, Any] = {"n": 1, "logprobs": False, "temperature": None, "tool_choice": None, "stream": True, **USAGE}
+    more: dict[str, Any] = {"n": 1, "logprobs": False, "temperature": None, "tools": None, "stream": True, **USAGE}
     assert read(json.dumps(chat(max_completion_tokens=5, **more)).encode(), "chat").ask.prompt == plain
 
 

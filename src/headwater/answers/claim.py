@@ -12,15 +12,15 @@ from headwater.cache.policy import Directives
 from headwater.errors import NotCached, StoreError
 from headwater.log.store import Claim, Store
 from headwater.models.catalogue import Offer
-from headwater.principal import Principal
+from headwater.principal import LEAVES, Principal
 from headwater.prompt import Prompt
 
 TRUSTED = 60.0
 """Seconds for which a secret from the store is used before the store is asked again: it may have lost it, and made
 another one since for a server that has started."""
 
-RETRY = "\n"
-"""Stands for the idempotency key that a client did not send which counts its attempts; no header can hold it."""
+FIRST, AGAIN = "\n0", "\n1"
+"""Idempotency keys of a client that sends none but counts its attempts: of the first, and of all others."""
 
 RETRIED = 60.0
 """Seconds after an answer's end for which a retry gets it: one that ended earlier was of another request."""
@@ -45,8 +45,14 @@ class Wanted(msgspec.Struct, frozen=True):
     principal: Principal
     directives: Directives = Directives()
     idempotency_key: str = ""
-    retry: bool | None = None
-    """Whether a client that counts its attempts sends the request again; None for one that does not count."""
+    leaves: bool = False
+    """Whether the principal leaves the log by ceasing to read it."""
+
+    @property
+    def subject(self) -> Principal:
+        """The principal as the log's subjects name it."""
+        principal = self.principal
+        return principal._replace(subject=principal.subject + LEAVES) if self.leaves else principal
 
 
 class Claims:
@@ -68,7 +74,7 @@ class Claims:
 
         Raises `NotCached` for `only-if-cached` without an answer, or `StoreError`.
         """
-        principal, directives, ttl = wanted.principal, wanted.directives, self._caching.ttl
+        principal, directives, ttl = wanted.subject, wanted.directives, self._caching.ttl
         await self.secret(store)
         name = self._name(wanted)
         log = log_id(name, self._tokens.new(8))
@@ -83,15 +89,15 @@ class Claims:
             return await store.claim(name, log, principal, ttl=ttl, newer_than=directives.max_age), "miss"
         fwd = "request" if cached else "bypass"
         bound = name if cached and not directives.no_store else None
-        if wanted.idempotency_key or wanted.retry is not None:
+        if wanted.idempotency_key:
+            first, again = wanted.idempotency_key == FIRST, wanted.idempotency_key == AGAIN
             # A retried POST joins its first run where the cache may not be used: the name is this request's own. Its
             # prefix is the prompt's, so that a store that keeps a name and its log on one shard keeps this one there.
-            salt = self._name(wanted, salt=f"{principal.subject}\n{wanted.idempotency_key or RETRY}")
+            salt = self._name(wanted, salt=f"{wanted.principal.subject}\n{FIRST if again else wanted.idempotency_key}")
             kept = ttl if bound else store.limits.grace
             # A first attempt takes the name over from an answer that has ended. It joins none that runs: that is
             # another request for the same, and its own retry will join that one, for want of a name that tells them.
-            first = not wanted.idempotency_key and not wanted.retry
-            newer = None if wanted.idempotency_key else 0.0 if first else RETRIED
+            newer = 0.0 if first else RETRIED if again else None
             claim = await store.claim(f"{name}.{salt}", log, principal, ttl=kept, newer_than=newer, binds=bound)
             if claim.won or not first:
                 return claim, fwd

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from headwater.answers.answers import Answers, Attachment
+from headwater.answers.claim import AGAIN, FIRST
 from headwater.cache import policy
 from headwater.dialects.body import UnsupportedBody
 from headwater.dialects.dialect import Dialect
@@ -84,11 +85,12 @@ class Surface(NamedTuple):
                 raise Gone("the client left before it had sent its whole request") from left
         raise BodyTooLarge(f"the body is larger than the {self.max_body} bytes that this server reads")
 
-    async def ask(self, request: Request, dialect: Dialect, route: str) -> Response:
+    async def ask(self, request: Request, dialect: Dialect, route: str, *, leaves: bool = False) -> Response:
         """Attach to the log that answers a request in this dialect, and deliver it from its beginning.
 
         A repeated request goes on after its cursor instead, if that is of a log which this prompt opened. `route` is
-        the path under which the route was added, before any prefix. A failure is the dialect's refusal.
+        the path under which the route was added, before any prefix. A failure is the dialect's refusal. With `leaves`,
+        an answer that nobody reads any more ends (`Answers.ask`).
         """
         try:
             ask = dialect.ask(await self.body(request))
@@ -100,10 +102,12 @@ class Surface(NamedTuple):
             if ask.bypass:
                 directives = msgspec.structs.replace(directives, no_store=True)
             key = request.headers.get("idempotency-key", "")
-            attempt = request.headers.get("x-stainless-retry-count")  # of the SDKs of OpenAI and Anthropic
-            retry = None if attempt is None else attempt != "0"
+            if not key and (attempt := request.headers.get("x-stainless-retry-count")):
+                key = FIRST if attempt == "0" else AGAIN  # the SDKs of OpenAI and Anthropic only count
             with self.capacity:
-                attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key, retry=retry)
+                attachment = await self.answers.ask(
+                    ask.prompt, principal, directives, idempotency_key=key, leaves=leaves
+                )
         except (HeadwaterError, HTTPException) as error:
             return refused(error, dialect.refusal, request)
         delivery = self.delivery(request, route, dialect, attachment)

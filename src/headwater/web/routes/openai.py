@@ -21,10 +21,10 @@ def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
     chats, completions = OpenAI("chat"), OpenAI("completion")
 
     async def chat(request: Request) -> Response:
-        return await surface.ask(request, chats, CHAT)
+        return await surface.ask(request, chats, CHAT, leaves=True)
 
     async def completion(request: Request) -> Response:
-        return await surface.ask(request, completions, COMPLETION)
+        return await surface.ask(request, completions, COMPLETION, leaves=True)
 
     async def listed(request: Request) -> Response:
         await surface.principal(request)
