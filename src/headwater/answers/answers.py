@@ -93,6 +93,15 @@ class Answers:
         return len(self._nursery)
 
     @property
+    def models(self) -> Sequence[str]:
+        """The names of the models that are listed; requests may be allowed to name more."""
+        return self._catalogue.names
+
+    def model(self, name: str) -> str:
+        """The whole name of the model that a request may call so. Raises `UnknownModel`."""
+        return self._catalogue.find(name, "chat").name
+
+    @property
     def documents(self) -> Documents:
         """Where routes keep what outlives a request, such as which log a chat is at. The tenant is theirs to check."""
         return self._logs.store

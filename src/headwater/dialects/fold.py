@@ -6,7 +6,7 @@ its bytes. What differs between readers, such as the message id, is a gap in the
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from headwater.dialects import sse
 from headwater.dialects.dialect import BEGINNING, Cursor
@@ -41,11 +41,6 @@ class Encoder(Protocol):
     def broken(self, error: Error) -> Sequence[bytes]:
         """The frames which say that the log could not be read on."""
         ...
-
-
-class _Shared(NamedTuple):
-    body: bytes
-    state: Any
 
 
 class FoldReader:
@@ -89,10 +84,10 @@ class FoldReader:
             frames = page.frames
             if frames is None:
                 frames = page.frames = {}
-            shared: _Shared | None = frames.get(encoder.name)
+            shared: tuple[bytes, Any] | None = frames.get(encoder.name)
             if shared is None:
-                body = b"".join([self._frames(entry) for entry in page])
-                frames[encoder.name] = _Shared(body, encoder.state)
+                body = self._frames(page[0]) if len(page) == 1 else b"".join([self._frames(entry) for entry in page])
+                frames[encoder.name] = body, encoder.state
             else:
                 body, encoder.state = shared
         return self._filled(body)

@@ -78,6 +78,8 @@ def frames(
     the data after it, such as TanStack's.
     """
     last = len(lines) - 1
+    if not last and offset is not None and not named and lines[0].isascii():  # nearly every entry
+        return b"data: %b\nid: %d-%d%b\n\n" % (lines[0], *offset, run)
     body = b""
     for index, line in enumerate(lines):
         line = ascii(line)

@@ -50,6 +50,12 @@ def _agui() -> Rooms:
     return agui
 
 
+def _openai() -> Rooms:
+    from headwater.web.routes import openai
+
+    return openai
+
+
 DOORS: Sequence[Door] = (
     Door(
         "ag-ui",
@@ -59,6 +65,17 @@ DOORS: Sequence[Door] = (
             "GET /agui": "Join a run, `?runId=`, or look at a thread, `?threadId=`",
         },
         ["/agui"],
+    ),
+    Door(
+        "openai",
+        _openai,
+        {
+            "POST /v1/chat/completions": "Answer a chat, in OpenAI's form",
+            "POST /v1/completions": "Complete a text, in OpenAI's form",
+            "GET /v1/models": "The models that a request may name",
+            "GET /v1/models/{model:path}": "One of the models",
+        },
+        ("/v1",),
     ),
 )
 
@@ -85,6 +102,8 @@ def add_doors(router: APIRouter, surface: Surface, dialects: Sequence[str] = EVE
             for route, summary in door.routes.items():
                 method, _, path = route.partition(" ")
                 endpoint = opened.at(route)
+                if method == "GET":
+                    router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
                 router.add_api_route(
                     path,
                     endpoint,
@@ -94,15 +113,14 @@ def add_doors(router: APIRouter, surface: Surface, dialects: Sequence[str] = EVE
                     tags=[door.name],
                     operation_id=route,
                 )
-                if method == "GET":
-                    router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
 
 
 def add_unknown(router: APIRouter) -> None:
     """Answer 404 at every other path under the doors' prefixes, in the form that clients there read."""
     for door in DOORS:
         for prefix in door.prefixes:
-            router.add_route(f"{prefix}/{{path:path}}", _unknown, include_in_schema=False)
+            methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+            router.add_route(f"{prefix}/{{path:path}}", _unknown, methods, include_in_schema=False)
 
 
 def refusal_at(path: str) -> Refuse:
