@@ -76,8 +76,12 @@ def frames(lines: Sequence[bytes], offset: Offset | None, run: bytes, *, named: 
     the `type` with which its JSON begins.
     """
     last = len(lines) - 1
-    if not last and offset is not None and not named and lines[0].isascii():  # nearly every entry
-        return b"data: %b\nid: %d-%d%b\n\n" % (lines[0], *offset, run)
+    if not last and offset is not None and (line := lines[0]).isascii():  # nearly every entry
+        epoch, sequence = offset
+        if named:
+            name = line[9 : line.index(b'"', 9)]
+            return b"event: %b\ndata: %b\nid: %d-%d%b\n\n" % (name, line, epoch, sequence, run)
+        return b"data: %b\nid: %d-%d%b\n\n" % (line, epoch, sequence, run)
     body = b""
     for index, line in enumerate(lines):
         if not line.isascii():

@@ -44,6 +44,12 @@ class Door(NamedTuple):
     """The paths at which failures have the dialect's form, unknown paths included."""
 
 
+def _anthropic() -> Rooms:
+    from headwater.web.routes import anthropic
+
+    return anthropic
+
+
 def _openai() -> Rooms:
     from headwater.web.routes import openai
 
@@ -51,6 +57,12 @@ def _openai() -> Rooms:
 
 
 DOORS: Sequence[Door] = (
+    Door(
+        "anthropic",
+        _anthropic,
+        {"POST /v1/messages": "Answer a chat, in Anthropic's form"},
+        ("/v1/messages",),  # before the door whose prefix holds it
+    ),
     Door(
         "openai",
         _openai,
