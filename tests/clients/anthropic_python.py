@@ -1,7 +1,7 @@
 """Anthropic's Python SDK against a server, as its users call it; prints what it saw, as one line of JSON."""
 
 # pyright: reportMissingImports=false, reportUnknownVariableType=false, reportUnknownMemberType=false
-# pyright: reportUnknownArgumentType=false, reportUntypedBaseClass=false, reportPrivateUsage=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false, reportPrivateUsage=false
 
 import asyncio
 import json

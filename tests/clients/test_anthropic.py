@@ -44,7 +44,7 @@ class Moody(Upstream):
     async def _answer(self, request: Received, number: int, writer: asyncio.StreamWriter) -> None:
         said = str(request.body["messages"][-1])
         moody = copy.copy(self)
-        mood: dict[str, Any] = next((fields for word, fields in MOODS.items() if word in said), {})
+        mood: dict[str, Any] = next((fields for word, fields in MOODS.items() if word in said), dict[str, Any]())
         vars(moody).update(mood)
         number = [each.body for each in self.requests].count(request.body)
         await Upstream._answer(moody, request, number, writer)
