@@ -67,6 +67,7 @@ async def main() -> dict[str, Any]:
         "refused": await streamed("refused"),
         "tools": await tools(),
         "parsed": structured.name,
+        "counted": chat().get_num_tokens_from_messages([HumanMessage("live")]),
     }
 
 

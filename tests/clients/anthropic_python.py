@@ -147,6 +147,7 @@ print(
             "stopped": iterated("silent"),
             "resumed": resumed(),
             "collapsed": asyncio.run(collapsed()),
+            "counted": client.messages.count_tokens(model="", messages=ask("live")["messages"]).input_tokens,
             "models": [model.id for model in client.models.list()],
             "model": client.models.retrieve("openai:gpt-4o-mini").display_name,
         }

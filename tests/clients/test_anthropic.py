@@ -92,6 +92,7 @@ async def test_anthropics_python_sdk(url: str, upstream: Upstream) -> None:
     assert told["stopped"] == told["stopped"] | BROKEN
     assert told["resumed"] == TEXT
     assert told["collapsed"] == [TEXT, TEXT]
+    assert told["counted"] == 5
     assert told["models"] == [told["model"]] == ["openai:gpt-4o-mini"]
     await asyncio.wait_for(asked(upstream, "endless python")[0].closed.wait(), 10)
 
@@ -121,7 +122,7 @@ async def test_langchains_class_for_python(url: str, upstream: Upstream) -> None
     assert told["cut"] == {"text": "Hello", "error": "APIStatusError"}
     assert told["refused"]["error"] == "AnthropicAPIError"
     assert told["tools"] == {"inputs": CITIES, "text": "Wear a hat."}
-    assert told["parsed"] == "Ann"
+    assert (told["parsed"], told["counted"]) == ("Ann", 5)
     assert asked(upstream, "person")[0].body["response_format"]["json_schema"]["schema"]["properties"].keys() == {
         "name"
     }

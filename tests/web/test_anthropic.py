@@ -24,8 +24,9 @@ from headwater.events import (
     Usage,
 )
 from headwater.models.scripted import SILENCE, Scripted
+from headwater.prompt import Prompt
 
-MESSAGES, LIMIT = "/v1/messages", {"max_tokens": 99}
+MESSAGES, COUNT, LIMIT = "/v1/messages", "/v1/messages/count_tokens", {"max_tokens": 99}
 HELLO: list[Event] = [TextDelta("Hel"), TextDelta("lo"), Finish("stop", Usage(3, 2))]
 CALL: list[Event] = [
     ReasoningDelta("Hm"),
@@ -357,3 +358,28 @@ async def test_a_broken_stream_is_read_on_natively_and_by_a_repeated_post() -> N
     assert first.text.endswith(again.text)
     assert told(again.text)[0]["delta"]["text"] == "lo"
     assert whole.headers["cache-status"] == "headwater; fwd=miss"
+
+
+class Counting(Scripted):
+    """A model that knows how many tokens a prompt has."""
+
+    async def count_tokens(self, prompt: Prompt) -> int | None:
+        return len(prompt.messages) * 100 + len(prompt.tools)
+
+
+async def test_tokens_are_counted_by_the_model_or_estimated_and_the_header_says_which() -> None:
+    """An estimate grows with what is sent; a limit of the answer is not needed."""
+    tool = {"name": "f", "description": "What it does. " * 40, "input_schema": {"type": "object"}}
+    async with headwater(Counting(HELLO)) as server:
+        exact = await server.client.post(COUNT, json=chat(system="Be brief.", tools=[tool]))
+    async with headwater(Scripted(HELLO)) as server:
+        sizes = [await server.client.post(COUNT, json=body) for body in (chat(), chat("Hi" * 200), chat(tools=[tool]))]
+        wrong = await server.client.post(COUNT, json={})
+
+    assert (exact.json(), exact.headers["headwater-counted-by"]) == ({"input_tokens": 201}, "model")
+    assert {each.headers["headwater-counted-by"] for each in sizes} == {"estimate"}
+    short, long, able = [each.json()["input_tokens"] for each in sizes]
+    assert 0 < short < 10
+    assert long == short - 1 + 100
+    assert 100 < able - short < 200
+    assert (wrong.status_code, wrong.json()["error"]["type"]) == (400, "invalid_request_error")

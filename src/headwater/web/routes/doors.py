@@ -60,7 +60,10 @@ DOORS: Sequence[Door] = (
     Door(
         "anthropic",
         _anthropic,
-        {"POST /v1/messages": "Answer a chat, in Anthropic's form"},
+        {
+            "POST /v1/messages": "Answer a chat, in Anthropic's form",
+            "POST /v1/messages/count_tokens": "How many tokens a chat has",
+        },
         ("/v1/messages",),  # before the door whose prefix holds it
     ),
     Door(
