@@ -165,29 +165,24 @@ def _parts(block: _Block) -> list[Fields]:
     source = block.source
     if source is None:
         return []
+    titles = [block.title, block.context]
     if source.type in ("text", "content"):
-        inner = _blocks(source.content or source.data or "")
-        return [part for each in (block.title, block.context) if each for part in _parts(_Block("text", each))] + [
-            part for each in inner for part in _parts(each)
-        ]
-    kind = "image" if block.type == "image" and source.file_id is None else "file"
-    name = block.title if kind == "file" else None
-    given = {
-        "url": source.url,
-        "data": source.data,
-        "media_type": source.media_type,
-        "id": source.file_id,
-        "name": name,
-    }
-    about = _parts(_Block("text", block.context)) if block.context else []
-    return [*about, {"type": kind, **{field: value for field, value in given.items() if value is not None}}]
+        parts = [part for inner in _blocks(source.content or source.data or "") for part in _parts(inner)]
+    else:
+        kind = "image" if block.type == "image" and source.file_id is None else "file"
+        part = {"type": kind, "url": source.url, "data": source.data, "media_type": source.media_type}
+        parts = [part if kind == "image" else {**part, "id": source.file_id, "name": titles.pop(0)}]
+    return [*({"type": "text", "text": title} for title in titles if title), *parts]
 
 
 def _translated(body: _Body) -> Fields:
     """The other fields of the body, in OpenAI's words."""
     fields: Fields = {}
     if body.tools:
-        fields["tools"] = [_tool(tool) for tool in body.tools]
+        fields["tools"] = [
+            {"name": each.name, "description": each.description, "parameters": each.input_schema, "strict": each.strict}
+            for each in body.tools
+        ]
     if choice := body.tool_choice:
         one = {"type": "function", "function": {"name": choice.name}}
         fields["tool_choice"] = one if choice.type == "tool" else "required" if choice.type == "any" else choice.type
@@ -205,9 +200,3 @@ def _translated(body: _Body) -> Fields:
         named = {"name": "answer", "schema": format.schema, "strict": True}
         fields["response_format"] = {"type": "json_schema", "json_schema": named}
     return fields
-
-
-def _tool(tool: _Tool) -> Fields:
-    about = {"description": tool.description, "parameters": tool.input_schema, "strict": tool.strict}
-    given = {name: value for name, value in about.items() if value is not None}
-    return {"type": "function", "name": tool.name, **given}
