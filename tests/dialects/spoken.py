@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from headwater.dialects.agui.dialect import agui_reader
+from headwater.dialects.anthropic.dialect import Anthropic
 from headwater.dialects.dialect import Cursor, Reader
 from headwater.dialects.native.reader import NativeReader
 from headwater.dialects.openai.dialect import OpenAI
@@ -12,6 +13,7 @@ SPOKEN: dict[str, Callable[[str, Cursor], Reader]] = {
     "native": lambda message_id, cursor: NativeReader(message_id, cursor.after),
     "openai": OpenAI("chat", usage=True).reader,
     "openai-completion": OpenAI("completion", usage=True).reader,
+    "anthropic": Anthropic().reader,
 }
 NUMBERED: set[str] = set()
 """Dialects whose clients count frames, so that a count is a cursor too."""

@@ -78,8 +78,12 @@ def frames(
     the data after it, such as TanStack's.
     """
     last = len(lines) - 1
-    if not last and offset is not None and not named and lines[0].isascii():  # nearly every entry
-        return b"data: %b\nid: %d-%d%b\n\n" % (lines[0], *offset, run)
+    if not last and offset is not None and (line := lines[0]).isascii():  # nearly every entry
+        epoch, sequence = offset
+        if named:
+            name = line[9 : line.index(b'"', 9)]
+            return b"event: %b\ndata: %b\nid: %d-%d%b\n\n" % (name, line, epoch, sequence, run)
+        return b"data: %b\nid: %d-%d%b\n\n" % (line, epoch, sequence, run)
     body = b""
     for index, line in enumerate(lines):
         line = ascii(line)

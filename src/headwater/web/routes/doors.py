@@ -50,6 +50,12 @@ def _agui() -> Rooms:
     return agui
 
 
+def _anthropic() -> Rooms:
+    from headwater.web.routes import anthropic
+
+    return anthropic
+
+
 def _openai() -> Rooms:
     from headwater.web.routes import openai
 
@@ -65,6 +71,15 @@ DOORS: Sequence[Door] = (
             "GET /agui": "Join a run, `?runId=`, or look at a thread, `?threadId=`",
         },
         ["/agui"],
+    ),
+    Door(
+        "anthropic",
+        _anthropic,
+        {
+            "POST /v1/messages": "Answer a chat, in Anthropic's form",
+            "POST /v1/messages/count_tokens": "How many tokens a chat has",
+        },
+        ("/v1/messages",),  # before the door whose prefix holds it
     ),
     Door(
         "openai",
