@@ -69,7 +69,7 @@ def frame_of(line: bytes, offset: Offset | None = None, form: bytes = PLAIN) -> 
 
 
 def frames(
-    lines: Sequence[bytes], offset: Offset | None, run: bytes, *, named: bool = False, id_first: bool = False
+    lines: Sequence[bytes], offset: Offset | None, run: bytes, named: bool = False, id_first: bool = False
 ) -> bytes:
     """The lines of one entry as frames. The id stands in the last, so that no client resumes inside an entry.
 
@@ -78,6 +78,11 @@ def frames(
     the data after it, such as TanStack's.
     """
     last = len(lines) - 1
+    if not last and offset is not None and not named and (line := lines[0]).isascii():  # nearly every entry
+        epoch, sequence = offset
+        if id_first:
+            return b"id: %d-%d%b\ndata: %b\n\n" % (epoch, sequence, run, line)
+        return b"data: %b\nid: %d-%d%b\n\n" % (line, epoch, sequence, run)
     body = b""
     for index, line in enumerate(lines):
         line = ascii(line)
