@@ -51,6 +51,7 @@ class FoldReader:
     """
 
     begin = ORIGIN
+    id_first = False
 
     def __init__(
         self,
@@ -61,7 +62,6 @@ class FoldReader:
         own: str = "",
         gaps: Mapping[bytes, bytes] = NO_GAPS,
         named: bool = False,
-        id_first: bool = False,
     ) -> None:
         self._encoder = encoder
         self._cursor = cursor
@@ -71,7 +71,7 @@ class FoldReader:
         self._gaps = {ID: (own or message_id).encode(), AGAIN: f"_{again}".encode() if again else b"", **gaps}
         run = run_of(message_id).encode()
         self._run = b"." + run if run else b""
-        self._named, self._id_first = named, id_first
+        self._named = named
 
     def open(self) -> bytes:
         return b""
@@ -103,7 +103,7 @@ class FoldReader:
             lines = self._unseen(entry, lines)
         # An entry that is in no store has no id.
         offset = entry.offset if entry.data else None
-        return sse.frames(lines, offset, self._run, self._named, self._id_first) if lines else b""
+        return sse.frames(lines, offset, self._run, self._named, self.id_first) if lines else b""
 
     def _unseen(self, entry: Entry, lines: Sequence[bytes]) -> Sequence[bytes]:
         """The frames that follow the cursor; the first of them ends the silence."""

@@ -50,10 +50,16 @@ class Agui:
         return {"X-Request-Id": message_id}
 
 
-def agui_reader(message_id: str, cursor: Cursor, thread: str, run: str) -> FoldReader:
+class AguiReader(FoldReader):
+    """One client's view of a log. TanStack's takes an id for the data after it."""
+
+    id_first = True
+
+
+def agui_reader(message_id: str, cursor: Cursor, thread: str, run: str) -> AguiReader:
     """A reader whose events carry these ids of the thread and the run."""
     gaps = {THREAD: sse.ascii(sse.encode(thread))[1:-1], RUN: sse.ascii(sse.encode(run))[1:-1]}
-    return FoldReader(AguiEncoder(), message_id, cursor, gaps=gaps, id_first=True)
+    return AguiReader(AguiEncoder(), message_id, cursor, gaps=gaps)
 
 
 def refusal(error: Error) -> Refusal:
