@@ -18,4 +18,4 @@ SPOKEN: dict[str, Callable[[str, Cursor], Reader]] = {
 NUMBERED: set[str] = set()
 """Dialects whose clients count frames, so that a count is a cursor too."""
 ID_FIRST = {"ag-ui"}
-"""Dialects whose frames begin with their id."""
+"""Dialects whose clients take an id for the data that follows it; no client of theirs reads frames otherwise."""

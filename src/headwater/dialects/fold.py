@@ -51,6 +51,7 @@ class FoldReader:
     """
 
     begin = ORIGIN
+    id_first = False
 
     def __init__(
         self,
@@ -61,7 +62,6 @@ class FoldReader:
         own: str = "",
         gaps: Mapping[bytes, bytes] = NO_GAPS,
         named: bool = False,
-        id_first: bool = False,
     ) -> None:
         self._encoder = encoder
         self._cursor = cursor
@@ -71,7 +71,7 @@ class FoldReader:
         self._gaps = {ID: (own or message_id).encode(), AGAIN: f"_{again}".encode() if again else b"", **gaps}
         run = run_of(message_id).encode()
         self._run = b"." + run if run else b""
-        self._form = {"named": named, "id_first": id_first}
+        self._named = named
 
     def open(self) -> bytes:
         return b""
@@ -79,28 +79,31 @@ class FoldReader:
     def feed(self, page: Sequence[Entry]) -> bytes:
         encoder = self._encoder
         if self._mute or not isinstance(page, Page):
-            body = b"".join([self._frames(entry) for entry in page])
-        else:
-            frames = page.frames
-            if frames is None:
-                frames = page.frames = {}
-            shared: tuple[bytes, Any] | None = frames.get(encoder.name)
-            if shared is None:
-                body = self._frames(page[0]) if len(page) == 1 else b"".join([self._frames(entry) for entry in page])
-                frames[encoder.name] = body, encoder.state
-            else:
-                body, encoder.state = shared
-        return self._filled(body)
+            return self._filled(b"".join([self._frames(entry) for entry in page]))[0]
+        frames = page.frames
+        if frames is None:
+            frames = page.frames = {}
+        shared: tuple[bytes, list[bytes], Any] | None = frames.get(encoder.name)
+        if shared is None:
+            body = self._frames(page[0]) if len(page) == 1 else b"".join([self._frames(entry) for entry in page])
+            filled, gaps = self._filled(body)
+            frames[encoder.name] = body, gaps, encoder.state
+            return filled
+        body, gaps, encoder.state = shared
+        for gap in gaps:
+            body = body.replace(gap, self._gaps[gap])
+        return body
 
     def broken(self, error: Error) -> bytes:
-        return self._filled(sse.frames(self._encoder.broken(error), None, self._run, **self._form))
+        return self._filled(sse.frames(self._encoder.broken(error), None, self._run, self._named))[0]
 
     def _frames(self, entry: Entry) -> bytes:
         lines = self._encoder.encode(entry)
         if self._mute:
             lines = self._unseen(entry, lines)
         # An entry that is in no store has no id.
-        return sse.frames(lines, entry.offset if entry.data else None, self._run, **self._form) if lines else b""
+        offset = entry.offset if entry.data else None
+        return sse.frames(lines, offset, self._run, self._named, self.id_first) if lines else b""
 
     def _unseen(self, entry: Entry, lines: Sequence[bytes]) -> Sequence[bytes]:
         """The frames that follow the cursor; the first of them ends the silence."""
@@ -111,10 +114,14 @@ class FoldReader:
         self._mute = self._count < self._cursor.frames
         return lines[seen:]
 
-    def _filled(self, body: bytes) -> bytes:
+    def _filled(self, body: bytes) -> tuple[bytes, list[bytes]]:
+        """The bytes with every gap filled, and which gaps are in them: most pages have the message id alone."""
+        gaps: list[bytes] = []
         for gap, filling in self._gaps.items():
-            body = body.replace(gap, filling)
-        return body
+            before, body = body, body.replace(gap, filling)
+            if body is not before:  # replace returns the same object where it finds nothing; another costs time only
+                gaps.append(gap)
+        return body, gaps
 
 
 def quoted(text: str, gap: bytes = b"") -> bytes:

@@ -69,7 +69,7 @@ def frame_of(line: bytes, offset: Offset | None = None, form: bytes = PLAIN) -> 
 
 
 def frames(
-    lines: Sequence[bytes], offset: Offset | None, run: bytes, *, named: bool = False, id_first: bool = False
+    lines: Sequence[bytes], offset: Offset | None, run: bytes, named: bool = False, id_first: bool = False
 ) -> bytes:
     """The lines of one entry as frames. The id stands in the last, so that no client resumes inside an entry.
 
@@ -83,6 +83,8 @@ def frames(
         if named:
             name = line[9 : line.index(b'"', 9)]
             return b"event: %b\ndata: %b\nid: %d-%d%b\n\n" % (name, line, epoch, sequence, run)
+        if id_first:
+            return b"id: %d-%d%b\ndata: %b\n\n" % (epoch, sequence, run, line)
         return b"data: %b\nid: %d-%d%b\n\n" % (line, epoch, sequence, run)
     body = b""
     for index, line in enumerate(lines):

@@ -41,7 +41,7 @@ class Agui:
         return agui_reader(message_id, cursor, self.thread, self.run or message_id)
 
     def whole(self, answer: Answer) -> bytes:
-        return msgspec.json.encode(message(answer))
+        return msgspec.json.encode(messages(answer))
 
     def refusal(self, error: Error) -> Refusal:
         return refusal(error)
@@ -50,10 +50,16 @@ class Agui:
         return {"X-Request-Id": message_id}
 
 
-def agui_reader(message_id: str, cursor: Cursor, thread: str, run: str) -> FoldReader:
+class AguiReader(FoldReader):
+    """One client's view of a log. TanStack's takes an id for the data after it."""
+
+    id_first = True
+
+
+def agui_reader(message_id: str, cursor: Cursor, thread: str, run: str) -> AguiReader:
     """A reader whose events carry these ids of the thread and the run."""
     gaps = {THREAD: sse.ascii(sse.encode(thread))[1:-1], RUN: sse.ascii(sse.encode(run))[1:-1]}
-    return FoldReader(AguiEncoder(), message_id, cursor, gaps=gaps, id_first=True)
+    return AguiReader(AguiEncoder(), message_id, cursor, gaps=gaps)
 
 
 def refusal(error: Error) -> Refusal:
@@ -61,11 +67,19 @@ def refusal(error: Error) -> Refusal:
     return problem(error)._replace(media_type="application/json")
 
 
-def message(answer: Answer) -> dict[str, Any]:
-    """The answer as the assistant's message of a thread."""
+def messages(answer: Answer) -> list[dict[str, Any]]:
+    """The answer as messages of a thread: its reasoning, the assistant's message, and the results of tools."""
+    again = (answer.id or "").partition("~")[2]
+    ids = [f"{call.id}_{again}" if again else call.id for call in answer.tools]
     calls = [
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-        for call in answer.tools
+        {"id": id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for id, call in zip(ids, answer.tools, strict=True)
     ]
-    told: dict[str, Any] = {"id": answer.id, "role": "assistant", "content": answer.text}
-    return {**told, "toolCalls": calls} if calls else told
+    said: dict[str, Any] = {"id": answer.id, "role": "assistant", "content": answer.text}
+    thought = {"id": f"{answer.id}-r", "role": "reasoning", "content": answer.reasoning}
+    results = [
+        {"id": f"{answer.id}-t{number}", "role": "tool", "toolCallId": id, "content": call.output}
+        for number, (id, call) in enumerate(zip(ids, answer.tools, strict=True), 1)
+        if call.output is not None
+    ]
+    return [*([thought] if answer.reasoning else ()), {**said, "toolCalls": calls} if calls else said, *results]

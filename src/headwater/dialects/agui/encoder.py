@@ -1,7 +1,8 @@
 """Entries as AG-UI events, one JSON line each.
 
 The clients check the order: everything that is open must be closed before `RUN_FINISHED`, nothing follows it, and a
-delta is never empty. A text stays open beside tool calls. After a tool's result, text begins a new message.
+delta is never empty. A text stays open beside tool calls. A tool's result closes it, and text after that begins a new
+message.
 """
 
 from collections.abc import Sequence
@@ -34,15 +35,16 @@ _RUN = b'"threadId":"%b","runId":"%b"' % (THREAD, RUN)
 
 
 class _State(NamedTuple):
-    text: bool = False
-    """Whether a text is open, as `reasoning` is whether reasoning is."""
+    text: bytes = b""
+    """How each piece of the open text begins, made once for all of them; empty while no text is open."""
     reasoning: bool = False
+    """Whether reasoning is open."""
     step: int = 0
     """How often tools have returned something: each time a new message begins."""
     calls: tuple[str, ...] = ()
     """The tool calls that are open."""
-    results: tuple[tuple[str, str], ...] = ()
-    """Pieces of results, which go out whole."""
+    results: tuple[Any, ...] = ()
+    """Pieces of results, which go out whole: what came before, the id of the call, the piece."""
 
 
 class AguiEncoder:
@@ -55,8 +57,8 @@ class AguiEncoder:
 
     def encode(self, entry: Entry) -> Sequence[bytes]:
         event, state = entry.event, self.state
-        if isinstance(event, TextDelta) and state.text and event.text:
-            return (b'{"type":"TEXT_MESSAGE_CONTENT","messageId":%b,"delta":%b}' % (self._id(), quoted(event.text)),)
+        if isinstance(event, TextDelta) and state.text and event.text:  # nearly every entry
+            return (b"%b%b}" % (state.text, sse.encode(event.text)),)
         lines: list[bytes] = []
         if state.results and not isinstance(event, ToolResult):
             lines += self._results()
@@ -83,8 +85,9 @@ class AguiEncoder:
             case ToolCallEnd(id):
                 return self._end_call(id) if id in self.state.calls else ()
             case ToolResult(id, output):
-                self.state = self.state._replace(results=(*self.state.results, (id, output)))
-                return ()
+                before = self._end_text()
+                self.state = self.state._replace(results=(self.state.results, id, output))
+                return before
             case Metadata(data):
                 return (b'{"type":"CUSTOM","name":"headwater","value":%b}' % sse.encode(data),)
             case Finish(reason, usage):
@@ -103,14 +106,11 @@ class AguiEncoder:
         return b'"%b-%d"' % (ID, step + 1) if step else b'"%b"' % ID
 
     def _text(self, text: str) -> Sequence[bytes]:
-        before = self._end_reasoning()
-        self.state = self.state._replace(text=True)
-        start = b'{"type":"TEXT_MESSAGE_START","messageId":%b,"role":"assistant"}' % self._id()
-        return (
-            *before,
-            start,
-            b'{"type":"TEXT_MESSAGE_CONTENT","messageId":%b,"delta":%b}' % (self._id(), quoted(text)),
-        )
+        before, id = self._end_reasoning(), self._id()
+        content = b'{"type":"TEXT_MESSAGE_CONTENT","messageId":%b,"delta":' % id
+        self.state = self.state._replace(text=content)
+        start = b'{"type":"TEXT_MESSAGE_START","messageId":%b,"role":"assistant"}' % id
+        return (*before, start, b"%b%b}" % (content, sse.encode(text)))
 
     def _reasoning(self, text: str) -> Sequence[bytes]:
         id, lines = self._id()[:-1] + b'-r"', list[bytes]()
@@ -135,7 +135,7 @@ class AguiEncoder:
     def _end_text(self) -> Sequence[bytes]:
         if not self.state.text:
             return ()
-        self.state = self.state._replace(text=False)
+        self.state = self.state._replace(text=b"")
         return (b'{"type":"TEXT_MESSAGE_END","messageId":%b}' % self._id(),)
 
     def _end_reasoning(self) -> Sequence[bytes]:
@@ -148,14 +148,19 @@ class AguiEncoder:
 
     def _results(self) -> Sequence[bytes]:
         """The results that are complete, since something else has come; the next text is a message of its own."""
-        outputs: dict[str, str] = {}
-        for id, piece in self.state.results:
-            outputs[id] = outputs.get(id, "") + piece
-        lines = [*self._end_text(), *(line for id in outputs if id in self.state.calls for line in self._end_call(id))]
+        pieces: list[tuple[str, str]] = []
+        rest = self.state.results
+        while rest:
+            rest, *piece = rest
+            pieces.append(tuple(piece))
+        outputs: dict[str, list[str]] = {}
+        for id, piece in reversed(pieces):
+            outputs.setdefault(id, []).append(piece)
+        lines = [line for id in outputs if id in self.state.calls for line in self._end_call(id)]
         form = b'{"type":"TOOL_CALL_RESULT","messageId":%b,"toolCallId":%b,"content":%b,"role":"tool"}'
         for number, (id, output) in enumerate(outputs.items(), 1):
             result = self._id()[:-1] + b'-t%d"' % number
-            lines.append(form % (result, _call(id), quoted(output)))
+            lines.append(form % (result, _call(id), quoted("".join(output))))
         self.state = self.state._replace(results=(), step=self.state.step + 1)
         return lines
 

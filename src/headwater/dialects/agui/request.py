@@ -13,6 +13,7 @@ Fields = dict[str, Any]
 
 _SPOKEN = ("system", "developer", "user", "assistant", "tool")
 """Roles whose messages a model reads; those of the page alone, such as `activity` and `reasoning`, are left out."""
+_TOOL = ("name", "description", "parameters")
 _PARAMETERS = frozenset(Parameters.__struct_fields__)
 _EXTRA = ("tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort")
 _KINDS = {"image": "image", "audio": "audio", "document": "file", "video": "file"}
@@ -45,7 +46,7 @@ def run(body: bytes) -> Run:
     prompt = {
         "model": props.get("model") or "",
         "messages": told,
-        "tools": [shapes.tool(each) for each in _list(fields, "tools")],
+        "tools": [_tool(each) for each in _list(fields, "tools")],
         "parameters": {name: value for name, value in props.items() if name in _PARAMETERS},
         "extra": {name: value for name, value in props.items() if name in _EXTRA},
         "carried": {name: value for name, value in props.items() if name in CARRIED and value is not None},
@@ -84,6 +85,14 @@ def _message(raw: Any) -> Any:
     elif isinstance(content, dict):  # the result of a tool as an object
         fields["content"] = msgspec.json.encode(content).decode()
     return shapes.message(fields)
+
+
+def _tool(raw: Any) -> Any:
+    """A tool, without what concerns the page alone, such as `metadata`."""
+    if not isinstance(raw, dict):
+        return raw
+    fields = cast("Fields", raw)
+    return shapes.tool({name: fields[name] for name in _TOOL if name in fields})
 
 
 def _part(raw: Any) -> Any:

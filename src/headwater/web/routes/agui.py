@@ -5,6 +5,7 @@ log the run reads and at which run the thread is: any server finds them. Clients
 """
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from headwater.answers.answers import Attachment
 from headwater.dialects.agui import dialect as agui
 from headwater.dialects.agui.dialect import Agui
+from headwater.dialects.agui.page import shown
 from headwater.dialects.dialect import Ask, Refusal
 from headwater.errors import Expired, NoSuchLog, RequestError
 from headwater.events import Error
@@ -38,7 +40,7 @@ class Pointer(msgspec.Struct, frozen=True):
 
 
 class NoSuchRun(RequestError):
-    """No run or thread of this id was begun here, or it is another tenant's."""
+    """No run of this id was begun here, or it is another tenant's."""
 
     code = "no_such_run"
     status = 404
@@ -63,8 +65,13 @@ class Threads:
 
     async def run(self, request: Request) -> Response:
         """Answer a run. A POST that is repeated with `Last-Event-ID` goes on in the log that it has begun to read."""
-        joined = self._point if "x-run-id" in request.headers else None
-        return await self._surface.ask(request, Agui(), ROUTE, joined)
+        run, surface = request.headers.get("x-run-id"), self._surface
+        if run and "last-event-id" in request.headers:
+            begun = await self._pointer(await surface.principal(request), "run", run)
+            if begun is not None:  # also of a replay, whose message ids the log's own id would not tell
+                await surface.body(request)
+                return await surface.resume(request, Agui(begun.thread, begun.run), ROUTE, begun.message_id)
+        return await surface.ask(request, Agui(), ROUTE, self._point if run else None)
 
     async def join(self, request: Request) -> Response:
         """The events of `?runId=`, from its beginning or after `offset`; or the state of `?threadId=`."""
@@ -72,10 +79,13 @@ class Threads:
         principal = await self._surface.principal(request)
         if run := query.get("runId"):
             found = await self._pointer(principal, "run", run)
+            if found is None:
+                raise NoSuchRun(f"there is no run {run[:100]} here; begin it with POST")
             return await self._surface.resume(request, Agui(found.thread, found.run), ROUTE, found.message_id)
         if thread := query.get("threadId"):
-            state = await self._state(principal, await self._pointer(principal, "thread", thread))
-            return JSONResponse(state, headers={"Cache-Control": "no-store"})
+            at = await self._pointer(principal, "thread", thread)
+            at = at or Pointer("", thread, "")  # a page looks at every thread that it opens, at new ones too
+            return JSONResponse(await self._state(principal, at), headers={"Cache-Control": "no-store"})
         raise RequestError("send a run with POST, or name one to join: ?runId=… or ?threadId=…")
 
     async def _point(self, ask: Ask, principal: Principal, attachment: Attachment) -> None:
@@ -86,38 +96,31 @@ class Threads:
         thread = msgspec.structs.replace(run, messages=[*asked.messages])
         if len(written := msgspec.json.encode(thread)) > MAX_DOCUMENT:  # the page then begins without its history
             written = msgspec.json.encode(run)
-        documents = self._surface.answers.documents
-        await asyncio.gather(
-            documents.put(_name(principal, "run", asked.run), msgspec.json.encode(run), ttl=KEPT),
-            documents.put(_name(principal, "thread", asked.thread), written, ttl=KEPT),
-        )
+        kept = (("run", asked.run, msgspec.json.encode(run)), ("thread", asked.thread, written))
+        put = self._surface.answers.documents.put
+        await asyncio.gather(*(put(_name(principal, kind, id), value, ttl=KEPT) for kind, id, value in kept if id))
 
-    async def _pointer(self, principal: Principal, kind: str, id: str) -> Pointer:
+    async def _pointer(self, principal: Principal, kind: str, id: str) -> Pointer | None:
         kept = await self._surface.answers.documents.get(_name(principal, kind, id))
-        if kept is None:
-            raise NoSuchRun(f"there is no {kind} {id[:100]} here; begin it with POST")
-        return msgspec.json.decode(kept.value, type=Pointer)
+        return None if kept is None else msgspec.json.decode(kept.value, type=Pointer)
 
     async def _state(self, principal: Principal, at: Pointer) -> Mapping[str, Any]:
         """The thread's messages, and its run while that goes on: the client joins it and needs no copy of its text."""
-        answers, messages = self._surface.answers, [_shown(each) for each in at.messages]
+        answers, messages = self._surface.answers, [*at.messages]
+        active = None
         try:
             found = await answers.find(at.message_id, principal)
             if found.state == "open":
-                return {"messages": messages, "activeRun": {"runId": at.run}}
-            answer = msgspec.structs.replace(await answers.answer(found, principal), id=at.message_id)
-            messages.append(_shown(agui.message(answer)))
+                active = {"runId": at.run}
+            else:
+                answer = await answers.answer(found, principal)
+                messages += agui.messages(msgspec.structs.replace(answer, id=at.message_id))
         except (NoSuchLog, Expired):
             pass  # the answer has expired, and what was said before is still true
-        return {"messages": messages, "activeRun": None}
+        return {"messages": shown(messages), "activeRun": active}
 
 
 def _name(principal: Principal, kind: str, id: str) -> str:
-    return f"agui:{kind}:{principal.tenant}:{id}"
-
-
-def _shown(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message with its content as parts too, which pages show."""
-    content: Any = message.get("content") or ""
-    parts = [{"type": "text", "content": content}] if isinstance(content, str) else []
-    return {**message, "parts": parts}
+    """The document's name: hashed, since the client's id may have any length and any character."""
+    whose = msgspec.json.encode([principal.tenant, id])
+    return f"agui:{kind}:{hashlib.sha256(whose).hexdigest()}"
