@@ -105,7 +105,7 @@ async def test_every_route_is_in_the_protocol() -> None:
 
     assert named == (served - doors) | {"GET /openapi.json"}
     assert doors <= served
-    assert [route for route in sorted(doors) if f"`{route}`" not in pages] == []
+    assert [route for route in sorted(doors) if f"`{route.replace(':path', '')}`" not in pages] == []
 
 
 def test_every_error_code_is_in_the_protocol() -> None:
