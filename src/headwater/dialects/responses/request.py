@@ -168,33 +168,26 @@ def _list(fields: Fields, name: str) -> list[Any]:
     return cast("list[Any]", value)
 
 
-def _tool(raw: Any) -> Any:
-    kind = cast("Fields", raw).get("type") if isinstance(raw, dict) else None
-    if kind != "function":
-        raise Unserved(f"tools of type {str(kind)[:40]} run on OpenAI's servers only; send functions")
-    return raw
+def _tool(raw: Any) -> Fields:
+    tool = cast("Fields", raw if isinstance(raw, dict) else {})
+    if tool.get("type") != "function":
+        raise Unserved(f"tools of type {str(tool.get('type'))[:40]} run on OpenAI's servers only; send functions")
+    return tool
 
 
 def _reasoning(given: Any) -> Fields:
-    effort = cast("Fields", given).get("effort") if isinstance(given, dict) else None
-    told: Fields = {}
-    return told if effort is None else {"reasoning_effort": effort}
+    reasoning = cast("Fields", given if isinstance(given, dict) else {})
+    return {"reasoning_effort": reasoning["effort"]} if reasoning.get("effort") is not None else {}
 
 
 def _text(given: Any) -> Fields:
     """The form of the answer, as chat completions ask for it."""
-    if not isinstance(given, dict):
-        return {}
-    text = cast("Fields", given)
-    told: Fields = {}
-    if text.get("verbosity") is not None:
-        told["verbosity"] = text["verbosity"]
+    text = cast("Fields", given if isinstance(given, dict) else {})
     form = cast("Fields", text.get("format") or {})
-    match form:
-        case {"type": "json_schema", **schema}:
-            told["response_format"] = {"type": "json_schema", "json_schema": schema}
-        case {"type": "json_object"}:
-            told["response_format"] = {"type": "json_object"}
-        case _:
-            pass
+    told: Fields = {} if text.get("verbosity") is None else {"verbosity": text["verbosity"]}
+    if form.get("type") == "json_schema":
+        schema = {name: value for name, value in form.items() if name != "type"}
+        told["response_format"] = {"type": "json_schema", "json_schema": schema}
+    elif form.get("type") == "json_object":
+        told["response_format"] = {"type": "json_object"}
     return told

@@ -1,0 +1,231 @@
+"""OpenAI's Responses API over HTTP: made, streamed, asked for later, continued, cancelled and forgotten."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from serving import Headwater, chat, headwater, until
+
+from headwater.dialects.native import request as native
+from headwater.dialects.responses.request import read
+from headwater.errors import ModelError
+from headwater.events import (
+    Finish,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    Usage,
+)
+from headwater.log.sqlite.store import SqliteStore
+from headwater.models.scripted import SILENCE, Scripted
+from headwater.principal import Principal
+
+HELLO = Scripted([TextDelta("Hel"), TextDelta("lo"), Finish("stop", Usage(3, 2))])
+CALL = [ToolCallStart("c1", "look"), ToolCallDelta("c1", "{}"), ToolCallEnd("c1"), Finish("tool_calls")]
+JSON = dict[str, Any]
+
+
+async def made(server: Headwater, **fields: Any) -> JSON:
+    """A response that was asked for as one object."""
+    return (await server.client.post("/v1/responses", json={"input": "Hi", **fields})).json()
+
+
+def events(body: str) -> list[JSON]:
+    """The events of a stream."""
+    return [json.loads(line[6:]) for line in body.splitlines() if line.startswith("data: ")]
+
+
+async def test_a_response_is_one_object_or_a_stream_of_numbered_events() -> None:
+    """Both tell the same output, and what was asked is repeated."""
+    model = Scripted([TextDelta("Hel"), TextDelta("lo"), Finish("stop", Usage(3, 2))])
+    async with headwater(model) as server:
+        whole = await made(server, instructions="Be kind.", metadata={"a": "b"})
+        body = {"input": "Hi", "instructions": "Be kind.", "stream": True}
+        told = events((await server.client.post("/v1/responses", json=body)).text)
+
+    assert whole["id"].startswith("resp_")
+    assert (whole["status"], whole["instructions"], whole["metadata"]) == ("completed", "Be kind.", {"a": "b"})
+    assert whole["output"][0]["content"][0]["text"] == "Hello"
+    assert whole["usage"]["total_tokens"] == 5
+    assert [event["sequence_number"] for event in told] == list(range(len(told)))
+    assert (told[0]["type"], told[-1]["type"]) == ("response.created", "response.completed")
+    assert told[-1]["response"]["output"][0]["content"] == whole["output"][0]["content"]
+    assert told[-1]["response"]["instructions"] == "Be kind."
+    assert len(model.prompts) == 1, "the second was a hit"
+
+
+async def test_it_is_asked_for_later_from_any_event_on_by_another_server(tmp_path: Path) -> None:
+    """The count means the same everywhere, also after the end; and from the beginning without a count."""
+    async with headwater(HELLO, SqliteStore(tmp_path / "logs")) as server:
+        whole = await made(server)
+    async with headwater(Scripted([]), SqliteStore(tmp_path / "logs")) as other:
+        path = f"/v1/responses/{whole['id']}"
+        again = (await other.client.get(path)).json()
+        uncut = events((await other.client.get(path, params={"stream": "true"})).text)
+        for after in range(len(uncut)):
+            query = {"stream": "true", "starting_after": str(after)}
+            assert events((await other.client.get(path, params=query)).text) == uncut[after + 1 :]
+        odd = await other.client.get(path, params={"stream": "true", "starting_after": "x"})
+
+    assert again == whole
+    assert uncut[-1]["response"]["output"] == whole["output"]
+    assert (odd.status_code, odd.json()["error"]["type"]) == (400, "invalid_request_error")
+
+
+async def test_one_in_the_background_is_answered_at_once_and_goes_on() -> None:
+    """It is polled until it has ended, and cancelled from anywhere."""
+    async with headwater(Scripted([TextDelta("Hel"), SILENCE])) as server:
+        queued = await made(server, background=True)
+        path = f"/v1/responses/{queued['id']}"
+        await until(lambda: server.answers.running == 1, "it runs without a reader")
+        running = (await server.client.get(path)).json()
+        cancelled = (await server.client.post(f"{path}/cancel")).json()
+        again = (await server.client.post(f"{path}/cancel")).json()
+
+    assert (queued["status"], running["status"]) == ("queued", "in_progress")
+    assert cancelled["status"] == again["status"] == "cancelled"
+
+
+async def test_a_conversation_goes_on_from_the_previous_response() -> None:
+    """With its messages and its answer, and without its instructions."""
+    model = Scripted([TextDelta("Hello"), Finish("stop")])
+    async with headwater(model) as server:
+        first = await made(server, instructions="Be kind.")
+        await made(server, input="And now?", previous_response_id=first["id"])
+
+    assert [(m.role, m.content) for m in model.prompts[1].messages] == [
+        ("user", "Hi"),
+        ("assistant", "Hello"),
+        ("user", "And now?"),
+    ]
+
+
+async def test_a_call_is_answered_by_its_output() -> None:
+    """A replayed call has an id of its own, which its output names."""
+    model = Scripted(CALL)
+    async with headwater(model) as server:
+        await made(server)
+        hit = await made(server)
+        call = hit["output"][0]
+        output = {"type": "function_call_output", "call_id": call["call_id"], "output": "42"}
+        await made(server, input=[output], previous_response_id=hit["id"])
+
+    assert call["call_id"] != "c1"
+    asked = model.prompts[1].messages[1].tool_calls
+    assert asked is not None
+    assert asked[0].id == model.prompts[1].messages[2].tool_call_id == call["call_id"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"previous_response_id": "resp_0123456789ab-00"}, "previous_response_not_found"),
+        ({"tools": [{"type": "web_search"}]}, "unsupported_value"),
+        ({"conversation": "conv_1"}, "unsupported_value"),
+        ({"input": None}, "invalid_prompt"),
+        ({"input": [{"type": "item_reference", "id": "x"}]}, "unsupported_value"),
+    ],
+)
+async def test_what_cannot_be_served_is_refused_in_openais_form(fields: JSON, code: str) -> None:
+    """Never ignored: the caller would get another answer than asked for."""
+    async with headwater(HELLO) as server:
+        refused = await server.client.post("/v1/responses", json={"input": "Hi", **fields})
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, code)
+    assert refused.headers["x-should-retry"] == "false"
+
+
+async def test_one_that_is_not_stored_or_forgotten_is_not_found() -> None:
+    """Nor is another tenant's."""
+    who = Principal("acme", "ann")
+    async with headwater(HELLO, who=lambda _: who) as server:
+        unstored, stored = await made(server, store=False), await made(server)
+        who = Principal("other", "bob")
+        theirs = await server.client.get(f"/v1/responses/{stored['id']}")
+        who = Principal("acme", "ann")
+        items = (await server.client.get(f"/v1/responses/{stored['id']}/input_items")).json()
+        deleted = (await server.client.delete(f"/v1/responses/{stored['id']}")).json()
+        gone = [await server.client.get(f"/v1/responses/{id}") for id in (unstored["id"], stored["id"])]
+
+    assert items["data"][0]["content"] == [{"type": "input_text", "text": "Hi"}]
+    assert deleted == {"id": stored["id"], "object": "response.deleted", "deleted": True}
+    assert [response.status_code for response in (theirs, *gone)] == [404, 404, 404]
+    assert gone[0].json()["error"]["code"] == "response_not_found"
+
+
+@asynccontextmanager
+async def failing(*steps: Any) -> AsyncGenerator[httpx.AsyncClient]:
+    async with headwater(Scripted([*steps, ModelError("overloaded", code="busy", status=503)])) as server:
+        yield server.client
+
+
+async def test_a_failure_is_an_error_before_the_first_token_and_a_failed_response_after_it() -> None:
+    """With the part that came."""
+    async with failing() as client:
+        before = await client.post("/v1/responses", json={"input": "Hi", "stream": True})
+    async with failing(TextDelta("Hel")) as client:
+        after = events((await client.post("/v1/responses", json={"input": "Hi", "stream": True})).text)
+
+    assert (before.status_code, before.json()["error"]["code"]) == (503, "busy")
+    assert after[-1]["type"] == "response.failed"
+    assert after[-1]["response"]["error"] == {"code": "busy", "message": "Overloaded."}
+    assert after[-1]["response"]["output"][0]["content"][0]["text"] == "Hel"
+
+
+async def test_reasoning_precedes_the_message_in_both_forms() -> None:
+    """Under ids that do not differ."""
+    async with headwater(Scripted([ReasoningDelta("Hm"), TextDelta("Hi"), Finish("stop")])) as server:
+        whole = await made(server)
+        path = f"/v1/responses/{whole['id']}"
+        told = events((await server.client.get(path, params={"stream": "true"})).text)
+
+    assert [item["type"] for item in whole["output"]] == ["reasoning", "message"]
+    assert told[-1]["response"]["output"] == whole["output"]
+
+
+def test_the_same_question_is_the_same_prompt_as_through_the_chat_api() -> None:
+    """So that both have one key, and one answer."""
+    tool = {"name": "look", "description": "Look.", "parameters": {"type": "object"}}
+    schema = {"name": "n", "schema": {"type": "object"}, "strict": True}
+    image, call = "data:image/png;base64,AAAA", {"name": "look", "arguments": "{}"}
+    seen = [{"type": "input_text", "text": "What?"}, {"type": "input_image", "image_url": image}]
+    shown = [{"type": "text", "text": "What?"}, {"type": "image_url", "image_url": {"url": image}}]
+    body: JSON = {
+        "model": "m",
+        "instructions": "Be kind.",
+        "input": [
+            {"role": "user", "content": seen},
+            {"type": "reasoning", "summary": []},
+            {"type": "function_call", "call_id": "c1", **call},
+            {"type": "function_call_output", "call_id": "c1", "output": "42"},
+            {"role": "user", "content": "And?"},
+        ],
+        "tools": [{"type": "function", **tool}],
+        "tool_choice": {"type": "function", "name": "look"},
+        "text": {"format": {"type": "json_schema", **schema}},
+        "max_output_tokens": 5,
+        "reasoning": {"effort": "low"},
+    }
+    asked = chat(
+        model="m",
+        messages=[
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": shown},
+            {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": call}]},
+            {"role": "tool", "tool_call_id": "c1", "content": "42"},
+            {"role": "user", "content": "And?"},
+        ],
+        tools=[{"type": "function", "function": tool}],
+        tool_choice={"type": "function", "function": {"name": "look"}},
+        response_format={"type": "json_schema", "json_schema": schema},
+        max_tokens=5,
+        reasoning_effort="low",
+    )
+
+    assert read(json.dumps(body).encode()).ask([]).prompt == native.chat(json.dumps(asked).encode()).prompt
