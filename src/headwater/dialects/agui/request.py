@@ -6,6 +6,7 @@ import msgspec
 
 from headwater.dialects import shapes
 from headwater.dialects.body import json_object
+from headwater.dialects.fields import sorted_out
 from headwater.errors import InvalidPrompt
 from headwater.prompt import CARRIED, Parameters, Prompt, check
 
@@ -27,6 +28,8 @@ class Run(NamedTuple):
     run: str
     messages: list[Fields]
     """The messages as the client sent them."""
+    bypass: bool
+    """As in `Ask`."""
 
 
 def run(body: bytes) -> Run:
@@ -37,9 +40,11 @@ def run(body: bytes) -> Run:
     """
     fields = json_object(body)
     messages = _list(fields, "messages", needed=True)
-    props = cast("Fields", fields.get("forwardedProps") or {})
-    if not isinstance(props, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
+    given = fields.get("forwardedProps")
+    if not isinstance(given, dict | None):
         raise InvalidPrompt("the field forwardedProps is not an object")
+    props = cast("Fields", given or {})
+    kept = sorted_out({name: value for name, value in props.items() if name in _EXTRA or name in CARRIED})
     told = [_message(each) for each in messages if _is_spoken(each)]
     if context := _context(_list(fields, "context")):
         told.insert(0, {"role": "system", "content": context})
@@ -48,14 +53,14 @@ def run(body: bytes) -> Run:
         "messages": told,
         "tools": [_tool(each) for each in _list(fields, "tools")],
         "parameters": {name: value for name, value in props.items() if name in _PARAMETERS},
-        "extra": {name: value for name, value in props.items() if name in _EXTRA},
-        "carried": {name: value for name, value in props.items() if name in CARRIED and value is not None},
+        "extra": kept.extra,
+        "carried": kept.carried,
     }
     try:
         asked = check(msgspec.convert(prompt, Prompt))
     except msgspec.ValidationError as error:
         raise InvalidPrompt(str(error).replace("$.parameters.", "$.forwardedProps.")) from error
-    return Run(asked, str(fields.get("threadId") or ""), str(fields.get("runId") or ""), messages)
+    return Run(asked, str(fields.get("threadId") or ""), str(fields.get("runId") or ""), messages, kept.bypass)
 
 
 def _is_spoken(raw: Any) -> bool:
