@@ -34,7 +34,24 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     input_tokens: int = 0
     output_tokens: int = 0
     details: dict[str, Any] = {}
-    """The provider's finer counts, such as `{"prompt_tokens_details": {"cached_tokens": 4}}`."""
+    """The provider's finer counts, such as `{"input_token_details": {"cache_read": 4}}`."""
+
+    @property
+    def cached_tokens(self) -> int:
+        """How many of the input tokens came from the provider's own cache."""
+        return self._detail("input_token_details", "cache_read") or self._detail(
+            "prompt_tokens_details", "cached_tokens"
+        )
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """How many of the output tokens were reasoning."""
+        named = self._detail("output_token_details", "reasoning")
+        return named or self._detail("completion_tokens_details", "reasoning_tokens")
+
+    def _detail(self, group: str, name: str) -> int:
+        found: Any = self.details.get(group)
+        return int(found.get(name) or 0) if isinstance(found, dict) else 0  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
 
 class Start(msgspec.Struct, frozen=True, tag="start", omit_defaults=True):

@@ -3,12 +3,17 @@
 from collections.abc import Callable
 
 from headwater.dialects.agui.dialect import agui_reader
+from headwater.dialects.anthropic.dialect import Anthropic
 from headwater.dialects.dialect import Cursor, Reader
 from headwater.dialects.native.reader import NativeReader
+from headwater.dialects.openai.dialect import OpenAI
 
 SPOKEN: dict[str, Callable[[str, Cursor], Reader]] = {
     "ag-ui": lambda message_id, cursor: agui_reader(message_id, cursor, "thread-1", "run-1"),
     "native": lambda message_id, cursor: NativeReader(message_id, cursor.after),
+    "openai": OpenAI("chat", usage=True).reader,
+    "openai-completion": OpenAI("completion", usage=True).reader,
+    "anthropic": Anthropic().reader,
 }
 NUMBERED: set[str] = set()
 """Dialects whose clients count frames, so that a count is a cursor too."""

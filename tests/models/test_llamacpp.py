@@ -14,6 +14,8 @@ from packaging.requirements import Requirement
 from headwater.errors import ModelError
 from headwater.models.embedded import preflight
 from headwater.models.embedded.llamacpp import LlamaCppChat
+from headwater.models.langchain.model import LangChainModel
+from headwater.prompt import Message, Prompt
 
 pytestmark = pytest.mark.local_model
 
@@ -48,6 +50,16 @@ async def first_text(stream: AsyncIterator[Any]) -> str:
 async def drain(stream: AsyncIterator[Any]) -> None:
     async for _ in stream:
         pass
+
+
+async def test_the_tokens_of_a_conversation_are_counted_as_an_answer_reports_them(chat: LlamaCppChat):
+    """With the system prompt that the model gets, also where the text is short."""
+    for question in ("Hi", "What is the capital of France? " * 60):
+        prompt = Prompt(model="local", messages=[Message("user", question)])
+        last = [chunk async for chunk in chat.astream(question, max_tokens=1)][-1]
+
+        assert last.usage_metadata is not None
+        assert await LangChainModel(chat, "local").count_tokens(prompt) == last.usage_metadata["input_tokens"]
 
 
 async def test_an_answer_arrives_in_pieces_and_ends_with_its_reason_and_usage(chat: LlamaCppChat):

@@ -13,6 +13,7 @@ from headwater.dialects.native.openapi import SENT
 from headwater.errors import HeadwaterError, StoreError, Unsupported
 from headwater.events import Event, Unknown
 from headwater.models.scripted import Scripted
+from headwater.web.routes.doors import DOORS
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
@@ -90,7 +91,7 @@ def test_every_event_and_every_field_of_it_is_in_the_protocol() -> None:
 
 
 async def test_every_route_is_in_the_protocol() -> None:
-    """With its method; and the document names no others."""
+    """With its method; and the document names no others. Those of other dialects are in the pages of their clients."""
     async with headwater(Scripted([])) as server:
         described = (await server.client.get("/openapi.json")).json()
     served = {f"{method.upper()} {path}" for path, methods in described["paths"].items() for method in methods}
@@ -99,7 +100,12 @@ async def test_every_route_is_in_the_protocol() -> None:
         route for row in table.splitlines() if row.startswith("|") for route in re.findall(r"`([A-Z]+ /\S+)`", row)
     }
 
-    assert named == served | {"GET /openapi.json"}
+    doors = {route.replace(":path", "") for door in DOORS for route in door.routes}
+    pages = "".join(page.read_text() for page in sorted((ROOT / "docs" / "clients").glob("*.md")))
+
+    assert named == (served - doors) | {"GET /openapi.json"}
+    assert doors <= served
+    assert [route for route in sorted(doors) if f"`{route}`" not in pages] == []
 
 
 def test_every_error_code_is_in_the_protocol() -> None:

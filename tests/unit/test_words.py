@@ -26,7 +26,7 @@ from headwater.events import (
     parts,
 )
 from headwater.offsets import ORIGIN, Offset
-from headwater.prompt import Message, Parameters, Prompt
+from headwater.prompt import Message, MessageToolCall, Parameters, Prompt
 
 numbers = st.integers(0, 999_999_999)
 
@@ -213,3 +213,31 @@ def test_the_ending_decides_the_state_and_whether_an_answer_is_cached() -> None:
     ]
     for ending, state, whole in table:
         assert (state_after(ending), is_admissible(ending)) == (state, whole)
+
+
+def after_a_call(id: str, **provider: str) -> Prompt:
+    """The second turn of a chat in which the model called a tool."""
+    call = MessageToolCall(id, "look", "{}")
+    turns = [Message("assistant", tool_calls=[call], provider=provider), Message("tool", "42", tool_call_id=id)]
+    return Prompt(model="m", messages=[Message("user", "Hi"), *turns])
+
+
+def test_a_follow_up_is_the_same_question_however_its_calls_are_numbered() -> None:
+    """A replayed call has a fresh id, and only some clients send a model's reasoning back."""
+    keys = {
+        fingerprint(prompt, secret=b"s", tenant="t", upstream="u")
+        for prompt in (after_a_call("call_1"), after_a_call("call_1_ab12"), after_a_call("x", reasoning_content="Hm"))
+    }
+    assert len(keys) == 1
+
+
+def test_which_call_a_result_belongs_to_still_counts() -> None:
+    """Two results that change places are another question."""
+    calls = [MessageToolCall("a", "look", "{}"), MessageToolCall("b", "look", "{}")]
+
+    def answered(*ids: str) -> str:
+        results = [Message("tool", str(n), tool_call_id=id) for n, id in enumerate(ids)]
+        messages = [Message("user", "Hi"), Message("assistant", tool_calls=calls), *results]
+        return fingerprint(Prompt(model="m", messages=messages), secret=b"s", tenant="t", upstream="u")
+
+    assert answered("a", "b") != answered("b", "a")

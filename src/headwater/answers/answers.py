@@ -23,6 +23,7 @@ from headwater.log.logs import Logs
 from headwater.log.store import Claim, Description, Documents, Lease, Store, lost_ending
 from headwater.log.writer import Flushed, StoreFailed, Writer
 from headwater.models.catalogue import Catalogue, Offer
+from headwater.models.model import Counts
 from headwater.observe import Observers, Outcome, Request
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
@@ -91,6 +92,21 @@ class Answers:
     def running(self) -> int:
         """How many answers are being generated in this process."""
         return len(self._nursery)
+
+    @property
+    def models(self) -> Sequence[str]:
+        """The names of the models that are listed; requests may be allowed to name more."""
+        return self._catalogue.names
+
+    def model(self, name: str) -> str:
+        """The whole name of the model that a request may call so. Raises `UnknownModel`."""
+        return self._catalogue.find(name, "chat").name
+
+    async def count_tokens(self, prompt: Prompt) -> int | None:
+        """The tokens of a prompt as its model counts them; None if it does not. Raises `UnknownModel`, `ModelError`."""
+        offer = self._catalogue.find(prompt.model or None, prompt.kind)
+        model = await self._catalogue.get(offer)
+        return await model.count_tokens(offer.addressed(prompt)) if isinstance(model, Counts) else None
 
     @property
     def documents(self) -> Documents:

@@ -19,6 +19,12 @@ TRUSTED = 60.0
 """Seconds for which a secret from the store is used before the store is asked again: it may have lost it, and made
 another one since for a server that has started."""
 
+FIRST, AGAIN = "\n0", "\n1"
+"""Idempotency keys of a client that sends none but counts its attempts: of the first, and of all others."""
+
+RETRIED = 60.0
+"""Seconds after an answer's end for which a retry gets it: one that ended earlier was of another request."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -84,11 +90,17 @@ class Claims:
         fwd = "request" if cached else "bypass"
         bound = name if cached and not directives.no_store else None
         if wanted.idempotency_key:
+            first, again = wanted.idempotency_key == FIRST, wanted.idempotency_key == AGAIN
             # A retried POST joins its first run where the cache may not be used: the name is this request's own. Its
             # prefix is the prompt's, so that a store that keeps a name and its log on one shard keeps this one there.
-            salt = self._name(wanted, salt=f"{wanted.principal.subject}\n{wanted.idempotency_key}")
+            salt = self._name(wanted, salt=f"{wanted.principal.subject}\n{FIRST if again else wanted.idempotency_key}")
             kept = ttl if bound else store.limits.grace
-            return await store.claim(f"{name}.{salt}", log, principal, ttl=kept, binds=bound), fwd
+            # A first attempt takes the name over from an answer that has ended. It joins none that runs: that is
+            # another request for the same, and its own retry will join that one, for want of a name that tells them.
+            newer = 0.0 if first else RETRIED if again else None
+            claim = await store.claim(f"{name}.{salt}", log, principal, ttl=kept, newer_than=newer, binds=bound)
+            if claim.won or not first:
+                return claim, fwd
         lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound)
         return Claim(log, won=True, lease=lease), fwd
 

@@ -10,19 +10,21 @@ import itertools
 import os
 import re
 import secrets
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from headwater.offsets import TAG
-from headwater.prompt import Prompt
+from headwater.prompt import Message, Prompt
 
 VERSION = 2
 """Raise it when the canonical form of a prompt changes: an upgraded server then misses, and never mixes answers up."""
 
 _deciding = attrgetter(*(name for name in Prompt.__struct_fields__ if name != "carried"))
 _encode = msgspec.json.Encoder(order="deterministic").encode
+_REASONING = ("reasoning_content", "reasoning_details")
 _SAFE = re.compile(r"[^a-z0-9]")
 
 
@@ -32,9 +34,31 @@ def fingerprint(prompt: Prompt, *, tenant: str, upstream: str, secret: bytes, sa
     Every field of the prompt but `carried` counts, `extra` included, so leave out beforehand what the model will not
     send (`Offer.addressed`). `upstream` is the model's address, since the same name elsewhere is another model. `salt`
     separates requests that would otherwise share a log, such as retries under different idempotency keys.
+
+    Our own turns come back as each client tells them. So ids of tool calls count by their order, as a replayed call has
+    a fresh one, and a turn's reasoning does not count.
     """
+    if any(message.tool_calls or message.tool_call_id or message.provider for message in prompt.messages):
+        prompt = msgspec.structs.replace(prompt, messages=_told_alike(prompt.messages))
     canonical: list[Any] = [VERSION, tenant, upstream, salt, *_deciding(prompt)]
     return hmac.new(secret, _encode(canonical), hashlib.sha256).hexdigest()
+
+
+def _told_alike(messages: Sequence[Message]) -> list[Message]:
+    numbers: dict[str, str] = {}
+
+    def number(id: str) -> str:
+        return numbers.setdefault(id, str(len(numbers) + 1))
+
+    alike: list[Message] = []
+    for message in messages:
+        calls = message.tool_calls and [
+            msgspec.structs.replace(call, id=number(call.id)) for call in message.tool_calls
+        ]
+        answered = message.tool_call_id and number(message.tool_call_id)
+        provider = {name: value for name, value in message.provider.items() if name not in _REASONING}
+        alike.append(msgspec.structs.replace(message, tool_calls=calls, tool_call_id=answered, provider=provider))
+    return alike
 
 
 def conversation_key(prompt: Prompt, *, tenant: str, secret: bytes) -> str:

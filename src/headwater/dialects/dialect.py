@@ -119,7 +119,10 @@ class Dialect(Protocol):
         ...
 
     def whole(self, answer: Answer) -> bytes:
-        """An answer as one JSON object, whole or as far as it has come."""
+        """An answer as one JSON object, whole or as far as it has come.
+
+        Raises `Unspeakable` for an ending that the object could not show, which would make a part look whole.
+        """
         ...
 
     def refusal(self, error: Error) -> Refusal:

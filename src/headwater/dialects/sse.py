@@ -78,8 +78,11 @@ def frames(
     the data after it, such as TanStack's.
     """
     last = len(lines) - 1
-    if not last and offset is not None and not named and (line := lines[0]).isascii():  # nearly every entry
+    if not last and offset is not None and (line := lines[0]).isascii():  # nearly every entry
         epoch, sequence = offset
+        if named:
+            name = line[9 : line.index(b'"', 9)]
+            return b"event: %b\ndata: %b\nid: %d-%d%b\n\n" % (name, line, epoch, sequence, run)
         if id_first:
             return b"id: %d-%d%b\ndata: %b\n\n" % (epoch, sequence, run, line)
         return b"data: %b\nid: %d-%d%b\n\n" % (line, epoch, sequence, run)

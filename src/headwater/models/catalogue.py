@@ -1,7 +1,7 @@
 """The models on offer, by name; each is built once, at its first use."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -70,11 +70,23 @@ class Catalogue:
         """By name; the last used comes last."""
         self._closing: set[asyncio.Task[None]] = set()
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the listed models; the one that answers chats comes first."""
+        return [*dict.fromkeys((self.chat.name, *self._offers))]
+
     def find(self, name: str | None, kind: str) -> Offer:
-        """The offer for a request that names `name`, or no model at all. Raises `UnknownModel`."""
+        """The offer for a request that names `name`, or no model at all. Raises `UnknownModel`.
+
+        A name without its provider is one of the provider of the model that would answer by default.
+        """
         if name is None:
             return self.completion if kind == "completion" else self.chat
-        offer = self._offers.get(name) or (self._more(name) if self._more else None)
+        # Clients that know providers, such as LangChain, take the provider's name off before they send the model's.
+        full = f"{(self.completion if kind == 'completion' else self.chat).name.partition(':')[0]}:{name}"
+        offer = self._offers.get(name) or self._offers.get(full)
+        if offer is None and self._more is not None:
+            offer = self._more(name) or (self._more(full) if ":" not in name else None)
         if offer is None:
             raise UnknownModel(f'the model "{name[:100]}" is not offered here; leave it out for "{self.chat.name}"')
         return offer

@@ -51,6 +51,15 @@ class Closes(Protocol):
 
 
 @runtime_checkable
+class Counts(Protocol):
+    """A model that knows how many tokens a prompt has."""
+
+    async def count_tokens(self, prompt: Prompt) -> int | None:
+        """The tokens of a prompt as its provider counts them; None if that is not known. Raises `ModelError`."""
+        ...
+
+
+@runtime_checkable
 class Direct(Protocol):
     """A LangChain model that knows a cheaper way to the same answers, without LangChain."""
 

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from headwater.answers.answers import Answers, Attachment
+from headwater.answers.claim import AGAIN, FIRST
 from headwater.cache import policy
 from headwater.dialects.body import UnsupportedBody
 from headwater.dialects.dialect import Ask, Dialect
@@ -114,6 +115,8 @@ class Surface(NamedTuple):
             if ask.bypass:
                 directives = msgspec.structs.replace(directives, no_store=True)
             key = request.headers.get("idempotency-key", "")
+            if not key and (attempt := request.headers.get("x-stainless-retry-count")):
+                key = FIRST if attempt == "0" else AGAIN  # the SDKs of OpenAI and Anthropic only count
             with self.capacity:
                 attachment = await self.answers.ask(
                     ask.prompt, principal, directives, idempotency_key=key, leaves=leaves

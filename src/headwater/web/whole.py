@@ -11,8 +11,9 @@ from starlette.types import Receive, Scope, Send
 
 from headwater.answer import Answer, Fold
 from headwater.answers.drain import Drain
+from headwater.dialects.dialect import Unspeakable
 from headwater.errors import HeadwaterError, ShuttingDown
-from headwater.events import Error, error_event
+from headwater.events import Error, error_event, unforeseen
 from headwater.web.problems import respond
 from headwater.web.response import Delivery, Pages, until_disconnected
 
@@ -69,8 +70,11 @@ class WholeResponse(Response):
         dialect, headers = self._delivery.dialect, self._delivery.headers
         if isinstance(answer.ending, Error):
             return respond(dialect.refusal(answer.ending), headers)
-        answer = msgspec.structs.replace(answer, id=self._delivery.message_id)
-        return Response(dialect.whole(answer), 200, {**headers, "Cache-Control": "no-cache"}, "application/json")
+        try:
+            body = dialect.whole(msgspec.structs.replace(answer, id=self._delivery.message_id))
+        except Unspeakable as unspeakable:
+            return respond(dialect.refusal(unspeakable.instead or unforeseen()), headers)
+        return Response(body, 200, {**headers, "Cache-Control": "no-cache"}, "application/json")
 
     def _refusal(self, error: HeadwaterError) -> Response:
         return respond(self._delivery.dialect.refusal(error_event(error)), self._delivery.headers)

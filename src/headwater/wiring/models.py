@@ -81,11 +81,12 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
 
     def more(name: str) -> Offer | None:
         provider = chosen.partition(":")[0]
-        known = name in settings.allowed_models or ("*" in settings.allowed_models and name.startswith(f"{provider}:"))
+        known = "*" in settings.allowed_models and name.startswith(f"{provider}:")
         return offer(name) if known else None
 
     completion = offer(settings.completion_model) if settings.completion_model else None
-    return Catalogue(offer(chosen), completion, more=more, close=connections.aclose)
+    also = [offer(name) for name in settings.allowed_models if name != "*"]
+    return Catalogue(offer(chosen), completion, also=also, more=more, close=connections.aclose)
 
 
 def catalogue_of(settings: Settings, model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Catalogue:

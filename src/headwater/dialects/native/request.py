@@ -1,17 +1,11 @@
 """Request bodies of the native routes: bytes → Ask."""
 
-from typing import Any, cast
+from typing import Any
 
-import msgspec
-
-from headwater.dialects import shapes
 from headwater.dialects.body import json_object
 from headwater.dialects.dialect import Ask
-from headwater.dialects.fields import sorted_out
+from headwater.dialects.fields import asked, chat_messages
 from headwater.errors import InvalidPrompt
-from headwater.prompt import Parameters, Prompt, check
-
-_PARAMETERS = frozenset(Parameters.__struct_fields__)
 
 
 def chat(body: bytes) -> Ask:
@@ -22,11 +16,7 @@ def chat(body: bytes) -> Ask:
     object, and `InvalidPrompt`, which names the place of the mistake, for an object that is not a prompt.
     """
     fields = json_object(body)
-    messages = fields.pop("messages", None)
-    if not isinstance(messages, list):
-        wrong = "is missing" if messages is None else "is not a list"
-        raise InvalidPrompt(f'the field messages {wrong}: send {{"messages": [{{"role": "user", "content": "Hi"}}]}}')
-    return _ask("chat", [shapes.message(message) for message in cast("list[Any]", messages)], fields)
+    return _ask("chat", chat_messages(fields), fields)
 
 
 def completion(body: bytes) -> Ask:
@@ -41,25 +31,4 @@ def completion(body: bytes) -> Ask:
 
 
 def _ask(kind: str, messages: list[Any], fields: dict[str, Any]) -> Ask:
-    whole = fields.get("stream") is False
-    parameters = {name: fields.pop(name) for name in list(fields) if name in _PARAMETERS}
-    if isinstance(parameters.get("stop"), str):
-        parameters["stop"] = [parameters["stop"]]
-    model = fields.pop("model", None) or ""
-    tools: Any = fields.pop("tools", None) or []
-    if isinstance(tools, list):
-        tools = [shapes.tool(tool) for tool in cast("list[Any]", tools)]
-    rest = sorted_out(fields)
-    prompt = {
-        "kind": kind,
-        "model": model,
-        "messages": messages,
-        "parameters": parameters,
-        "tools": tools,
-        "extra": rest.extra,
-        "carried": rest.carried,
-    }
-    try:
-        return Ask(check(msgspec.convert(prompt, Prompt)), whole, bypass=rest.bypass)
-    except msgspec.ValidationError as error:
-        raise InvalidPrompt(str(error).replace("$.parameters.", "$.")) from error
+    return asked(kind, messages, fields)._replace(whole=fields.get("stream") is False)

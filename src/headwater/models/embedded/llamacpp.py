@@ -6,7 +6,7 @@ embedded model is used. `load` imports the compiled library; `preflight` has fou
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -96,6 +96,18 @@ class LlamaCppChat(BaseChatModel):
         with self._loading:
             self._server = None
 
+    def get_num_tokens_from_messages(self, messages: Sequence[BaseMessage], tools: Any = None) -> int:
+        """The tokens of a conversation, with the system prompt that it gets; tools are not read, and count nothing.
+
+        Blocks for milliseconds. Raises `ModelError`.
+        """
+        self.load()
+        try:
+            turns = self._complete([_turn(message) for message in messages if message.content])
+            return count(self._running(), self.weights, self.n_ctx, turns, exactly=True)
+        except (RuntimeError, ValueError) as failure:
+            raise _broken(failure) from failure
+
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -170,11 +182,7 @@ class LlamaCppChat(BaseChatModel):
 
     def _answer(self, turns: list[Message], request: dict[str, Any], put: Callable[[Item], bool]) -> None:
         """Answer in a worker thread; every piece goes to `put`, until that returns True. Raises `ModelError`."""
-        server = self._server
-        if server is None:
-            raise ModelError("the embedded model has been closed", code="provider_error", status=503)
-        if all(turn.role != "system" for turn in turns):
-            turns = [Message("system", self.weights.system_prompt), *turns]
+        server, turns = self._running(), self._complete(turns)
         try:
             tokens = partial(count, server, self.weights, self.n_ctx)
             fitted = fit(turns, tokens, self.n_ctx - request["max_tokens"])
@@ -186,6 +194,16 @@ class LlamaCppChat(BaseChatModel):
             raise ModelError(str(failure), code=failure.code, status=failure.status) from failure
         except (RuntimeError, ValueError) as failure:
             raise _broken(failure) from failure
+
+    def _running(self) -> Server:
+        if self._server is None:
+            raise ModelError("the embedded model has been closed", code="provider_error", status=503)
+        return self._server
+
+    def _complete(self, turns: list[Message]) -> list[Message]:
+        """The turns with a system prompt, theirs or the model's own."""
+        own = [] if any(turn.role == "system" for turn in turns) else [Message("system", self.weights.system_prompt)]
+        return [*own, *turns]
 
 
 class _Answer:

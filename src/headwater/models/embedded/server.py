@@ -66,11 +66,11 @@ def start(path: Path, context: int, slots: int, threads: int | None) -> Server:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def count(server: Server, weights: Weights, context: int, turns: Sequence[Message]) -> int:
-    """The tokens of a conversation in the model's chat template; an upper bound for a short one."""
+def count(server: Server, weights: Weights, context: int, turns: Sequence[Message], *, exactly: bool = False) -> int:
+    """The tokens of a conversation in the model's chat template; an upper bound for a short one, unless `exactly`."""
     text = "".join(weights.turn.format(role=turn.role, content=turn.content) for turn in turns) + weights.opening
     size = len(text.encode(errors="replace"))
-    if size <= context // 2:
+    if size <= context // 2 and not exactly:
         return size  # a token is at least a byte, and the answer takes at most half the context, so this fits
     # The library has no tokenizer in process. But it refuses a prompt that cannot fit before any work, and the refusal
     # contains the prompt's length: so the text is sent within such a prompt. That takes 2 ms, and leaves the prompt

@@ -149,6 +149,21 @@ class LangChainModel:
         if ending := reading.end(ready.kind, watch):
             yield ending
 
+    async def count_tokens(self, prompt: Prompt) -> int | None:
+        """The tokens of a prompt by the class's own count; None for a class that would guess, or load a tokenizer."""
+        ready = await self._prepared()
+        count = getattr(ready.inner, "get_num_tokens_from_messages", None)
+        if count is None or count.__module__.startswith(("langchain_core", "langchain_openai")):
+            return None
+        tools = [tool_field(tool) for tool in prompt.tools] or None
+        try:
+            async with self._in_use():
+                return await asyncio.to_thread(count, _input(prompt, ready), tools)
+        except ModelError:
+            raise
+        except Exception as failure:  # as in `stream`
+            raise as_model_error(failure, secrets=self._secrets) from failure
+
     @asynccontextmanager
     async def _in_use(self) -> AsyncGenerator[None, None]:
         self._answering += 1

@@ -50,6 +50,18 @@ def _agui() -> Rooms:
     return agui
 
 
+def _anthropic() -> Rooms:
+    from headwater.web.routes import anthropic
+
+    return anthropic
+
+
+def _openai() -> Rooms:
+    from headwater.web.routes import openai
+
+    return openai
+
+
 DOORS: Sequence[Door] = (
     Door(
         "ag-ui",
@@ -59,6 +71,26 @@ DOORS: Sequence[Door] = (
             "GET /agui": "Join a run, `?runId=`, or look at a thread, `?threadId=`",
         },
         ["/agui"],
+    ),
+    Door(
+        "anthropic",
+        _anthropic,
+        {
+            "POST /v1/messages": "Answer a chat, in Anthropic's form",
+            "POST /v1/messages/count_tokens": "How many tokens a chat has",
+        },
+        ("/v1/messages",),  # before the door whose prefix holds it
+    ),
+    Door(
+        "openai",
+        _openai,
+        {
+            "POST /v1/chat/completions": "Answer a chat, in OpenAI's form",
+            "POST /v1/completions": "Complete a text, in OpenAI's form",
+            "GET /v1/models": "The models that a request may name",
+            "GET /v1/models/{model:path}": "One of the models",
+        },
+        ("/v1",),
     ),
 )
 
@@ -84,12 +116,15 @@ def add_doors(router: APIRouter, surface: Surface, dialects: Sequence[str] = EVE
             opened = _Opened(door, surface)
             for route, summary in door.routes.items():
                 method, _, path = route.partition(" ")
+                endpoint = opened.at(route)
+                if method == "GET":
+                    router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
                 router.add_api_route(
                     path,
-                    opened.at(route),
-                    methods=["GET", "HEAD"] if method == "GET" else [method],
-                    summary=summary,
+                    endpoint,
+                    methods=[method],
                     response_class=Response,
+                    summary=summary,
                     tags=[door.name],
                     operation_id=route,
                 )
@@ -99,7 +134,8 @@ def add_unknown(router: APIRouter) -> None:
     """Answer 404 at every other path under the doors' prefixes, in the form that clients there read."""
     for door in DOORS:
         for prefix in door.prefixes:
-            router.add_route(f"{prefix}/{{path:path}}", _unknown, include_in_schema=False)
+            methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+            router.add_route(f"{prefix}/{{path:path}}", _unknown, methods, include_in_schema=False)
 
 
 def refusal_at(path: str) -> Refuse:

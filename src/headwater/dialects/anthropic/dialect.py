@@ -1,0 +1,54 @@
+"""Anthropic's Messages API: how requests are read and answers are written."""
+
+import math
+from collections.abc import Mapping
+
+import msgspec
+
+from headwater.answer import Answer
+from headwater.dialects import sse
+from headwater.dialects.anthropic.encoder import Encoder
+from headwater.dialects.anthropic.request import read
+from headwater.dialects.anthropic.whole import error_object, whole
+from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal
+from headwater.dialects.fold import FoldReader
+from headwater.events import Error
+
+_STATUS = {422: 400, 503: 529}
+"""Where Anthropic has a status of its own: a prompt that cannot be read, and a server with too much to do."""
+
+
+class Anthropic:
+    """The Messages API, streamed and whole."""
+
+    name = "anthropic"
+    media_type = sse.MEDIA_TYPE
+    heartbeat = sse.HEARTBEAT
+    delimited = True
+
+    def ask(self, body: bytes) -> Ask:
+        return read(body)
+
+    def cursor(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
+        return sse.cursor(headers, query)
+
+    def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> FoldReader:
+        return FoldReader(Encoder(), message_id, cursor, named=True)
+
+    def whole(self, answer: Answer) -> bytes:
+        return whole(answer)
+
+    def refusal(self, error: Error) -> Refusal:
+        return refusal(error)
+
+    def headers(self, message_id: str) -> Mapping[str, str]:
+        return {"request-id": message_id}
+
+
+def refusal(error: Error) -> Refusal:
+    """A failure before the first byte. `x-should-retry` says what the SDKs would otherwise guess from the status."""
+    headers = {"Cache-Control": "no-store", "x-should-retry": "true" if error.retryable else "false"}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    status = _STATUS.get(error.status, error.status)
+    return Refusal(status, msgspec.json.encode(error_object(error)), "application/json", headers)

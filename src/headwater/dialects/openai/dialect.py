@@ -1,0 +1,44 @@
+"""OpenAI's chat completions and completions: how requests are read and answers are written."""
+
+from collections.abc import Mapping
+
+from headwater.answer import Answer
+from headwater.dialects import openai_error, sse
+from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal
+from headwater.dialects.fold import FoldReader
+from headwater.dialects.openai.chunks import Chunks
+from headwater.dialects.openai.request import Kind, read
+from headwater.dialects.openai.whole import whole
+from headwater.events import Error
+
+
+class OpenAI:
+    """One of OpenAI's two APIs that answer a prompt. With `usage`, a stream ends with the token counts."""
+
+    name = "openai"
+    media_type = sse.MEDIA_TYPE
+    heartbeat = sse.HEARTBEAT
+    delimited = True
+
+    def __init__(self, kind: Kind, usage: bool = False) -> None:
+        self._kind: Kind = kind
+        self._usage = usage
+
+    def ask(self, body: bytes) -> Ask:
+        asked, usage = read(body, self._kind)
+        return asked._replace(dialect=OpenAI(self._kind, usage=True)) if usage else asked
+
+    def cursor(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
+        return sse.cursor(headers, query)
+
+    def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> FoldReader:
+        return FoldReader(Chunks(self._kind, self._usage), message_id, cursor)
+
+    def whole(self, answer: Answer) -> bytes:
+        return whole(answer, self._kind)
+
+    def refusal(self, error: Error) -> Refusal:
+        return openai_error.refusal(error)
+
+    def headers(self, message_id: str) -> Mapping[str, str]:
+        return {"x-request-id": message_id}

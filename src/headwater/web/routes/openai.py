@@ -1,0 +1,42 @@
+"""The routes of OpenAI's chat completions, completions and models."""
+
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headwater.dialects.openai.dialect import OpenAI
+from headwater.dialects.openai.models import model, models
+from headwater.dialects.openai_error import refusal
+from headwater.web.problems import Endpoint
+from headwater.web.surface import Surface
+
+__all__ = ["endpoints", "refusal"]
+
+CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
+
+
+def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
+    """What answers each of these routes."""
+    chats, completions = OpenAI("chat"), OpenAI("completion")
+
+    async def chat(request: Request) -> Response:
+        return await surface.ask(request, chats, CHAT, leaves=True)
+
+    async def completion(request: Request) -> Response:
+        return await surface.ask(request, completions, COMPLETION, leaves=True)
+
+    async def listed(request: Request) -> Response:
+        await surface.principal(request)
+        return Response(models(surface.answers.models), media_type="application/json")
+
+    async def one(request: Request) -> Response:
+        await surface.principal(request)
+        return Response(model(surface.answers.model(request.path_params["model"])), media_type="application/json")
+
+    return {
+        f"POST {CHAT}": chat,
+        f"POST {COMPLETION}": completion,
+        "GET /v1/models": listed,
+        "GET /v1/models/{model:path}": one,
+    }
