@@ -7,15 +7,17 @@ from headwater.dialects.anthropic.dialect import Anthropic
 from headwater.dialects.dialect import Cursor, Reader
 from headwater.dialects.native.reader import NativeReader
 from headwater.dialects.openai.dialect import OpenAI
+from headwater.dialects.responses.dialect import Responses
 
 SPOKEN: dict[str, Callable[[str, Cursor], Reader]] = {
     "ag-ui": lambda message_id, cursor: agui_reader(message_id, cursor, "thread-1", "run-1"),
     "native": lambda message_id, cursor: NativeReader(message_id, cursor.after),
     "openai": OpenAI("chat", usage=True).reader,
     "openai-completion": OpenAI("completion", usage=True).reader,
+    "responses": Responses({}).reader,
     "anthropic": Anthropic().reader,
 }
-NUMBERED: set[str] = set()
+NUMBERED = {"responses"}
 """Dialects whose clients count frames, so that a count is a cursor too."""
 ID_FIRST = {"ag-ui"}
 """Dialects whose clients take an id for the data that follows it; no client of theirs reads frames otherwise."""

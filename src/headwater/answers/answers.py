@@ -99,8 +99,8 @@ class Answers:
         return self._catalogue.names
 
     def model(self, name: str) -> str:
-        """The whole name of the model that a request may call so. Raises `UnknownModel`."""
-        return self._catalogue.find(name, "chat").name
+        """The whole name of the model that a request may call so; empty: the default. Raises `UnknownModel`."""
+        return self._catalogue.find(name or None, "chat").name
 
     async def count_tokens(self, prompt: Prompt) -> int | None:
         """The tokens of a prompt as its model counts them; None if it does not. Raises `UnknownModel`, `ModelError`."""
@@ -112,6 +112,11 @@ class Answers:
     def documents(self) -> Documents:
         """Where routes keep what outlives a request, such as which log a chat is at. The tenant is theirs to check."""
         return self._logs.store
+
+    @property
+    def kept_for(self) -> float:
+        """Seconds after which a log that is opened now is gone at the latest."""
+        return self._policy.timeouts.total + self._policy.caching.ttl + self._logs.store.limits.grace
 
     @property
     def _logs(self) -> Logs:

@@ -24,7 +24,7 @@ class Anthropic:
     name = "anthropic"
     media_type = sse.MEDIA_TYPE
     heartbeat = sse.HEARTBEAT
-    delimited = True
+    delimited = False
 
     def ask(self, body: bytes) -> Ask:
         return read(body)

@@ -18,7 +18,7 @@ class OpenAI:
     name = "openai"
     media_type = sse.MEDIA_TYPE
     heartbeat = sse.HEARTBEAT
-    delimited = True
+    delimited = False
 
     def __init__(self, kind: Kind, usage: bool = False) -> None:
         self._kind: Kind = kind

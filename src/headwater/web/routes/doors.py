@@ -56,6 +56,12 @@ def _anthropic() -> Rooms:
     return anthropic
 
 
+def _responses() -> Rooms:
+    from headwater.web.routes import responses
+
+    return responses
+
+
 def _openai() -> Rooms:
     from headwater.web.routes import openai
 
@@ -80,6 +86,18 @@ DOORS: Sequence[Door] = (
             "POST /v1/messages/count_tokens": "How many tokens a chat has",
         },
         ("/v1/messages",),  # before the door whose prefix holds it
+    ),
+    Door(
+        "responses",
+        _responses,
+        {
+            "POST /v1/responses": "Make a response, streamed, whole or in the background",
+            "GET /v1/responses/{id}": "A response as it is now, or its events after one of them",
+            "POST /v1/responses/{id}/cancel": "End a response",
+            "DELETE /v1/responses/{id}": "Forget a response",
+            "GET /v1/responses/{id}/input_items": "What a response was asked",
+        },
+        ("/v1/responses",),
     ),
     Door(
         "openai",

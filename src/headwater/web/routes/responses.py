@@ -1,0 +1,168 @@
+"""The routes of OpenAI's Responses API.
+
+What was asked is kept beside its log as a document, unless `store` is false. With it any server can say what a response
+was about, go on in its conversation, and count its events from the beginning.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Message
+
+from headwater.answer import Answer
+from headwater.answers.answers import Attachment
+from headwater.dialects.dialect import Ask
+from headwater.dialects.openai_error import refusal
+from headwater.dialects.responses.dialect import Responses
+from headwater.dialects.responses.request import Wanted, messages, read
+from headwater.dialects.responses.response import response, response_id
+from headwater.errors import NoSuchLog, RequestError
+from headwater.log.store import Description
+from headwater.principal import Principal
+from headwater.web.problems import Endpoint
+from headwater.web.surface import Surface
+
+__all__ = ["endpoints", "refusal"]
+
+ROUTE = "/v1/responses"
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What a response was asked."""
+
+    echo: dict[str, Any]
+    input: list[Any]
+    before: list[Any]
+    """The messages of the earlier turns, in the neutral shape."""
+
+
+class NoSuchResponse(NoSuchLog):
+    """No response of this id is kept: it has expired, was not to be stored, or is another tenant's."""
+
+    code = "response_not_found"
+
+
+class PreviousGone(RequestError):
+    """The response that a request continues is not kept, or has not ended well."""
+
+    code = "previous_response_not_found"
+    status = 400
+
+
+def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
+    """What answers each of these routes."""
+    routes = _Routes(surface)
+    return {
+        f"POST {ROUTE}": routes.create,
+        f"GET {ROUTE}/{{id}}": routes.retrieve,
+        f"POST {ROUTE}/{{id}}/cancel": routes.cancel,
+        f"DELETE {ROUTE}/{{id}}": routes.delete,
+        f"GET {ROUTE}/{{id}}/input_items": routes.input_items,
+    }
+
+
+class _Routes:
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+        self._answers = surface.answers
+
+    async def create(self, request: Request) -> Response:
+        """Make a response. One in the background is answered at once, and goes on without a reader."""
+        body = await self._surface.body(request)
+        wanted = read(body)
+        before = await self._before(wanted, await self._surface.principal(request))
+        at: list[Attachment] = []
+
+        async def attached(_: Ask, principal: Principal, attachment: Attachment) -> None:
+            at.append(attachment)
+            if wanted.stored:
+                kept = msgspec.json.encode(Kept(wanted.echo, wanted.input, before))
+                name, ttl = _name(principal, attachment.message_id), self._answers.kept_for
+                await self._answers.documents.put(name, kept, ttl=ttl)
+
+        dialect = Responses(wanted.echo, wanted.ask(before))
+        again = Request(request.scope, _replaying(body, request))
+        made = await self._surface.ask(again, dialect, ROUTE, attached, leaves=not wanted.background)
+        if not (at and wanted.background and not wanted.streamed):
+            return made
+        id = at[0].message_id
+        now = Answer(id=id, model=self._answers.model(dialect.ask(body).prompt.model))
+        return Response(response(now, wanted.echo, status="queued"), 200, {"x-request-id": id}, "application/json")
+
+    async def retrieve(self, request: Request) -> Response:
+        """The response as it is now; with `?stream=true` its events after `starting_after`, or all of them."""
+        principal = await self._surface.principal(request)
+        id, kept = await self._kept(request, principal)
+        dialect = Responses(kept.echo)
+        if request.query_params.get("stream") == "true":
+            return await self._surface.resume(request, dialect, f"{ROUTE}/{{id}}", id)
+        return await self._object(await self._answers.find(id, principal), principal, id, kept)
+
+    async def cancel(self, request: Request) -> Response:
+        """End a response; one that has ended stays as it is."""
+        principal = await self._surface.principal(request)
+        id, kept = await self._kept(request, principal)
+        found = await self._answers.find(id, principal)
+        if found.state == "open":
+            await self._answers.stop(found, principal)
+        return await self._object(found, principal, id, kept)
+
+    async def delete(self, request: Request) -> Response:
+        """Forget what was asked, so that nobody finds the response any more; its log expires by itself."""
+        principal = await self._surface.principal(request)
+        id, _ = await self._kept(request, principal)
+        await self._answers.documents.delete(_name(principal, id))
+        return JSONResponse({"id": response_id(id), "object": "response.deleted", "deleted": True})
+
+    async def input_items(self, request: Request) -> Response:
+        """The items of the request, without those of earlier turns."""
+        _, kept = await self._kept(request, await self._surface.principal(request))
+        return JSONResponse({"object": "list", "data": kept.input, "has_more": False})
+
+    async def _before(self, wanted: Wanted, principal: Principal) -> list[Any]:
+        """The messages of the turns before this one."""
+        if wanted.previous is None:
+            return []
+        id = wanted.previous.removeprefix("resp_")
+        kept = await self._answers.documents.get(_name(principal, id))
+        if kept is None:
+            raise PreviousGone(f"the response {wanted.previous[:100]} is not kept any more; send its messages as input")
+        asked = msgspec.json.decode(kept.value, type=Kept)
+        answer = await self._answers.answer(await self._answers.find(id, principal), principal)
+        if answer.state != "finished":
+            raise PreviousGone(f"the response {wanted.previous[:100]} is {answer.state}; go on when it has finished")
+        again = id.partition("~")[2]
+        calls = [
+            {"id": f"{call.id}_{again}" if again else call.id, "name": call.name, "arguments": call.arguments}
+            for call in answer.tools
+        ]
+        said: dict[str, Any] = {"role": "assistant", "content": answer.text}
+        return [*asked.before, *messages(asked.input), {**said, "tool_calls": calls} if calls else said]
+
+    async def _kept(self, request: Request, principal: Principal) -> tuple[str, Kept]:
+        id: str = request.path_params["id"].removeprefix("resp_")
+        kept = await self._answers.documents.get(_name(principal, id))
+        if kept is None:
+            raise NoSuchResponse(f"there is no response resp_{id[:100]} here; ask again")
+        return id, msgspec.json.decode(kept.value, type=Kept)
+
+    async def _object(self, found: Description, principal: Principal, id: str, kept: Kept) -> Response:
+        answer = msgspec.structs.replace(await self._answers.answer(found, principal), id=id)
+        return Response(response(answer, kept.echo), 200, {"x-request-id": id}, "application/json")
+
+
+def _name(principal: Principal, id: str) -> str:
+    return f"response:{principal.tenant}:{id}"
+
+
+def _replaying(body: bytes, request: Request) -> Any:
+    """The request's messages, with the body that was read already."""
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return first.pop() if first else await request.receive()
+
+    return receive
