@@ -8,12 +8,13 @@ from typing import Any
 import httpx
 import pytest
 from corpus import MESSAGE_ID
-from serving import Frame, frames, headwater, parse, post_chat, until
+from serving import Frame, chat, frames, headwater, parse, until
 from starlette.requests import Request
 
 from headwater.dialects.agui.page import shown
 from headwater.dialects.agui.request import run
 from headwater.dialects.native import request as native
+from headwater.dialects.openai.request import read as read_openai
 from headwater.errors import ModelError
 from headwater.events import Finish, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, ToolResult
 from headwater.log.memory import MemoryStore
@@ -110,15 +111,19 @@ def test_the_same_question_is_the_same_prompt_as_in_openais_shape() -> None:
         context=[{"description": "The page", "value": "Oslo"}],
         forwardedProps=props,
     )
-    openai = {
-        "model": "gpt-4o",
-        "messages": [{"role": "system", "content": "The page: Oslo"}, *(message for _, message in HISTORY)],
-        "tools": [{"type": "function", "function": tool}],
-        "temperature": 0.5,
-        "user": "ann",
-    }
+    openai = json.dumps(
+        {
+            "model": "gpt-4o",
+            "messages": [{"role": "system", "content": "The page: Oslo"}, *(message for _, message in HISTORY)],
+            "tools": [{"type": "function", "function": tool}],
+            "temperature": 0.5,
+            "user": "ann",
+        }
+    )
 
-    assert run(json.dumps(sent).encode()).prompt == native.chat(json.dumps(openai).encode()).prompt
+    prompt = run(json.dumps(sent).encode()).ask.prompt
+    assert prompt == native.chat(openai.encode()).prompt
+    assert prompt == read_openai(openai.encode(), "chat").ask.prompt
 
 
 @pytest.mark.parametrize(
@@ -132,7 +137,7 @@ def test_the_same_question_is_the_same_prompt_as_in_openais_shape() -> None:
         ({"tools": ["look"]}, "tools[0]"),
         ({"forwardedProps": []}, "forwardedProps"),
         ({"forwardedProps": {"temperature": 9}}, "temperature"),
-        ({"forwardedProps": {"temperature": "warm"}}, "forwardedProps.temperature"),
+        ({"forwardedProps": {"temperature": "warm"}}, "temperature"),
     ],
 )
 async def test_a_mistake_in_the_request_is_named(fields: dict[str, Any], told: str) -> None:
@@ -178,17 +183,25 @@ async def test_other_paths_and_methods_are_refused_in_the_same_form() -> None:
     assert len(model.prompts) == 1
 
 
-async def test_a_question_in_two_dialects_is_one_call_of_the_model() -> None:
-    """While it is answered, and from the cache; each answer has a message id of its own."""
+async def test_a_question_in_four_dialects_at_once_is_one_call_of_the_model() -> None:
+    """And a hit afterwards; each answer has a message id of its own."""
     gate = asyncio.Event()
     model = Scripted([TextDelta("Hel"), gate, TextDelta("lo"), Finish("stop")])
+    openai = {"model": "scripted", "stream": True}
     async with headwater(model) as server:
-        both = [asyncio.create_task(post(server.client)), asyncio.create_task(post_chat(server.client))]
+        others = {
+            "/api/stream/completion/chat": chat(),
+            "/v1/chat/completions": {**openai, **chat()},
+            "/v1/responses": {**openai, "input": "Hi"},
+        }
+        asking = [server.client.post(path, json=fields) for path, fields in others.items()]
+        all = asyncio.gather(post(server.client), *asking)
         await until(lambda: model.running, "the model is asked")
         gate.set()
-        live, _ = await asyncio.gather(*both)
+        live, *rest = await all
         hit = await post(server.client)
 
+    assert [answer.status_code for answer in rest] == [200] * 3
     first, second = parse(live.content), parse(hit.content)
     assert len(model.prompts) == 1
     assert text(first) == text(second) == "Hello"
