@@ -37,7 +37,7 @@ from headwater.log.store import (
     check_offset,
     lost_ending,
 )
-from headwater.models.model import Closes, Model, Prepares
+from headwater.models.model import Closes, Counts, Model, Prepares
 from headwater.observe import Observer, Outcome, Request
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
@@ -63,6 +63,7 @@ __all__ = [
     "Audio",
     "Claim",
     "Closes",
+    "Counts",
     "Description",
     "Ending",
     "Entry",

@@ -383,3 +383,18 @@ async def test_tokens_are_counted_by_the_model_or_estimated_and_the_header_says_
     assert long == short - 1 + 100
     assert 100 < able - short < 200
     assert (wrong.status_code, wrong.json()["error"]["type"]) == (400, "invalid_request_error")
+
+
+async def test_follow_ups_to_an_answer_and_to_its_replay_are_one_question() -> None:
+    """Though the replay's call has an id of its own, and one client sends the reasoning back and the other does not."""
+    model = Scripted(CALL)
+    async with headwater(model) as server:
+        answers = [(await post(server, stream=False)).json()["content"] for _ in range(2)]
+        for content in (answers[0], answers[1][1:]):
+            result = {"type": "tool_result", "tool_use_id": content[-1]["id"], "content": "Sunny"}
+            turns = [{"role": "assistant", "content": content}, {"role": "user", "content": [result]}]
+            last = await post(server, messages=[*chat()["messages"], *turns])
+
+    assert answers[0][1]["id"] != answers[1][1]["id"]
+    assert last.headers["cache-status"].startswith("headwater; hit")
+    assert len(model.prompts) == 2
