@@ -31,7 +31,7 @@ class Agui:
 
     def ask(self, body: bytes) -> Ask:
         asked = run(body)
-        return Ask(asked.prompt, dialect=Agui(asked.thread, asked.run, asked.messages))
+        return asked.ask._replace(dialect=Agui(asked.thread, asked.run, asked.messages))
 
     def cursor(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
         offset = query.get("offset", "-1")

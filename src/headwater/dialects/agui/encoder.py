@@ -8,6 +8,8 @@ message.
 from collections.abc import Sequence
 from typing import Any, NamedTuple, assert_never
 
+import msgspec
+
 from headwater.dialects import sse
 from headwater.dialects.fold import AGAIN, ID, quoted
 from headwater.entries import Entry
@@ -45,6 +47,8 @@ class _State(NamedTuple):
     """The tool calls that are open."""
     results: tuple[Any, ...] = ()
     """Pieces of results, which go out whole: what came before, the id of the call, the piece."""
+    asked: tuple[Any, ...] = ()
+    """Calls and their arguments: what came before, the id, the name of a call that begins, the piece, None a result."""
 
 
 class AguiEncoder:
@@ -81,17 +85,20 @@ class AguiEncoder:
             case ToolCallDelta(id, arguments):
                 if not arguments or id not in self.state.calls:
                     return ()
+                self.state = self.state._replace(asked=(self.state.asked, id, None, arguments))
                 return (b'{"type":"TOOL_CALL_ARGS","toolCallId":%b,"delta":%b}' % (_call(id), quoted(arguments)),)
             case ToolCallEnd(id):
                 return self._end_call(id) if id in self.state.calls else ()
             case ToolResult(id, output):
                 before = self._end_text()
-                self.state = self.state._replace(results=(self.state.results, id, output))
+                results, asked = (self.state.results, id, output), (self.state.asked, id, None, None)
+                self.state = self.state._replace(results=results, asked=asked)
                 return before
             case Metadata(data):
                 return (b'{"type":"CUSTOM","name":"headwater","value":%b}' % sse.encode(data),)
             case Finish(reason, usage):
-                return (*self._close(), self._finished(reason, usage))
+                own = self._own_calls() if reason == "tool_calls" else ()
+                return (*self._close(), *own, self._finished(reason, usage))
             case Stop():
                 return (*self._close(), _error("stopped", "The answer was stopped."))
             case Error(code, message):
@@ -124,7 +131,7 @@ class AguiEncoder:
 
     def _call(self, id: str, name: str) -> Sequence[bytes]:
         before = [*self._end_reasoning(), *(self._end_call(id) if id in self.state.calls else ())]
-        self.state = self.state._replace(calls=(*self.state.calls, id))
+        self.state = self.state._replace(calls=(*self.state.calls, id), asked=(self.state.asked, id, name, ""))
         start = b'{"type":"TOOL_CALL_START","toolCallId":%b,"toolCallName":%b,"parentMessageId":%b}'
         return (*before, start % (_call(id), quoted(name), self._id()))
 
@@ -148,13 +155,8 @@ class AguiEncoder:
 
     def _results(self) -> Sequence[bytes]:
         """The results that are complete, since something else has come; the next text is a message of its own."""
-        pieces: list[tuple[str, str]] = []
-        rest = self.state.results
-        while rest:
-            rest, *piece = rest
-            pieces.append(tuple(piece))
         outputs: dict[str, list[str]] = {}
-        for id, piece in reversed(pieces):
+        for id, piece in _in_order(self.state.results):
             outputs.setdefault(id, []).append(piece)
         lines = [line for id in outputs if id in self.state.calls for line in self._end_call(id)]
         form = b'{"type":"TOOL_CALL_RESULT","messageId":%b,"toolCallId":%b,"content":%b,"role":"tool"}'
@@ -163,6 +165,23 @@ class AguiEncoder:
             lines.append(form % (result, _call(id), quoted("".join(output))))
         self.state = self.state._replace(results=(), step=self.state.step + 1)
         return lines
+
+    def _own_calls(self) -> Sequence[bytes]:
+        """The calls that nothing here has answered: on this word a page of TanStack AI runs its own tools."""
+        calls: dict[str, tuple[str, list[str]]] = {}
+        for id, name, piece in _in_order(self.state.asked):
+            if name is not None:
+                calls[id] = name, []
+            elif piece is None:
+                calls.pop(id, None)
+            elif id in calls:
+                calls[id][1].append(piece)
+        form = b'{"type":"CUSTOM","name":"tool-input-available","value":{"toolCallId":%b,"toolName":%b,"input":%b}}'
+        return [
+            form % (_call(id), quoted(name), sse.encode(given))
+            for id, (name, pieces) in calls.items()
+            if (given := _parsed("".join(pieces))) is not None
+        ]
 
     def _close(self) -> Sequence[bytes]:
         """What is open is closed first; the part is kept."""
@@ -176,6 +195,22 @@ class AguiEncoder:
         if usage is not None:
             more["usage"] = [_usage(usage)]
         return b'{"type":"RUN_FINISHED",%b,%b' % (_RUN, sse.encode(more)[1:])
+
+
+def _in_order(links: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+    """What was linked, the first first."""
+    found: list[Sequence[Any]] = []
+    while links:
+        links, *rest = links
+        found.append(rest)
+    return found[::-1]
+
+
+def _parsed(arguments: str) -> Any:
+    try:
+        return msgspec.json.decode(arguments or "{}")
+    except msgspec.DecodeError:
+        return None  # the model wrote no JSON: the page has the text of the call, and nothing to run
 
 
 def _call(id: str) -> bytes:

@@ -6,23 +6,30 @@ import msgspec
 
 from headwater.dialects import shapes
 from headwater.dialects.body import json_object
+from headwater.dialects.dialect import Ask
+from headwater.dialects.fields import asked
 from headwater.errors import InvalidPrompt
-from headwater.prompt import CARRIED, Parameters, Prompt, check
+from headwater.prompt import CARRIED, Parameters
 
 Fields = dict[str, Any]
 
 _SPOKEN = ("system", "developer", "user", "assistant", "tool")
 """Roles whose messages a model reads; those of the page alone, such as `activity` and `reasoning`, are left out."""
 _TOOL = ("name", "description", "parameters")
-_PARAMETERS = frozenset(Parameters.__struct_fields__)
-_EXTRA = ("tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort")
+_TAKEN = frozenset(
+    {
+        *("model", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort"),
+        *(*Parameters.__struct_fields__, *CARRIED),
+    }
+)
+"""The fields of `forwardedProps` that are read, named as in an OpenAI request."""
 _KINDS = {"image": "image", "audio": "audio", "document": "file", "video": "file"}
 
 
 class Run(NamedTuple):
     """A request, and the ids that the client has chosen for the chat and for this run of it."""
 
-    prompt: Prompt
+    ask: Ask
     thread: str
     run: str
     messages: list[Fields]
@@ -37,25 +44,17 @@ def run(body: bytes) -> Run:
     """
     fields = json_object(body)
     messages = _list(fields, "messages", needed=True)
-    props = cast("Fields", fields.get("forwardedProps") or {})
-    if not isinstance(props, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
+    given = fields.get("forwardedProps")
+    if not isinstance(given, dict | None):
         raise InvalidPrompt("the field forwardedProps is not an object")
+    props = cast("Fields", given or {})
     told = [_message(each) for each in messages if _is_spoken(each)]
     if context := _context(_list(fields, "context")):
         told.insert(0, {"role": "system", "content": context})
-    prompt = {
-        "model": props.get("model") or "",
-        "messages": told,
-        "tools": [_tool(each) for each in _list(fields, "tools")],
-        "parameters": {name: value for name, value in props.items() if name in _PARAMETERS},
-        "extra": {name: value for name, value in props.items() if name in _EXTRA},
-        "carried": {name: value for name, value in props.items() if name in CARRIED and value is not None},
-    }
-    try:
-        asked = check(msgspec.convert(prompt, Prompt))
-    except msgspec.ValidationError as error:
-        raise InvalidPrompt(str(error).replace("$.parameters.", "$.forwardedProps.")) from error
-    return Run(asked, str(fields.get("threadId") or ""), str(fields.get("runId") or ""), messages)
+    tools = [_tool(each) for each in _list(fields, "tools")]
+    kept = {name: value for name, value in props.items() if name in _TAKEN}
+    ask = asked("chat", told, {**kept, "tools": tools})
+    return Run(ask, str(fields.get("threadId") or ""), str(fields.get("runId") or ""), messages)
 
 
 def _is_spoken(raw: Any) -> bool:
@@ -92,7 +91,7 @@ def _tool(raw: Any) -> Any:
     if not isinstance(raw, dict):
         return raw
     fields = cast("Fields", raw)
-    return shapes.tool({name: fields[name] for name in _TOOL if name in fields})
+    return {name: fields[name] for name in _TOOL if name in fields}
 
 
 def _part(raw: Any) -> Any:

@@ -40,7 +40,7 @@ class Pointer(msgspec.Struct, frozen=True):
 
 
 class NoSuchRun(RequestError):
-    """No run of this id was begun here, or it is another tenant's."""
+    """No run of this id was begun here, or it is somebody else's."""
 
     code = "no_such_run"
     status = 404
@@ -121,6 +121,6 @@ class Threads:
 
 
 def _name(principal: Principal, kind: str, id: str) -> str:
-    """The document's name: hashed, since the client's id may have any length and any character."""
-    whose = msgspec.json.encode([principal.tenant, id])
+    """The name of a caller's own document, since others may guess the id; hashed, since that may have any length."""
+    whose = msgspec.json.encode([principal.tenant, principal.subject, id])
     return f"agui:{kind}:{hashlib.sha256(whose).hexdigest()}"
