@@ -78,9 +78,9 @@ def response(answer: Answer, echo: Fields, *, status: str | None = None) -> byte
     if answer.reasoning:
         items.append(reasoning(f"rs_{own}_0", answer.reasoning))
     if answer.text or not answer.tools:
-        whole = "completed" if isinstance(answer.ending, Finish) else "incomplete"
+        standing = "completed" if isinstance(answer.ending, Finish) else "incomplete"
         if answer.text or answer.ending is not None:
-            items.append(message(f"msg_{own}_{len(items)}", answer.text, whole))
+            items.append(message(f"msg_{own}_{len(items)}", answer.text, standing))
     for call in answer.tools:
         items.append(
             {

@@ -4,6 +4,7 @@ What was asked is kept beside its log as a document, unless `store` is false. Wi
 was about, go on in its conversation, and count its events from the beginning.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -155,7 +156,8 @@ class _Routes:
 
 
 def _name(principal: Principal, id: str) -> str:
-    return f"response:{principal.tenant}:{id}"
+    """The document of a response: a hash, so that no tenant's id can be made to look like another's."""
+    return "response:" + hashlib.sha256(msgspec.json.encode([principal.tenant, id])).hexdigest()
 
 
 def _replaying(body: bytes, request: Request) -> Any:
