@@ -7,12 +7,19 @@
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
-from headwater.prompt import CARRIED
+import msgspec
+
+from headwater.dialects import shapes
+from headwater.dialects.dialect import Ask
+from headwater.errors import InvalidPrompt
+from headwater.prompt import CARRIED, Parameters, Prompt, check
 
 OURS = frozenset({"stream", "stream_options", "background", "background_options", "conversation_id", "id"})
 """Fields about the delivery of an answer, which Headwater does itself: neither sent nor in the key."""
+
+_PARAMETERS = frozenset(Parameters.__struct_fields__)
 
 
 class Sorted(NamedTuple):
@@ -40,3 +47,32 @@ def sorted_out(fields: Mapping[str, Any]) -> Sorted:
         elif value is not None:
             carried[name] = value
     return Sorted(extra, carried)
+
+
+def ask(kind: Literal["chat", "completion"], messages: list[Any], fields: dict[str, Any]) -> Ask:
+    """What a body asks for: messages in the neutral shape, and the fields that are left when its dialect took its own.
+
+    Whole with `"stream": false`. Raises `InvalidPrompt`, which names the place of the mistake.
+    """
+    whole = fields.get("stream") is False
+    parameters = {name: fields.pop(name) for name in list(fields) if name in _PARAMETERS}
+    if isinstance(parameters.get("stop"), str):
+        parameters["stop"] = [parameters["stop"]]
+    model = fields.pop("model", None) or ""
+    tools: Any = fields.pop("tools", None) or []
+    if isinstance(tools, list):
+        tools = [shapes.tool(tool) for tool in cast("list[Any]", tools)]
+    rest = sorted_out(fields)
+    prompt = {
+        "kind": kind,
+        "model": model,
+        "messages": messages,
+        "parameters": parameters,
+        "tools": tools,
+        "extra": rest.extra,
+        "carried": rest.carried,
+    }
+    try:
+        return Ask(check(msgspec.convert(prompt, Prompt)), whole, bypass=rest.bypass)
+    except msgspec.ValidationError as error:
+        raise InvalidPrompt(str(error).replace("$.parameters.", "$.")) from error

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from headwater.answers.answers import Answers, Attachment
 from headwater.cache import policy
 from headwater.dialects.body import UnsupportedBody
-from headwater.dialects.dialect import Dialect
+from headwater.dialects.dialect import Ask, Dialect
 from headwater.errors import Expired, HeadwaterError, RequestError
 from headwater.log.store import Description, check_offset
 from headwater.models.catalogue import Offer
@@ -51,6 +51,10 @@ class Asked(NamedTuple):
     offer: Offer | None = None
 
 
+Attached = Callable[[Ask, Principal, Attachment], Awaitable[None]]
+"""What a route does about an answer that is found or begun."""
+
+
 class Surface(NamedTuple):
     """What the routes share."""
 
@@ -84,11 +88,12 @@ class Surface(NamedTuple):
                 raise Gone("the client left before it had sent its whole request") from left
         raise BodyTooLarge(f"the body is larger than the {self.max_body} bytes that this server reads")
 
-    async def ask(self, request: Request, dialect: Dialect, route: str) -> Response:
+    async def ask(self, request: Request, dialect: Dialect, route: str, attached: Attached | None = None) -> Response:
         """Attach to the log that answers a request in this dialect, and deliver it from its beginning.
 
         A repeated request goes on after its cursor instead, if that is of a log which this prompt opened. `route` is
-        the path under which the route was added, before any prefix. A failure is the dialect's refusal.
+        the path under which the route was added, before any prefix. `attached` is awaited before the answer begins. A
+        failure is the dialect's refusal.
         """
         try:
             ask = dialect.ask(await self.body(request))
@@ -97,11 +102,14 @@ class Surface(NamedTuple):
             if not ask.whole and (rest := await self.continued(request, dialect, route, Asked(ask.prompt, principal))):
                 return rest
             directives = policy.parse(field(request, "cache-control"))
-            if ask.bypass:
-                directives = msgspec.structs.replace(directives, no_store=True)
+            if ask.bypass or ask.renew:
+                no_store = ask.bypass or directives.no_store
+                directives = msgspec.structs.replace(directives, no_store=no_store, no_cache=True)
             key = request.headers.get("idempotency-key", "")
             with self.capacity:
                 attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key)
+            if attached is not None:
+                await attached(ask, principal, attachment)
         except (HeadwaterError, HTTPException) as error:
             return refused(error, dialect.refusal, request)
         delivery = self.delivery(request, route, dialect, attachment)

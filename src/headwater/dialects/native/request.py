@@ -2,16 +2,11 @@
 
 from typing import Any, cast
 
-import msgspec
-
 from headwater.dialects import shapes
 from headwater.dialects.body import json_object
 from headwater.dialects.dialect import Ask
-from headwater.dialects.fields import sorted_out
+from headwater.dialects.fields import ask
 from headwater.errors import InvalidPrompt
-from headwater.prompt import Parameters, Prompt, check
-
-_PARAMETERS = frozenset(Parameters.__struct_fields__)
 
 
 def chat(body: bytes) -> Ask:
@@ -26,7 +21,7 @@ def chat(body: bytes) -> Ask:
     if not isinstance(messages, list):
         wrong = "is missing" if messages is None else "is not a list"
         raise InvalidPrompt(f'the field messages {wrong}: send {{"messages": [{{"role": "user", "content": "Hi"}}]}}')
-    return _ask("chat", [shapes.message(message) for message in cast("list[Any]", messages)], fields)
+    return ask("chat", [shapes.message(message) for message in cast("list[Any]", messages)], fields)
 
 
 def completion(body: bytes) -> Ask:
@@ -37,29 +32,4 @@ def completion(body: bytes) -> Ask:
     if not isinstance(text, str) or not text:
         wrong = "is missing" if text is None else "is empty" if text == "" else "is not a string"
         raise InvalidPrompt(f'the field message {wrong}: send {{"message": "Once upon a time"}}')
-    return _ask("completion", [{"role": "user", "content": text}], fields)
-
-
-def _ask(kind: str, messages: list[Any], fields: dict[str, Any]) -> Ask:
-    whole = fields.get("stream") is False
-    parameters = {name: fields.pop(name) for name in list(fields) if name in _PARAMETERS}
-    if isinstance(parameters.get("stop"), str):
-        parameters["stop"] = [parameters["stop"]]
-    model = fields.pop("model", None) or ""
-    tools: Any = fields.pop("tools", None) or []
-    if isinstance(tools, list):
-        tools = [shapes.tool(tool) for tool in cast("list[Any]", tools)]
-    rest = sorted_out(fields)
-    prompt = {
-        "kind": kind,
-        "model": model,
-        "messages": messages,
-        "parameters": parameters,
-        "tools": tools,
-        "extra": rest.extra,
-        "carried": rest.carried,
-    }
-    try:
-        return Ask(check(msgspec.convert(prompt, Prompt)), whole, bypass=rest.bypass)
-    except msgspec.ValidationError as error:
-        raise InvalidPrompt(str(error).replace("$.parameters.", "$.")) from error
+    return ask("completion", [{"role": "user", "content": text}], fields)
