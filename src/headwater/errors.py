@@ -97,6 +97,30 @@ class NotCached(RequestError):
     status = 504
 
 
+class Conflict(RequestError):
+    """Somebody else has changed the document meanwhile: read it, and put again."""
+
+    code = "conflict"
+    status = 409
+
+    @classmethod
+    def of(cls, name: str, wanted: int, current: int) -> Self:
+        """The document has another version than the put names."""
+        return cls(f"the document {name} has version {current} and not {wanted}; read it and put it again")
+
+
+class DocumentTooLarge(RequestError):
+    """The document is larger than a store keeps."""
+
+    code = "document_too_large"
+    status = 413
+
+    @classmethod
+    def of(cls, size: int, most: int) -> Self:
+        """The value has more bytes than allowed."""
+        return cls(f"a document of {size} bytes is too large to be kept; the limit is {most}")
+
+
 class Unsupported(HeadwaterError):
     """A setting names something this version does not have."""
 

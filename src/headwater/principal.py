@@ -10,5 +10,8 @@ class Principal(NamedTuple):
     subject: str
 
 
+LEAVES = "\x1f"
+"""What the name of a subject ends in on a log that it leaves by ceasing to read, instead of by a stop."""
+
 ANYONE = Principal("default", "anyone")
 """Everybody, on a server that tells nobody apart: one person's laptop."""

@@ -68,7 +68,7 @@ class Settings(BaseSettings):
         None,
         description="File of the keys that `headwater keys create` makes; default: `keys.json` in the data directory",
     )
-    api_key: SecretStr | None = Field(None, description="API key that `headwater ask` sends")
+    api_key: SecretStr | None = Field(None, description="API key that `headwater ask` and `headwater tail` send")
     hosts: Names = Field(
         [],
         description="Other host names the server answers to (`Host`), comma-separated, beside addresses, `localhost` "

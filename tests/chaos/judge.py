@@ -179,7 +179,7 @@ def _ahead(record: Record, kept: dict[Offset, bytes], unkept: Sequence[str], flu
 
 def _wholeness(record: Record, whole: str) -> Iterator[Outcome]:
     """An answer that looks whole is whole."""
-    events = [json.loads(data.partition(b"data: ")[2]) for _, data in record.frames]
+    events = [json.loads(data.partition(b"data: ")[2].partition(b"\n")[0]) for _, data in record.frames]
     text = "".join(each["text"] for each in events if each["type"] == "text-delta")
     if record.end == "finish" and not (text == whole if record.after == ORIGIN else whole.endswith(text)):
         yield missing(f"{len(text)} of {len(whole)} characters look like the whole answer")

@@ -24,13 +24,13 @@ from headwater.models.scripted import SILENCE, Scripted
 from headwater.observe import Observer, Request
 from headwater.web.response import Pace
 
-ASK = (sys.executable, "-m", "headwater", "ask")
 HELLO = [ReasoningDelta("Hm"), TextDelta("Hel"), TextDelta("lo é"), Finish("stop", Usage(3, 2))]
 
 
 @asynccontextmanager
 async def asking(
     *arguments: str,
+    command: str = "ask",
     url: httpx.URL | str = "",
     stdin: int = DEVNULL,
     stdout: int = PIPE,
@@ -38,10 +38,11 @@ async def asking(
     folder: Path | None = None,
     environment: dict[str, str] | None = None,
 ) -> AsyncGenerator[Process, None]:
-    """A running `headwater ask`, killed at the end of the context."""
+    """A running `headwater ask`, or another command of a client, killed at the end of the context."""
+    program = (sys.executable, "-m", "headwater", command)
     at = ("--url", str(url)) if url else ()
     process = await asyncio.create_subprocess_exec(
-        *ASK, *arguments, *at, stdin=stdin, stdout=stdout, stderr=stderr, cwd=folder, env=environment
+        *program, *arguments, *at, stdin=stdin, stdout=stdout, stderr=stderr, cwd=folder, env=environment
     )
     try:
         yield process

@@ -51,9 +51,9 @@ async def test_a_log_with_events_of_a_newer_version_is_served_whole(tmp_path: Pa
             events = await read(answer)
 
     assert stream.content.endswith(
-        b'id: 1-2.1\ndata: {"type":"source","url":"https://example.org/"}\n\n'
-        b'id: 1-3.1\ndata: {"type":"text-delta","text":"a","language":"en"}\n\n'
-        b'id: 1-4.1\ndata: {"type":"finish","reason":"stop"}\n\n'
+        b'data: {"type":"source","url":"https://example.org/"}\nid: 1-2.1\n\n'
+        b'data: {"type":"text-delta","text":"a","language":"en"}\nid: 1-3.1\n\n'
+        b'data: {"type":"finish","reason":"stop"}\nid: 1-4.1\n\n'
     )
     assert [frame.offset for frame in parse(rest.content)] == ["1-3", "1-4"]
     assert text.content == b"a"

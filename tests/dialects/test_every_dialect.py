@@ -34,8 +34,8 @@ def blocks(body: bytes) -> list[bytes]:
 
 
 def data(body: bytes) -> list[bytes]:
-    """The frames that carry data."""
-    return [block for block in blocks(body) if b"data: " in block]
+    """The frames that carry data, without what the first of a response has besides."""
+    return [block.removeprefix(b"retry: 2000\n") for block in blocks(body) if b"data: " in block]
 
 
 @each_dialect
@@ -54,14 +54,18 @@ def test_the_bytes_are_those_of_the_golden_file(
 @each_dialect
 @each_transcript
 def test_every_frame_is_one_line_of_ascii_data(name: str, transcript: Transcript) -> None:
-    """Clients fail on frames without data, on CRLF, and at characters that some take for a line's end."""
+    """Clients fail on frames without data, on CRLF, and at characters that some take for a line's end.
+
+    The id is the last line: fetch-event-source takes it when it has that line, and would lose an event cut after it.
+    """
     body = written(name, transcript.entries)
 
     assert body.isascii()
     assert not {b"\r", b"\0", b"\1"} & {body[i : i + 1] for i in range(len(body))}
     for block in blocks(body):
         lines = block.strip(b"\n").split(b"\n")
-        assert [line[:6] for line in lines].count(b"data: ") == 1 or (name == "native" and lines == [b"retry: 2000"])
+        assert [line[:6] for line in lines].count(b"data: ") == 1
+        assert b"id: " not in [line[:4] for line in lines[:-1]]
 
 
 @each_dialect

@@ -68,7 +68,7 @@ def test_fields_that_a_newer_version_adds_to_a_known_event_reach_the_reader() ->
         entry = restore(HERE, line)
         assert entry.event == TextDelta("a")
         assert json_of(entry) == event
-        assert NativeReader("m").feed([entry]) == b"id: 1-7.m\ndata: " + event + b"\n\n"
+        assert NativeReader("m").feed([entry]) == b"data: " + event + b"\nid: 1-7.m\n\n"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_every_dispatch_knows_what_to_do_with_an_unknown_event() -> None:
     unknown = log[1].event
 
     assert list(parts(unknown)) == [unknown]
-    assert NativeReader("m").feed([log[1]]) == b"id: 1-2.m\ndata: " + SOURCE.replace(b"\xc3\xa9", rb"\u00e9") + b"\n\n"
+    assert NativeReader("m").feed([log[1]]) == b"data: " + SOURCE.replace(b"\xc3\xa9", rb"\u00e9") + b"\nid: 1-2.m\n\n"
     assert TextReader().feed([log[1]]) == b""
     assert not isinstance(unknown, Ending)
     answer = fold(log)

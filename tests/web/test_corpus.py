@@ -28,5 +28,5 @@ async def test_every_transcript_cut_at_every_byte_and_resumed_is_uncut() -> None
                 if last not in rest:
                     answer = await server.client.get(f"/api/streams/{log}", headers={"last-event-id": last or ""})
                     assert answer.status_code == (204 if kept == whole else 200)
-                    rest[last] = answer.content.removeprefix(b"retry: 2000\n\n")
+                    rest[last] = answer.content.removeprefix(b"retry: 2000\n")
                 assert (kept if last else b"") + rest[last] == whole

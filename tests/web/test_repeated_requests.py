@@ -43,7 +43,7 @@ async def test_a_post_that_is_repeated_goes_on_after_its_offset(caching: Caching
             if cut == len(body):
                 assert (rest.status_code, rest.content) == (204, b"")
             else:
-                assert kept + rest.content.removeprefix(b"retry: 2000\n\n") == body
+                assert kept + rest.content.removeprefix(b"retry: 2000\n") == body
 
     assert len(model.prompts) == 1
 

@@ -108,10 +108,10 @@ async def test_the_bytes_of_a_stream_are_exactly_these() -> None:
         )
         assert created == 1
         assert body == (
-            b"retry: 2000\n\n"
-            b'id: 1-1.RUN\ndata: {"type":"start","message_id":"' + log.encode() + b'","model":"scripted"}\n\n'
-            b'id: 1-2.RUN\ndata: {"type":"text-delta","text":"n\\u00e9\\u2028\\ud83d\\ude00"}\n\n'
-            b'id: 1-3.RUN\ndata: {"type":"finish","reason":"stop","usage":{"input_tokens":1,"output_tokens":2}}\n\n'
+            b"retry: 2000\n"
+            b'data: {"type":"start","message_id":"' + log.encode() + b'","model":"scripted"}\nid: 1-1.RUN\n\n'
+            b'data: {"type":"text-delta","text":"n\\u00e9\\u2028\\ud83d\\ude00"}\nid: 1-2.RUN\n\n'
+            b'data: {"type":"finish","reason":"stop","usage":{"input_tokens":1,"output_tokens":2}}\nid: 1-3.RUN\n\n'
         )
 
 

@@ -20,7 +20,7 @@ from headwater.cache.policy import Directives, cache_status
 from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, ShuttingDown, StoreError
 from headwater.log.logs import Logs
-from headwater.log.store import Claim, Description, Lease, Store, lost_ending
+from headwater.log.store import Claim, Description, Documents, Lease, Store, lost_ending
 from headwater.log.writer import Flushed, StoreFailed, Writer
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.observe import Observers, Outcome, Request
@@ -93,6 +93,11 @@ class Answers:
         return len(self._nursery)
 
     @property
+    def documents(self) -> Documents:
+        """Where routes keep what outlives a request, such as which log a chat is at. The tenant is theirs to check."""
+        return self._logs.store
+
+    @property
     def _logs(self) -> Logs:
         if self._opened is None:
             self._opened = Logs(self._open_store())
@@ -106,17 +111,19 @@ class Answers:
         *,
         idempotency_key: str = "",
         offer: Offer | None = None,
+        leaves: bool = False,
     ) -> Attachment:
         """The log that answers this prompt, started if nobody has started it.
 
-        `offer` is the model where the route has one of its own; otherwise the prompt names it. Raises `UnknownModel`,
+        `offer` is the model where the route has one of its own; otherwise the prompt names it. With `leaves`, the
+        answer ends once nobody has read it for `Timeouts.unread`, unless somebody else wants it. Raises `UnknownModel`,
         `NotCached` for `only-if-cached` without a stored answer, `ShuttingDown` or `StoreError`.
         """
         if self._draining.begun:
             raise ShuttingDown("this server is shutting down and takes no new work; ask again in a moment")
         offer = offer or self._catalogue.find(prompt.model or None, prompt.kind)
         prompt = offer.addressed(prompt)
-        wanted = Wanted(offer, prompt, principal, directives, idempotency_key)
+        wanted = Wanted(offer, prompt, principal, directives, idempotency_key, leaves)
         claim, fwd = await self._claims.claim(self._logs.store, wanted)
         if claim.lease is not None:
             prompt = self._claims.keyed(wanted)
@@ -124,7 +131,7 @@ class Answers:
         if self._observers:
             self._observers.notify(lambda observer: observer.claimed(request))
         if claim.lease is not None:
-            self._nursery.start(claim.log, self._generate(offer, request, claim.lease))
+            self._nursery.start(claim.log, self._generate(offer, request, claim.lease, leaves))
         live = claim.state == "open"
         return Attachment(
             log=claim.log,
@@ -264,7 +271,7 @@ class Answers:
         if opened is not None and not self._borrowed:
             await opened.store.aclose()
 
-    async def _generate(self, offer: Offer, request: Request, lease: Lease) -> None:
+    async def _generate(self, offer: Offer, request: Request, lease: Lease, leaves: bool) -> None:
         answer: Answer | None = None
         try:
             flushed, store_failed = self._writer_hooks(lease.log)
@@ -272,6 +279,7 @@ class Answers:
                 generation = Generation(
                     lambda: self._catalogue.get(offer), request, writer, self._policy.timeouts, self._observers
                 )
+                generation.leaves = leaves
                 self._generations[lease.log] = generation
                 try:
                     await generation.run()

@@ -12,7 +12,7 @@ from headwater.cache.policy import Directives
 from headwater.errors import NotCached, StoreError
 from headwater.log.store import Claim, Store
 from headwater.models.catalogue import Offer
-from headwater.principal import Principal
+from headwater.principal import LEAVES, Principal
 from headwater.prompt import Prompt
 
 TRUSTED = 60.0
@@ -39,6 +39,14 @@ class Wanted(msgspec.Struct, frozen=True):
     principal: Principal
     directives: Directives = Directives()
     idempotency_key: str = ""
+    leaves: bool = False
+    """Whether the principal leaves the log by ceasing to read it."""
+
+    @property
+    def subject(self) -> Principal:
+        """The principal as the log's subjects name it."""
+        principal = self.principal
+        return principal._replace(subject=principal.subject + LEAVES) if self.leaves else principal
 
 
 class Claims:
@@ -60,7 +68,7 @@ class Claims:
 
         Raises `NotCached` for `only-if-cached` without an answer, or `StoreError`.
         """
-        principal, directives, ttl = wanted.principal, wanted.directives, self._caching.ttl
+        principal, directives, ttl = wanted.subject, wanted.directives, self._caching.ttl
         await self.secret(store)
         name = self._name(wanted)
         log = log_id(name, self._tokens.new(8))
@@ -78,7 +86,7 @@ class Claims:
         if wanted.idempotency_key:
             # A retried POST joins its first run where the cache may not be used: the name is this request's own. Its
             # prefix is the prompt's, so that a store that keeps a name and its log on one shard keeps this one there.
-            salt = self._name(wanted, salt=f"{principal.subject}\n{wanted.idempotency_key}")
+            salt = self._name(wanted, salt=f"{wanted.principal.subject}\n{wanted.idempotency_key}")
             kept = ttl if bound else store.limits.grace
             return await store.claim(f"{name}.{salt}", log, principal, ttl=kept, binds=bound), fwd
         lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound)

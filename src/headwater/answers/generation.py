@@ -24,11 +24,12 @@ from contextlib import aclosing
 
 import msgspec
 
-from headwater.errors import HeadwaterError, ModelError
+from headwater.errors import HeadwaterError, ModelError, StoreError
 from headwater.events import Ending, Error, Finish, Metadata, Start, Stop, error_event, unforeseen
 from headwater.log.writer import Writer
 from headwater.models.model import Model
 from headwater.observe import Observers, Request
+from headwater.principal import LEAVES
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ class Timeouts(msgspec.Struct, frozen=True):
     total: float = 3600.0
     lifetime: float = math.inf
     """How long an answer may run on a platform that ends every request at a known time; it then ends as `shutdown`."""
+    unread: float = 5.0
+    """How long an answer that ends when its readers leave goes on without any: who comes back finds it alive."""
     retries: int = 2
     longest_wait: float = 15.0
     """How long after the beginning a retry may start. A provider that asks for more (`Retry-After`) is not waited for:
@@ -78,6 +81,9 @@ class Generation:
         self._end = self._begun + min(timeouts.total, timeouts.lifetime)
         self._has_output = False
         self._failed = False
+        self.leaves = False
+        """Whether the answer ends when its last reader has left, unless somebody else wants it."""
+        self._last_read = self._begun
 
     @property
     def retrying(self) -> bool:
@@ -134,8 +140,11 @@ class Generation:
         pump.add_done_callback(self._wake)
         try:
             while self._time_left() > 0 and not self._interrupted:
+                if self.leaves:
+                    await self._look_for_readers()
                 # The first token shortens the time left from its own limit to the limit on silence, and wakes nobody.
-                await self._nap(min(self._time_left(), self._timeouts.silence))
+                look = self._timeouts.unread / 5 if self.leaves else self._timeouts.silence
+                await self._nap(min(self._time_left(), self._timeouts.silence, look))
                 if pump.cancelled():  # not by us, and its result would look like our own cancellation
                     raise ModelError(f"model {self._prompt.model} cancelled itself", code="internal", status=500)
                 if pump.done():
@@ -143,6 +152,18 @@ class Generation:
             return self._reason()
         finally:
             await self._let_go(pump)
+
+    async def _look_for_readers(self) -> None:
+        """Ask for the end of an answer that nobody has read for a while. Whoever wants it all the same keeps it."""
+        now = self._now()
+        if self._writer.is_read:
+            self._last_read = now
+        elif now - self._last_read >= self._timeouts.unread:
+            try:
+                self.leaves = await self._writer.leave() and self.leaves
+            except StoreError as error:
+                logger.warning("the end of %s, which nobody reads, could not be asked for: %s", self._writer.log, error)
+            self._last_read = now
 
     async def _pump(self) -> Ending:
         model = await self._build()
@@ -219,7 +240,7 @@ class Generation:
         """The ending of an answer that was ended by us and not by the model."""
         writer = self._writer
         if writer.stop is not None:
-            return Stop(writer.stop)
+            return Stop("disconnect" if writer.stop == LEAVES else writer.stop)
         if writer.failure is not None:
             return writer.failure
         if writer.fenced:

@@ -1,1 +1,1 @@
-"""The command line: `headwater serve`, `headwater ask`."""
+"""The command line: `headwater serve`, `headwater ask`, `headwater tail`, `headwater keys`."""

@@ -5,6 +5,7 @@ import typer
 from headwater.cli.ask import ask
 from headwater.cli.keys import keys
 from headwater.cli.serve import serve
+from headwater.cli.tail import tail
 from headwater.version import VERSION
 
 app = typer.Typer(
@@ -16,6 +17,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(ask)
+app.command()(tail)
 app.add_typer(keys, name="keys")
 
 

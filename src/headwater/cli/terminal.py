@@ -1,4 +1,4 @@
-"""The operator's terminal: the one place where the command line prints, so that no text is ever taken for markup."""
+"""The operator's terminal. But for answers (`printer.py`) all is printed here, so that no text is taken for markup."""
 
 import logging
 import sys

@@ -4,6 +4,8 @@ async with Client("http://127.0.0.1:8000") as client:
     answer = await client.chat([{"role": "user", "content": "Hi"}])
     async for event in answer:
         ...
+
+`SyncClient` is the same for programs without `async`.
 """
 
 from headwater.answer import ToolCall
@@ -11,6 +13,7 @@ from headwater.client.answer import Answer
 from headwater.client.client import About, Client
 from headwater.client.failures import NotHeadwater, NothingListens, Unreachable
 from headwater.client.patience import Patience
+from headwater.client.sync import SyncAnswer, SyncClient
 from headwater.errors import (
     Expired,
     HeadwaterError,
@@ -66,6 +69,8 @@ __all__ = [
     "Start",
     "Stop",
     "StoreError",
+    "SyncAnswer",
+    "SyncClient",
     "TextDelta",
     "ToolCall",
     "ToolCallDelta",

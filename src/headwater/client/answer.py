@@ -1,47 +1,74 @@
-"""One answer being read: its position in the log, and reconnecting until the ending has arrived."""
+"""An answer being read: what its events so far add up to, and the loop over those to come."""
 
-from collections import deque
 from types import TracebackType
-from typing import Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from typing import Any, Self
 
-import httpx
-import msgspec
-
-from headwater.answer import Answer as Folded
-from headwater.answer import Fold, ToolCall
-from headwater.client.connection import Connection, Server
-from headwater.client.failures import NotHeadwater, Unreachable, failure_of, is_transient
-from headwater.client.frames import Frame
-from headwater.client.patience import Attempts, Notice, Patience
-from headwater.entries import decode
-from headwater.errors import Expired, HeadwaterError, NoSuchLog, RequestError
-from headwater.events import Ending, Error, Event, Start, State, Unknown, Usage
-from headwater.offsets import ORIGIN, Offset, parse
+from headwater.answer import ToolCall
+from headwater.client.failures import failure_of
+from headwater.client.reader import Reader
+from headwater.events import Ending, Error, Event, State, Usage
+from headwater.offsets import Offset
 
 
-class Persistence(NamedTuple):
-    """How an answer reconnects."""
+class Progress:
+    """How far an answer has been read, and what its events so far add up to."""
 
-    patience: Patience
-    notice: Notice | None = None
+    def __init__(self, reader: Reader) -> None:
+        self.id = reader.id
+        self.location = reader.location
+        self.cache_status = reader.cache_status
+        """The `Cache-Status` header of the response to the question (RFC 9211): a hit, collapsed, or a miss."""
+        self.age = reader.age
+        """Seconds since the answer was finished; None unless it comes from the cache."""
+        self._reader = reader
+
+    @property
+    def offset(self) -> Offset:
+        """The offset of the last event that was iterated."""
+        return self._reader.offset
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return self._reader.fold.text
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning so far, of models that show it."""
+        return self._reader.fold.reasoning
+
+    @property
+    def tools(self) -> tuple[ToolCall, ...]:
+        """The tool calls so far, in the order in which they began."""
+        return self._reader.fold.tools
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The fields of all `metadata` events so far."""
+        return self._reader.fold.metadata
+
+    @property
+    def model(self) -> str | None:
+        """The name of the model that answers; None before the first event."""
+        return self._reader.fold.model
+
+    @property
+    def ending(self) -> Ending | None:
+        """The ending; None while the answer has not ended."""
+        return self._reader.fold.ending
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens that the provider counted; None before the ending, or if it did not count them."""
+        return self._reader.fold.usage
+
+    def _whole(self) -> Self:
+        if isinstance(self.ending, Error):
+            raise failure_of(self.ending)
+        return self
 
 
-class LogState(msgspec.Struct):
-    """The JSON state of a log, as far as the client needs it. An older server leaves out the last three fields."""
-
-    id: str
-    state: State
-    text: str
-    offset: str
-    ending: Ending | None = None
-    model: str | None = None
-    reasoning: str = ""
-    tools: tuple[ToolCall, ...] = ()
-    metadata: dict[str, Any] = {}
-
-
-class Answer:
+class Answer(Progress):
     """The events of one answer, from `Start` to its ending; iterate over it.
 
     A connection that breaks or closes without an ending is resumed after the last event received. Iterating raises
@@ -49,203 +76,39 @@ class Answer:
     then go on later from `location` and `offset`. Breaking out of the loop loses nothing: a second loop continues. Only
     one loop may run at a time.
 
-    `text`, `reasoning`, `tools`, `metadata` and `usage` are what the events iterated so far add up to.
+    `text`, `reasoning`, `tools`, `metadata` and `usage` are what the events iterated so far add up to. `read` goes to
+    the ending at once.
     """
 
-    def __init__(
-        self,
-        server: Server,
-        location: str,
-        persistence: Persistence,
-        *,
-        after: Offset = ORIGIN,
-        opened: tuple[httpx.Response, Connection] | None = None,
-    ) -> None:
-        self.id = urlsplit(location).path.rpartition("/")[2]
-        self.location = location if "/" in location else f"/api/streams/{self.id}"
-        self.cache_status = ""
-        """The `Cache-Status` header of the response to the question (RFC 9211): a hit, collapsed, or a miss."""
-        self.age: int | None = None
-        """Seconds since the answer was finished; None unless it comes from the cache."""
-        self.offset = after
-        """The offset of the last event that was iterated."""
-        # Only the id is taken from the location: a proxy may map paths, and then the base URL is the right one.
-        self._path = f"/api/streams/{quote(self.id, safe='~')}"
-        self._server = server
-        self._persistence = persistence
-        self._attempts = Attempts(persistence.patience, persistence.patience.attempts, persistence.notice)
-        self._connection: Connection | None = None
-        self._received = after
-        self._complete = False
-        self._ready: deque[tuple[Offset | None, Event]] = deque()
-        self._fold = Fold()
-        if opened is not None:
-            response, self._connection = opened
-            age = response.headers.get("age", "")
-            self.age = int(age) if age.isascii() and age.isdigit() else None
-            self.cache_status = response.headers.get("cache-status", "")
-
-    @property
-    def text(self) -> str:
-        """The text so far."""
-        return self._fold.text
-
-    @property
-    def reasoning(self) -> str:
-        """The reasoning so far, of models that show it."""
-        return self._fold.reasoning
-
-    @property
-    def tools(self) -> tuple[ToolCall, ...]:
-        """The tool calls so far, in the order in which they began."""
-        return self._fold.tools
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """The fields of all `metadata` events so far."""
-        return self._fold.metadata
-
-    @property
-    def model(self) -> str | None:
-        """The name of the model that answers; None before the first event."""
-        return self._fold.model
-
-    @property
-    def ending(self) -> Ending | None:
-        """The ending; None while the answer has not ended."""
-        return self._fold.ending
-
-    @property
-    def usage(self) -> Usage | None:
-        """The tokens that the provider counted; None before the ending, or if it did not count them."""
-        return self._fold.usage
-
-    def __aiter__(self) -> "Answer":
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        while not self._ready:
-            if self._complete:
-                raise StopAsyncIteration
-            await self._advance()
-        offset, event = self._ready.popleft()
-        self.offset = offset or self.offset
-        self._fold.add(event)
-        return event
+        if not self._reader.ready and not await self._reader.fill():
+            raise StopAsyncIteration
+        return self._reader.next()
 
-    async def connect(self) -> None:
-        """Connect now rather than at the first read, so that a missing log raises here.
-
-        Raises `NoSuchLog`, `Expired`, `Unreachable` or another refusal of the server.
+    async def read(self) -> Self:
+        """Read to the ending, and return this answer. Raises what iterating raises, and the failure of an answer that
+        broke off, whose part is in `text`. An answer that was stopped or cut has an `ending` that says so.
         """
-        while self._connection is None and not self._complete:
-            await self._advance()
+        async for _ in self:
+            pass
+        return self._whole()
 
     async def stop(self) -> State:
         """Stop the answer on the server unless other subjects read it; returns the state reached, after 2 s at most.
 
         `open` means that others still read it, or that stopping takes longer. Events go on arriving until the ending.
         """
-        patience, notice = self._persistence
-        attempts = Attempts(patience, patience.requests, notice)
-        reached = await attempts.persist(lambda: self._server.get("POST", f"{self._path}/stop", LogState))
-        return reached.state
+        return await self._reader.stop()
 
     async def aclose(self) -> None:
         """Close the connection. The server goes on writing the answer, and a later read connects again."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.aclose()
+        await self._reader.aclose()
 
-    async def __aenter__(self) -> "Answer":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         await self.aclose()
-
-    async def _advance(self) -> None:
-        """Read once, or connect again; wait after a transient failure and raise any other."""
-        try:
-            if self._connection is None:
-                await self._resume()
-            else:
-                self._take(await self._connection.read())
-        except HeadwaterError as failure:
-            if self._connection is not None:
-                self._attempts.retry = self._connection.retry
-            await self.aclose()
-            if not is_transient(failure):
-                raise
-            await self._attempts.after(failure)
-        if self._complete:
-            await self.aclose()
-
-    async def _resume(self) -> None:
-        # Before the first event there is no id to send.
-        seen = {} if self._received == ORIGIN else {"Last-Event-ID": str(self._received)}
-        try:
-            _, connection = await self._server.stream("GET", self._path, seen)
-        except NotHeadwater as strange:
-            gone = {404: NoSuchLog, 410: Expired}.get(strange.status)
-            raise strange if gone is None else gone(str(strange)) from strange
-        except (NoSuchLog, Expired, Unreachable):
-            raise
-        except HeadwaterError:
-            # A log that failed before its first token is problem JSON to a reader from the beginning.
-            if seen or not await self._end_from_state():
-                raise
-        else:
-            self._connection = connection
-            if connection is None and not await self._end_from_state():
-                raise Unreachable("the server has nothing more of an answer that has not ended")
-
-    async def _end_from_state(self) -> bool:
-        """Take the ending from the log's JSON state. False if it has none, or if earlier events must be read first."""
-        state = await self._server.get("GET", self._path, LogState)
-        if state.ending is None:
-            return False
-        if self._received == ORIGIN:
-            if state.text or state.reasoning or state.tools or not isinstance(state.ending, Error):
-                return False
-            self._ready.append((None, Start(state.id, state.model or "")))
-        else:
-            content = state.text, state.reasoning, state.tools, state.metadata
-            self._fold = Fold(Folded(state.id, state.model, "open", *content))
-        self._received = _place(state.offset)
-        self._ready.append((self._received, state.ending))
-        self._complete = True
-        return True
-
-    def _take(self, frames: list[Frame]) -> None:
-        for frame in frames:
-            offset = _place(frame.id) if frame.id else None
-            event = _event(frame.data)
-            if offset is not None:
-                if offset <= self._received:
-                    continue  # received before: this is a replay from the beginning
-                self._received = offset
-                self._attempts.progress()
-            elif isinstance(event, Error) and event.retryable:
-                # Without an id it is no entry of the log: the server could not read on, and the answer may be whole.
-                raise failure_of(event)
-            if event is not None:
-                self._ready.append((offset, event))
-            if isinstance(event, Ending):
-                self._complete = True
-                return
-
-
-def _event(data: str) -> Event | None:
-    """The event of a frame; None for an event of a newer server that this client does not know."""
-    try:
-        event = decode(data.encode())
-    except ValueError as error:
-        raise NotHeadwater(f'a frame of the stream is not an event: "{data[:100]}"') from error
-    return None if isinstance(event, Unknown) else event
-
-
-def _place(written: str) -> Offset:
-    try:
-        return parse(written)
-    except RequestError as error:
-        raise NotHeadwater(f'a frame of the stream has an id that is not an offset: "{written[:40]}"') from error

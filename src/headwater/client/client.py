@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 
-from headwater.client.answer import Answer, Persistence
+from headwater.client.answer import Answer
 from headwater.client.connection import Server
 from headwater.client.failures import unexpected
 from headwater.client.patience import Attempts, Notice, Patience
-from headwater.errors import RequestError
-from headwater.offsets import ORIGIN, Offset, parse
+from headwater.client.reader import Persistence, Reader
+from headwater.errors import Expired, RequestError
+from headwater.offsets import ORIGIN, Offset, parse_with_run, run_of
 
 
 class About(msgspec.Struct, frozen=True):
@@ -51,19 +52,20 @@ class Client:
 
     async def chat(
         self,
-        messages: Sequence[Mapping[str, Any]],
+        messages: Sequence[Mapping[str, Any]] | str,
         *,
         model: str | None = None,
         temperature: float | None = None,
         no_cache: bool = False,
         **fields: Any,
     ) -> Answer:
-        """Ask for the next turn of a chat, `[{"role": …, "content": …}, …]`; `fields` are sent unchanged.
+        """Ask for the next turn of a chat, `[{"role": …, "content": …}, …]` or one question as text.
 
-        Returns at the first token or after 2 s, whichever is first. Raises the server's refusal (`InvalidPrompt`,
-        `UnknownModel`, `ModelError`, …), `Unreachable` or `NotHeadwater`.
+        `fields` are sent unchanged. Returns at the first token or after 2 s, whichever is first. Raises the server's
+        refusal (`InvalidPrompt`, `UnknownModel`, `ModelError`, …), `Unreachable` or `NotHeadwater`.
         """
-        body = {"messages": [dict(message) for message in messages], "model": model, "temperature": temperature}
+        turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+        body = {"messages": [dict(message) for message in turns], "model": model, "temperature": temperature}
         return await self._ask("/api/stream/completion/chat", body | fields, no_cache)
 
     async def complete(
@@ -82,13 +84,16 @@ class Client:
     async def attach(self, location: str, after: Offset | str | None = None) -> Answer:
         """Read an existing answer, by its location or id, from its beginning or after an offset.
 
-        An answer that failed ends with an `Error` event and raises nothing here. Raises `NoSuchLog`, `Expired`,
-        `RequestError` for a malformed offset, `Unreachable` or `NotHeadwater`.
+        The offset is the `id` of an event of this log, from a stream in any dialect. An answer that failed ends with an
+        `Error` event and raises nothing here. Raises `NoSuchLog`, `Expired` also for an offset of another log,
+        `RequestError` for a malformed one, `Unreachable` or `NotHeadwater`.
         """
-        begin = parse(after) if isinstance(after, str) else after or ORIGIN
-        answer = Answer(self._server, location, self._persistence, after=begin)
-        await answer.connect()
-        return answer
+        begin, run = parse_with_run(after) if isinstance(after, str) else (after or ORIGIN, "")
+        reader = Reader(self._server, location, self._persistence, after=begin)
+        if run not in ("", run_of(reader.id)):
+            raise Expired(f"offset {after} is of another log than {reader.id}; read this one from the beginning")
+        await reader.connect()
+        return Answer(reader)
 
     async def about(self) -> About:
         """Describe the server, in one attempt. Raises `NothingListens`, `Unreachable` or `NotHeadwater`."""
@@ -118,7 +123,7 @@ class Client:
         if location is None or connection is None:
             await response.aclose()
             raise unexpected(response.request, "answered without a Location header")
-        return Answer(self._server, location, self._persistence, opened=(response, connection))
+        return Answer(Reader(self._server, location, self._persistence, opened=(response, connection)))
 
 
 def _bearer(api_key: str | None) -> dict[str, str]:

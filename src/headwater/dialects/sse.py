@@ -1,7 +1,8 @@
 """Server-Sent Events, as the WHATWG HTML standard §9.2 writes them. The only file that writes `data: `.
 
 LF only, since some clients split on a bare blank line. One line of pure ASCII JSON, since some clients cut lines at
-U+2028 and U+0085 too. The id stands on the last frame of an entry, so that no reader can resume inside one.
+U+2028 and U+0085 too. The id stands in the last frame of an entry, so that no reader can resume inside one. It is the
+frame's last line: fetch-event-source takes it before it has the frame, and cut between the two it would lose the event.
 """
 
 import re
@@ -19,13 +20,14 @@ MEDIA_TYPE = "text/event-stream; charset=utf-8"
 HEARTBEAT = b":\n"
 """A comment line without a blank line after it: some parsers take `:` + blank line for an empty message."""
 
-RETRY = b"retry: 2000\n\n"
-"""Milliseconds after which a client should reconnect when the connection breaks."""
+RETRY = b"retry: 2000\n"
+"""Milliseconds after which a client should reconnect when the connection breaks. A line of the first frame: alone in a
+frame, it is an event without data to some clients."""
 
 CURSORS = ("after", "lastEventId", "last_event_id")
 """The names of a cursor in a query: ours, and those of polyfills of EventSource, which cannot set a header."""
 
-PLAIN = b"id: %d-%d\ndata: %b\n\n"
+PLAIN = b"data: %b\nid: %d-%d\n\n"
 """The form of a frame whose id names no run; see `template`."""
 
 encode = msgspec.json.Encoder().encode
@@ -46,7 +48,7 @@ def cursor(headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
 def template(message_id: str) -> bytes:
     """The form of the frames of one log, with its run in their ids; made once, since `%` is dear for each token."""
     run = run_of(message_id).encode()
-    return b"id: %%d-%%d.%b\ndata: %%b\n\n" % run if run else PLAIN
+    return b"data: %%b\nid: %%d-%%d.%b\n\n" % run if run else PLAIN
 
 
 def frame(data: Any, offset: Offset | None = None, form: bytes = PLAIN) -> bytes:
@@ -64,7 +66,7 @@ def frame_of(line: bytes, offset: Offset | None = None, form: bytes = PLAIN) -> 
     if offset is None:
         return b"data: %b\n\n" % line
     epoch, sequence = offset
-    return form % (epoch, sequence, line)
+    return form % (line, epoch, sequence)
 
 
 def frames(lines: Sequence[bytes], offset: Offset | None, run: bytes, *, named: bool = False) -> bytes:
@@ -81,7 +83,7 @@ def frames(lines: Sequence[bytes], offset: Offset | None, run: bytes, *, named: 
         if named:
             body += b"event: %b\n" % line[9 : line.index(b'"', 9)]  # after `{"type":"`
         if index == last and offset is not None:
-            body += b"id: %d-%d%b\ndata: %b\n\n" % (offset[0], offset[1], run, line)
+            body += b"data: %b\nid: %d-%d%b\n\n" % (line, offset[0], offset[1], run)
         else:
             body += b"data: %b\n\n" % line
     return body

@@ -11,11 +11,23 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from headwater.entries import Entry
-from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
+from headwater.errors import Conflict, Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import Ending, State, is_admissible, state_after
-from headwater.log.store import PAGE, Claim, Description, Flush, Lease, Limits, Receipt, check_offset, lost_ending
+from headwater.log.store import (
+    PAGE,
+    Claim,
+    Description,
+    Document,
+    Flush,
+    Lease,
+    Limits,
+    Receipt,
+    check_offset,
+    check_size,
+    lost_ending,
+)
 from headwater.offsets import ORIGIN, Offset
-from headwater.principal import Principal
+from headwater.principal import LEAVES, Principal
 
 
 @dataclass
@@ -72,6 +84,7 @@ class MemoryStore:
         self._names: dict[str, str] = {}  # the log each name is bound to
         self._tombstones: dict[str, float] = {}  # deleted ids, and until when they are remembered
         self._constants: dict[str, bytes] = {}
+        self._documents: dict[str, tuple[Document, float]] = {}  # and until when each is kept
         self._swept = 0.0
         self._closed = False
 
@@ -175,7 +188,8 @@ class MemoryStore:
 
     async def stop(self, log: str, subject: str) -> bool:
         found = self._get(log)
-        found.subjects.discard(subject)
+        left = {each for each in found.subjects if each.endswith(LEAVES)} if subject == LEAVES else set[str]()
+        found.subjects -= left | {subject, subject + LEAVES}
         if found.state != "open":
             return True
         if found.subjects:
@@ -202,6 +216,23 @@ class MemoryStore:
     async def constant(self, name: str, value: bytes) -> bytes:
         return self._constants.setdefault(name, value)
 
+    async def get(self, name: str) -> Document | None:
+        document, until = self._documents.get(name, (None, 0.0))
+        return document if until > self._clock() else None
+
+    async def put(self, name: str, value: bytes, *, ttl: float, version: int | None = None) -> Document | None:
+        check_size(value)
+        self._sweep()
+        old = await self.get(name)
+        current = old.version if old else 0
+        if version is not None and version != current:
+            raise Conflict.of(name, version, current)
+        self._documents[name] = (Document(value, current + 1), self._clock() + ttl)
+        return old
+
+    async def delete(self, name: str) -> None:
+        self._documents.pop(name, None)
+
     async def check(self) -> None:
         if self._closed:
             raise StoreError.closed()
@@ -210,6 +241,7 @@ class MemoryStore:
         self._closed = True
         self._logs.clear()
         self._names.clear()
+        self._documents.clear()
 
     def _get(self, id: str) -> _Log:
         self._sweep()
@@ -293,3 +325,5 @@ class MemoryStore:
                 self._bury(log)
         for id in [id for id, until in self._tombstones.items() if until <= now]:
             del self._tombstones[id]
+        for name in [name for name, (_, until) in self._documents.items() if until <= now]:
+            del self._documents[name]

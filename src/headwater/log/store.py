@@ -15,18 +15,21 @@ every clause below over every store:
 7.  Everything expires: a name its TTL after the seal, the log `Limits.grace` later, its tombstone a day after that.
 8.  A store that cannot be reached raises `StoreError`; it never looks empty. `check` finds out and changes nothing.
 9.  A log is bounded in entries and bytes; at the bound it takes its ending and nothing else.
-10. `stop` ends the log when no other subject remains on it, and wakes the writer wherever it runs.
+10. `stop` ends the log when no other subject remains on it, and wakes the writer wherever it runs. A subject that ends
+    in `LEAVES` is on the log only while it reads: `stop` takes it off with the subject itself, and all such together.
 11. A reader in another process wakes the writer when it begins to wait, and its receipts say that it is there: a writer
     that nobody reads elsewhere may flush rarely, and no reader elsewhere waits for that.
+12. A document is a small named value with a version and a TTL. A put returns what it replaced, in the same step, and
+    replaces nothing if it names another version than the one that is there.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from headwater.entries import Entry, record
-from headwater.errors import Expired
+from headwater.errors import DocumentTooLarge, Expired
 from headwater.events import Error, State
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
@@ -59,6 +62,8 @@ class Flush(msgspec.Struct, frozen=True):
     """While none does: readers in the writer's process do not wait for the store."""
     events: int = 64
     bytes: int = 16 * 1024
+    tells_readers: bool = True
+    """Whether receipts tell if other processes read the log. If not, no answer ends because its readers left."""
     retry_for: float = 5.0
     """How long a failing store is retried before the readers here get an error. Less than the usual lease, so that no
     other process takes over a log whose writer is still trying."""
@@ -106,8 +111,40 @@ class Description(msgspec.Struct, frozen=True):
     """Seconds since the log was sealed; 0 while it is open."""
 
 
-class Store(Protocol):
-    """Keeps logs, and the names bound to them. Every method may raise `StoreError`."""
+MAX_DOCUMENT = 512 * 1024
+"""Bytes of a document's value at most."""
+
+
+class Document(NamedTuple):
+    """A small value that is kept under a name, longer than one request lasts."""
+
+    value: bytes
+    version: int
+    """1 at first; each put adds 1."""
+
+
+class Documents(Protocol):
+    """Keeps documents. Every method may raise `StoreError`."""
+
+    async def get(self, name: str) -> Document | None:
+        """The document of this name; None if there is none, or it has expired."""
+        ...
+
+    async def put(self, name: str, value: bytes, *, ttl: float, version: int | None = None) -> Document | None:
+        """Keep a value for `ttl` seconds; returns the document that it replaced.
+
+        With `version`, only if the present document has it; 0 stands for none. Raises `Conflict` otherwise, and
+        `DocumentTooLarge` for more than `MAX_DOCUMENT` bytes.
+        """
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Forget a document, if there is one."""
+        ...
+
+
+class Store(Documents, Protocol):
+    """Keeps logs, the names bound to them, and documents. Every method may raise `StoreError`."""
 
     @property
     def limits(self) -> Limits:
@@ -181,6 +218,8 @@ class Store(Protocol):
     async def stop(self, log: str, subject: str) -> bool:
         """Take the subject off the log, and ask the writer to end when nobody else remains. Idempotent, never waits.
 
+        `LEAVES` stands for every subject that ends in it.
+
         Returns whether the log has ended or its writer was asked to end; False means the subject was only detached.
         """
         ...
@@ -227,6 +266,12 @@ def check_offset(after: Offset, state: State, epoch: int, last: Offset) -> None:
     """
     if after.epoch > epoch or (state != "open" and after > last):
         raise Expired.beyond(after, last)
+
+
+def check_size(value: bytes) -> None:
+    """Refuse a document that is too large. Raises `DocumentTooLarge`."""
+    if len(value) > MAX_DOCUMENT:
+        raise DocumentTooLarge.of(len(value), MAX_DOCUMENT)
 
 
 LOST = "The server that was writing this answer is gone; what arrived is only a part. Ask again."

@@ -49,6 +49,7 @@ from headwater.log.bell import Bell
 from headwater.log.feed import Feed
 from headwater.log.store import Lease, Receipt, Store
 from headwater.offsets import ORIGIN, Offset
+from headwater.principal import LEAVES
 
 logger = logging.getLogger(__name__)
 
@@ -166,6 +167,15 @@ class Writer:
     def local_ending(self) -> Entry | None:
         """The ending for the readers here when the store has failed: the log breaks off for them at this place."""
         return record(self._next(), time.monotonic() - self._opened, self.failure) if self.failure else None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether anybody reads the log, here or, as the last receipt says, elsewhere."""
+        return self._feed.readers > 0 or self._read_elsewhere or not self._store.flush.tells_readers
+
+    async def leave(self) -> bool:
+        """Take the subjects off the log that leave by ceasing to read; whether that ends it. Raises `StoreError`."""
+        return await self._store.stop(self.log, LEAVES)
 
     async def seal(self, ending: Ending) -> None:
         """Close the log with `ending` and everything not stored yet; then show the ending to the readers.

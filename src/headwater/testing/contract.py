@@ -20,6 +20,7 @@ import pytest
 from headwater.log.store import Limits
 from headwater.testing.contract_appends import Appends
 from headwater.testing.contract_checks import Checks
+from headwater.testing.contract_documents import Documents
 from headwater.testing.contract_expiry import Expiry
 from headwater.testing.contract_harness import LIMITS, QUICK, Clock, Harness
 from headwater.testing.contract_leases import Leases
@@ -30,7 +31,7 @@ from headwater.testing.contract_stops import Stops
 __all__ = ["LIMITS", "QUICK", "Clock", "Harness", "StoreContract"]
 
 
-class StoreContract(Appends, Reads, Leases, Names, Expiry, Stops, Checks):
+class StoreContract(Appends, Reads, Leases, Names, Documents, Expiry, Stops, Checks):
     """Every clause of the store contract; a subclass defines the fixture `harness`."""
 
     @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from headwater.errors import NoSuchLog, Sealed
 from headwater.events import Stop
 from headwater.log.store import Lease
+from headwater.principal import LEAVES
 from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, Harness, entries, entry, reading, run, until
 
 
@@ -41,6 +42,28 @@ class Stops:
         await harness.store.claim("name", "log", ALICE, ttl=TTL)
         assert await harness.peer.find("name", BOB) is not None
         assert not await harness.store.stop("log", "alice")
+
+    async def test_a_subject_that_leaves_by_not_reading(self, harness: Harness) -> None:
+        """A stop takes the subject off however it came to the log; an explicit stop need not know."""
+        lease = await harness.store.open(harness.new(), ALICE._replace(subject="alice" + LEAVES), ttl=TTL)
+        assert await harness.peer.stop(lease.log, "alice")
+        assert (await harness.store.append([], lease)).stop == "alice"
+
+    async def test_all_subjects_that_leave_by_not_reading(self, harness: Harness) -> None:
+        """They leave together, and the log ends if nobody else is on it."""
+        lease = await harness.store.open(harness.new(), ALICE._replace(subject="alice" + LEAVES), ttl=TTL, name="name")
+        await harness.store.append(run("a"), lease)
+        assert await harness.store.stop(lease.log, LEAVES)
+        assert (await harness.store.append([], lease)).stop == LEAVES
+
+    async def test_the_gentlest_subject_keeps_the_log(self, harness: Harness) -> None:
+        """A log goes on for a subject that has not stopped it, when all those have left that cease to read."""
+        await harness.store.claim("name", "log", ALICE._replace(subject="alice" + LEAVES), ttl=TTL)
+        await harness.peer.claim("name", "bobs", BOB, ttl=TTL)
+        await harness.store.claim("name", "carols", BOB._replace(subject="carol" + LEAVES), ttl=TTL)
+        assert not await harness.peer.stop("log", LEAVES)
+        assert not await harness.store.stop("log", LEAVES)
+        assert await harness.store.stop("log", "bob")
 
     async def test_a_stranger(self, harness: Harness) -> None:
         """A stop by a subject that is not on the log does nothing while another subject is."""

@@ -88,12 +88,20 @@ class Surface(NamedTuple):
                 raise Gone("the client left before it had sent its whole request") from left
         raise BodyTooLarge(f"the body is larger than the {self.max_body} bytes that this server reads")
 
-    async def ask(self, request: Request, dialect: Dialect, route: str, attached: Attached | None = None) -> Response:
+    async def ask(
+        self,
+        request: Request,
+        dialect: Dialect,
+        route: str,
+        *,
+        leaves: bool = False,
+        attached: Attached | None = None,
+    ) -> Response:
         """Attach to the log that answers a request in this dialect, and deliver it from its beginning.
 
         A repeated request goes on after its cursor instead, if that is of a log which this prompt opened. `route` is
-        the path under which the route was added, before any prefix. `attached` is awaited before the answer begins. A
-        failure is the dialect's refusal.
+        the path under which the route was added, before any prefix. A failure is the dialect's refusal. With `leaves`,
+        an answer that nobody reads any more ends (`Answers.ask`). `attached` is awaited before the answer begins.
         """
         try:
             ask = dialect.ask(await self.body(request))
@@ -107,7 +115,9 @@ class Surface(NamedTuple):
                 directives = msgspec.structs.replace(directives, no_store=no_store, no_cache=True)
             key = request.headers.get("idempotency-key", "")
             with self.capacity:
-                attachment = await self.answers.ask(ask.prompt, principal, directives, idempotency_key=key)
+                attachment = await self.answers.ask(
+                    ask.prompt, principal, directives, idempotency_key=key, leaves=leaves
+                )
             if attached is not None:
                 await attached(ask, principal, attachment)
         except (HeadwaterError, HTTPException) as error:

@@ -4,19 +4,20 @@ Steps do not know how a script reaches Redis. `run` does: it runs the script com
 step may run twice, because it finds what was done already.
 """
 
+import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from headwater.entries import Entry
-from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError, Torn
+from headwater.errors import Conflict, Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError, Torn
 from headwater.events import Ending, State, is_admissible, state_after
 from headwater.log.lua.packs import opened
 from headwater.log.lua.script import Argument, Script, key, script
 from headwater.log.packs import PACK, Pack
-from headwater.log.store import PAGE, Claim, Description, Lease, Limits, lost_ending
-from headwater.offsets import ORIGIN, Offset
-from headwater.principal import Principal
+from headwater.log.store import PAGE, Claim, Description, Document, Lease, Limits, lost_ending
+from headwater.offsets import ORIGIN, TAG, Offset
+from headwater.principal import LEAVES, Principal
 
 CONSTANT_TTL = 366 * 86_400.0
 """Seconds for which a constant is kept after its last use; every start of a server uses it."""
@@ -34,6 +35,7 @@ _STOP = script("stop", "log")
 _DESCRIBE = script("describe", "log")
 _FORGET = script("forget", "log")
 _CONSTANT = script("constant")
+_DOCUMENT = script("document")
 _CHECK = script("check")
 
 # The `lost` ending, cut in two at its time, which only the step that finds the log lapsed knows.
@@ -145,7 +147,7 @@ class Steps:
 
     async def stop(self, log: str, subject: str) -> bool:
         """Take a subject off a log; returns whether it has ended or its writer was asked to stop."""
-        answer = await self._run(_STOP, keys_of(log), [*self._times(), *_encoded(log, subject)])
+        answer = await self._run(_STOP, keys_of(log), [*self._times(), *_encoded(log, subject, LEAVES)])
         return self._check(log, answer)[1] == 1
 
     async def describe(self, log: str) -> Description:
@@ -165,6 +167,26 @@ class Steps:
         answer = await self._run(_CONSTANT, [key("constant", name)], [value, _ms(CONSTANT_TTL)])
         kept: bytes = answer[1]
         return kept
+
+    async def get(self, name: str) -> Document | None:
+        """The document of this name."""
+        return await self._document(name, "get")
+
+    async def put(self, name: str, value: bytes, ttl: float, version: int | None) -> Document | None:
+        """Keep a document; returns the one that it replaced."""
+        return await self._document(name, "put", value, _ms(ttl), -1 if version is None else version)
+
+    async def delete(self, name: str) -> None:
+        """Forget a document."""
+        await self._document(name, "delete")
+
+    async def _document(self, name: str, *arguments: Argument) -> Document | None:
+        # Documents lie on all servers of a cluster, whatever their names begin with.
+        spread = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:TAG]
+        answer = await self._run(_DOCUMENT, [key("document", spread + name)], [_ms(self._skew()), *arguments])
+        if answer[0] == b"conflict":
+            raise Conflict(f"the document {name} has another version than {arguments[-1]}; read it and put it again")
+        return Document(*answer[1:3]) if len(answer) > 1 else None
 
     async def check(self) -> None:
         """Return if a server takes writes: the only one, or in a cluster one of them."""

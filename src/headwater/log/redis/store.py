@@ -22,7 +22,7 @@ from headwater.log.redis.client import RedisClient, Unanswered
 from headwater.log.redis.tailer import RedisTailer
 from headwater.log.redis.times import RedisTimes
 from headwater.log.single_flight import SingleFlight
-from headwater.log.store import Claim, Description, Flush, Lease, Limits, Receipt, check_offset
+from headwater.log.store import Claim, Description, Document, Flush, Lease, Limits, Receipt, check_offset, check_size
 from headwater.log.watchers import Waiter
 from headwater.offsets import ORIGIN, TAG, Offset
 from headwater.principal import Principal
@@ -129,6 +129,16 @@ class RedisStore:
 
     async def constant(self, name: str, value: bytes) -> bytes:
         return await self._steps.constant(name, value)
+
+    async def get(self, name: str) -> Document | None:
+        return await self._steps.get(name)
+
+    async def put(self, name: str, value: bytes, *, ttl: float, version: int | None = None) -> Document | None:
+        check_size(value)
+        return await self._steps.put(name, value, ttl, version)
+
+    async def delete(self, name: str) -> None:
+        await self._steps.delete(name)
 
     async def check(self) -> None:
         await self._steps.check()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from headwater.errors import StoreError
 from headwater.log.sqlite.connection import StoreConnection, create, identity
+from headwater.log.sqlite.documents import DOCUMENTS
 from headwater.log.sqlite.packs import PACKS
 from headwater.log.sqlite.upgrade import from_form_1
 
@@ -54,6 +55,7 @@ CREATE INDEX IF NOT EXISTS names_log ON names (log);
 CREATE TABLE IF NOT EXISTS tombstones (log TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS constants (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 {READERS};
+{DOCUMENTS};
 PRAGMA user_version = {VERSION};
 """
 
@@ -134,6 +136,8 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
                     _shape(db, _version(db, path))
             if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'readers'").fetchone() is None:
                 db.execute(READERS)
+            if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'documents'").fetchone() is None:
+                db.execute(DOCUMENTS)
             if 0 < version < VERSION:
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the WAL holds everything that was converted
             return

@@ -13,6 +13,7 @@ from headwater.entries import Entry
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed
 from headwater.events import Ending, State, is_admissible, state_after
 from headwater.log.packs import PACK, Pack, packed
+from headwater.log.sqlite import documents
 from headwater.log.sqlite.connection import StoreConnection
 from headwater.log.sqlite.many import append_many
 from headwater.log.sqlite.packs import between, insert
@@ -20,6 +21,7 @@ from headwater.log.store import (
     PAGE,
     Claim,
     Description,
+    Document,
     Lease,
     Limits,
     Receipt,
@@ -28,7 +30,7 @@ from headwater.log.store import (
     unsealed_ending,
 )
 from headwater.offsets import ORIGIN, Offset
-from headwater.principal import Principal
+from headwater.principal import LEAVES, Principal
 
 SWEEP_LOGS = 20
 """Logs deleted in one transaction: a large log takes tens of milliseconds, for which all writes wait."""
@@ -223,7 +225,11 @@ class Rows:
     def stop(self, log: str, subject: str) -> bool:
         """Take a subject off a log; record that it requested a stop when no other subject remains."""
         row = self._get(log)
-        self.db.execute("DELETE FROM subjects WHERE log = ? AND subject = ?", (row.key, subject))
+        if subject == LEAVES:
+            self.db.execute("DELETE FROM subjects WHERE log = ? AND substr(subject, -1) = ?", (row.key, LEAVES))
+        else:
+            taken = (row.key, subject, subject + LEAVES)
+            self.db.execute("DELETE FROM subjects WHERE log = ? AND subject IN (?, ?)", taken)
         if row.state != "open":
             return True
         if self.db.execute("SELECT 1 FROM subjects WHERE log = ?", (row.key,)).fetchone() is not None:
@@ -250,6 +256,19 @@ class Rows:
         found: tuple[bytes] | None
         found = self.db.execute("SELECT value FROM constants WHERE name = ?", (name,)).fetchone()
         return found[0] if found else None
+
+    def get(self, name: str) -> Document | None:
+        """The document of this name."""
+        return documents.get(self.db, name, self._clock())
+
+    def put(self, name: str, value: bytes, ttl: float, version: int | None) -> Document | None:
+        """Keep a document; returns the one that it replaced."""
+        now = self._clock()
+        return documents.put(self.db, name, value, (now, now + ttl), version)
+
+    def delete(self, name: str) -> None:
+        """Forget a document."""
+        documents.delete(self.db, name)
 
     def check(self) -> None:
         """Read a table; the transaction around this step has already taken the write lock."""
@@ -279,6 +298,7 @@ class Rows:
         for row in expired:
             self._bury(row, (row.expires or now) + self._limits.tombstone)
         self.db.execute("DELETE FROM tombstones WHERE until <= ?", (now,))
+        documents.sweep(self.db, now)
         return len(expired) == SWEEP_LOGS
 
     def _get(self, log: str) -> Row:

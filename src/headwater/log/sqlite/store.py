@@ -18,7 +18,7 @@ from headwater.log.sqlite.lock import FileLock
 from headwater.log.sqlite.rows import Rows
 from headwater.log.sqlite.tailer import SqliteTailer
 from headwater.log.sqlite.thread import SqliteThread
-from headwater.log.store import Claim, Description, Flush, Lease, Limits, Receipt
+from headwater.log.store import Claim, Description, Document, Flush, Lease, Limits, Receipt, check_size
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
@@ -130,6 +130,18 @@ class SqliteStore:
         self._tailer.start()
         kept = await self._reads.do(Rows.kept, name)  # without the write lock, which others may hold
         return kept or await self._writes.do(Rows.constant, name, value)
+
+    async def get(self, name: str) -> Document | None:
+        self._tailer.start()
+        return await self._reads.do(Rows.get, name)
+
+    async def put(self, name: str, value: bytes, *, ttl: float, version: int | None = None) -> Document | None:
+        check_size(value)
+        self._tailer.start()
+        return await self._writes.do(Rows.put, name, value, ttl, version)
+
+    async def delete(self, name: str) -> None:
+        await self._writes.do(Rows.delete, name)
 
     async def check(self) -> None:
         self._tailer.start()

@@ -22,7 +22,7 @@ from headwater.log.lua.script import Argument, Script, key
 from headwater.log.lua.steps import Page, Steps, keys_of
 from headwater.log.packs import packed
 from headwater.log.single_flight import SingleFlight
-from headwater.log.store import Claim, Description, Flush, Lease, Limits, Receipt, check_offset
+from headwater.log.store import Claim, Description, Document, Flush, Lease, Limits, Receipt, check_offset, check_size
 from headwater.log.upstash.poller import UpstashPoller
 from headwater.log.upstash.rest import CONNECTIONS, Reply, UpstashRest
 from headwater.log.upstash.rest import Argument as Word
@@ -59,7 +59,13 @@ class UpstashStore:
     ) -> None:
         limits, self._times = limits or Limits(), times or UpstashTimes()
         self.limits = msgspec.structs.replace(limits, heartbeat=min(limits.heartbeat, self._times.heartbeat))
-        self.flush = Flush(interval=self._times.flush, unread_interval=self._times.flush, events=4096, bytes=16 * 1024)
+        self.flush = Flush(
+            interval=self._times.flush,
+            unread_interval=self._times.flush,
+            events=4096,
+            bytes=16 * 1024,
+            tells_readers=False,
+        )
         self.rest = UpstashRest(url, token, timeout=self._times.answer_within)
         self._skew = lambda: 0.0 if clock is None else clock() - time.time()
         self._permits = asyncio.Semaphore(READER_CONNECTIONS)
@@ -147,6 +153,16 @@ class UpstashStore:
     async def constant(self, name: str, value: bytes) -> bytes:
         return base64.b64decode(await self._steps.constant(name, base64.b64encode(value)))
 
+    async def get(self, name: str) -> Document | None:
+        return _decoded(await self._steps.get(name))
+
+    async def put(self, name: str, value: bytes, *, ttl: float, version: int | None = None) -> Document | None:
+        check_size(value)
+        return _decoded(await self._steps.put(name, base64.b64encode(value), ttl, version))
+
+    async def delete(self, name: str) -> None:
+        await self._steps.delete(name)
+
     async def check(self) -> None:
         """Send one PING, which is billed as one command; a read-only token is found by the first write instead."""
         await self.rest.execute("PING")
@@ -201,6 +217,10 @@ class UpstashStore:
 
         steps = Steps(run, self.limits, self._skew)
         return UpstashWriter(self._pipeline, steps, self.limits, self._times, known=EMPTY)
+
+
+def _decoded(document: Document | None) -> Document | None:
+    return document and document._replace(value=base64.b64decode(document.value))
 
 
 def _text(argument: Argument) -> str:

@@ -1,0 +1,61 @@
+"""The command line as a caller: which server it asks, with which key, and how it prints a failure."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from headwater.cli.printer import FAILED, Printer
+from headwater.cli.terminal import Terminal
+from headwater.errors import HeadwaterError, RequestError, sentence
+
+if TYPE_CHECKING:
+    from headwater.client import Client
+
+URL: Any = typer.Option(
+    None, "--url", help="Address of the server; default: where `headwater serve` listens, by HEADWATER_HOST and _PORT."
+)
+AS_JSON: Any = typer.Option(False, "--json", help="Print the events, one JSON object a line.")
+
+
+class Caller(NamedTuple):
+    """Who calls which server, and where the answer is printed."""
+
+    url: str
+    api_key: str | None
+    printer: Printer
+
+    @classmethod
+    def of(cls, url: str | None, printer: Printer) -> "Caller":
+        """With the key of the environment or of `.env`; without an address, the server that they name."""
+        settings = Terminal().settings({})
+        key = settings.api_key.get_secret_value() if settings.api_key else None
+        return cls(url or _address(settings.host, settings.port), key, printer)
+
+    async def call(self, action: Callable[["Client", Printer], Awaitable[int]]) -> int:
+        """Act as a client of the server. Returns the exit code of the action, or prints why it failed."""
+        # Imported here, so that `headwater --help` does not wait for an HTTP client.
+        from headwater.client import Client, NotHeadwater, NothingListens
+
+        printer = self.printer
+        try:
+            async with Client(self.url, api_key=self.api_key, on_retry=printer.retrying) as client:
+                with suppress(NotHeadwater, RequestError):  # an app that includes our routes has no /api/about
+                    printer.about = await client.about()
+                return await action(client, printer)
+        except NothingListens as error:
+            printer.fail(f"{error}. Start a server there with `headwater serve`, or name another one with --url")
+        except HeadwaterError as error:
+            wait = "" if error.retry_after is None else f" Try again in {error.retry_after:g} s."
+            key = " Set HEADWATER_API_KEY to a key of this server." if error.status == 401 else ""
+            printer.fail(f"{sentence(str(error))}{key}{wait}")
+        return FAILED
+
+
+def _address(host: str, port: int) -> str:
+    """Where `headwater serve` listens when it is started in this folder and environment."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - such a server is asked over loopback
+    if port == 0:
+        raise typer.BadParameter("HEADWATER_PORT is 0, any free port; give the one that the server printed with --url")
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
