@@ -1,12 +1,14 @@
 """Clients of Server-Sent Events that know nothing of Headwater, and the tutorial's loop over bare text."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
-from clients.conftest import node, python
+from clients.conftest import HERE, PYTHON, node, python
 from proxy import Proxy, breakable
 from serving import Headwater, chat, headwater, until
 
@@ -106,3 +108,41 @@ async def test_the_loop_of_the_tutorial_does_not_take_a_part_for_the_whole(endin
 async def loop(server: Headwater) -> dict[str, Any]:
     """What the page of the tutorial showed."""
     return await node("react_loop.mjs", str(server.client.base_url).rstrip("/"), "Hi")
+
+
+DOCS = HERE.parents[1] / "docs" / "clients" / "eventsource.md"
+CUTS = [[10_000, 1500], [1500], [1500], [10_000, 1500], []]
+"""After how many bytes the connections of each snippet break. The last one's loop knows no resuming."""
+SNIPPETS: list[tuple[str, str]] = re.findall(r"```(js|py)\n(.*?)```", DOCS.read_text(), re.DOTALL)
+PAGE = "globalThis.window = globalThis; globalThis.document = { addEventListener() {}, removeEventListener() {} };"
+"""What fetch-event-source wants of a browser."""
+
+
+@pytest.mark.parametrize(("snippet", "cuts"), [*zip(SNIPPETS, CUTS, strict=True)], ids=range(len(CUTS)))
+async def test_a_snippet_of_the_documents_prints_the_answer(
+    snippet: tuple[str, str], cuts: list[int], tmp_path: Path
+) -> None:
+    """As it is pasted, and through connections that break."""
+    language, code = snippet
+    (tmp_path / "node_modules").symlink_to(HERE / "node_modules")
+    program = tmp_path / ("snippet.mjs" if language == "js" else "snippet.py")
+    gate = asyncio.Event()
+    async with headwater(Scripted([*HALF, gate, *HALF, Finish("stop")])) as server, breakable(server.client) as proxy:
+        proxy.cuts = [*cuts]
+        head = PAGE if "fetchEventSource" in code else ""
+        program.write_text(head + code.replace("http://127.0.0.1:8000", proxy.url))
+        command = "node" if language == "js" else str(PYTHON)
+        process = await asyncio.create_subprocess_exec(
+            command, str(program), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        try:
+            await until(lambda: proxy.connections > len(cuts), "it comes back", 20)
+            gate.set()
+            async with asyncio.timeout(30):
+                out, err = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    assert (process.returncode, err) == (0, b"")
+    assert out.decode() == TEXT
