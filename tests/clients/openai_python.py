@@ -25,8 +25,8 @@ class Person(BaseModel):
 
 
 def ask(word: str, **fields: Any) -> dict[str, Any]:
-    """The arguments of a question with this word."""
-    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": word}], **fields}
+    """The arguments of a question with this word, which no other driver asks."""
+    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"{word} python"}], **fields}
 
 
 def iterated(word: str, **fields: Any) -> dict[str, Any]:
@@ -99,7 +99,7 @@ async def collapsed() -> list[str]:
 
 def left() -> None:
     """A stream that its reader closes after the first word."""
-    stream = client.chat.completions.create(**ask("endless python", stream=True))
+    stream = client.chat.completions.create(**ask("endless", stream=True))
     for chunk in stream:
         if chunk.choices[0].delta.content:
             break

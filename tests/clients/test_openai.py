@@ -72,7 +72,8 @@ async def test_the_python_sdk(url: str, upstream: Upstream) -> None:
     assert told["cut whole"] == {"error": "InternalServerError", "code": "provider_cut"}
     assert [told[each]["code"] for each in ("failed", "refused")] == ["provider_error", "provider_auth"]
     assert (told["models"], told["model"]) == (["openai:gpt-4o-mini"], "openai:gpt-4o-mini")
-    found = {word: len(asked(upstream, word)) for word in ("live", "together", "failed", "refused", "retried")}
+    words = ("live", "together", "failed", "refused", "retried")
+    found = {word: len(asked(upstream, f"{word} python")) for word in words}
     assert found == {"live": 1, "together": 1, "failed": 3, "refused": 1, "retried": 2}
     async with asyncio.timeout(20):
         await asked(upstream, "endless python")[0].closed.wait()
