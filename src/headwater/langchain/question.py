@@ -1,0 +1,89 @@
+"""What a call of a LangChain model asks, as the prompt whose key its answer is kept under."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
+from pydantic import BaseModel, SecretStr
+
+from headwater.prompt import Message, MessageToolCall, Prompt, ProviderPart
+
+_ROLES: Mapping[str, Any] = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
+
+_OF_NO_ANSWER = frozenset(
+    {
+        *(
+            "cache",
+            "callbacks",
+            "custom_get_token_ids",
+            "metadata",
+            "name",
+            "profile",
+            "rate_limiter",
+            "tags",
+            "verbose",
+        ),
+        *("disable_streaming", "max_retries", "request_timeout", "stream_chunk_timeout", "streaming", "timeout"),
+    }
+)
+"""Fields of models that say how to ask, and not what."""
+
+
+def question(asked: Sequence[BaseMessage] | str, model: str, extra: Mapping[str, Any]) -> Prompt:
+    """The prompt of a call: the messages or the text, and everything else that decides the answer.
+
+    Metadata of earlier answers does not count, so that conversations hit.
+    """
+    plain = msgspec.to_builtins(extra, enc_hook=_plain, str_keys=True)
+    if isinstance(asked, str):
+        return Prompt(kind="completion", model=model, messages=[Message("user", asked)], extra=plain)
+    return Prompt(model=model, messages=[_message(message) for message in asked], extra=plain)
+
+
+def deciding(model: BaseModel) -> dict[str, Any]:
+    """The fields of a model that decide its answers, and its class."""
+    fields = {name: getattr(model, name, None) for name in type(model).model_fields if name not in _OF_NO_ANSWER}
+    return {"class": _path(type(model)), **{name: value for name, value in fields.items() if value is not None}}
+
+
+def _message(message: BaseMessage) -> Message:
+    role: Any = message.role if isinstance(message, ChatMessage) else _ROLES.get(message.type, message.type)
+    content = message.content
+    parts = content if isinstance(content, str) else [ProviderPart(_block(block)) for block in content]
+    calls: list[MessageToolCall] | None = None
+    beside: dict[str, Any] = {}
+    if isinstance(message, AIMessage):
+        calls = [
+            MessageToolCall(str(call["id"]), str(call["name"]), json.dumps(call["args"], sort_keys=True, default=str))
+            for call in [*message.tool_calls, *message.invalid_tool_calls]
+        ] or None
+    else:
+        beside = msgspec.to_builtins(message.additional_kwargs, enc_hook=_plain, str_keys=True)
+    answered = message.tool_call_id if isinstance(message, ToolMessage) else None
+    if isinstance(message, ToolMessage) and message.status == "error":
+        beside = {**beside, "status": "error"}
+    return Message(role, cast("Any", parts), message.name, calls, answered, beside)
+
+
+def _block(block: Any) -> dict[str, Any]:
+    plain = msgspec.to_builtins(block, enc_hook=_plain, str_keys=True)
+    return plain if isinstance(plain, dict) else {"text": plain}  # pyright: ignore[reportUnknownVariableType]
+
+
+def _plain(value: Any) -> Any:
+    """Anything as plain data that tells it from others, as far as it says what it is."""
+    if isinstance(value, SecretStr):  # two accounts are two models
+        return hashlib.sha256(value.get_secret_value().encode()).hexdigest()
+    if isinstance(value, BaseModel):
+        return deciding(value)
+    if hasattr(value, "model_json_schema"):  # a class of structured output
+        return [_path(value), value.model_json_schema()]
+    return _path(value)
+
+
+def _path(value: object) -> str:
+    named = cast("Any", value if hasattr(value, "__qualname__") else type(value))
+    return f"{named.__module__}.{named.__qualname__}"
