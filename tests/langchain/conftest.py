@@ -8,9 +8,17 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.globals import set_llm_cache
 from langchain_openai import ChatOpenAI, OpenAI
+from redis_servers import Server, engines, serving
 from upstream import Upstream
 
 from headwater.langchain import Cached
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Server]:
+    """A Valkey server; names of answers never meet, since each provider has an address of its own."""
+    with serving(engines()[0]) as server:
+        yield server
 
 
 @pytest.fixture

@@ -50,7 +50,10 @@ class Answering:
 
         offer = Offer(name, "langchain", True, build)
         secret = settings.secret.get_secret_value().encode() if settings.secret else b""
-        timeouts = Timeouts(settings.first_token_timeout, settings.model_timeout, settings.total_timeout, retries=0)
+        # LangChain's models retry by themselves, and no caller of theirs comes back for the rest of an answer.
+        timeouts = Timeouts(
+            settings.first_token_timeout, settings.model_timeout, settings.total_timeout, unread=1.0, retries=0
+        )
         policy = Policy(Caching(settings.cache_ttl, secret), timeouts)
         self._answers = Answers(store, Catalogue(offer), policy)
         self._name = name

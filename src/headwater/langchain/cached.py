@@ -13,7 +13,7 @@ from headwater.errors import Unsupported
 from headwater.langchain.answering import Answering, Call, Chunks
 from headwater.langchain.background import across, background, blocking
 from headwater.langchain.chunks import whole_chunk
-from headwater.langchain.question import deciding
+from headwater.langchain.question import deciding, plain
 from headwater.log.store import Store
 from headwater.settings import Settings
 from headwater.wiring.stores import open_store
@@ -55,7 +55,7 @@ def Cached(
     inner: Any = model
     if "stream_usage" in type(model).model_fields and "stream_usage" not in model.model_fields_set:
         inner = model.model_copy(update={"stream_usage": True})  # or a streamed answer has none, and it is the only one
-    state = State(inner, answering, {"model": deciding(model), "as": cache_as})
+    state = State(inner, answering, plain({"model": deciding(model), "as": cache_as}))
     cached = model.model_copy(update={"cache": False, **({"rate_limiter": None} if chat else {})})
     object.__setattr__(cached, "__class__", _class_of(type(model)))
     vars(cached)[_STATE] = state

@@ -37,10 +37,14 @@ def question(asked: Sequence[BaseMessage] | str, model: str, extra: Mapping[str,
 
     Metadata of earlier answers does not count, so that conversations hit.
     """
-    plain = msgspec.to_builtins(extra, enc_hook=_plain, str_keys=True)
     if isinstance(asked, str):
-        return Prompt(kind="completion", model=model, messages=[Message("user", asked)], extra=plain)
-    return Prompt(model=model, messages=[_message(message) for message in asked], extra=plain)
+        return Prompt(kind="completion", model=model, messages=[Message("user", asked)], extra=plain(extra))
+    return Prompt(model=model, messages=[_message(message) for message in asked], extra=plain(extra))
+
+
+def plain(value: Any) -> Any:
+    """Anything as plain data that tells it from others, as far as it says what it is."""
+    return msgspec.to_builtins(value, enc_hook=_plain, str_keys=True)
 
 
 def deciding(model: BaseModel) -> dict[str, Any]:
@@ -61,7 +65,7 @@ def _message(message: BaseMessage) -> Message:
             for call in [*message.tool_calls, *message.invalid_tool_calls]
         ] or None
     else:
-        beside = msgspec.to_builtins(message.additional_kwargs, enc_hook=_plain, str_keys=True)
+        beside = plain(message.additional_kwargs)
     answered = message.tool_call_id if isinstance(message, ToolMessage) else None
     if isinstance(message, ToolMessage) and message.status == "error":
         beside = {**beside, "status": "error"}
@@ -69,12 +73,11 @@ def _message(message: BaseMessage) -> Message:
 
 
 def _block(block: Any) -> dict[str, Any]:
-    plain = msgspec.to_builtins(block, enc_hook=_plain, str_keys=True)
-    return plain if isinstance(plain, dict) else {"text": plain}  # pyright: ignore[reportUnknownVariableType]
+    known = plain(block)
+    return known if isinstance(known, dict) else {"text": known}  # pyright: ignore[reportUnknownVariableType]
 
 
 def _plain(value: Any) -> Any:
-    """Anything as plain data that tells it from others, as far as it says what it is."""
     if isinstance(value, SecretStr):  # two accounts are two models
         return hashlib.sha256(value.get_secret_value().encode()).hexdigest()
     if isinstance(value, BaseModel):
