@@ -21,6 +21,10 @@ from headwater.errors import Unsupported
 from headwater.langchain import Cached
 
 
+class Half(float):
+    """A number of a class of its own, as numpy's are."""
+
+
 class Weather(BaseModel):
     """The weather of a city."""
 
@@ -170,7 +174,8 @@ async def test_what_decides_the_answer_decides_the_key(options: dict[str, Any], 
         ([hello, AIMessage("", tool_calls=[{"name": "f", "args": {"a": 1}, "id": "c1"}]), result], {}),
         ([hello, AIMessage("", tool_calls=[{"name": "f", "args": {"a": 2}, "id": "c1"}]), result], {}),
         ([hello], {"stop": ["x"]}),
-        ([hello], {"temperature": 0.5}),
+        ([hello], {"temperature": Half(0.5)}),
+        ([hello], {"temperature": Half(0.25)}),
     ]:
         before = upstream.calls
         await model.ainvoke(asked, **bound)

@@ -7,7 +7,8 @@ async for chunk in model.astream("Hello"):
     print(chunk.text, end="")
 """
 
+from headwater.langchain.cache import HeadwaterCache
 from headwater.langchain.cached import Cached
 from headwater.models.langchain.openai_classes import ChatOpenAIWire, OpenAIWireLLM
 
-__all__ = ["Cached", "ChatOpenAIWire", "OpenAIWireLLM"]
+__all__ = ["Cached", "ChatOpenAIWire", "HeadwaterCache", "OpenAIWireLLM"]

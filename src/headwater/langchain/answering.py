@@ -15,7 +15,7 @@ from headwater.answers.claim import Caching
 from headwater.answers.generation import Timeouts
 from headwater.errors import ModelError
 from headwater.events import Ending, Error, Event, Finish, Stop
-from headwater.langchain.background import across
+from headwater.langchain.background import across, closes
 from headwater.langchain.chunks import Chunk, Recorder, Replay
 from headwater.langchain.question import question
 from headwater.log.store import Store
@@ -56,6 +56,7 @@ class Answering:
         )
         policy = Policy(Caching(settings.cache_ttl, secret), timeouts)
         self._answers = Answers(store, Catalogue(offer), policy)
+        closes(self, self._answers.aclose)
         self._name = name
         self._principal = Principal(tenant, "langchain")
         self._chat = chat

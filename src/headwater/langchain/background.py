@@ -10,6 +10,7 @@ import contextlib
 import functools
 import queue
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import aclosing
@@ -34,6 +35,16 @@ async def there(work: Coroutine[Any, Any, T]) -> T:
 def waited(work: Coroutine[Any, Any, T]) -> T:
     """The same for a caller that blocks its thread."""
     return asyncio.run_coroutine_threadsafe(work, background()).result()
+
+
+def closes(owner: object, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `close` in the background once its owner is gone, or the process ends; it must not refer to the owner."""
+
+    def soon() -> None:
+        if background.cache_info().currsize:
+            asyncio.run_coroutine_threadsafe(close(), background())
+
+    weakref.finalize(owner, soon)
 
 
 async def across(loop: asyncio.AbstractEventLoop, source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:

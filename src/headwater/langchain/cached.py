@@ -13,10 +13,9 @@ from headwater.errors import Unsupported
 from headwater.langchain.answering import Answering, Call, Chunks
 from headwater.langchain.background import across, background, blocking
 from headwater.langchain.chunks import whole_chunk
-from headwater.langchain.question import deciding, plain
+from headwater.langchain.question import deciding
+from headwater.langchain.stores import opened
 from headwater.log.store import Store
-from headwater.settings import Settings
-from headwater.wiring.stores import open_store
 
 M = TypeVar("M", bound=BaseChatModel | BaseLLM)
 _STATE = "_headwater"
@@ -39,23 +38,13 @@ def Cached(
     """
     if not isinstance(model, BaseChatModel | BaseLLM):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped code
         raise Unsupported(f"{type(model).__name__} is no chat or completion model; wrap the model, then bind to it")
-    url = store if isinstance(store, str) else None
-    given: dict[str, Any] = {"store": url, "cache_ttl": ttl}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
-    if url is not None or store is None:
-        open_store(settings)  # connects nothing, and names a mistake now
+    settings, opener = opened(store, ttl)
     chat = isinstance(model, BaseChatModel)
-    answering = Answering(
-        type(model).__name__,
-        (lambda: open_store(settings)) if store is None or isinstance(store, str) else (lambda: store),
-        settings,
-        tenant,
-        chat=chat,
-    )
+    answering = Answering(type(model).__name__, opener, settings, tenant, chat=chat)
     inner: Any = model
     if "stream_usage" in type(model).model_fields and "stream_usage" not in model.model_fields_set:
         inner = model.model_copy(update={"stream_usage": True})  # or a streamed answer has none, and it is the only one
-    state = State(inner, answering, plain({"model": deciding(model), "as": cache_as}))
+    state = State(inner, answering, {"model": deciding(model), "as": cache_as})
     cached = model.model_copy(update={"cache": False, **({"rate_limiter": None} if chat else {})})
     object.__setattr__(cached, "__class__", _class_of(type(model)))
     vars(cached)[_STATE] = state

@@ -25,12 +25,15 @@ _PIECE = 4096  # characters of a shape in one event, which is escaped twice
 
 
 def _hook(value: Any) -> Any:
+    if isinstance(value, str):
+        return str(value)  # LangChain's texts are of a class of their own
     if hasattr(value, "model_dump"):  # such as OpenAI's `parsed`
         return value.model_dump(mode="json")
     raise TypeError(f"a chunk holds a {type(value).__name__}, which is no plain data")
 
 
-_encode = msgspec.json.Encoder(enc_hook=_hook).encode
+encode = msgspec.json.Encoder(enc_hook=_hook).encode
+"""Plain data as JSON. Raises `TypeError` for anything else."""
 
 
 class Recorder:
@@ -60,7 +63,7 @@ class Recorder:
         if len(parts(TextDelta(text))) > 1:  # the log splits it, and only one of its chunks may have the shape
             yield from self._said("{}", text)
             text = ""
-        yield from self._said(_encode(shape).decode(), text)
+        yield from self._said(encode(shape).decode(), text)
 
     def end(self, *, whole: bool) -> Finish:
         """The ending: it is kept as an answer for others only if it is known to be whole.

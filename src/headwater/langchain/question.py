@@ -43,14 +43,16 @@ def question(asked: Sequence[BaseMessage] | str, model: str, extra: Mapping[str,
 
 
 def plain(value: Any) -> Any:
-    """Anything as plain data that tells it from others, as far as it says what it is."""
+    """What decides an answer, as plain data. An object that has no such form counts as its `repr`: rather two keys for
+    one question than one for two."""
     return msgspec.to_builtins(value, enc_hook=_plain, str_keys=True)
 
 
 def deciding(model: BaseModel) -> dict[str, Any]:
-    """The fields of a model that decide its answers, and its class."""
+    """The fields of a model that decide its answers, and its class; of other objects in it, such as clients, theirs."""
     fields = {name: getattr(model, name, None) for name in type(model).model_fields if name not in _OF_NO_ANSWER}
-    return {"class": _path(type(model)), **{name: value for name, value in fields.items() if value is not None}}
+    fields = {name: value for name, value in fields.items() if value is not None}
+    return msgspec.to_builtins({"class": _path(type(model)), **fields}, enc_hook=_field, str_keys=True)
 
 
 def _message(message: BaseMessage) -> Message:
@@ -77,16 +79,28 @@ def _block(block: Any) -> dict[str, Any]:
     return known if isinstance(known, dict) else {"text": known}  # pyright: ignore[reportUnknownVariableType]
 
 
+def _field(value: Any) -> Any:
+    known = _known(value)
+    return _path(type(value)) if known is None else known
+
+
 def _plain(value: Any) -> Any:
+    known = _known(value)
+    return repr(value) if known is None else known
+
+
+def _known(value: Any) -> Any:
+    for kind in (str, int, float):
+        if isinstance(value, kind):  # of a class of its own, such as a number of numpy's
+            return kind(value)
     if isinstance(value, SecretStr):  # two accounts are two models
         return hashlib.sha256(value.get_secret_value().encode()).hexdigest()
     if isinstance(value, BaseModel):
         return deciding(value)
     if hasattr(value, "model_json_schema"):  # a class of structured output
         return [_path(value), value.model_json_schema()]
-    return _path(value)
+    return _path(value) if hasattr(value, "__qualname__") else None
 
 
-def _path(value: object) -> str:
-    named = cast("Any", value if hasattr(value, "__qualname__") else type(value))
+def _path(named: Any) -> str:
     return f"{named.__module__}.{named.__qualname__}"
