@@ -70,7 +70,7 @@ class Reading(Telling):
             yield from self._calls.piece(piece)
         self._count(message.usage_metadata)
         self._chunked = True
-        self._reason = _finish_reason(message.response_metadata) or self._reason
+        self._reason = finish_reason(message.response_metadata) or self._reason
 
     def _whole(self, message: Any, repeats: bool) -> Iterator[Event]:
         """A message that came in one piece, which cannot have been cut.
@@ -89,7 +89,7 @@ class Reading(Telling):
         for kind, text in parts:
             yield from self._part(kind, text)
         yield from self._calls.message(calls)
-        self._reason = _finish_reason(message.response_metadata) or self._reason or "stop"
+        self._reason = finish_reason(message.response_metadata) or self._reason or "stop"
 
     def _facts(self, message: Any) -> Iterator[Event]:
         """What a message says about the answer beside its content."""
@@ -119,7 +119,7 @@ def _parts(message: Any) -> Iterator[tuple[Kind, Any]]:
         yield "refusal", refusal
 
 
-def _finish_reason(metadata: Mapping[str, Any]) -> str | None:
+def finish_reason(metadata: Mapping[str, Any]) -> str | None:
     """The provider's finish reason, under any of the names that providers use."""
     # OpenAI's Responses API has a status, and a reason only where it is incomplete.
     details: Any = metadata.get("incomplete_details") or {}
@@ -152,7 +152,7 @@ class Watch:
         info: dict[str, Any] = {**getattr(getattr(generation, "message", None), "response_metadata", {})}
         info |= getattr(generation, "generation_info", None) or {}
         self.usage = info.get("token_usage") or self.usage
-        self.reason = _finish_reason(info) or self.reason
+        self.reason = finish_reason(info) or self.reason
 
 
 @functools.cache

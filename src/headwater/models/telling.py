@@ -150,7 +150,7 @@ class Telling:
         events = [*self._broken_off(), *self._calls.close()]
         if data := self._metadata():
             events.append(Metadata(data))
-        return [*events, Finish(self._supported(_REASONS.get(reason.lower(), "other")), _usage(usage))]
+        return [*events, Finish(self._supported(REASONS.get(reason.lower(), "other")), _usage(usage))]
 
     def _metadata(self) -> dict[str, Any]:
         """The provider's own fields, and the names of what was left out."""
@@ -214,7 +214,7 @@ def _count(value: Any) -> int | None:
 
 _MANY = 2**53  # the first whole number that JavaScript cannot read exactly
 
-_REASONS = {
+REASONS = {
     **dict.fromkeys(("stop", "end_turn", "stop_sequence", "eos", "eos_token", "complete", "completed"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
     **dict.fromkeys(("tool_calls", "function_call", "tool_use", "tool_call"), "tool_calls"),
