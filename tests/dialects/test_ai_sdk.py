@@ -14,7 +14,7 @@ from headwater.dialects.native import request as native
 from headwater.dialects.vercel import request
 from headwater.dialects.vercel.dialect import Vercel
 from headwater.dialects.vercel.request import LONGEST
-from headwater.dialects.vercel.told import Told, checksums, read_run_id, run_id
+from headwater.dialects.vercel.told import Told, checksum, read_run_id, run_id
 from headwater.entries import record
 from headwater.errors import InvalidPrompt, NoSuchLog, RequestError
 from headwater.events import (
@@ -148,7 +148,7 @@ def test_an_answer_continues_the_assistants_message_that_ends_the_request() -> N
     call = {"type": "tool-weather", "toolCallId": "c1", "state": "output-available", "output": 4}
     after_a_call = request.chat(body(ui("user", text("Hi")), ui("assistant", call, id="m7"), tools=[WEATHER]))
 
-    assert after_a_call.told == Told("m7", checksums(["weather"]))
+    assert after_a_call.told == Told("m7", frozenset({checksum("weather")}))
     assert parts([], after_a_call.told)[0] == {"type": "start", "messageId": "m7"}
     assert request.chat(body(ui("user", text("Hi")))).told == Told()
 
@@ -185,7 +185,7 @@ def test_what_is_no_ui_message_is_refused_with_the_place_of_the_mistake(sent: by
 @given(st.text(max_size=50), st.sets(st.text(max_size=20)))
 def test_a_run_id_carries_what_was_told(own: str, tools: set[str]) -> None:
     """A client that continues by the run id sees the same parts as before."""
-    told = Told(own.encode("utf-8", "replace").decode(), checksums(tools))
+    told = Told(own.encode("utf-8", "replace").decode(), frozenset(map(checksum, tools)))
     written = run_id(MESSAGE_ID, told)
 
     assert re.fullmatch(r"[\w.-]+", written, re.ASCII)
@@ -206,7 +206,7 @@ def test_a_tool_of_the_page_is_a_typed_part_and_one_of_the_server_a_dynamic_one(
         *(ToolCallStart("c1", "weather"), ToolCallDelta("c1", "{}"), ToolCallEnd("c1")),
         *(ToolCallStart("c2", "search"), ToolResult("c2", "found")),
     ]
-    told = parts(called, Told(tools=checksums(["weather"])))
+    told = parts(called, Told(tools=frozenset({checksum("weather")})))
 
     assert {part["toolCallId"]: part.get("dynamic") for part in told if "toolCallId" in part} == {
         "c1": None,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
-from typing import Any
 
 import msgspec
 
@@ -60,7 +59,8 @@ class Vercel:
         return _Reader(VercelEncoder(self.told), message_id, cursor, own=own)
 
     def whole(self, answer: Answer) -> bytes:
-        return msgspec.json.encode(_message(answer))
+        message = {"id": answer.id, "role": "assistant", "parts": [{"type": "text", "text": answer.text}]}
+        return msgspec.json.encode(message)
 
     def refusal(self, error: Error) -> Refusal:
         return plain(error)
@@ -82,7 +82,3 @@ class _Reader(FoldReader):
 def plain(error: Error) -> Refusal:
     """A failure as one sentence: clients show the whole body to their users."""
     return problem(error)._replace(body=error.message.encode(), media_type="text/plain; charset=utf-8")
-
-
-def _message(answer: Answer) -> dict[str, Any]:
-    return {"id": answer.id, "role": "assistant", "parts": [{"type": "text", "text": answer.text}]}

@@ -12,12 +12,11 @@ import msgspec
 
 from headwater.dialects import sse
 from headwater.dialects.fold import AGAIN, quoted
-from headwater.dialects.vercel.told import Told
+from headwater.dialects.vercel.told import Told, checksum
 from headwater.entries import Entry, json_of
 from headwater.events import (
     PIECE,
     Error,
-    Event,
     Finish,
     Metadata,
     ReasoningDelta,
@@ -39,7 +38,7 @@ DONE = b"[DONE]"
 _STEP, _STEP_ENDS = b'{"type":"start-step"}', b'{"type":"finish-step"}'
 _TEXT = len('{"type":"text-delta","text":')
 _REASONS = {"stop": "stop", "length": "length", "tool_calls": "tool-calls", "content_filter": "content-filter"}
-_CUT = "The answer broke off before this call had a result."
+_CUT = b',"errorText":"The answer broke off before this call had a result."'
 
 
 class _Call(NamedTuple):
@@ -79,7 +78,8 @@ class VercelEncoder:
         event, state = entry.event, self.state
         if state.kind == "text" and isinstance(event, TextDelta):  # nearly every entry
             return (state.delta + json_of(entry)[_TEXT:],)
-        lines = self._released() if state.held and not _continues(event, state.held) else []
+        goes_on = isinstance(event, ToolResult) and event.id == state.held
+        lines = self._released(state.held) if state.held and not goes_on else []
         match event:
             case TextDelta(text):
                 self._say("text", text, lines)
@@ -101,9 +101,7 @@ class VercelEncoder:
         return lines
 
     def broken(self, error: Error) -> Sequence[bytes]:
-        lines = self._closed(_CUT)
-        lines.append(b'{"type":"error","errorText":%b}' % sse.encode(error.message))
-        return lines
+        return [*self._closed(), b'{"type":"error","errorText":%b}' % sse.encode(error.message)]
 
     def _say(self, kind: str, text: str, lines: Lines) -> None:
         if not text:
@@ -155,15 +153,15 @@ class VercelEncoder:
         try:
             input = msgspec.json.format((_joined(call.arguments) or "{}").encode(), indent=-1)
         except msgspec.DecodeError:
-            lines.append(self._failed(id, "The model wrote arguments that are not JSON."))
+            why = b',"errorText":"The model wrote arguments that are not JSON."'
+            lines.append(self._part("tool-output-error", id, why))
             return
-        lines.append(
-            self._part("tool-input-available", id, b',"toolName":%b,"input":%b' % (sse.encode(call.name), input))
-        )
+        rest = b',"toolName":%b,"input":%b' % (sse.encode(call.name), input)
+        lines.append(self._part("tool-input-available", id, rest))
 
-    def _released(self, id: str = "") -> Lines:
-        """The result of a call so far: of the one that was held back, or of this one."""
-        id, self.state = id or self.state.held, self.state._replace(held="")
+    def _released(self, id: str) -> Lines:
+        """The result of a call so far, which is held back no longer."""
+        self.state = self.state._replace(held="")
         output = sse.encode(_joined(self.state.calls[id].output))
         return [self._part("tool-output-available", id, b',"output":' + output)]
 
@@ -178,7 +176,7 @@ class VercelEncoder:
             reason = _REASONS.get(event.reason, "other").encode()
             lines += [_STEP_ENDS, b'{"type":"finish","finishReason":"%b"}' % reason, DONE]
             return
-        lines += self._closed(_CUT)
+        lines += self._closed()
         if isinstance(event, Stop):
             self._step_on(lines, after="calls")
             self._tell(lines, state="stopped")
@@ -188,11 +186,13 @@ class VercelEncoder:
         self._tell(lines, state=state, code=event.code, retryable=event.retryable)
         lines += [b'{"type":"error","errorText":%b}' % sse.encode(event.message), DONE]
 
-    def _closed(self, why: str) -> Lines:
+    def _closed(self) -> Lines:
         """The ends of all parts that are open, where the answer breaks off."""
         lines: Lines = []
         self._close(lines)
-        lines += [self._failed(id, why) for id, call in self.state.calls.items() if call.output is None]
+        lines += [
+            self._part("tool-output-error", id, _CUT) for id, call in self.state.calls.items() if call.output is None
+        ]
         return lines
 
     def _close(self, lines: Lines) -> None:
@@ -216,17 +216,10 @@ class VercelEncoder:
         calls = {**self.state.calls, id: call}
         self.state = self.state._replace(calls=calls, step=step or self.state.step)
 
-    def _failed(self, id: str, why: str) -> bytes:
-        return self._part("tool-output-error", id, b',"errorText":' + sse.encode(why))
-
     def _part(self, kind: str, id: str, rest: bytes) -> bytes:
         """A part of a tool call: `dynamic` where the server runs the tool, since the page then has no type for it."""
-        dynamic = b"" if self._told.brings(self.state.calls[id].name) else b',"dynamic":true'
+        dynamic = b"" if checksum(self.state.calls[id].name) in self._told.tools else b',"dynamic":true'
         return b'{"type":"%b","toolCallId":%b%b%b}' % (kind.encode(), quoted(id, AGAIN), rest, dynamic)
-
-
-def _continues(event: Event, id: str) -> bool:
-    return isinstance(event, ToolResult) and event.id == id
 
 
 def _joined(pieces: Pieces) -> str:

@@ -9,7 +9,7 @@ from headwater.dialects import shapes
 from headwater.dialects.body import json_object
 from headwater.dialects.dialect import Ask
 from headwater.dialects.fields import asked as ask
-from headwater.dialects.vercel.told import Told, checksums
+from headwater.dialects.vercel.told import Told, checksum
 from headwater.errors import InvalidPrompt
 from headwater.prompt import Tool, located
 
@@ -52,7 +52,7 @@ def chat(body: bytes) -> Asked:
     asked = ask("chat", turns, fields)
     last = cast("list[Fields]", messages)[-1]
     own = _id("messages[-1].id", last.get("id")) if last["role"] == "assistant" else ""
-    brought = checksums(tool.name for tool in asked.prompt.tools if isinstance(tool, Tool))
+    brought = frozenset(checksum(tool.name) for tool in asked.prompt.tools if isinstance(tool, Tool))
     asked = asked._replace(whole=False, renew=trigger == "regenerate-message")
     return Asked(asked, Told(own, brought), _id("id", chat))
 

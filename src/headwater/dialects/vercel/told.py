@@ -2,7 +2,6 @@
 
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable
 from typing import NamedTuple
 from zlib import crc32
 
@@ -17,14 +16,10 @@ class Told(NamedTuple):
     tools: frozenset[int] = frozenset()
     """Checksums of the names of the page's own tools: names would be too long for a header."""
 
-    def brings(self, tool: str) -> bool:
-        """Whether the request brought this tool."""
-        return bool(self.tools) and crc32(tool.encode()) in self.tools
 
-
-def checksums(tools: Iterable[str]) -> frozenset[int]:
-    """The field `Told.tools` for these names."""
-    return frozenset(crc32(tool.encode()) for tool in tools)
+def checksum(tool: str) -> int:
+    """What stands for a tool in `Told.tools`."""
+    return crc32(tool.encode())
 
 
 def run_id(message_id: str, told: Told) -> str:
