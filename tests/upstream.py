@@ -11,12 +11,13 @@ and does not report when exactly the peer left.
 
 import asyncio
 import contextlib
+import copy
 import dataclasses
 import json
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, Self
 
 JSON = dict[str, Any]
@@ -70,6 +71,8 @@ class Upstream:
     """Send `data: {"error": …}` after so many tokens, and end."""
     garbled_after: int | None = None
     """Send a line that is not JSON after so many tokens."""
+    moods: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict[str, Mapping[str, Any]])
+    """Other fields for the answers to requests whose last message has a word in it, by that word."""
 
     url: str = dataclasses.field(default="", init=False)
     """The address to point a client at, with `/v1`."""
@@ -124,7 +127,7 @@ class Upstream:
         async with self._arrival:
             self.requests.append(request)
             self._arrival.notify_all()
-        answer = asyncio.create_task(self._answer(request, self.calls, writer))
+        answer = asyncio.create_task(self._in_mood(request)(request, self.calls, writer))
         # One request per connection, so a read that returns now means that the peer has left.
         left = asyncio.create_task(reader.read(1))
         try:
@@ -136,6 +139,19 @@ class Upstream:
             answer.cancel()
             left.cancel()
             await asyncio.gather(answer, left, return_exceptions=True)
+
+    def _in_mood(self, request: Received) -> Callable[..., Coroutine[Any, Any, None]]:
+        said = str(request.body.get("messages", [request.body.get("prompt")])[-1])
+        word = next((word for word in self.moods if word in said), None)
+        if word is None:
+            return self._answer
+        moody = copy.copy(self)
+        vars(moody).update(self.moods[word], requests=[each for each in self.requests if each.body == request.body])
+
+        async def answer(request: Received, _: int, writer: asyncio.StreamWriter) -> None:
+            await moody._answer(request, moody.calls, writer)
+
+        return answer
 
     async def _answer(self, request: Received, number: int, writer: asyncio.StreamWriter) -> None:
         status = self.status if isinstance(self.status, int) else self.status[min(number, len(self.status)) - 1]

@@ -238,7 +238,7 @@ def unforeseen() -> Error:
 
 def parts(event: Event) -> Sequence[Event]:
     """The event itself, or several with its text split among them if one would exceed `MAX_EVENT`."""
-    if type(event) is TextDelta and len(event.text) <= _PIECE:  # nearly all events; the match takes six times as long
+    if type(event) is TextDelta and len(event.text) <= PIECE:  # nearly all events; the match takes six times as long
         return (event,)
     match event:
         case TextDelta(text) | ReasoningDelta(text):
@@ -255,12 +255,12 @@ def parts(event: Event) -> Sequence[Event]:
 
 # In ASCII-only JSON a character takes at most 12 bytes: a surrogate pair, each half written as \uXXXX. The rest of the
 # frame takes a few hundred bytes.
-_PIECE = (MAX_EVENT - 1024) // 12
+PIECE = (MAX_EVENT - 1024) // 12
 
 
 def _pieces(text: str) -> Iterator[str]:
-    if len(text) <= _PIECE:
+    if len(text) <= PIECE:
         yield text
         return
-    for begin in range(0, len(text), _PIECE):
-        yield text[begin : begin + _PIECE]
+    for begin in range(0, len(text), PIECE):
+        yield text[begin : begin + PIECE]

@@ -1,8 +1,10 @@
 """Resuming: an answer is whole, wherever its connection breaks."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import httpx
 import pytest
@@ -300,3 +302,30 @@ async def test_a_server_that_is_not_running_raises_nothing_listens() -> None:
         with pytest.raises(NothingListens):
             await client.chat(HI)
     assert len(told) == QUICK.requests
+
+
+QUESTION = {"messages": [{"role": "user", "content": "Hi"}], "model": "scripted", "max_tokens": 50, "stream": True}
+DOORS: dict[str, dict[str, Any]] = {
+    "/api/stream/completion/chat": QUESTION,
+    "/v1/chat/completions": QUESTION,
+    "/v1/completions": {"prompt": "Hi", "stream": True},
+    "/v1/responses": {"input": "Hi", "stream": True},
+    "/v1/messages": QUESTION,
+    "/agui": {"threadId": "t", "runId": "r", "messages": [{"id": "1", "role": "user", "content": "Hi"}]},
+    "/api/chat": {"id": "c", "messages": [{"id": "1", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}]},
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_a_stream_of_any_dialect_is_read_on_after_its_last_id(door: str) -> None:
+    """Whoever asked, and in which words: `Location` and the last `id` are enough."""
+    words = [TextDelta(f"{n} ") for n in range(9)]
+    async with headwater(Scripted([*words, Finish("stop")])) as server, quick(server.client.base_url) as client:
+        told = await server.client.post(door, json=DOORS[door])
+        assert told.status_code == 200, told.text
+        ids = re.findall(r"^id: (\S+)$", told.text, re.MULTILINE)
+        whole = await (await client.attach(told.headers["location"])).read()
+        rests = [await (await client.attach(told.headers["location"], after=id)).read() for id in ids]
+    assert whole.text == "".join(word.text for word in words)
+    assert len({rest.text for rest in rests}) == len(words) + 1
+    assert all(whole.text.endswith(rest.text) and rest.ending == Finish("stop") for rest in rests)

@@ -45,7 +45,7 @@ async def test_a_client_that_half_closes_gets_its_answer(version: bytes, tmp_pat
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert b'"type":"finish"' in answer
     assert (b"transfer-encoding: chunked" in answer) == (version == b"1.1")
-    assert answer.endswith(b"0\r\n\r\n" if version == b"1.1" else b"}\n\n")
+    assert answer.endswith(b"0\r\n\r\n" if version == b"1.1" else b"\n\n")
 
 
 async def test_bare_text_that_breaks_off_resets_a_connection_of_http_1_0(tmp_path: Path) -> None:

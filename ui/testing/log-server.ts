@@ -35,7 +35,7 @@ export class ScriptedLog {
   /** The bytes after an offset, as one reader gets them. */
   frames(after: string | undefined): string[] {
     const start = after === undefined ? 0 : this.entries.findIndex(({ id }) => id === after) + 1
-    return this.entries.slice(start).map(({ id, event }) => `id: ${id}\ndata: ${JSON.stringify(event)}\n\n`)
+    return this.entries.slice(start).map(({ id, event }) => `data: ${JSON.stringify(event)}\nid: ${id}\n\n`)
   }
 
   describe(): Record<string, unknown> {
@@ -64,7 +64,7 @@ export class ScriptedLog {
       sent = frames.length
       if (this.ended && budget > 0) response.end()
     }
-    send('retry: 2000\n\n')
+    send('retry: 2000\n')
     if (cut <= 0) response.destroy()
     this.#readers.add(wake)
     response.on('close', () => this.#readers.delete(wake))

@@ -37,6 +37,8 @@ class Ask(NamedTuple):
     """How to answer, where that depends on the request; None for the dialect that has read it."""
     bypass: bool = False
     """Whether the answer is to be a new one that the cache does not keep, as `Cache-Control: no-store` says."""
+    renew: bool = False
+    """Whether a stored answer will not do: the user wants another one in its place, as `no-cache` says."""
 
 
 class Cursor(NamedTuple):

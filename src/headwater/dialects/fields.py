@@ -19,7 +19,6 @@ from headwater.prompt import CARRIED, Parameters, Prompt, check
 OURS = frozenset({"stream", "stream_options", "background", "background_options", "conversation_id", "id"})
 """Fields about the delivery of an answer, which Headwater does itself: neither sent nor in the key."""
 
-
 _PARAMETERS = frozenset(Parameters.__struct_fields__)
 
 

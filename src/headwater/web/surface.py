@@ -112,8 +112,9 @@ class Surface(NamedTuple):
             if not ask.whole and (rest := await self.continued(request, dialect, route, Asked(ask.prompt, principal))):
                 return rest
             directives = policy.parse(field(request, "cache-control"))
-            if ask.bypass:
-                directives = msgspec.structs.replace(directives, no_store=True)
+            if ask.bypass or ask.renew:
+                no_store = ask.bypass or directives.no_store
+                directives = msgspec.structs.replace(directives, no_store=no_store, no_cache=True)
             key = request.headers.get("idempotency-key", "")
             if not key and (attempt := request.headers.get("x-stainless-retry-count")):
                 key = FIRST if attempt == "0" else AGAIN  # the SDKs of OpenAI and Anthropic only count

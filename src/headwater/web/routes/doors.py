@@ -68,6 +68,12 @@ def _openai() -> Rooms:
     return openai
 
 
+def _vercel() -> Rooms:
+    from headwater.web.routes import vercel
+
+    return vercel
+
+
 DOORS: Sequence[Door] = (
     Door(
         "ag-ui",
@@ -109,6 +115,17 @@ DOORS: Sequence[Door] = (
             "GET /v1/models/{model:path}": "One of the models",
         },
         ("/v1",),
+    ),
+    Door(
+        "vercel",
+        _vercel,
+        {
+            "POST /api/chat": "`useChat` of the Vercel AI SDK: start or join an answer",
+            "GET /api/chat/{id}/stream": "Resume the run of a chat, or a run by its id from `?startIndex=` on",
+            "POST /api/chat/{id}/stop": "Stop the run of a chat",
+            "POST /api/completion": "`useCompletion` of the Vercel AI SDK",
+        },
+        ("/api/chat", "/api/completion"),
     ),
 )
 

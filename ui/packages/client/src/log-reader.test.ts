@@ -42,7 +42,7 @@ async function read(location: string, more: Partial<ReadOptions> = {}): Promise<
 test('cut at every byte and resumed, a log reads as if it had never been cut', async () => {
   const log = new ScriptedLog('log', EVENTS)
   const location = server.keep(log)
-  const bytes = ['retry: 2000\n\n', ...log.frames(undefined)].join('').length
+  const bytes = ['retry: 2000\n', ...log.frames(undefined)].join('').length
   for (let cut = 0; cut < bytes; cut++) {
     let first = true
     server.override = (request, response) => {
@@ -60,7 +60,7 @@ test('a log that breaks after every single entry is still read to its end', asyn
   const log = new ScriptedLog('log', [...EVENTS.slice(0, 2), ...Array.from({ length: 30 }, () => EVENTS[2]!), EVENTS[3]!])
   server.override = (request, response) => {
     const after = request.headers['last-event-id'] as string | undefined
-    log.serve(response, after, {}, 'retry: 2000\n\n'.length + log.frames(after)[0]!.length)
+    log.serve(response, after, {}, 'retry: 2000\n'.length + log.frames(after)[0]!.length)
     return true
   }
   const { message, ids } = await read(server.keep(log))

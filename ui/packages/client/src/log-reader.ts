@@ -48,7 +48,7 @@ export async function readLog(options: ReadOptions): Promise<Outcome> {
     for (const { id, data, retry: ms } of frames) {
       if (ms) retry = Number(ms) || retry
       // A heartbeat means ten good seconds, so a proxy that cuts long silences never uses up the attempts.
-      else if (!data) failures = 0
+      if (!data) failures = ms ? failures : 0
       else {
         const event = parseEvent(data)
         // An error without an id is no entry of the log: the server could not read on, and the log may still grow.

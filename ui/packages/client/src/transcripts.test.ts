@@ -55,7 +55,8 @@ describe.each(names)('%s', (name) => {
     for (let cut = 0; cut <= stream.length; cut++) {
       const parse = createFrameParser()
       const found = [...parse(stream.slice(0, cut)), ...parse(stream.slice(cut))]
-      expect(found.filter(({ data }) => data !== undefined)).toEqual(frames)
+      const told = found.filter(({ data }) => data !== undefined).map(({ id, data }) => ({ ...(id !== undefined && { id }), data }))
+      expect(told).toEqual(frames)
     }
   })
 
