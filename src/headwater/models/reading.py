@@ -137,24 +137,24 @@ def finish_reason(metadata: Mapping[str, Any]) -> str | None:
 class Watch:
     """The finish reason and usage of the last model that ran, from callbacks; `watch_class` makes a handler of it."""
 
-    run_inline = True  # in the order of the tokens, without a task for each of them
+    run_inline = True  # in the order of the tokens, without a task or a thread for each of them
     ran = False
     failed = False
     reason: str | None = None
     usage: Any = None
 
-    async def on_chat_model_start(self, *_: Any, **__: Any) -> None:
+    def on_chat_model_start(self, *_: Any, **__: Any) -> None:
         self.ran, self.reason = True, None
 
     on_llm_start = on_chat_model_start
 
-    async def on_llm_error(self, error: Any, **_: Any) -> None:
+    def on_llm_error(self, error: Any, **_: Any) -> None:
         self.failed = True
 
-    async def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
         self._note(chunk)
 
-    async def on_llm_end(self, response: Any, **_: Any) -> None:
+    def on_llm_end(self, response: Any, **_: Any) -> None:
         if self.reason is None and response.generations and response.generations[0]:
             self._note(response.generations[0][0])
 
@@ -167,9 +167,9 @@ class Watch:
 
 @functools.cache
 def watch_class() -> type[Watch]:
-    from langchain_core.callbacks import AsyncCallbackHandler
+    from langchain_core.callbacks import BaseCallbackHandler
 
-    class Handler(Watch, AsyncCallbackHandler):
+    class Handler(Watch, BaseCallbackHandler):
         pass
 
     return Handler
