@@ -52,7 +52,7 @@ FACE = {
         *("ProviderTool", "Text", "Tool", "text_of"),
         *("Answer", "Observer", "Outcome", "Request", "Timing", "ToolCall", "Unknown"),
     },
-    "headwater.langchain": {"Cached", "ChatOpenAIWire", "HeadwaterCache", "OpenAIWireLLM"},
+    "headwater.langchain": {"Cached", "ChatOpenAIWire", "HeadwaterCache", "OpenAIWireLLM", "StreamCallback"},
     "headwater.testing": {"Clock", "Harness", "SILENCE", "Scripted", "StoreContract"},
 }
 """Every public name by its path. A name that leaves breaks somebody's program: CHANGELOG.md must say so."""

@@ -24,6 +24,7 @@ class Reading(Telling):
         super().__init__()
         self.begun = False
         self._chunked = False
+        self._results: set[str] = set()
         self._origin: object = None  # the node and step of a graph whose model has spoken
 
     def events(self, chunk: Any) -> Iterator[Event]:
@@ -42,8 +43,13 @@ class Reading(Telling):
                 self._origin = origin
             case "ai":
                 yield from self._whole(chunk, repeats=origin is not None and origin == self._origin)
-            case "tool" | "ToolMessageChunk":
+            case "ToolMessageChunk":
                 yield from self._result(str(chunk.tool_call_id), text_in(chunk.content))
+            case "tool":
+                # A graph tells it when its tool has run, and when a node puts it into the state.
+                if (id := self._calls.id_of(str(chunk.tool_call_id))) not in self._results:
+                    self._results.add(id)
+                    yield from self._result(str(chunk.tool_call_id), text_in(chunk.content))
             case "human" | "system" | "remove":
                 pass  # nodes of a graph echo their input
             case _:
@@ -131,20 +137,24 @@ def finish_reason(metadata: Mapping[str, Any]) -> str | None:
 class Watch:
     """The finish reason and usage of the last model that ran, from callbacks; `watch_class` makes a handler of it."""
 
-    run_inline = True  # in the order of the tokens, without a task for each of them
+    run_inline = True  # in the order of the tokens, without a task or a thread for each of them
     ran = False
+    failed = False
     reason: str | None = None
     usage: Any = None
 
-    async def on_chat_model_start(self, *_: Any, **__: Any) -> None:
+    def on_chat_model_start(self, *_: Any, **__: Any) -> None:
         self.ran, self.reason = True, None
 
     on_llm_start = on_chat_model_start
 
-    async def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
+    def on_llm_error(self, error: Any, **_: Any) -> None:
+        self.failed = True
+
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
         self._note(chunk)
 
-    async def on_llm_end(self, response: Any, **_: Any) -> None:
+    def on_llm_end(self, response: Any, **_: Any) -> None:
         if self.reason is None and response.generations and response.generations[0]:
             self._note(response.generations[0][0])
 
@@ -157,9 +167,9 @@ class Watch:
 
 @functools.cache
 def watch_class() -> type[Watch]:
-    from langchain_core.callbacks import AsyncCallbackHandler
+    from langchain_core.callbacks import BaseCallbackHandler
 
-    class Handler(Watch, AsyncCallbackHandler):
+    class Handler(Watch, BaseCallbackHandler):
         pass
 
     return Handler

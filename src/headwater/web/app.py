@@ -24,14 +24,22 @@ from headwater.web.surface import Surface
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def api(surface: Surface, lifespan: Lifespan | None = None, dialects: Sequence[str] = EVERY) -> APIRouter:
+class Routes(APIRouter):
+    """The routes, and what they share, for whoever adds routes of their own (`headwater.langchain.StreamCallback`)."""
+
+    surface: Surface
+
+
+def api(surface: Surface, lifespan: Lifespan | None = None, dialects: Sequence[str] = EVERY) -> Routes:
     """The routes that any app can include: they start and read answers. `lifespan` runs with that app's own.
 
     `dialects` names those whose routes are added beside our own; `*` stands for all.
 
     At the prefix they are included under, a problem says what is there, since people look for a page.
     """
-    router = _streams(APIRouter(route_class=ProblemRoute, lifespan=lifespan, tags=["stream"]), surface, dialects)
+    router = Routes(route_class=ProblemRoute, lifespan=lifespan, tags=["stream"])
+    router.surface = surface
+    _streams(router, surface, dialects)
     router.add_api_route("/", _no_page, include_in_schema=False, route_class_override=PrefixRoute)
     return router
 

@@ -13,6 +13,7 @@ import msgspec
 
 from headwater.errors import ModelError
 from headwater.events import Event
+from headwater.models.langchain.turns import Turns
 from headwater.models.openai.connection import Account
 from headwater.models.openai.fields import Fields
 from headwater.models.openai.request import content_field, extra, tool_call_field, tool_field
@@ -74,7 +75,8 @@ class LangChainModel:
     - The end: an answer is finished when the provider gave a reason, else it is truncated. In a Runnable the last model
       that ran decides, even if the output is bare text. Without any model a Runnable is finished when it ends, unless
       it yielded message chunks, because a model that yields those gives a reason.
-    - A graph streams the output of every model in it, and the results of its tools.
+    - A graph streams the output of every model in it and in graphs within it, and the results of all tools. Models that
+      speak at the same time are told one after the other.
 
     `aclose()` closes what was opened here, and leaves an object that was passed in open. Connections belong to the
     event loop that made them, so the model opens anew in another loop; it works in one loop at a time.
@@ -256,7 +258,7 @@ async def _chunks(ready: _Ready, prompt: Prompt, watch: Watch) -> AsyncGenerator
     if isinstance(content, str) and ready.kind in ("chat", "graph"):
         content = [("user", content)]
     if ready.kind == "graph":
-        content, arguments = {"messages": content}, {"stream_mode": "messages"}
+        content, arguments = {"messages": content}, {"stream_mode": ["messages", "tools"], "subgraphs": True}
     else:
         arguments = {} if ready.kind == "runnable" else _arguments(ready, prompt)
     # A chat model's chunks contain everything. An LLM yields bare strings and reports its end to callbacks only, and
@@ -264,6 +266,14 @@ async def _chunks(ready: _Ready, prompt: Prompt, watch: Watch) -> AsyncGenerator
     config: Any = None if ready.kind == "chat" else {"callbacks": [watch]}
     stream = cast("AsyncGenerator[Any, None]", ready.runnable.astream(content, config, **arguments))
     async with aclosing(stream):
+        if ready.kind == "graph":
+            turns = Turns(watch)
+            async for _, mode, payload in stream:
+                for item in turns.take(mode, payload):
+                    yield item
+            for item in turns.rest():
+                yield item
+            return
         async for chunk in stream:
             yield chunk
 

@@ -17,6 +17,8 @@ from headwater.web.routes.native import JSON, SSE, TEXT, Dialects
 from headwater.web.surface import Surface
 
 LOG = f"{LOGS}/{{message_id}}"
+READ = "read-log"
+"""The name of the route that reads a log, for `url_for`."""
 
 _FAILURE = openapi.failure()
 _GONE: dict[int | str, dict[str, Any]] = {
@@ -68,7 +70,7 @@ def add_log_routes(router: APIRouter, surface: Surface) -> None:
         return Response(dialects.json.whole(answer), status, {"Cache-Control": "no-store"}, JSON)
 
     @router.head(LOG, include_in_schema=False)
-    @router.get(LOG, response_class=Response, responses=_READ, openapi_extra=_FROM)
+    @router.get(LOG, response_class=Response, responses=_READ, openapi_extra=_FROM, name=READ)
     async def read(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Read on after `Last-Event-ID` or `?after=`; or, with `Accept: application/json`, the state so far."""
         message_id: str = request.path_params["message_id"]
