@@ -214,7 +214,7 @@ try:
     for event in answer:
         print(event, flush=True)
 except KeyboardInterrupt:
-    print("interrupted", answer.stop(), [type(event).__name__ for event in answer])
+    print("interrupted", answer.stop(), [type(event).__name__ for event in answer], flush=True)
 
 if child := os.fork():
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
