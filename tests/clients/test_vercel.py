@@ -128,7 +128,8 @@ async def test_a_transport_that_goes_on_by_itself(told: Told) -> None:
         assert (workflow[how]["text"], workflow[how]["status"]) == ("".join(NUMBERS), "ready")
         (asked,) = workflow[how]["asked"]
         assert asked == f"/api/chat/{workflow[how]['id']}/stream?startIndex=5"
-    assert (workflow["stopped"]["status"], workflow["stopped"]["text"]) == ("error", "It is ")
+    assert workflow["stopped"]["status"] == "error"
+    assert workflow["stopped"]["text"] in ("It ", "It is ")  # as far as it had come when it was stopped
     assert "The answer has ended" in workflow["stopped"]["error"]
 
 
