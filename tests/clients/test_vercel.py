@@ -95,7 +95,9 @@ async def test_no_broken_answer_looks_whole(told: Told, major: str) -> None:
         assert (chats[name]["headwater"]["state"], chats[name]["headwater"]["code"]) == ("failed", code)
     assert [chats[name]["open"] for name in ("stopped", "replaced", "failed", "cut")] == [0] * 4
     assert chats["refused"]["error"].startswith("The provider limits this server's rate")
-    assert chats["page"] == [f"hang page {major}", "It is  (stopped)"]
+    asked, stopped = chats["page"]
+    assert asked == f"hang page {major}"
+    assert stopped in ("It  (stopped)", "It is  (stopped)")  # as far as it had come
 
 
 @each_major
