@@ -229,3 +229,13 @@ def test_the_same_question_is_the_same_prompt_as_through_the_chat_api() -> None:
     )
 
     assert read(json.dumps(body).encode()).ask([]).prompt == native.chat(json.dumps(asked).encode()).prompt
+
+
+async def test_finer_counts_of_tokens_are_told_under_whatever_name_a_model_reports_them() -> None:
+    """Those of OpenAI's API and those of LangChain."""
+    details = {"input_token_details": {"cache_read": 1}, "output_token_details": {"reasoning": 2}}
+    async with headwater(Scripted([TextDelta("Hi"), Finish("stop", Usage(3, 2, details))])) as server:
+        usage = (await made(server))["usage"]
+
+    assert usage["input_tokens_details"] == {"cached_tokens": 1}
+    assert usage["output_tokens_details"] == {"reasoning_tokens": 2}

@@ -228,13 +228,8 @@ def _usage(usage: Usage) -> dict[str, int]:
         "outputTokens": usage.output_tokens,
         "totalTokens": usage.input_tokens + usage.output_tokens,
     }
-    for group, theirs, ours in (
-        ("prompt_tokens_details", "cached_tokens", "cachedInputTokens"),
-        ("completion_tokens_details", "reasoning_tokens", "reasoningTokens"),
-    ):
-        match usage.details.get(group):
-            case {**details} if isinstance(details.get(theirs), int):
-                told[ours] = details[theirs]
-            case _:
-                pass
+    if usage.cached_tokens:
+        told["cachedInputTokens"] = usage.cached_tokens
+    if usage.reasoning_tokens:
+        told["reasoningTokens"] = usage.reasoning_tokens
     return told

@@ -40,16 +40,11 @@ def usage(counts: Usage | None) -> Fields | None:
     """Token counts under this API's names."""
     if counts is None:
         return None
-
-    def detail(group: str, name: str) -> int:
-        details: Any = counts.details.get(group)
-        return details.get(name) or 0 if isinstance(details, dict) else 0  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-
     return {
         "input_tokens": counts.input_tokens,
-        "input_tokens_details": {"cached_tokens": detail("prompt_tokens_details", "cached_tokens")},
+        "input_tokens_details": {"cached_tokens": counts.cached_tokens},
         "output_tokens": counts.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": detail("completion_tokens_details", "reasoning_tokens")},
+        "output_tokens_details": {"reasoning_tokens": counts.reasoning_tokens},
         "total_tokens": counts.input_tokens + counts.output_tokens,
     }
 
