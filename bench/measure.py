@@ -1,12 +1,14 @@
 """The measurements: CPU per token, delivery to many readers, memory per open stream, memory in Redis."""
 
 import contextlib
+import http.client
 import json
 import re
 import secrets
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
@@ -118,6 +120,30 @@ def delivery_elsewhere(writing: Running, reading: Running, readers: int, tokens:
         _rest(first)
         spent = sum(meter.read()[0] for meter in meters)
     return spent / (seen["tokens"] - readers)
+
+
+def resumed(running: Running, tokens: int) -> float:
+    """Milliseconds to the first byte of a repeated POST whose `Last-Event-ID` lies near the end of a long answer."""
+    body = json.dumps(asked(running, Shape(1, tokens)).body())
+    ids = re.findall(rb"^id: ?(\S+)", _posted(running, body, {})[1], re.MULTILINE)
+    if len(ids) < tokens:
+        raise Broken(f"{len(ids)} offsets in an answer of {tokens} tokens")
+    took, rest = _posted(running, body, {"Last-Event-ID": ids[-9].decode()})
+    if b"id:" not in rest or rest.count(b"@") > 9:
+        raise Broken(f"resumed elsewhere than near the end: {rest[:400]!r}")
+    return took * 1000
+
+
+def _posted(running: Running, body: str, headers: dict[str, str]) -> tuple[float, bytes]:
+    """Seconds to the first byte of the answer's body, and the body."""
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=PATIENCE)
+    with contextlib.closing(connection):
+        connection.connect()
+        began = time.perf_counter()
+        connection.request("POST", running.side.path, body, {"Content-Type": "application/json", **headers})
+        response = connection.getresponse()
+        first = response.read(1)
+        return time.perf_counter() - began, first + response.read()
 
 
 def kept(running: Running) -> int | None:

@@ -36,7 +36,7 @@ TABLES = (
     Table("µs of CPU per token, paced", ("µs/token, paced ",), short=True),
     Table("Latency: what a side adds, in ms", ("token +ms ", "first token +ms ")),
     Table("What an answer takes besides its tokens, and a token on its way to the client", ("µs/answer", *_WIRE)),
-    Table("Hits", ("µs/hit", "hits/s", "a hit's")),
+    Table("Hits and resumes", ("µs/hit", "hits/s", "a hit's", "ms to the first byte")),
     Table("Readers of one answer", ("µs/delivery", "readers a core")),
     Table("Start", ("s from", "MB of a worker")),
     Table("Memory of open, silent streams", ("kB per idle",)),

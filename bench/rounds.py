@@ -73,6 +73,7 @@ FULL = Plan(
 WARM = Shape(4, 300)
 ELSEWHERE = "µs/delivery elsewhere"
 """Prefix of the rows about readers on another server than the one that writes."""
+RESUMED = "ms to the first byte of a resume near the end of 10,000 tokens"
 LOCKED = "hits/s while another process holds the write lock"
 PACE_KEPT = "% of the pace"
 """Prefix of the rows that say how much of the provider's pace was kept."""
@@ -232,6 +233,8 @@ class Rounds:
         if one.side.ours:
             once = measure.apply(measure.asked(one, Shape(1, 1, answers=self._plan.firsts), "once"))
             self._note(one.side, "a hit's first token, ms p50", percentile(once["firsts"], 0.5))
+            if one.side.workers == 1:
+                self._note(one.side, RESUMED, measure.resumed(one, 10_000))
 
     def _readers(self, one: Running) -> None:
         if not one.side.ours or one.side.few:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from bench.report import row_of, short
-from bench.rounds import ELSEWHERE, LOCKED, SHORT, USUALLY, Figures, median
+from bench.rounds import ELSEWHERE, LOCKED, RESUMED, SHORT, USUALLY, Figures, median
 from bench.sides import (
     AG_UI,
     AI_SDK,
@@ -122,6 +122,7 @@ def _targets(find: Find) -> Iterator[Target]:
                 f"{side.name}, a token, {named}, times the native one", 1.3, ratio((side.name, row), (OURS, row))
             )
         yield Target(f"{side.name}, hits/s of 300 tokens", 2500, find(side.name, "hits/s"), most=False)
+        yield Target(f"{side.name}, {RESUMED}", 30, find(side.name, RESUMED))
     yield Target("LiteLLM's /v1, a token, burst, times ours", None, ratio((LITELLM, burst), (OPENAI.name, burst)))
     for side in (MEMORY, SQLITE, REDIS, TWO, TWO_REDIS):
         found = find(side.name, "s from start to ready")
