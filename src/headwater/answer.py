@@ -12,6 +12,7 @@ import msgspec
 
 from headwater.entries import Entry
 from headwater.events import (
+    Continued,
     Ending,
     Error,
     Event,
@@ -79,6 +80,8 @@ class Answer(msgspec.Struct, frozen=True):
     timing: Timing = Timing()
     created: int = 0
     """When the log was opened, in seconds since 1970; 0 if the log does not say."""
+    continued: tuple[Continued, ...] = ()
+    """The seams at which the answer went on after a break."""
 
 
 class Fold:
@@ -129,6 +132,8 @@ class Fold:
                     call.output.append(output)
             case Metadata(data):
                 self._metadata.update(data)
+            case Continued():
+                self.continued = (*self.continued, event)
             case Finish(_, usage):
                 self.ending, self.usage = event, usage
             case Stop() | Error():
@@ -173,11 +178,12 @@ class Fold:
             offset=self._offset,
             timing=Timing(self._first_token, self._duration),
             created=self.created,
+            continued=self.continued,
         )
 
     def _reset(self, answer: Answer) -> None:
         self.id, self.model, self.created = answer.id, answer.model, answer.created
-        self.ending, self.usage = answer.ending, answer.usage
+        self.ending, self.usage, self.continued = answer.ending, answer.usage, answer.continued
         self._text, self._reasoning = [answer.text], [answer.reasoning]
         self._calls = [_Call(call) for call in answer.tools]
         self._calls_by_id: dict[str, list[_Call]] = {}
@@ -201,7 +207,7 @@ def is_token(event: Event) -> bool:
     match event:
         case TextDelta() | ReasoningDelta() | ToolCallStart() | ToolCallDelta() | ToolCallEnd() | ToolResult():
             return True
-        case Start() | Metadata() | Finish() | Stop() | Error() | Unknown():
+        case Start() | Metadata() | Continued() | Finish() | Stop() | Error() | Unknown():
             return False
         case _:
             assert_never(event)

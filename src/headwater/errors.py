@@ -158,6 +158,13 @@ class ModelError(HeadwaterError):
         return sentence(self._told or str(self))
 
 
+class CannotContinue(ModelError):
+    """A provider does not go on where an answer broke off: it refuses, or it begins anew."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why, code="cannot_continue")
+
+
 class ShuttingDown(HeadwaterError):
     """This server takes no new work any more; another one, or the same a moment later, will."""
 

@@ -4,6 +4,7 @@ A log is a sequence of entries. Each entry is one event with its offset. The ord
 
 1. The first entry is `start`, and no other `start` follows. A log whose writer died at once may hold the ending alone.
 2. Text, reasoning, tool calls and metadata follow in the order in which the model produced them. They may be mixed.
+   `continued` marks a seam, where another request to a model went on after a break; the text goes on as if uncut.
 3. The last entry is the ending: exactly one of `finish`, `stop` and `error`. Nothing follows it, and a log without an
    ending is unfinished, however long it has been silent.
 4. Text, reasoning, arguments and results that would exceed `MAX_EVENT` are split into several events, which a reader
@@ -118,6 +119,28 @@ class Metadata(msgspec.Struct, frozen=True, tag="metadata"):
     data: dict[str, Any]
 
 
+class Continued(msgspec.Struct, frozen=True, tag="continued", omit_defaults=True):
+    """A seam: the answer broke off here, and a further request to a model goes on. No word is doubled or missing."""
+
+    cause: str
+    """Why it broke off: `provider` (its connection or its server failed), `truncated` (its stream ended without a
+    reason), `stalled` (it said nothing for too long) or `server` (the writing server died or went away)."""
+    way: str
+    """How it goes on: `reattach` (the provider still had the run), `prefill` (the model continues its own text),
+    `prompt` (it was asked to) or `restart` (nothing was shown but reasoning, so it began anew)."""
+    after: str
+    """The offset of the last entry before the seam."""
+    attempt: int = 1
+    """1 for the first seam of the log."""
+    model: str = ""
+    """The model that goes on, if it is another than that of `start`."""
+    waited: float = 0.0
+    """Seconds from the last entry before the seam to the seam."""
+    rewind: str = ""
+    """An offset, where readers of the dead server may have seen more than was stored: a client that has read beyond
+    it drops what it has from there. Empty if no reader can have."""
+
+
 class Finish(msgspec.Struct, frozen=True, tag="finish", omit_defaults=True):
     """Ending: the model finished by itself. State `finished`."""
 
@@ -125,6 +148,8 @@ class Finish(msgspec.Struct, frozen=True, tag="finish", omit_defaults=True):
     """`stop` (a whole answer), `tool_calls` (the client is to run tools), `length` (truncated at a token limit),
     `content_filter` (withheld by the provider) or `other`. Only the first two are cached (`is_admissible`)."""
     usage: Usage | None = None
+    replayable: bool = True
+    """False for an answer that one model or one request did not make alone, so that no other request gets it."""
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
@@ -189,6 +214,7 @@ Known = (
     | ToolCallEnd
     | ToolResult
     | Metadata
+    | Continued
     | Finish
     | Stop
     | Error
@@ -203,8 +229,8 @@ def is_admissible(ending: Ending) -> bool:
     An answer that finished by `length` is truncated; a stopped, failed or lost one is a part.
     """
     match ending:
-        case Finish(reason):
-            return reason in ("stop", "tool_calls")
+        case Finish(reason, replayable=replayable):
+            return replayable and reason in ("stop", "tool_calls")
         case Stop() | Error():
             return False
         case _:
@@ -247,7 +273,17 @@ def parts(event: Event) -> Sequence[Event]:
             return [ToolCallDelta(id, piece) for piece in _pieces(text)]
         case ToolResult(id, text):
             return [ToolResult(id, piece) for piece in _pieces(text)]
-        case Start() | ToolCallStart() | ToolCallEnd() | Metadata() | Finish() | Stop() | Error() | Unknown():
+        case (
+            Start()
+            | ToolCallStart()
+            | ToolCallEnd()
+            | Metadata()
+            | Continued()
+            | Finish()
+            | Stop()
+            | Error()
+            | Unknown()
+        ):
             return (event,)
         case _:
             assert_never(event)

@@ -10,6 +10,7 @@ import pytest
 from headwater.dialects.fields import OURS
 from headwater.dialects.native import openapi, request, schema
 from headwater.events import (
+    Continued,
     Error,
     Event,
     Finish,
@@ -84,7 +85,8 @@ EVENTS: list[Event] = [
     ToolCallEnd("c"),
     ToolResult("c", "42"),
     Metadata({"fitted": {}}),
-    Finish("stop", Usage(1, 2, {"a": 1})),
+    Continued("server", "prefill", "1-7", 2, "echo", 0.5, "1-7"),
+    Finish("stop", Usage(1, 2, {"a": 1}), replayable=False),
     Stop("me"),
     Error("timeout", "Too slow.", True, 2.0, 504),
 ]

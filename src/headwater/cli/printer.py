@@ -115,7 +115,7 @@ class Printer:
                     self.note("thinking …")
             case events.ToolCallStart(_, name):
                 self.note(f"calls {name}")
-            case events.Start() | events.Metadata() | events.ToolCallEnd() | events.Unknown():
+            case events.Start() | events.Metadata() | events.Continued() | events.ToolCallEnd() | events.Unknown():
                 pass
             case events.Finish() | events.Stop() | events.Error():
                 pass  # `end` prints it

@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol, runtime_checkable
 
+import msgspec
+
 from headwater.events import Event
 from headwater.prompt import Prompt
 
@@ -47,6 +49,33 @@ class Closes(Protocol):
 
     async def aclose(self) -> None:
         """Free everything that the model opened by itself; a later use may open it anew."""
+        ...
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What an answer has shown when it breaks off, so that a model can go on behind it."""
+
+    text: str
+    reasoning: str = ""
+    pieces: int = 0
+    """Pieces of text and reasoning: about the tokens, where the provider sends each by itself."""
+
+
+@runtime_checkable
+class Continues(Protocol):
+    """A model that can go on with an answer which broke off, by a means of its provider ("prefill")."""
+
+    def continues(self, prompt: Prompt) -> bool:
+        """Whether its provider is known to go on exactly where an answer to this prompt broke off. Asks nobody."""
+        ...
+
+    def go_on(self, prompt: Prompt, shown: Shown) -> AsyncGenerator[Sequence[Event], None]:
+        """The events that follow what was shown, as `stream` yields them; no word of it is repeated or left out.
+
+        `max_tokens` of the prompt counts for the whole answer, so the rest gets what is left of it.
+
+        Raises `CannotContinue` before the first event where the provider refuses, or begins the answer anew.
+        """
         ...
 
 

@@ -14,6 +14,7 @@ from headwater.dialects import sse
 from headwater.dialects.fold import AGAIN, ID, quoted
 from headwater.entries import Entry
 from headwater.events import (
+    Continued,
     Error,
     Event,
     Finish,
@@ -103,7 +104,7 @@ class AguiEncoder:
                 return (*self._close(), _error("stopped", "The answer was stopped."))
             case Error(code, message):
                 return (*self._close(), _error(code, message))
-            case Unknown():
+            case Continued() | Unknown():
                 return ()
             case _:
                 assert_never(event)

@@ -12,6 +12,7 @@ from headwater.dialects.fold import AGAIN, ID, quoted
 from headwater.dialects.sse import encode
 from headwater.entries import Entry
 from headwater.events import (
+    Continued,
     Error,
     Event,
     Finish,
@@ -84,7 +85,7 @@ class Encoder:
                 return [*self.broken(STOPPED)]
             case Error():
                 return [*self.broken(event)]
-            case Metadata() | Unknown():
+            case Metadata() | Continued() | Unknown():
                 return []
             case ToolCallDelta(id, arguments) if id == call:
                 return [self._delta(arguments)] if arguments else []

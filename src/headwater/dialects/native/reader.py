@@ -8,6 +8,7 @@ import msgspec
 from headwater.dialects import sse
 from headwater.entries import Entry, Page, json_of
 from headwater.events import (
+    Continued,
     Error,
     Event,
     Finish,
@@ -82,7 +83,7 @@ def as_sent(event: Event, message_id: str) -> Event | SentError:
             return event if own == message_id else Start(message_id, model, created)
         case Error(code, message, retryable, retry_after):
             return SentError(code, message, retryable, retry_after)
-        case TextDelta() | ReasoningDelta() | Metadata() | Finish() | Stop() | Unknown():
+        case TextDelta() | ReasoningDelta() | Metadata() | Continued() | Finish() | Stop() | Unknown():
             return event
         case ToolCallStart() | ToolCallDelta() | ToolCallEnd() | ToolResult():
             return event

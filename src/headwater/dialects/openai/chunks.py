@@ -9,6 +9,7 @@ from headwater.dialects.openai_error import STOPPED, error_object
 from headwater.dialects.sse import encode
 from headwater.entries import Entry
 from headwater.events import (
+    Continued,
     Error,
     Finish,
     Metadata,
@@ -86,7 +87,7 @@ class Chunks:
                 return self.broken(STOPPED)
             case Error():
                 return self.broken(event)
-            case ToolCallEnd() | ToolResult() | Metadata() | Unknown():
+            case ToolCallEnd() | ToolResult() | Metadata() | Continued() | Unknown():
                 return ()
             case _:
                 assert_never(event)

@@ -13,6 +13,7 @@ from headwater.dialects.fold import AGAIN, ID, quoted
 from headwater.dialects.responses import response
 from headwater.entries import Entry
 from headwater.events import (
+    Continued,
     Error,
     Event,
     Finish,
@@ -81,7 +82,7 @@ class ResponsesEncoder:
 
     def _said(self, event: Event) -> Iterator[bytes]:
         if self.state.open == "fc" and not isinstance(event, ToolCallDelta | ToolCallEnd | Finish | Stop | Error):
-            if not isinstance(event, Metadata | ToolResult | Unknown):
+            if not isinstance(event, Metadata | Continued | ToolResult | Unknown):
                 self.state = self.state._replace(waiting=(self.state.waiting, event))
             return
         match event:

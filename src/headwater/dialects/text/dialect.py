@@ -9,6 +9,7 @@ from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal, Unspeaka
 from headwater.dialects.problem import problem
 from headwater.entries import Entry
 from headwater.events import (
+    Continued,
     Error,
     Finish,
     Metadata,
@@ -88,7 +89,7 @@ class TextReader:
                     raise Unspeakable(instead=_WITHOUT_TEXT)
                 case ToolCallStart():
                     self._has_calls = True
-                case Start() | ReasoningDelta() | Metadata() | Finish() | Unknown():
+                case Start() | ReasoningDelta() | Metadata() | Continued() | Finish() | Unknown():
                     pass
                 case ToolCallDelta() | ToolCallEnd() | ToolResult():
                     pass

@@ -16,6 +16,7 @@ from headwater.dialects.vercel.told import Told, checksum
 from headwater.entries import Entry, json_of
 from headwater.events import (
     PIECE,
+    Continued,
     Error,
     Finish,
     Metadata,
@@ -94,7 +95,7 @@ class VercelEncoder:
                 self._tell(lines, metadata={**self.state.headwater.get("metadata", {}), **data})
             case Finish() | Stop() | Error():
                 self._end(event, lines)
-            case Unknown():
+            case Continued() | Unknown():
                 pass
             case _:
                 assert_never(event)
