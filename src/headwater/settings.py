@@ -13,6 +13,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from headwater.models.prefill import SETTINGS as PREFILLS
+
 Names = Annotated[list[str], NoDecode]
 ENV_FILE = ".env"
 
@@ -133,6 +135,11 @@ class Settings(BaseSettings):
     think_tags: bool = Field(
         False, description="Take text between `<think>` tags at the beginning of an answer for the model's reasoning"
     )
+    prefill: Names = Field(
+        [],
+        description="How a provider is asked to go on with an answer that broke off: `auto` (by its address, the default), "
+        "`off`, `flags`, `prefix`, `partial` or `trailing`; of one model: `openai:name=flags`; comma-separated",
+    )
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI API key")
     openai_base_url: str | None = Field(
         None, validation_alias="OPENAI_BASE_URL", description="Base URL of OpenAI or a compatible server"
@@ -175,7 +182,9 @@ class Settings(BaseSettings):
         except RuntimeError as error:  # such as a user whom a container's system does not know
             raise _fault("data_dir", "this user has no home directory; set HEADWATER_DATA_DIR to a folder") from error
 
-    @field_validator("allowed_models", "dialects", "hosts", "origins", "proxies", "openai_leave_out", mode="before")
+    @field_validator(
+        "allowed_models", "dialects", "hosts", "origins", "proxies", "openai_leave_out", "prefill", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -200,6 +209,14 @@ class Settings(BaseSettings):
             return value and value.expanduser()
         except RuntimeError as error:
             raise ValueError(f"{value}: there is no such home directory ({error})") from error
+
+    @field_validator("prefill")
+    @classmethod
+    def _prefill(cls, value: list[str]) -> list[str]:
+        for entry in value:
+            if (way := entry.rpartition("=")[2]) not in PREFILLS:
+                raise ValueError(f"{way!r} is no way to go on with an answer; it is one of {', '.join(PREFILLS)}")
+        return value
 
     @field_validator("hosts")
     @classmethod
