@@ -13,6 +13,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from headwater.models.prefill import SETTINGS as PREFILLS
+
 Names = Annotated[list[str], NoDecode]
 ENV_FILE = ".env"
 
@@ -27,7 +29,7 @@ _PLAIN = (
 
 _LISTS = (
     *("allowed_models", "continue_by", "dialects", "fallback"),
-    *("hosts", "openai_leave_out", "origins", "proxies"),
+    *("hosts", "openai_leave_out", "origins", "prefill", "proxies"),
 )
 
 
@@ -156,6 +158,11 @@ class Settings(BaseSettings):
     think_tags: bool = Field(
         False, description="Take text between `<think>` tags at the beginning of an answer for the model's reasoning"
     )
+    prefill: Names = Field(
+        [],
+        description="How a provider is asked to go on with an answer that broke off: `auto` (by its address, the default), "
+        "`off`, `flags`, `prefix`, `partial` or `trailing`; of one model: `openai:name=flags`; comma-separated",
+    )
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI API key")
     openai_base_url: str | None = Field(
         None, validation_alias="OPENAI_BASE_URL", description="Base URL of OpenAI or a compatible server"
@@ -230,6 +237,14 @@ class Settings(BaseSettings):
             return value and value.expanduser()
         except RuntimeError as error:
             raise ValueError(f"{value}: there is no such home directory ({error})") from error
+
+    @field_validator("prefill")
+    @classmethod
+    def _prefill(cls, value: list[str]) -> list[str]:
+        for entry in value:
+            if (way := entry.rpartition("=")[2]) not in PREFILLS:
+                raise ValueError(f"{way!r} is no way to go on with an answer; it is one of {', '.join(PREFILLS)}")
+        return value
 
     @field_validator("hosts")
     @classmethod

@@ -66,7 +66,10 @@ class Continues(Protocol):
     """A model that can go on with an answer which broke off, by a means of its provider ("prefill")."""
 
     def continues(self, prompt: Prompt) -> bool:
-        """Whether its provider is known to go on exactly where an answer to this prompt broke off. Asks nobody."""
+        """Whether its provider is known to go on exactly where an answer to this prompt broke off. Asks nobody.
+
+        A model that `Prepares` is to be prepared first.
+        """
         ...
 
     def go_on(self, prompt: Prompt, shown: Shown) -> AsyncGenerator[Sequence[Event], None]:

@@ -56,6 +56,7 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
         settings.openai_headers(),
         settings.openai_proxy.get_secret_value() if settings.openai_proxy else None,
         frozenset(settings.openai_leave_out),
+        tuple(settings.prefill),
     )
     if meaning(chosen) is not None:
         proxy_for(account.address, account.proxy)  # refuses one that does not work, at the start
