@@ -128,8 +128,8 @@ class Settings(BaseSettings):
     )
     continue_limit: int = Field(2, ge=1, le=10, description="Breaks that are mended in one answer, at most")
     continue_by: Names = Field(
-        ["prefill"],
-        description="Ways to go on, comma-separated: `prefill`: the model continues its own text; `prompt`: it is "
+        ["reattach", "prefill"],
+        description="Ways to go on, comma-separated: `reattach`: the provider still has the run; `prefill`: the model continues its own text; `prompt`: it is "
         "asked to repeat its last words and go on, which not every model does",
     )
     fallback: Names = Field(
@@ -208,8 +208,8 @@ class Settings(BaseSettings):
     @field_validator("continue_by")
     @classmethod
     def _ways(cls, value: list[str]) -> list[str]:
-        if unknown := sorted({*value} - {"prefill", "prompt"}):
-            raise ValueError(f"{', '.join(unknown)}: a way is prefill or prompt")
+        if unknown := sorted({*value} - {"reattach", "prefill", "prompt"}):
+            raise ValueError(f"{', '.join(unknown)}: a way is reattach, prefill or prompt")
         return value
 
     @field_validator(*_LISTS, mode="before")

@@ -8,14 +8,14 @@ import msgspec
 from headwater.answer import Answer
 from headwater.entries import Entry
 from headwater.events import Continued, Ending, Error, Event, Finish, ReasoningDelta, TextDelta, Usage
-from headwater.models.model import Continues, Model, Shown
+from headwater.models.model import RUN, Continues, Model, Reattaches, Shown
 from headwater.prompt import Prompt
 
 PROGRESS = 20
 """Pieces of the answer between two breaks, at least: a request that breaks off sooner each time is not worth more."""
 
 Cause = Literal["provider", "truncated", "stalled", "server"]
-Way = Literal["prefill", "prompt", "restart"]
+Way = Literal["reattach", "prefill", "prompt", "restart"]
 
 _BINDING = ("response_format", "n", "logprobs", "text")
 """Fields that bind the whole answer to a form, which a part and its continuation cannot be known to keep together."""
@@ -28,7 +28,7 @@ class Continuing(msgspec.Struct, frozen=True):
     """Which breaks are mended: none, those of a provider, or also the death of the server."""
     limit: int = 2
     """Seams in one answer, at most."""
-    ways: tuple[str, ...] = ("prefill",)
+    ways: tuple[str, ...] = ("reattach", "prefill")
     """Ways that may be gone; `restart` needs no leave, since it repeats nothing that was shown."""
 
 
@@ -67,9 +67,11 @@ def refusal(entries: Sequence[Entry], answer: Answer, prompt: Prompt, limit: int
 
 def ways(answer: Answer, prompt: Prompt, model: Model, allowed: Sequence[str]) -> Sequence[Way]:
     """The ways in which this model may go on with this answer, best first."""
-    if not answer.text:
-        return ("restart",)
     found: list[Way] = []
+    if "reattach" in allowed and isinstance(model, Reattaches) and RUN in answer.metadata:
+        found.append("reattach")
+    if not answer.text:
+        return (*found, "restart")
     if "prefill" in allowed and isinstance(model, Continues) and model.continues(prompt):
         found.append("prefill")
     if "prompt" in allowed and prompt.kind == "chat":

@@ -49,7 +49,7 @@ from headwater.events import (
 from headwater.log.store import LOST
 from headwater.log.writer import Writer
 from headwater.models.anchor import go_on_by_prompt
-from headwater.models.model import Continues, Model
+from headwater.models.model import RUN, Continues, Model, Reattaches
 from headwater.observe import Observers, Request
 from headwater.principal import LEAVES
 from headwater.prompt import Prompt
@@ -292,7 +292,10 @@ class Generation:
         if source.way is None or source.way == "restart":
             return model.stream(source.prompt)
         entries = self._writer.entries
-        shown = continuing.shown(entries, fold(entries))
+        answer = fold(entries)
+        shown = continuing.shown(entries, answer)
+        if source.way == "reattach" and isinstance(model, Reattaches):
+            return model.reattach(str(answer.metadata.get(RUN)), source.prompt, shown)
         if source.way == "prompt":
             return _without_thoughts(go_on_by_prompt(model, source.prompt, shown))
         if isinstance(model, Continues):
