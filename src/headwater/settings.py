@@ -129,8 +129,8 @@ class Settings(BaseSettings):
     continue_limit: int = Field(2, ge=1, le=10, description="Breaks that are mended in one answer, at most")
     continue_by: Names = Field(
         ["reattach", "prefill"],
-        description="Ways to go on, comma-separated: `reattach`: the provider still has the run; `prefill`: the model continues its own text; `prompt`: it is "
-        "asked to repeat its last words and go on, which not every model does",
+        description="Ways to go on, comma-separated: `reattach`: the provider still has the run; `prefill`: the model "
+        "continues its own text; `prompt`: it is asked to repeat its last words and go on, which not every model does",
     )
     fallback: Names = Field(
         [],
@@ -160,8 +160,8 @@ class Settings(BaseSettings):
     )
     prefill: Names = Field(
         [],
-        description="How a provider is asked to go on with an answer that broke off: `auto` (by its address, the default), "
-        "`off`, `flags`, `prefix`, `partial` or `trailing`; of one model: `openai:name=flags`; comma-separated",
+        description="How a provider is asked to go on with an answer that broke off: `auto` (by its address, the "
+        "default), `off`, `flags`, `prefix`, `partial` or `trailing`; of one model: `openai:name=flags`; comma-separated",
     )
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI API key")
     openai_base_url: str | None = Field(
