@@ -112,8 +112,11 @@ class Settings(BaseSettings):
         "end with the error `shutdown` 10 s before",
     )
     retries: int = Field(2, ge=0, le=10, description="Retries of a model that fails before its first token")
-    lease: float = Field(
-        15, gt=0, description="Time without a sign of life from a writer after which its log ends as `lost`"
+    lease: float | None = Field(
+        None,
+        gt=0,
+        description="Time without a sign of life from a writer after which another server goes on with its answer, or "
+        "the answer ends as `lost`; default: 6 on Redis, 15 on other stores",
     )
     heartbeat: float = Field(
         10,
