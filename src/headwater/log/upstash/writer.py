@@ -27,7 +27,7 @@ Pipeline = Callable[[Sequence[Sequence[Argument]]], Awaitable["list[Reply | Stor
 
 
 class UpstashWriter:
-    """Appends to one log with one lease. `known` is how the log stands, or None; `steps` then find out."""
+    """Appends to one log with one lease. `known` is how the log stands; without it `steps` find that out."""
 
     def __init__(
         self, pipeline: Pipeline, steps: Steps, limits: Limits, times: UpstashTimes, known: Standing | None
