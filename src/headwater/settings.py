@@ -137,8 +137,11 @@ class Settings(BaseSettings):
         description="Models that answer, or go on, where the chosen one fails, comma-separated and in this order; such "
         "an answer is not cached",
     )
-    lease: float = Field(
-        15, gt=0, description="Time without a sign of life from a writer after which its log ends as `lost`"
+    lease: float | None = Field(
+        None,
+        gt=0,
+        description="Time without a sign of life from a writer after which another server goes on with its answer, or "
+        "the answer ends as `lost`; default: 6 on Redis, 15 on other stores",
     )
     heartbeat: float = Field(
         10,
