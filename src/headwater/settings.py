@@ -163,8 +163,9 @@ class Settings(BaseSettings):
     )
     prefill: Names = Field(
         [],
-        description="How a provider is asked to go on with an answer that broke off: `auto` (by its address, the "
-        "default), `off`, `flags`, `prefix`, `partial` or `trailing`; of one model: `openai:name=flags`",
+        description="How a provider is asked to go on with an answer that broke off: `auto`, the default (by its "
+        "address), `off`, `flags`, `prefix`, `partial` or `trailing`; of one model `openai:name=flags`; "
+        "comma-separated",
     )
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI API key")
     openai_base_url: str | None = Field(
