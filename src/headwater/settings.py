@@ -27,6 +27,12 @@ _PLAIN = (
 """Texts that may have a line break or blanks around them where they came from a file or were copied."""
 
 
+_LISTS = (
+    *("allowed_models", "continue_by", "dialects", "fallback"),
+    *("hosts", "openai_leave_out", "origins", "prefill", "proxies"),
+)
+
+
 class Settings(BaseSettings):
     """Every setting, from the environment or else from `.env` in the working directory. Times are in seconds."""
 
@@ -114,8 +120,28 @@ class Settings(BaseSettings):
         "end with the error `shutdown` 10 s before",
     )
     retries: int = Field(2, ge=0, le=10, description="Retries of a model that fails before its first token")
-    lease: float = Field(
-        15, gt=0, description="Time without a sign of life from a writer after which its log ends as `lost`"
+    continue_: Literal["off", "provider", "all"] = Field(
+        "all",
+        validation_alias="HEADWATER_CONTINUE",
+        description="Which answers go on after a break: `off`: none, `provider`: those whose provider broke off, "
+        "`all`: also those whose server died or was stopped, for which the question is kept beside its answer",
+    )
+    continue_limit: int = Field(2, ge=1, le=10, description="Breaks that are mended in one answer, at most")
+    continue_by: Names = Field(
+        ["reattach", "prefill"],
+        description="Ways to go on, comma-separated: `reattach`: the provider still has the run; `prefill`: the model "
+        "continues its own text; `prompt`: it is asked to repeat its last words and go on, which not every model does",
+    )
+    fallback: Names = Field(
+        [],
+        description="Models that answer, or go on, where the chosen one fails, comma-separated and in this order; such "
+        "an answer is not cached",
+    )
+    lease: float | None = Field(
+        None,
+        gt=0,
+        description="Time without a sign of life from a writer after which another server goes on with its answer, or "
+        "the answer ends as `lost`; default: 6 on Redis, 15 on other stores",
     )
     heartbeat: float = Field(
         10,
@@ -183,9 +209,14 @@ class Settings(BaseSettings):
         except RuntimeError as error:  # such as a user whom a container's system does not know
             raise _fault("data_dir", "this user has no home directory; set HEADWATER_DATA_DIR to a folder") from error
 
-    @field_validator(
-        "allowed_models", "dialects", "hosts", "origins", "proxies", "openai_leave_out", "prefill", mode="before"
-    )
+    @field_validator("continue_by")
+    @classmethod
+    def _ways(cls, value: list[str]) -> list[str]:
+        if unknown := sorted({*value} - {"reattach", "prefill", "prompt"}):
+            raise ValueError(f"{', '.join(unknown)}: a way is reattach, prefill or prompt")
+        return value
+
+    @field_validator(*_LISTS, mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -52,6 +52,10 @@ class Closes(Protocol):
         ...
 
 
+RUN = "provider_run"
+"""Field of the metadata by which a model that `Reattaches` tells the run's id, before its first words."""
+
+
 class Shown(msgspec.Struct, frozen=True):
     """What an answer has shown when it breaks off, so that a model can go on behind it."""
 
@@ -78,6 +82,18 @@ class Continues(Protocol):
         `max_tokens` of the prompt counts for the whole answer, so the rest gets what is left of it.
 
         Raises `CannotContinue` before the first event where the provider refuses, or begins the answer anew.
+        """
+        ...
+
+
+@runtime_checkable
+class Reattaches(Protocol):
+    """A model whose provider keeps a run on after its connection broke, and lets one come back to it."""
+
+    def reattach(self, run: str, prompt: Prompt, shown: Shown) -> AsyncGenerator[Sequence[Event], None]:
+        """The events of this run that follow what was shown; `run` is what the metadata field `RUN` said of it.
+
+        Raises `CannotContinue` before the first event where the provider has the run no more.
         """
         ...
 

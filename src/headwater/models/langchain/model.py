@@ -258,6 +258,13 @@ def _unbound(runnable: Any) -> tuple[Any, dict[str, Any]]:
     return runnable, {**bound, "extra_body": extra_body}
 
 
+def is_model(runnable: object) -> bool:
+    """Whether a Runnable is a model and nothing else: a chain or a graph may act when it is run."""
+    from langchain_core.language_models import BaseLanguageModel
+
+    return isinstance(_unbound(cast("Any", runnable))[0], BaseLanguageModel)
+
+
 def _is_openai(inner: object) -> bool:
     # By name, so that users of another provider do not pay for importing this one. Compatible providers derive from
     # the same classes.
