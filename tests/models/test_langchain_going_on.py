@@ -52,7 +52,12 @@ async def test_a_field_of_the_message_passes_through_our_class_only(way: Any) ->
 
 async def test_a_completion_model_goes_on_behind_its_prompt_and_text() -> None:
     async with Upstream(tokens=TOKENS, continues="trailing") as upstream:
-        llm = OpenAI(model="babble", base_url=upstream.url, api_key=KEY)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        options: dict[str, Any] = {
+            "base_url": upstream.url,
+            "api_key": KEY,
+            "max_tokens": -1,
+        }
+        llm = OpenAI(model="babble", **options)
         for model in (openai_models.completion("babble", Account(upstream.url, KEY)), LangChainModel(llm, "theirs")):
             assert HALF + "".join(texts(await gone_on(model, HALF, ONCE_UPON))) == TEXT
 

@@ -172,10 +172,9 @@ class LangChainModel:
     async def go_on(self, prompt: Prompt, shown: Shown) -> Events:
         """The events that follow what was shown; see `headwater.models.model.Continues`."""
         ready = await self._prepared()
-        limit, inner = prompt.parameters.max_tokens, ready.inner
-        own = getattr(inner, "answer_limit", None)
-        limit = own(limit) if own is not None else limit or getattr(inner, "max_tokens", None)
-        async with aclosing(self._continuation.go_on(ready.prefill, prompt, shown, limit)) as rest:
+        limit, own = prompt.parameters.max_tokens, getattr(ready.inner, "answer_limit", None)
+        limit = own(limit) if own is not None else limit or max(0, getattr(ready.inner, "max_tokens", None) or 0)
+        async with aclosing(self._continuation.go_on(ready.prefill, prompt, shown, limit or None)) as rest:
             async for batch in rest:
                 yield batch
 
