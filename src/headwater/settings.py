@@ -246,8 +246,8 @@ class Settings(BaseSettings):
     @classmethod
     def _prefill(cls, value: list[str]) -> list[str]:
         for entry in value:
-            if (way := entry.rpartition("=")[2]) not in PREFILLS:
-                raise ValueError(f"{way!r} is no way to go on with an answer; it is one of {', '.join(PREFILLS)}")
+            if entry.rpartition("=")[2] not in PREFILLS:
+                raise ValueError(f"{entry!r} names no way to go on with an answer; the ways are {', '.join(PREFILLS)}")
         return value
 
     @field_validator("hosts")
