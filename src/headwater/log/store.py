@@ -50,7 +50,8 @@ class Limits(msgspec.Struct, frozen=True):
     heartbeat: float = 5.0
     """After so long without a flush a writer sends an empty append."""
     takeover: float = 15.0
-    """How long an abandoned log waits for a successor before it ends `lost`."""
+    """How long an abandoned log waits for a successor, since it was noticed first, before it ends `lost`: a server that
+    was restarted an hour later still finds what its predecessor left."""
     grace: float = 600.0
     """How long a log outlives its name, so that an interrupted reader can come back for the rest."""
     tombstone: float = 86_400.0

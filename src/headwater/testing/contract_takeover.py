@@ -214,12 +214,12 @@ async def abandoned_log(harness: Harness) -> Lease:
 
 
 async def abandonment(harness: Harness, log: str) -> Abandoned:
-    """What a successor learns, once the log's lease has lapsed."""
+    """What a successor learns, once both processes have noticed that the log's lease has lapsed."""
     found: list[Abandoned] = []
 
     async def lapsed() -> bool:
-        found.extend(each for each in [await harness.peer.abandoned(log)] if each is not None)
-        return bool(found)
+        found[:] = [each for store in (harness.store, harness.peer) if (each := await store.abandoned(log)) is not None]
+        return len(found) == 2
 
     await until(lapsed)
     return found[0]
