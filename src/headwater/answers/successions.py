@@ -140,6 +140,7 @@ class Successions:
         at = entries[-1].at if entries else 0.0
         last = str(Offset(*entries[-1].offset)) if entries else f"{found.epoch}-0"
         waited = round(max(found.age - at, 0.0), 3)
-        seam = Continued("server", ways[0], last, len(answer.continued) + 1, "", waited, last)
+        # Before a `start`, which discards all that was seen, nothing has to be taken back.
+        seam = Continued("server", ways[0], last, len(answer.continued) + 1, "", waited, last if entries else "")
         start = [] if entries else [Start(found.log, known.prompt.model)]
         return [*start, seam], ways[0]
