@@ -20,6 +20,8 @@ ID = b"\0"
 """The gap for the reader's own message id. JSON never holds this byte, since it escapes control characters."""
 AGAIN = b"\1"
 """The gap after ids of tool calls: empty for the first reader, else a suffix, so that no two messages share an id."""
+Chain = tuple[Any, Any] | None
+"""A list as links, the newest outermost: a state that grows by one link stays cheap to make and to copy."""
 AHEAD = 1_000_000
 """By how much the numbers of frames jump at a seam that rewinds: more frames than a log can have. So a number that a
 dead server gave to what it had not stored is never one of a frame behind the seam."""
@@ -153,6 +155,15 @@ def passed(page: Sequence[Entry], reached: int) -> int:
     if first.offset.sequence <= reached and not isinstance(first.event, Ending):
         raise Diverged.at(first.offset)
     return page[-1].offset.sequence
+
+
+def listed(chain: Chain) -> list[Any]:
+    """The links of a chain, oldest first."""
+    links: list[Any] = []
+    while chain is not None:
+        chain, link = chain
+        links.append(link)
+    return links[::-1]
 
 
 def quoted(text: str, gap: bytes = b"") -> bytes:
