@@ -156,6 +156,8 @@ class Reader:
             match frame["type"]:
                 case "finish" | "stop":
                     self.record.end = frame["type"]
+                case "continued" if frame.get("rewind"):
+                    self.record.rewind(parse(frame["rewind"]))
                 case "error" if frame.id is not None or not frame["retryable"]:
                     self.record.end = _gone(frame["code"])
                 case "error":

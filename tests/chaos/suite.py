@@ -1,6 +1,7 @@
 """Every case, the stores it is for, and how often it is tried."""
 
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from chaos import crowds, deaths, failovers, outages, requests, rivals
@@ -31,11 +32,16 @@ class Case(NamedTuple):
 KEEPS = ("--appendonly", "yes")
 
 CASES = [
-    Case("kill -9 the producer", deaths.killed, quick=0),
+    Case("kill -9 the producer", deaths.killed, tries=10),
+    Case("kill -9, providers are mended", partial(deaths.killed, mode="provider"), tries=1, quick=0),
+    Case("kill -9, nothing is mended", partial(deaths.killed, mode="off"), quick=0),
     Case("SIGTERM, no time left", deaths.terminated, tries=2, quick=0),
+    Case("SIGTERM, nothing is mended", partial(deaths.terminated, mode="off"), tries=2, quick=0),
     Case("SIGTERM, time to finish", deaths.drained, tries=2, quick=0),
     Case("a reader ahead of the store", deaths.ahead_of_the_store),
+    Case("ahead, nothing is mended", partial(deaths.ahead_of_the_store, mode="off"), quick=0),
     Case("a producer thought dead", deaths.thought_dead, quick=0),
+    Case("thought dead, nothing is mended", partial(deaths.thought_dead, mode="off"), quick=0),
     Case("kill -9 Redis, data kept", outages.killed_with_its_data, REDIS + UPSTASH, options=KEEPS),
     Case("kill -9 Redis, data lost", outages.killed_without_its_data, REDIS + UPSTASH),
     Case("failover, nothing lost", failovers.to_a_replica, (*ENGINES, *UPSTASH)),
