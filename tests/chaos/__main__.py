@@ -1,4 +1,4 @@
-"""`python -m chaos [--quick] [--only WORD] [--tries N]`, from `tests/`: runs everything and prints what went wrong, if anything."""
+"""`python -m chaos [--quick] [--only WORD] [--tries N]`, from `tests/`: runs everything and prints what went wrong."""
 
 import argparse
 import asyncio
