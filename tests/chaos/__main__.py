@@ -47,6 +47,8 @@ def _report(case: Case, kind: str, tries: int) -> Outcome:
         traceback.print_exc()
         outcome = missing(f"the case itself broke: {type(error).__name__} {error}")
     spent = f"{time.monotonic() - begin:.1f} s"
+    if took := sorted(outcome.seconds):
+        spent += f"; went on after {took[len(took) // 2]:.2f} s, at most {took[-1]:.2f} s"
     counts = (outcome.tries, outcome.lost, outcome.doubled, outcome.hung)
     print(ROW.format(case.name, kind, *counts, spent), *outcome.why[:5], sep="\n    ", flush=True)
     return outcome

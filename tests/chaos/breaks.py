@@ -202,7 +202,8 @@ async def _once(
             log = f"/api/streams/{answer.headers['location'].rpartition('/')[2]}"
             state = (await client.get(log, headers={"accept": "application/json"})).json()
     except (TimeoutError, httpx.HTTPError) as error:
-        tally.wrong.append(f"after {''.join(tokens[:place])[-30:]!r}: {error!r}")
+        asked = error.request.url if isinstance(error, httpx.HTTPError) else "it hung"
+        tally.wrong.append(f"after {''.join(tokens[:place])[-30:]!r}: {error!r} at {asked}")
         return
     text, seams = way.text(answer.text), state.get("continued", [])
     causes = [each["cause"] for each in seams]

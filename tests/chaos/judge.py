@@ -30,6 +30,8 @@ class Outcome:
     hung: int = 0
     """Readers that never got an end."""
     why: tuple[str, ...] = ()
+    seconds: tuple[float, ...] = ()
+    """How long it took until an answer went on, where that is measured."""
 
     @property
     def clean(self) -> bool:
@@ -38,7 +40,7 @@ class Outcome:
 
     def __add__(self, other: "Outcome") -> "Outcome":
         counts = (self.tries + other.tries, self.lost + other.lost, self.doubled + other.doubled)
-        return Outcome(*counts, self.hung + other.hung, self.why + other.why)
+        return Outcome(*counts, self.hung + other.hung, self.why + other.why, self.seconds + other.seconds)
 
 
 def missing(why: str) -> Outcome:
@@ -64,11 +66,11 @@ class Record:
     """How many entries it has dropped at seams, since its dead server had not stored them."""
 
     def rewind(self, last: Offset) -> None:
-        """Drop what came after an offset and before the seam, which is the newest frame."""
-        *before, seam = self.frames
-        kept = [each for each in before if each[0] <= last]
-        self.rewound += len(before) - len(kept)
-        self.frames = [*kept, seam]
+        """Drop what came after an offset, up to the epoch of the seam, which is the newest frame."""
+        epoch = self.last.epoch
+        kept = [each for each in self.frames if each[0] <= last or each[0].epoch == epoch]
+        self.rewound += len(self.frames) - len(kept)
+        self.frames, self.after = kept, min(self.after, last)
 
     @property
     def last(self) -> Offset:
@@ -192,7 +194,9 @@ def _ahead(record: Record, kept: dict[Offset, bytes], unkept: Sequence[str], flu
     false = [offset for offset, data in record.frames if kept.get(offset) != data]
     if record.end in unkept and false:
         false.pop()  # the ending itself
-    if record.end is not None and false and (record.end not in BROKEN or len(false) > flush + ONE_READ):
+    stopped = record.end == "stop" and record.last.epoch > 1  # by a successor, who knows only what was stored
+    broken = record.end in BROKEN or stopped
+    if record.end is not None and false and (not broken or len(false) > flush + ONE_READ):
         yield missing(f"got {len(false)} entries from {false[0]} on that were not stored, and then {record.end}")
 
 

@@ -54,6 +54,11 @@ class Reader:
         self._rest = b""
         self._socket: socket.socket | None = None
 
+    @property
+    def port(self) -> int:
+        """The port of its end of the connection; 0 without one."""
+        return self._socket.getsockname()[1] if self._socket is not None else 0
+
     async def read(self) -> None:
         """Read to the end; afterwards the record holds all there was."""
         try:

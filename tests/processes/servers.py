@@ -74,6 +74,21 @@ async def serve(folder: Path, *, program: Sequence[str] = HEADWATER, **settings:
             print((await drain).decode(), file=sys.stderr)
 
 
+def workers(server: Serving) -> list[int]:
+    """The pids of a supervisor's workers, without multiprocessing's resource tracker."""
+    pid = server.process.pid
+    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return [child for child in children if b"spawn_main" in command(child)]
+
+
+def command(pid: int) -> bytes:
+    """The command line of a process; empty once the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 async def _answering(serving: Serving) -> None:
     async with asyncio.timeout(30):
         while True:
