@@ -48,6 +48,7 @@ class Reader:
         self.taken = 0
         """Bytes that came, in all."""
         self.hurry = asyncio.Event()
+        self.patience = PATIENCE
         self.servers = servers
         self._question = question
         self._pace = pace
@@ -62,7 +63,7 @@ class Reader:
     async def read(self) -> None:
         """Read to the end; afterwards the record holds all there was."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self.patience):
                 for server in itertools.cycle(self.servers):
                     try:
                         await self._connect(server)

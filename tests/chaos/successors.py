@@ -7,11 +7,10 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from signal import SIGKILL, Signals
 from typing import NamedTuple
 
-from processes.servers import Serving, serve, workers
+from processes.servers import Serving, connected, serve, workers
 from serving import until
 from upstream import Upstream
 
@@ -22,6 +21,10 @@ from chaos.reader import PATIENCE
 from chaos.rivers import River
 from headwater.log.store import Store
 from headwater.principal import ANYONE
+
+
+LONG = 5 * PATIENCE
+"""Patience with ten processes and thousands of connections on one machine."""
 
 
 class Place(NamedTuple):
@@ -119,8 +122,8 @@ async def killed_worker(river: River) -> Outcome:
 
             async def fault(crowd: Crowd) -> None:
                 nonlocal outcome
-                writer = next(pid for pid in workers(server) if int(upstream.url.split(":")[2][:-3]) in _peers(pid))
-                while not (apart := [each for each in crowd.readers if each.port not in _peers(writer)]):
+                writer = next(pid for pid in workers(server) if int(upstream.url.split(":")[2][:-3]) in connected(pid))
+                while not (apart := [each for each in crowd.readers if each.port not in connected(writer)]):
                     crowd.ask(url)
                     await crowd.reached(1)
                 await crowd.reached(random.randrange(30, 70))
@@ -139,14 +142,6 @@ async def killed_worker(river: River) -> Outcome:
     return outcome + Outcome(seconds=tuple(took))
 
 
-def _peers(pid: int) -> set[int]:
-    """The ports that a process is connected to."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    ports = {f"socket:[{row[9]}]": int(row[2].partition(":")[2], 16) for row in rows}
-    files = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink()]
-    return {ports[each] for each in files if each in ports}
-
-
 async def race(river: River, logs: int = 500, servers: int = 8, end: Signals = SIGKILL) -> Outcome:
     """A server leaves hundreds of answers behind, and many others race for them: each goes on once."""
     async with Upstream(tokens=WORDS, pace=0.002, silent_after=30, faulty=logs, continues="flags") as upstream:
@@ -159,7 +154,7 @@ async def race(river: River, logs: int = 500, servers: int = 8, end: Signals = S
             for crowd in crowds:
                 await crowd.reached(20)
                 for url in random.sample(urls, min(2, len(urls))):
-                    crowd.ask(url)
+                    crowd.ask(url).patience = LONG
             for crowd in crowds:
                 await crowd.reached(20)
             begin = time.monotonic()
@@ -178,5 +173,5 @@ async def race(river: River, logs: int = 500, servers: int = 8, end: Signals = S
 def _audience(question: str, writer: str, others: Sequence[str], upstream: Upstream) -> Crowd:
     """Who asks at the writer, and goes on elsewhere."""
     crowd = Crowd(Waters(writer, random.choice(others), lambda: asked(upstream)), question)
-    crowd.ask(writer, *random.sample(others, len(others)))
+    crowd.ask(writer, *random.sample(others, len(others))).patience = LONG
     return crowd

@@ -89,6 +89,14 @@ def command(pid: int) -> bytes:
         return b""
 
 
+def connected(pid: int) -> set[int]:
+    """The ports that a process is connected to."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ports = {f"socket:[{row[9]}]": int(row[2].partition(":")[2], 16) for row in rows}
+    files = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink()]
+    return {ports[each] for each in files if each in ports}
+
+
 async def _answering(serving: Serving) -> None:
     async with asyncio.timeout(30):
         while True:
