@@ -22,7 +22,6 @@ from chaos.rivers import River
 from headwater.log.store import Store
 from headwater.principal import ANYONE
 
-
 LONG = 5 * PATIENCE
 """Patience with ten processes and thousands of connections on one machine."""
 
