@@ -24,7 +24,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -144,10 +144,8 @@ class Generation:
         except asyncio.CancelledError:
             if self.recoverable and await self._finished(self._writer.release()):
                 raise
-            ending = Error(
-                "shutdown", "The server is shutting down; ask again in a moment.", retryable=True, status=503
-            )
-            await self._seal(ending)
+            message = "The server is shutting down; ask again in a moment."
+            await self._seal(Error("shutdown", message, retryable=True, status=503))
             raise
         except Exception:  # an unforeseen error must become an ending too, or readers would wait
             logger.exception("generation of %s broke", self._writer.log)
@@ -159,6 +157,16 @@ class Generation:
         if self.successor is not None or self._asked != self._begun:
             ending = continuing.closing(ending, fold(self._writer.entries).continued)
         await self._finished(self._writer.seal(ending))
+        if not (isinstance(ending, Finish) or self._writer.fenced or self._writer.failure):
+            await self._finished(self._cancel_run())
+
+    async def _cancel_run(self) -> None:
+        """End the run that the provider goes on with: nobody comes back to it."""
+        if (run := fold(self._writer.entries).metadata.get(RUN)) is not None:
+            for source in self._models:
+                with suppress(HeadwaterError):  # a model that cannot be built has no run
+                    if isinstance(model := await source.build(), Reattaches):
+                        await model.cancel(str(run))
 
     async def _finished(self, work: Coroutine[Any, Any, T]) -> T:
         """The outcome of some work; a cancellation waits for it, or a shutdown would lose an answer that is whole."""
@@ -187,7 +195,7 @@ class Generation:
         answer = fold(entries)
         if self.continuing.mode == "off" or self._now() >= self._end:
             return None
-        refusal = continuing.refusal(entries, answer, self._prompt, self.continuing.limit)
+        refusal = continuing.refusal(entries, answer, self.continuing.limit)
         if refusal is not None:
             logger.info("answer %s is not continued, because %s", self._writer.log, refusal)
             return None

@@ -130,7 +130,7 @@ class Successions:
         if found.stop is not None:
             return [Stop("disconnect" if found.stop == LEAVES else found.stop)], None
         answer = fold(entries)
-        refusal = continuing.refusal(entries, answer, known.prompt, self._policy.limit)
+        refusal = continuing.refusal(entries, answer, self._policy.limit)
         model = await self._catalogue.get(offer) if refusal is None else None
         ways = continuing.ways(answer, known.prompt, model, self._policy.ways) if model is not None else ()
         if not ways:

@@ -97,6 +97,10 @@ class Reattaches(Protocol):
         """
         ...
 
+    async def cancel(self, run: str) -> None:
+        """End a run to which nobody comes back, since it outlives its connection. Never raises; at most a second."""
+        ...
+
 
 @runtime_checkable
 class Counts(Protocol):
