@@ -6,7 +6,7 @@ from typing import Any
 from headwater.answer import Answer
 from headwater.dialects import openai_error, sse
 from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal
-from headwater.dialects.fold import FoldReader
+from headwater.dialects.fold import AHEAD, FoldReader
 from headwater.dialects.responses.encoder import ECHO, ResponsesEncoder
 from headwater.dialects.responses.request import ECHOED
 from headwater.dialects.responses.response import response
@@ -41,7 +41,7 @@ class Responses:
 
     def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> FoldReader:
         echo = b"," + sse.ascii(sse.encode(self._echo))[1:-1]
-        return FoldReader(ResponsesEncoder(), message_id, cursor, gaps={ECHO: echo}, named=True)
+        return _Reader(ResponsesEncoder(), message_id, cursor, gaps={ECHO: echo}, named=True)
 
     def whole(self, answer: Answer) -> bytes:
         return response(answer, self._echo)
@@ -51,3 +51,9 @@ class Responses:
 
     def headers(self, message_id: str) -> Mapping[str, str]:
         return {"x-request-id": message_id}
+
+
+class _Reader(FoldReader):
+    """One client's view of a response, whose events have numbers of their own."""
+
+    jump = AHEAD

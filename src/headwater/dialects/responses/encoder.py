@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from headwater.dialects import sse
-from headwater.dialects.fold import AGAIN, ID, quoted
+from headwater.dialects.fold import AGAIN, AHEAD, ID, quoted
 from headwater.dialects.responses import response
 from headwater.entries import Entry
 from headwater.events import (
@@ -113,6 +113,8 @@ class ResponsesEncoder:
                     self.state = self.state._replace(waiting=(self.state.waiting, event))
             case Finish() | Stop() | Error():
                 yield from self._ended(event)
+            case Continued(rewind=rewind) if rewind:
+                self.state = self.state._replace(number=self.state.number + AHEAD)
             case _:
                 pass  # no word for it here
 
