@@ -24,6 +24,7 @@ from headwater.events import Continued, Event, Start, Stop
 from headwater.log.logs import Logs
 from headwater.log.store import Abandoned, Lease
 from headwater.models.catalogue import Catalogue, Offer
+from headwater.models.model import RUN, Reattaches
 from headwater.observe import Request
 from headwater.offsets import Offset
 from headwater.principal import LEAVES
@@ -120,6 +121,9 @@ class Successions:
         lease = await logs.store.take_over(seam, found.log)
         if way is None:
             logger.info("answer %s, whose server is gone, has ended: %s", found.log, events[-1])
+            run = fold(entries).metadata.get(RUN)
+            if run is not None and isinstance(model := await self._catalogue.get(offer), Reattaches):
+                await model.cancel(str(run))
             return
         logger.info("answer %s, whose server is gone, goes on here (%s)", found.log, way)
         beginning = Beginning(lease, [*entries, *seam], found.age, way, recoverable=True)
