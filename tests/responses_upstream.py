@@ -51,6 +51,8 @@ class ResponsesUpstream(Upstream):
     """Whether it takes `background`."""
     cuts: Sequence[int | None] = ()
     """Events after which the first, second, … stream is cut; None and those that follow are whole."""
+    stalls: Sequence[int | None] = ()
+    """Events after which the first, second, … stream falls silent, while its run goes on."""
     gone: int | None = None
     """The status of every later request for a run."""
     streams_again: bool = True
@@ -120,13 +122,15 @@ class ResponsesUpstream(Upstream):
                 run.changed.notify_all()
 
     async def _stream(self, run: Run, writer: asyncio.StreamWriter) -> None:
-        cut = self.cuts[self._streams] if self._streams < len(self.cuts) else None
+        cut, stall = (each[self._streams] if self._streams < len(each) else None for each in (self.cuts, self.stalls))
         self._streams += 1
         writer.write(head(200, {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked"}))
-        async for event in self._told(run, cut):
+        async for event in self._told(run, stall if cut is None else cut):
             data = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
             writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
             await writer.drain()
+        if stall is not None:
+            await asyncio.Event().wait()
         if cut is None:
             writer.write(b"0\r\n\r\n")
             await writer.drain()
