@@ -1,6 +1,7 @@
 """Models of OpenAI's Responses API: what is asked, what is told, and how a run is come back to."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic import TypeAdapter
 from responses_upstream import ResponsesUpstream, words
 from ways import HELLO, KEY, answer, joined, until_failure
 
+from headwater.answer import Answer, Fold, ToolCall
 from headwater.errors import CannotContinue, ModelError
 from headwater.events import (
     Event,
@@ -25,7 +27,6 @@ from headwater.events import (
     ToolCallStart,
     Usage,
 )
-from headwater.models.by_name import from_name
 from headwater.models.model import RUN, Reattaches, Shown
 from headwater.models.openai.connection import Account
 from headwater.models.openai.responses import ResponsesModel
@@ -42,6 +43,8 @@ from headwater.prompt import (
     Text,
     Tool,
 )
+from headwater.settings import Settings
+from headwater.wiring.models import catalogue
 
 COUNTED = Usage(
     3, 2, {"input_token_details": {"cache_read": 1, "cache_creation": 0}, "output_token_details": {"reasoning": 1}}
@@ -124,7 +127,7 @@ async def test_every_turn_of_a_conversation_becomes_an_item() -> None:
 
 async def test_parameters_and_fields_have_the_words_of_this_api() -> None:
     """Also those that the chat API has other words for; what names other requests is not sent."""
-    extra = {
+    extra: dict[str, Any] = {
         "reasoning_effort": "low",
         "reasoning": {"summary": "auto"},
         "verbosity": "low",
@@ -195,11 +198,22 @@ async def test_a_server_without_background_is_asked_once_more_and_remembered() -
         assert ["background" in request.body for request in upstream.requests] == [True, False, False]
 
 
-def test_a_name_finds_it() -> None:
-    """The setting that sends names through LangChain has none of this API."""
-    model = from_name("openai-responses:gpt-5-pro", Account("http://x/v1", KEY))
-    assert (type(model), model.name) == (ResponsesModel, "openai-responses:gpt-5-pro")
-    assert isinstance(model, Reattaches)
+@pytest.mark.parametrize(
+    ("setting", "kept"),
+    [({}, True), ({"continue_": "off"}, False), ({"continue_by": ["prefill"]}, False)],
+    ids=["by default", "off", "another way"],
+)
+async def test_a_name_finds_it(setting: dict[str, Any], kept: bool) -> None:
+    """Whatever the other settings say. The provider keeps runs only where one may come back to them."""
+    async with ResponsesUpstream() as upstream:
+        chosen = Settings(openai_base_url=upstream.url, openai_wire=False, think_tags=True, **setting)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        models = catalogue(chosen, "openai-responses:gpt-5-pro")
+        model = await models.get(models.chat)
+        assert isinstance(model, Reattaches)
+        assert model.name == "openai-responses:gpt-5-pro"
+        await answer(model)
+        assert ("background" in upstream.requests[0].body) is kept
+        await models.aclose()
 
 
 # ---- The answer
@@ -250,11 +264,12 @@ async def test_an_answer_streamed_and_whole(fields: dict[str, Any], told: list[E
 async def test_the_events_of_the_fake_provider_are_those_of_openai() -> None:
     """OpenAI's own client validates them."""
     adapter: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
-    for fields in (
+    variants: list[dict[str, Any]] = [
         {"failure": {"code": "server_error", "message": "m"}},
         {"reason": "content_filter"},
         {"refusal": "No"},
-    ):
+    ]
+    for fields in variants:
         upstream = ResponsesUpstream(reasoning=["Hm"], tool_calls=CALLS, **fields)
         for event in upstream.events("resp_1", True, ["x"]):
             found = adapter.validate_python(event, strict=True)
@@ -281,9 +296,17 @@ async def test_a_response_that_fails() -> None:
 # ---- Coming back
 
 
+def folded(events: Sequence[Event]) -> Answer:
+    """What the events add up to, however they are cut."""
+    fold = Fold()
+    for event in events:
+        fold.add(event)
+    return fold.answer()
+
+
 @settings(max_examples=25, deadline=None)
 @given(
-    cuts=st.lists(st.integers(3, 44), min_size=1, max_size=2),
+    cuts=st.lists(st.integers(3, 40), min_size=1, max_size=2),
     reset=st.booleans(),
     streams_again=st.booleans(),
 )
@@ -291,16 +314,17 @@ def test_a_run_that_is_cut_anywhere_is_the_uncut_one(cuts: list[int], reset: boo
     """Text, reasoning, calls and usage, whatever was shown before the connection broke."""
 
     async def run() -> None:
-        fields: dict[str, Any] = {"reasoning": ["Hm.", "So."], "tokens": words(12), "cut": "rst" if reset else "eof"}
+        fields: dict[str, Any] = {"reasoning": ["Hm.", "So."], "tokens": words(9), "tool_calls": CALLS}
         async with ResponsesUpstream(**fields) as upstream:
-            uncut = joined(await answer(model_of(upstream)))
-        async with ResponsesUpstream(**fields, cuts=cuts, streams_again=streams_again) as upstream:
+            uncut = folded(await answer(model_of(upstream)))
+        fields |= {"cuts": cuts, "cut": "rst" if reset else "eof", "streams_again": streams_again}
+        async with ResponsesUpstream(**fields) as upstream:
             events: list[Event] = []
             model = model_of(upstream)
             for _ in range(4):
-                text = "".join(event.text for event in events if isinstance(event, TextDelta))
-                thoughts = "".join(event.text for event in events if isinstance(event, ReasoningDelta))
-                came = events and model.reattach("resp_1", HELLO, Shown(text, thoughts))
+                so_far = folded(events)
+                shown = Shown(so_far.text, so_far.reasoning, 0, so_far.tools)
+                came = events and model.reattach("resp_1", HELLO, shown)
                 with suppress(ModelError):
                     async with aclosing(came or model.stream(HELLO)) as batches:
                         async for batch in batches:
@@ -308,15 +332,18 @@ def test_a_run_that_is_cut_anywhere_is_the_uncut_one(cuts: list[int], reset: boo
                 if events and isinstance(events[-1], Finish):
                     break
             await model.aclose()
-            assert joined(events) == uncut
+            assert folded(events) == uncut
             assert len(upstream.runs) == 1
 
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("shown", [Shown("Hullo"), Shown("Hello, world"), Shown("Hel", "Hm")])
+@pytest.mark.parametrize(
+    "shown",
+    [Shown("Hullo"), Shown("Hello, world"), Shown("Hel", "Hm"), Shown("Hel", tools=(ToolCall("call_a", "look_up"),))],
+)
 async def test_a_run_that_contradicts_what_was_shown(shown: Shown) -> None:
-    """Other words, fewer words, or thoughts that it has not: nothing of it is taken."""
+    """Other words, fewer words, thoughts or a call that it has not: nothing of it is taken."""
     async with ResponsesUpstream() as upstream:
         await answer(model_of(upstream))
         with pytest.raises(CannotContinue):

@@ -1,8 +1,8 @@
 """Answers whose provider keeps the run: the same words go on in the same log, and a stop ends the run."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,12 @@ def seams(told: list[Frame]) -> list[str]:
     return [f"{frame['cause']}: {frame['way']}" for frame in told if frame["type"] == "continued"]
 
 
+async def read_until(told: AsyncIterator[Frame], word: str) -> None:
+    async for frame in told:
+        if word in frame.get("text", ""):
+            break
+
+
 @pytest.mark.parametrize("fields", [{}, {"tools": [TOOL]}, {"response_format": {"type": "json_object"}}], ids=str)
 async def test_a_connection_that_breaks(fields: dict[str, Any]) -> None:
     """The rest comes of the same run, with its usage; such an answer is cached. Tools and forms do not hinder it."""
@@ -49,6 +55,15 @@ async def test_a_connection_that_breaks(fields: dict[str, Any]) -> None:
         assert again.headers["cache-status"].startswith("headwater; hit")
         assert [request.method for request in upstream.requests] == ["POST", "GET"]
         assert not upstream.runs[0].cancelled
+
+
+async def test_a_call_that_is_cut() -> None:
+    """The rest of its arguments is of the same run, so the halves can be joined."""
+    async with ResponsesUpstream(tokens=(), tool_calls=[("call_a", "look_up", ['{"q":', "1}"])], cuts=[4]) as upstream:
+        async with served(upstream) as server:
+            told = parse((await post_chat(server.client)).content)
+            assert "".join(frame["arguments"] for frame in told if frame["type"] == "tool-call-delta") == '{"q":1}'
+            assert (seams(told), told[-1]["reason"]) == (["provider: reattach"], "tool_calls")
 
 
 async def test_a_provider_that_falls_silent() -> None:
@@ -73,12 +88,10 @@ async def test_a_stop_ends_the_run() -> None:
     async with ResponsesUpstream(tokens=WORDS, gated=True) as upstream, served(upstream) as server:
         upstream.release()
         async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
-            async with aclosing(frames(response)) as told:
-                async for frame in told:
-                    if frame["type"] == "text-delta":
-                        break
-                await server.client.post(response.headers["location"] + "/stop")
-                assert [frame["type"] async for frame in told][-1] == "stop"
+            told = frames(response)
+            await read_until(told, "word0 ")
+            await server.client.post(response.headers["location"] + "/stop")
+            assert [frame["type"] async for frame in told][-1] == "stop"
         await until(lambda: upstream.runs[0].cancelled, "the run was cancelled", 1.0)
 
 
@@ -90,10 +103,7 @@ async def test_a_server_that_goes_away(tmp_path: Path) -> None:
                 upstream.release(12)
                 async with first.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
                     location = response.headers["location"]
-                    async with aclosing(frames(response)) as told:
-                        async for frame in told:
-                            if frame["type"] == "text-delta" and "word9 " in frame["text"]:
-                                break
+                    await read_until(frames(response), "word9 ")
                 reading = asyncio.create_task(second.client.get(location))
             upstream.release(len(WORDS))
             told = parse((await reading).content)
@@ -108,8 +118,5 @@ async def test_an_answer_that_nobody_goes_on_with() -> None:
         async with served(upstream) as server:
             upstream.release()
             async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
-                async with aclosing(frames(response)) as told:
-                    async for frame in told:
-                        if frame["type"] == "text-delta":
-                            break
+                await read_until(frames(response), "word0 ")
         assert upstream.runs[0].cancelled

@@ -56,8 +56,6 @@ def refusal(entries: Sequence[Entry], answer: Answer, limit: int) -> str | None:
         return f"it has been continued {len(answer.continued)} times"
     if answer.continued and _since_seam(entries) < PROGRESS:
         return "it broke off again at once"
-    if answer.tools:
-        return "its tool calls cannot be joined"
     return None
 
 
@@ -66,10 +64,10 @@ def ways(answer: Answer, prompt: Prompt, model: Model, allowed: Sequence[str]) -
     found: list[Way] = []
     if "reattach" in allowed and isinstance(model, Reattaches) and RUN in answer.metadata:
         found.append("reattach")
-    if not answer.text:
+    if not (answer.text or answer.tools):
         return (*found, "restart")
     # A part does not say whether the model would have called a tool, or how its form goes on; only the same run does.
-    if prompt.tools or any(prompt.extra.get(name) not in (None, 1, False) for name in _BINDING):
+    if answer.tools or prompt.tools or any(prompt.extra.get(name) not in (None, 1, False) for name in _BINDING):
         return found
     if "prefill" in allowed and isinstance(model, Continues) and model.continues(prompt):
         found.append("prefill")
@@ -81,7 +79,7 @@ def ways(answer: Answer, prompt: Prompt, model: Model, allowed: Sequence[str]) -
 def shown(entries: Sequence[Entry], answer: Answer) -> Shown:
     """What the model is to go on behind."""
     pieces = sum(isinstance(entry.event, TextDelta | ReasoningDelta) for entry in entries)
-    return Shown(answer.text, answer.reasoning, pieces)
+    return Shown(answer.text, answer.reasoning, pieces, answer.tools)
 
 
 def closing(ending: Ending, seams: Sequence[Continued]) -> Ending:

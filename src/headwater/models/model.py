@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from headwater.answer import ToolCall
 from headwater.events import Event
 from headwater.prompt import Prompt
 
@@ -63,6 +64,7 @@ class Shown(msgspec.Struct, frozen=True):
     reasoning: str = ""
     pieces: int = 0
     """Pieces of text and reasoning: about the tokens, where the provider sends each by itself."""
+    tools: tuple[ToolCall, ...] = ()
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ from typing import Any, cast
 import msgspec
 
 from headwater.errors import CannotContinue
-from headwater.events import Event, Metadata, ReasoningDelta, TextDelta
+from headwater.events import Event, Metadata, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
 from headwater.models.characters import text_in
 from headwater.models.content import Kind, parts
 from headwater.models.model import RUN, Shown
@@ -117,26 +117,38 @@ class Behind:
     """Takes away from a run, told anew from its beginning, what was shown of it."""
 
     def __init__(self, shown: Shown) -> None:
-        self._left: dict[type[Event], str] = {TextDelta: shown.text, ReasoningDelta: shown.reasoning}
-        self._at: dict[type[Event], int] = {TextDelta: 0, ReasoningDelta: 0}
+        arguments = {call.id: call.arguments for call in shown.tools}
+        self._shown: dict[object, str] = {TextDelta: shown.text, ReasoningDelta: shown.reasoning, **arguments}
+        self._at = dict.fromkeys(self._shown, 0)
+        self._owed: list[Event] = [ToolCallStart(call.id, call.name) for call in shown.tools]
+        self._owed += [ToolCallEnd(call.id) for call in shown.tools if call.complete]
 
     def rest(self, batch: Sequence[Event]) -> list[Event]:
         """What is new in a batch. Raises `CannotContinue` where the run contradicts what was shown."""
-        events: list[Event] = []
-        for event in batch:
-            if isinstance(event, Metadata) and RUN in event.data:
-                continue
-            if isinstance(event, TextDelta | ReasoningDelta):
-                kind, text = type(event), event.text
-                shown, at = self._left[kind], self._at[kind]
-                known = text[: len(shown) - at]
-                if not shown.startswith(known, at):
-                    raise CannotContinue("the provider's run has other words than those that were shown")
-                self._at[kind] = at + len(known)
-                if len(known) == len(text):
-                    continue
-                event = kind(text[len(known) :])
-            if any(self._at[kind] < len(shown) for kind, shown in self._left.items()):
-                raise CannotContinue("the provider's run goes on before the end of what was shown")
-            events.append(event)
-        return events
+        return [new for event in batch if (new := self._new(event)) is not None]
+
+    def _new(self, event: Event) -> Event | None:
+        match event:
+            case Metadata(data) if RUN in data:
+                return None
+            case TextDelta(text) | ReasoningDelta(text):
+                rest = self._beyond(type(event), text)
+                new = type(event)(rest) if rest else None
+            case ToolCallDelta(id, arguments):
+                rest = self._beyond(id, arguments)
+                new = ToolCallDelta(id, rest) if rest else None
+            case _:
+                new = None if event in self._owed else event
+                self._owed = [owed for owed in self._owed if owed != event]
+        if new is not None and (self._owed or any(self._at[key] < len(shown) for key, shown in self._shown.items())):
+            raise CannotContinue("the provider's run goes on before the end of what was shown")
+        return new
+
+    def _beyond(self, key: object, text: str) -> str:
+        """The piece of a text without what was shown of it."""
+        shown, at = self._shown.get(key, ""), self._at.get(key, 0)
+        known = text[: len(shown) - at]
+        if not shown.startswith(known, at):
+            raise CannotContinue("the provider's run has other words than those that were shown")
+        self._at[key] = at + len(known)
+        return text[len(known) :]
