@@ -324,9 +324,9 @@ def test_a_run_that_is_cut_anywhere_is_the_uncut_one(cuts: list[int], reset: boo
             for _ in range(4):
                 so_far = folded(events)
                 shown = Shown(so_far.text, so_far.reasoning, 0, so_far.tools)
-                came = events and model.reattach("resp_1", HELLO, shown)
+                came = model.reattach("resp_1", HELLO, shown) if events else model.stream(HELLO)
                 with suppress(ModelError):
-                    async with aclosing(came or model.stream(HELLO)) as batches:
+                    async with aclosing(came) as batches:
                         async for batch in batches:
                             events += batch
                 if events and isinstance(events[-1], Finish):
