@@ -112,6 +112,23 @@ async def test_a_server_that_goes_away(tmp_path: Path) -> None:
             assert not upstream.runs[0].cancelled
 
 
+async def test_a_stop_while_no_server_runs(tmp_path: Path) -> None:
+    """The server that finds it ends the run, although it has not begun it."""
+    async with ResponsesUpstream(tokens=WORDS, gated=True) as upstream:
+        async with served(upstream, store=SqliteStore(tmp_path / "logs")) as first:
+            upstream.release()
+            async with first.client.stream("POST", "/api/stream/completion/chat", json=chat()) as response:
+                location = response.headers["location"]
+                await read_until(frames(response), "word0 ")
+        store = SqliteStore(tmp_path / "logs")
+        assert await store.stop(location.rpartition("/")[2], "anyone")
+        await store.aclose()
+        assert not upstream.runs[0].cancelled
+        async with served(upstream, store=SqliteStore(tmp_path / "logs")) as second:
+            assert parse((await second.client.get(location)).content)[-1] == {"type": "stop", "by": "anyone"}
+            await until(lambda: upstream.runs[0].cancelled, "the run was cancelled")
+
+
 async def test_an_answer_that_nobody_goes_on_with() -> None:
     """Where the server that goes away is to leave no answer behind, its run ends with it."""
     async with ResponsesUpstream(tokens=WORDS, gated=True) as upstream:

@@ -40,7 +40,6 @@ from headwater.events import (
     Event,
     Finish,
     Metadata,
-    ReasoningDelta,
     Start,
     Stop,
     error_event,
@@ -49,6 +48,7 @@ from headwater.events import (
 from headwater.log.store import LOST
 from headwater.log.writer import Writer
 from headwater.models.anchor import go_on_by_prompt
+from headwater.models.continuation import without_thoughts
 from headwater.models.model import RUN, Continues, Model, Prepares, Reattaches
 from headwater.observe import Observers, Request
 from headwater.principal import LEAVES
@@ -307,9 +307,9 @@ class Generation:
         if source.way == "reattach" and isinstance(model, Reattaches):
             return model.reattach(str(answer.metadata.get(RUN)), source.prompt, shown)
         if source.way == "prompt":
-            return _without_thoughts(go_on_by_prompt(model, source.prompt, shown))
+            return without_thoughts(go_on_by_prompt(model, source.prompt, shown))
         if isinstance(model, Continues):
-            return _without_thoughts(model.go_on(source.prompt, shown))
+            return without_thoughts(model.go_on(source.prompt, shown))
         raise CannotContinue(f"{model.name} cannot go on with its own text")
 
     async def _let_go(self, pump: asyncio.Task[Ending]) -> None:
@@ -393,10 +393,3 @@ class Generation:
 def lost() -> Error:
     """The ending of an answer whose server is gone, where nobody can go on."""
     return Error("lost", LOST, retryable=True, status=502)
-
-
-async def _without_thoughts(batches: Batches) -> Batches:
-    """What goes on behind the text: new thoughts would come behind it too, where they belong before it."""
-    async with aclosing(batches):
-        async for batch in batches:
-            yield [event for event in batch if not isinstance(event, ReasoningDelta)]
