@@ -63,8 +63,8 @@ class Upstream:
     error: Mapping[str, Any] = dataclasses.field(default_factory=lambda: {"message": "no luck", "type": "test"})
     """The `error` object in the body of an answer whose status is not 200."""
     cut_after: int | None = None
-    cut: Literal["rst", "eof"] = "rst"
-    """The kind of cut: a reset, or an orderly close before the body's end."""
+    cut: Literal["rst", "eof", "end"] = "rst"
+    """The kind of cut: a reset, an orderly close before the body's end, or the body's end."""
     silent_after: int | None = None
     """Send nothing more after so many tokens, and keep the connection."""
     error_after: int | None = None
@@ -164,21 +164,23 @@ class Upstream:
     async def _answer(self, request: Received, number: int, writer: asyncio.StreamWriter) -> None:
         status = self.status if isinstance(self.status, int) else self.status[min(number, len(self.status)) - 1]
         if status != 200:
-            await _respond(writer, status, {"error": dict(self.error)}, self.headers)
+            await respond(writer, status, {"error": dict(self.error)}, self.headers)
             return
         if request.path not in ("/v1/chat/completions", "/v1/completions"):
-            await _respond(writer, 404, {"error": {"message": f"no route {request.path}"}}, {})
+            await respond(writer, 404, {"error": {"message": f"no route {request.path}"}}, {})
             return
         chat = request.path == "/v1/chat/completions"
         if not request.body.get("stream"):
-            await _respond(writer, 200, self._whole(chat), self.headers)
+            await respond(writer, 200, self._whole(chat), self.headers)
             return
-        head = {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **self.headers}
-        writer.write(_head(200, head))
+        fields = {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **self.headers}
+        writer.write(head(200, fields))
         with_usage = bool(request.body.get("stream_options", {}).get("include_usage"))
         tokens, whole = self._text(request.body), self.faulty is not None and number > self.faulty
         async for line in self._lines(chat, with_usage, tokens, whole=whole):
             if line is None:
+                if self.cut == "end":
+                    break
                 if self.cut == "rst":
                     reset(writer)
                 return
@@ -285,16 +287,16 @@ async def _read(reader: asyncio.StreamReader) -> Received:
     return Received(method, path, headers, json.loads(body or b"{}"), body)
 
 
-def _head(status: int, headers: Mapping[str, str]) -> bytes:
+def head(status: int, headers: Mapping[str, str]) -> bytes:
+    """The head of a response, after which the connection closes."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"HTTP/1.1 {status} Scripted\r\nConnection: close\r\n{lines}\r\n".encode()
 
 
-async def _respond(writer: asyncio.StreamWriter, status: int, content: JSON, headers: Mapping[str, str]) -> None:
+async def respond(writer: asyncio.StreamWriter, status: int, content: JSON, headers: Mapping[str, str]) -> None:
+    """Send a whole response."""
     data = json.dumps(content).encode()
-    writer.write(
-        _head(status, {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}) + data
-    )
+    writer.write(head(status, {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}) + data)
     await writer.drain()
 
 

@@ -47,7 +47,8 @@ class Settings(BaseSettings):
 
     model: str | None = Field(
         None,
-        description="Model that answers: a LangChain name (`openai:gpt-4o-mini`), `local` or `echo`; "
+        description="Model that answers: a LangChain name (`openai:gpt-4o-mini`), `openai-responses:…` (OpenAI's "
+        "Responses API, whose runs outlive a broken connection), `local` or `echo`; "
         "default: `openai:gpt-4o-mini` with an OpenAI key or address, else `local`",
     )
     completion_model: str | None = Field(
@@ -251,8 +252,8 @@ class Settings(BaseSettings):
     @classmethod
     def _prefill(cls, value: list[str]) -> list[str]:
         for entry in value:
-            if (way := entry.rpartition("=")[2]) not in PREFILLS:
-                raise ValueError(f"{way!r} is no way to go on with an answer; it is one of {', '.join(PREFILLS)}")
+            if entry.rpartition("=")[2] not in PREFILLS:
+                raise ValueError(f"{entry!r} names no way to go on with an answer; the ways are {', '.join(PREFILLS)}")
         return value
 
     @field_validator("hosts")

@@ -129,3 +129,10 @@ async def healed(answer: Events, seam: Takes) -> Events:
         raise CannotContinue(str(failure)) from failure
     if not whole:
         raise ModelError("the provider's stream ended before it went on", code="truncated", retryable=True)
+
+
+async def without_thoughts(batches: Events) -> Events:
+    """What goes on behind the text: new thoughts would come behind it too, where they belong before it."""
+    async with aclosing(batches):
+        async for batch in batches:
+            yield [event for event in batch if not isinstance(event, ReasoningDelta)]
