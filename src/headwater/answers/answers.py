@@ -204,14 +204,10 @@ class Answers:
         # A second generator costs time for every page, so only observers pay for it.
         return self._observed(pages, found.log, dialect) if self._observers and dialect else pages
 
-    async def answer(self, found: Attachment | Description, principal: Principal) -> Answer:
-        """The answer as far as it has come. Raises as `read` does."""
-        fold = Fold()
+    async def entries(self, found: Attachment | Description, principal: Principal) -> Sequence[Entry]:
+        """What the log holds now. Raises as `read` does."""
         async with aclosing(self.read(found, principal, follow=False)) as pages:
-            async for page in pages:
-                for entry in page:
-                    fold.feed(entry)
-        return fold.answer()
+            return [entry async for page in pages for entry in page]
 
     async def stop(self, found: Attachment | Description, principal: Principal) -> bool:
         """Request the end of an answer, and wait for it within `Policy.stop_wait`.

@@ -79,7 +79,7 @@ class FoldReader:
     def feed(self, page: Sequence[Entry]) -> bytes:
         encoder = self._encoder
         if self._mute or not isinstance(page, Page):
-            return self._filled(b"".join([self._frames(entry) for entry in page]))[0]
+            return self.filled(b"".join([self._frames(entry) for entry in page]))
         frames = page.frames
         if frames is None:
             frames = page.frames = {}
@@ -95,7 +95,11 @@ class FoldReader:
         return body
 
     def broken(self, error: Error) -> bytes:
-        return self._filled(sse.frames(self._encoder.broken(error), None, self._run, self._named))[0]
+        return self.filled(sse.frames(self._encoder.broken(error), None, self._run, self._named))
+
+    def filled(self, body: bytes) -> bytes:
+        """The bytes with every gap filled."""
+        return self._filled(body)[0]
 
     def _frames(self, entry: Entry) -> bytes:
         lines = self._encoder.encode(entry)
