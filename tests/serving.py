@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from headwater.access.keyfile import Keys
 from headwater.answers.answers import Answers, Policy
 from headwater.answers.claim import Caching
+from headwater.answers.continuing import Continuing
 from headwater.answers.generation import Timeouts
 from headwater.cli.connection import Connection
 from headwater.cli.proxies import Proxies
@@ -169,7 +170,8 @@ async def headwater(
         return request.scope[PRINCIPAL] if keys is not None else who(request)
 
     models = Catalogue(Offer(model.name, "test", True, build))
-    policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0))
+    continuing = Continuing("provider" if isinstance(store, MemoryStore) else "all")
+    policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0), continuing)
     answers = Answers(lambda: store, models, policy, Observers(observers), borrowed=True)
     surface = Surface(answers, principal, pace or Pace(), tick=0.01)
     allowed = Allowed(origins, hosts, credentials)

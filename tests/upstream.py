@@ -71,6 +71,14 @@ class Upstream:
     """Send `data: {"error": …}` after so many tokens, and end."""
     garbled_after: int | None = None
     """Send a line that is not JSON after so many tokens."""
+    continues: Literal["flags", "prefix", "partial", "trailing"] | None = None
+    """How a request must say that the last message is the beginning of the answer. Otherwise it begins anew, as with
+    None; so does a prompt of completions, which always continues with any of them."""
+    trap: Literal["echoes", "trims", "rewords"] | None = None
+    """What it does wrong where it continues: sends the beginning too, drops white space at its end, or says it anew in
+    other words."""
+    faulty: int | None = None
+    """The answers that are cut, silent or failed as above, counted from the first; the later ones are whole."""
     moods: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict[str, Mapping[str, Any]])
     """Other fields for the answers to requests whose last message has a word in it, by that word."""
 
@@ -168,7 +176,8 @@ class Upstream:
         head = {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **self.headers}
         writer.write(_head(200, head))
         with_usage = bool(request.body.get("stream_options", {}).get("include_usage"))
-        async for line in self._lines(chat, with_usage):
+        tokens, whole = self._text(request.body), self.faulty is not None and number > self.faulty
+        async for line in self._lines(chat, with_usage, tokens, whole=whole):
             if line is None:
                 if self.cut == "rst":
                     reset(writer)
@@ -179,26 +188,49 @@ class Upstream:
         writer.write(b"0\r\n\r\n")
         await writer.drain()
 
-    async def _lines(self, chat: bool, with_usage: bool) -> AsyncIterator[str | None]:
+    def _text(self, body: JSON) -> Sequence[str]:
+        """The tokens of the answer, or those that follow where the answer was begun and this is said properly."""
+        said: JSON = body["messages"][-1] if body.get("messages") else {"content": body.get("prompt")}
+        flags = body.get("continue_final_message") is True and body.get("add_generation_prompt") is False
+        asked = {"flags": flags, "trailing": True}.get(str(self.continues), said.get(str(self.continues)) is True)
+        if self.continues is None or said.get("role") == "user" or not ("prompt" in body or asked):
+            return self.tokens
+        begun, text = str(said["content"]), "".join(self.tokens)
+        if "prompt" in body:
+            begun = max((text[:end] for end in range(len(text) + 1) if begun.endswith(text[:end])), key=len)
+        if self.trap == "trims":
+            begun = begun.rstrip()
+        if begun.endswith(" 6, 7"):
+            return [",", " 8", ",", " 9"]
+        if self.trap == "echoes":
+            return [begun, *following(self.tokens, begun)]
+        if self.trap == "rewords":
+            return [" In", " other", " words", ":", *self.tokens]
+        return following(self.tokens, begun)
+
+    async def _lines(
+        self, chat: bool, with_usage: bool, tokens: Sequence[str], *, whole: bool
+    ) -> AsyncIterator[str | None]:
         """The payload of each `data: ` line; None means cut the connection."""
         if chat:
             yield _chunk(chat, delta={"role": "assistant", "content": ""})
             for piece in self.reasoning:
                 yield _chunk(chat, delta={"reasoning_content": piece})
-        for sent in range(len(self.tokens) + 1):
-            if sent == self.cut_after:
+        for sent in range(len(tokens) + 1):
+            fault = None if whole else sent
+            if fault == self.cut_after is not None:
                 yield None
                 return
-            if sent == self.error_after:
+            if fault == self.error_after is not None:
                 yield json.dumps({"error": dict(self.error)})
                 return
             if sent == self.garbled_after:
                 yield '{"choices": [{'
-            if sent == self.silent_after:
+            if fault == self.silent_after is not None:
                 await asyncio.Event().wait()
-            if sent < len(self.tokens):
+            if sent < len(tokens):
                 await self._hold()
-                token = self.tokens[sent]
+                token = tokens[sent]
                 yield _chunk(chat, delta={"content": token}, text=token)
         for index, (id, name, pieces) in enumerate(self.tool_calls):
             first = {"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}
@@ -226,6 +258,16 @@ class Upstream:
             "choices": [{"index": 0, "finish_reason": self.finish, "logprobs": None, **content}],
         }
         return answer | ({"usage": _usage(self.usage)} if self.usage else {})
+
+
+def following(tokens: Sequence[str], begun: str) -> list[str]:
+    """The tokens that follow the beginning of their text; the first of them may be the rest of one."""
+    rest = list[str]()
+    at = 0
+    for token in tokens:
+        rest += [token[max(0, len(begun) - at) :]] if at + len(token) > len(begun) else []
+        at += len(token)
+    return rest
 
 
 def reset(writer: asyncio.StreamWriter) -> None:

@@ -13,6 +13,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from headwater.models.prefill import SETTINGS as PREFILLS
+
 Names = Annotated[list[str], NoDecode]
 ENV_FILE = ".env"
 
@@ -23,6 +25,12 @@ _PLAIN = (
     *("upstash_redis_rest_url", "upstash_redis_rest_token"),
 )
 """Texts that may have a line break or blanks around them where they came from a file or were copied."""
+
+
+_LISTS = (
+    *("allowed_models", "continue_by", "dialects", "fallback"),
+    *("hosts", "openai_leave_out", "origins", "prefill", "proxies"),
+)
 
 
 class Settings(BaseSettings):
@@ -112,6 +120,23 @@ class Settings(BaseSettings):
         "end with the error `shutdown` 10 s before",
     )
     retries: int = Field(2, ge=0, le=10, description="Retries of a model that fails before its first token")
+    continue_: Literal["off", "provider", "all"] = Field(
+        "all",
+        validation_alias="HEADWATER_CONTINUE",
+        description="Which answers go on after a break: `off`: none, `provider`: those whose provider broke off, "
+        "`all`: also those whose server died or was stopped, for which the question is kept beside its answer",
+    )
+    continue_limit: int = Field(2, ge=1, le=10, description="Breaks that are mended in one answer, at most")
+    continue_by: Names = Field(
+        ["reattach", "prefill"],
+        description="Ways to go on, comma-separated: `reattach`: the provider still has the run; `prefill`: the model "
+        "continues its own text; `prompt`: it is asked to repeat its last words and go on, which not every model does",
+    )
+    fallback: Names = Field(
+        [],
+        description="Models that answer, or go on, where the chosen one fails, comma-separated and in this order; such "
+        "an answer is not cached",
+    )
     lease: float = Field(
         15, gt=0, description="Time without a sign of life from a writer after which its log ends as `lost`"
     )
@@ -132,6 +157,11 @@ class Settings(BaseSettings):
     )
     think_tags: bool = Field(
         False, description="Take text between `<think>` tags at the beginning of an answer for the model's reasoning"
+    )
+    prefill: Names = Field(
+        [],
+        description="How a provider is asked to go on with an answer that broke off: `auto` (by its address, the "
+        "default), `off`, `flags`, `prefix`, `partial` or `trailing`; of one model: `openai:name=flags`",
     )
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI API key")
     openai_base_url: str | None = Field(
@@ -175,7 +205,14 @@ class Settings(BaseSettings):
         except RuntimeError as error:  # such as a user whom a container's system does not know
             raise _fault("data_dir", "this user has no home directory; set HEADWATER_DATA_DIR to a folder") from error
 
-    @field_validator("allowed_models", "dialects", "hosts", "origins", "proxies", "openai_leave_out", mode="before")
+    @field_validator("continue_by")
+    @classmethod
+    def _ways(cls, value: list[str]) -> list[str]:
+        if unknown := sorted({*value} - {"reattach", "prefill", "prompt"}):
+            raise ValueError(f"{', '.join(unknown)}: a way is reattach, prefill or prompt")
+        return value
+
+    @field_validator(*_LISTS, mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -200,6 +237,14 @@ class Settings(BaseSettings):
             return value and value.expanduser()
         except RuntimeError as error:
             raise ValueError(f"{value}: there is no such home directory ({error})") from error
+
+    @field_validator("prefill")
+    @classmethod
+    def _prefill(cls, value: list[str]) -> list[str]:
+        for entry in value:
+            if (way := entry.rpartition("=")[2]) not in PREFILLS:
+                raise ValueError(f"{way!r} is no way to go on with an answer; it is one of {', '.join(PREFILLS)}")
+        return value
 
     @field_validator("hosts")
     @classmethod

@@ -3,25 +3,24 @@
 import asyncio
 import gc
 import secrets
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Generator, Sequence
 from typing import Any
 
 import pytest
 from redis.crc import key_slot
 from redis_servers import Engine, Server, clustered, engines, serving
+from tagged import Tagged
 
 from headwater.cache.key import log_id
-from headwater.entries import Entry
 from headwater.errors import StoreError
 from headwater.log.lua.script import Argument, Script, key
 from headwater.log.lua.steps import Steps
 from headwater.log.redis.client import RedisClient
 from headwater.log.redis.store import RedisStore
 from headwater.log.redis.times import RedisTimes
-from headwater.log.store import Claim, Description, Document, Lease, Limits, Receipt
-from headwater.offsets import ORIGIN, TAG, Offset
-from headwater.principal import LEAVES, Principal
+from headwater.log.store import Document, Lease, Limits
+from headwater.offsets import TAG
+from headwater.principal import LEAVES
 from headwater.testing.contract import LIMITS, Clock, Harness, StoreContract
 from headwater.testing.contract_harness import (
     ALICE,
@@ -69,68 +68,6 @@ class TestRedisStore(StoreContract):
         await peer.aclose()
         await store.aclose()
         assert server.keys_without_ttl() == []
-
-
-class Tagged(RedisStore):
-    """A store that puts one tag before all names and logs, which the names of the suite lack and a cluster requires."""
-
-    def __init__(self, url: str, limits: Limits, clock: Clock, tag: str) -> None:
-        super().__init__(url, limits, clock)
-        self.tag = tag
-
-    async def claim(
-        self,
-        name: str,
-        log: str,
-        principal: Principal,
-        *,
-        ttl: float,
-        newer_than: float | None = None,
-        binds: str | None = None,
-    ) -> Claim:
-        bound = None if binds is None else self.tag + binds
-        claim = super().claim(self.tag + name, self.tag + log, principal, ttl=ttl, newer_than=newer_than, binds=bound)
-        return self._plain(await claim)
-
-    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
-        found = await super().find(self.tag + name, principal, newer_than=newer_than)
-        return None if found is None else self._plain(found)
-
-    async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
-        await super().open(self.tag + log, principal, ttl=ttl, name=None if name is None else self.tag + name)
-        return Lease(log)
-
-    async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
-        return await super().append(entries, self._tagged(lease))
-
-    async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
-        await super().seal(entries, self._tagged(lease))
-
-    async def read(
-        self, log: str, after: Offset = ORIGIN, *, follow: bool = True
-    ) -> AsyncGenerator[Sequence[Entry], None]:
-        async with aclosing(super().read(self.tag + log, after, follow=follow)) as pages:
-            async for page in pages:
-                yield page
-
-    async def stop(self, log: str, subject: str) -> bool:
-        return await super().stop(self.tag + log, subject)
-
-    def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
-        return super().listen(self._tagged(lease), wake)
-
-    async def describe(self, log: str) -> Description:
-        return await super().describe(self.tag + log)
-
-    async def forget(self, log: str) -> None:
-        await super().forget(self.tag + log)
-
-    def _tagged(self, lease: Lease) -> Lease:
-        return Lease(self.tag + lease.log, lease.epoch)
-
-    def _plain(self, claim: Claim) -> Claim:
-        lease = None if claim.lease is None else Lease(claim.lease.log.removeprefix(self.tag), claim.lease.epoch)
-        return Claim(claim.log.removeprefix(self.tag), claim.won, claim.state, claim.age, claim.ttl, lease)
 
 
 class TestRedisCluster(StoreContract):

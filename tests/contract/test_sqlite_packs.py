@@ -19,7 +19,8 @@ from headwater.events import TextDelta
 from headwater.log.packs import PACK, packed
 from headwater.log.sqlite.file import open_file
 from headwater.log.sqlite.lock import FileLock
-from headwater.log.sqlite.rows import Rows, Sizes
+from headwater.log.sqlite.packs import Sizes
+from headwater.log.sqlite.rows import Rows
 from headwater.log.sqlite.store import SqliteStore
 from headwater.log.sqlite.thread import SqliteThread
 from headwater.log.store import Lease, Limits, Receipt

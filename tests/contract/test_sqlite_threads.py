@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from headwater.errors import StoreError
-from headwater.log.sqlite.rows import Pulse, Rows
+from headwater.log.sqlite.row import Pulse
+from headwater.log.sqlite.rows import Rows
 from headwater.log.sqlite.store import SqliteStore
 from headwater.log.sqlite.thread import SqliteThread
 from headwater.log.store import Lease, Limits

@@ -21,6 +21,7 @@ from headwater.log.sqlite import file
 from headwater.log.sqlite.connection import StoreConnection
 from headwater.log.sqlite.lapses import SEAL_WITHIN
 from headwater.log.sqlite.lock import FileLock
+from headwater.log.sqlite.owners import Owners
 from headwater.log.sqlite.rows import Rows
 from headwater.log.sqlite.store import SqliteStore
 from headwater.log.sqlite.tailer import SqliteTailer
@@ -223,7 +224,7 @@ async def test_a_file_that_cannot_be_watched_is_an_error_for_those_who_wait(path
     async def seal(_log: str, _epoch: int, _beat: int) -> bool:
         return False
 
-    tailer = SqliteTailer(connect, 0.2, FileLock(path), seal)
+    tailer = SqliteTailer(connect, Limits(lease=0.2), FileLock(path), Owners(path), seal)
     tailer.start()
     with tailer.follow("log") as waiter, pytest.raises(StoreError, match="cannot be watched: broken"):
         async with asyncio.timeout(5):

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
-from headwater.answers.generation import Generation, Timeouts
+from headwater.answers.generation import Generation, Source, Timeouts
 from headwater.answers.nursery import Nursery
 from headwater.entries import Entry
 from headwater.events import Error, Event, Finish, Start, TextDelta
@@ -26,7 +26,8 @@ def generation(model: Model, writer: Writer, **limits: float) -> Generation:
     async def build() -> Model:
         return model
 
-    return Generation(build, Request(writer.log, ALICE, PROMPT, "miss"), writer, Timeouts(**limits, retries=0))
+    request = Request(writer.log, ALICE, PROMPT, "miss")
+    return Generation([Source(PROMPT, build)], request, writer, Timeouts(**limits, retries=0))
 
 
 async def test_a_whole_answer_outlives_a_cancellation_while_it_is_stored() -> None:

@@ -146,7 +146,7 @@ def test_events_have_types_of_their_own() -> None:
     """Versions distinguish events by their type."""
     kinds = [kind for kind in get_args(Event) if kind is not Unknown]
     types = [kind.__struct_config__.tag for kind in kinds]
-    assert len(set(types)) == len(types) == 11
+    assert len(set(types)) == len(types) == 12
     assert set(get_args(Ending)) < set(kinds)
 
 

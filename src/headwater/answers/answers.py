@@ -13,9 +13,12 @@ import msgspec
 
 from headwater.answer import Answer, Fold
 from headwater.answers.claim import Caching, Claims, Wanted
+from headwater.answers.continuing import Continuing
 from headwater.answers.drain import Drain
-from headwater.answers.generation import Generation, Timeouts
+from headwater.answers.generation import Generation, Source, Timeouts
 from headwater.answers.nursery import Nursery
+from headwater.answers.recovery import kept
+from headwater.answers.successions import Beginning, Successions
 from headwater.cache.policy import Directives, cache_status
 from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, ShuttingDown, StoreError
@@ -55,6 +58,7 @@ class Policy(msgspec.Struct, frozen=True):
 
     caching: Caching = Caching()
     timeouts: Timeouts = Timeouts()
+    continuing: Continuing = Continuing()
     stop_wait: float = 2.0
     """How long a stop waits until the log has ended, so that the caller learns the state that was reached."""
 
@@ -85,6 +89,7 @@ class Answers:
         self._nursery = Nursery()
         self._generations: dict[str, Generation] = {}
         self._draining = Drain()
+        self._successions = Successions(lambda: self._logs, catalogue, self._policy.continuing, self._succeed)
         self.unprepared: BaseException | None = None
         """Why `prepare` failed the last time, if it did."""
 
@@ -122,6 +127,8 @@ class Answers:
     def _logs(self) -> Logs:
         if self._opened is None:
             self._opened = Logs(self._open_store())
+            if self._policy.continuing.mode == "all":
+                self._opened.store.watch_abandoned(self._successions.found)
         return self._opened
 
     async def ask(
@@ -144,7 +151,8 @@ class Answers:
             raise ShuttingDown("this server is shutting down and takes no new work; ask again in a moment")
         offer = offer or self._catalogue.find(prompt.model or None, prompt.kind)
         prompt = offer.addressed(prompt)
-        wanted = Wanted(offer, prompt, principal, directives, idempotency_key, leaves)
+        recovery = kept(prompt, offer, principal) if self._policy.continuing.mode == "all" else None
+        wanted = Wanted(offer, prompt, principal, directives, idempotency_key, leaves, recovery)
         claim, fwd = await self._claims.claim(self._logs.store, wanted)
         if claim.lease is not None:
             prompt = self._claims.keyed(wanted)
@@ -152,7 +160,8 @@ class Answers:
         if self._observers:
             self._observers.notify(lambda observer: observer.claimed(request))
         if claim.lease is not None:
-            self._nursery.start(claim.log, self._generate(offer, request, claim.lease, leaves))
+            recoverable = recovery is not None and not (leaves or directives.no_store)
+            self._start(offer, request, Beginning(claim.lease, recoverable=recoverable), leaves)
         live = claim.state == "open"
         return Attachment(
             log=claim.log,
@@ -271,13 +280,18 @@ class Answers:
     def drain(self) -> None:
         """Take no new work from now on; readers of logs that are written elsewhere are let go."""
         self._draining.begin()
+        self._successions.end()
 
     async def drained(self, within: float) -> bool:
         """Wait, `within` seconds at most, until every answer has ended by itself; whether they all have."""
         return await self._nursery.finished(within)
 
     async def end(self) -> None:
-        """End every producer, and its log with it, then the models; readers may still read until `aclose`."""
+        """End every producer, and its log with it, then the models; readers may still read until `aclose`.
+
+        A log that a successor may go on with stays open, and its readers are told to come back.
+        """
+        await self._successions.aclose()
         await self._nursery.aclose()
         await self._catalogue.aclose()
 
@@ -288,21 +302,38 @@ class Answers:
         if opened is not None and not self._borrowed:
             await opened.store.aclose()
 
-    async def _generate(self, offer: Offer, request: Request, lease: Lease, leaves: bool) -> None:
+    def _start(self, offer: Offer, request: Request, beginning: Beginning, leaves: bool = False) -> None:
+        """Start the producer of a log."""
+        self._nursery.start(request.log, self._generate(offer, request, beginning, leaves))
+
+    def _succeed(self, offer: Offer, request: Request, beginning: Beginning) -> None:
+        """Go on with a log that was taken over."""
+        self._start(offer, request, beginning)
+
+    def _source(self, offer: Offer, prompt: Prompt) -> Source:
+        return Source(offer.addressed(prompt), lambda: self._catalogue.get(offer))
+
+    async def _generate(self, offer: Offer, request: Request, beginning: Beginning, leaves: bool) -> None:
         answer: Answer | None = None
+        lease = beginning.lease
         try:
             flushed, store_failed = self._writer_hooks(lease.log)
-            async with self._logs.write(lease, flushed=flushed, store_failed=store_failed) as writer:
-                generation = Generation(
-                    lambda: self._catalogue.get(offer), request, writer, self._policy.timeouts, self._observers
-                )
-                generation.leaves = leaves
+            async with self._logs.write(
+                lease, stored=beginning.stored, age=beginning.age, flushed=flushed, store_failed=store_failed
+            ) as writer:
+                prompt = request.prompt
+                models = [self._source(each, prompt) for each in (offer, *self._catalogue.fallbacks)]
+                generation = Generation(models, request, writer, self._policy.timeouts, self._observers)
+                generation.continuing = self._policy.continuing
+                generation.recoverable, generation.leaves = beginning.recoverable, leaves
+                if beginning.way is not None:
+                    generation.successor = models[0]._replace(way=beginning.way)
                 self._generations[lease.log] = generation
                 try:
                     await generation.run()
                 finally:
                     del self._generations[lease.log]
-                    if self._observers:
+                    if self._observers and not writer.released:
                         answer = await _written(writer, lease)
         finally:  # also when the server shuts down: that is an ending like any other
             if answer is not None:

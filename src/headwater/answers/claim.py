@@ -46,7 +46,9 @@ class Wanted(msgspec.Struct, frozen=True):
     directives: Directives = Directives()
     idempotency_key: str = ""
     leaves: bool = False
-    """Whether the principal leaves the log by ceasing to read it."""
+    """Whether the principal leaves the log by ceasing to read it: then nobody goes on with it in the writer's place."""
+    recovery: bytes | None = None
+    """What the store keeps for a successor of the log's writer (`answers/recovery.py`)."""
 
     @property
     def subject(self) -> Principal:
@@ -75,6 +77,7 @@ class Claims:
         Raises `NotCached` for `only-if-cached` without an answer, or `StoreError`.
         """
         principal, directives, ttl = wanted.subject, wanted.directives, self._caching.ttl
+        recovery = None if wanted.leaves or directives.no_store else wanted.recovery
         await self.secret(store)
         name = self._name(wanted)
         log = log_id(name, self._tokens.new(8))
@@ -86,7 +89,8 @@ class Claims:
             return found, "miss"
         cached = ttl > 0 and wanted.offer.cacheable
         if cached and not (directives.no_cache or directives.no_store):
-            return await store.claim(name, log, principal, ttl=ttl, newer_than=directives.max_age), "miss"
+            newer_than = directives.max_age
+            return await store.claim(name, log, principal, ttl=ttl, newer_than=newer_than, recovery=recovery), "miss"
         fwd = "request" if cached else "bypass"
         bound = name if cached and not directives.no_store else None
         if wanted.idempotency_key:
@@ -98,10 +102,12 @@ class Claims:
             # A first attempt takes the name over from an answer that has ended. It joins none that runs: that is
             # another request for the same, and its own retry will join that one, for want of a name that tells them.
             newer = 0.0 if first else RETRIED if again else None
-            claim = await store.claim(f"{name}.{salt}", log, principal, ttl=kept, newer_than=newer, binds=bound)
+            claim = await store.claim(
+                f"{name}.{salt}", log, principal, ttl=kept, newer_than=newer, binds=bound, recovery=recovery
+            )
             if claim.won or not first:
                 return claim, fwd
-        lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound)
+        lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound, recovery=recovery)
         return Claim(log, won=True, lease=lease), fwd
 
     def keyed(self, wanted: Wanted) -> Prompt:

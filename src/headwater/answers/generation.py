@@ -5,6 +5,9 @@ Theory of operation. Two tasks make one answer:
 - the *pump* (`_pump`) iterates the model and appends what comes; it is one attempt, and a retry gets a new pump;
 - the *generation* (`run`, in the producer's own task) watches the pump against the limits, and alone seals the log.
 
+An answer that breaks off after its first words goes on where that is exact (`continuing`): a further request is asked
+in each way that may do, and the seam enters the log together with the first words that are accepted.
+
 The generation sleeps in `_nap` until the pump ends, the writer interrupts (a stop, a full log, a failed store, another
 writer), or a limit passes. Tokens do not wake it: the pump only notes the time in `_last_output`, so a token costs
 neither a timer nor a task. When the generation wakes it asks, in this order: was it interrupted, has the pump ended, is
@@ -12,26 +15,49 @@ a limit reached; `_reason` turns the first that holds into the ending.
 
 Races. A model may ignore its cancellation: `_let_go` waits `closing` seconds and abandons it, and the writer ignores
 what it still appends once the seal has begun. A server that shuts down cancels the generation at any point: a seal
-that has begun is completed (`_seal` shields it); otherwise the log is sealed with `error{code: "shutdown"}`.
+that has begun is completed (`_finished` shields it); otherwise the lease is released for a successor, or, where none
+can go on, the log is sealed with `error{code: "shutdown"}`.
 """
 
 import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from headwater.errors import HeadwaterError, ModelError, StoreError
-from headwater.events import Ending, Error, Finish, Metadata, Start, Stop, error_event, unforeseen
+from headwater.answer import Answer, fold
+from headwater.answers import continuing
+from headwater.answers.continuing import Continuing
+from headwater.errors import CannotContinue, HeadwaterError, ModelError, StoreError
+from headwater.events import (
+    Continued,
+    Ending,
+    Error,
+    Event,
+    Finish,
+    Metadata,
+    ReasoningDelta,
+    Start,
+    Stop,
+    error_event,
+    unforeseen,
+)
+from headwater.log.store import LOST
 from headwater.log.writer import Writer
-from headwater.models.model import Model
+from headwater.models.anchor import go_on_by_prompt
+from headwater.models.model import RUN, Continues, Model, Reattaches
 from headwater.observe import Observers, Request
 from headwater.principal import LEAVES
+from headwater.prompt import Prompt
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Batches = AsyncGenerator[Sequence[Event], None]
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -53,6 +79,16 @@ class Timeouts(msgspec.Struct, frozen=True):
     """How long a model may take to close its provider's connection before it is abandoned, and reported."""
 
 
+class Source(NamedTuple):
+    """A model that answers, and how it is asked to."""
+
+    prompt: Prompt
+    """The prompt as this model gets it."""
+    build: Callable[[], Awaitable[Model]]
+    way: continuing.Way | None = None
+    """How it goes on with an answer that broke off; None at the beginning."""
+
+
 class Generation:
     """One answer in the making: a model, its prompt, the writer it goes to and the limits on it.
 
@@ -62,13 +98,13 @@ class Generation:
 
     def __init__(
         self,
-        build: Callable[[], Awaitable[Model]],
+        models: Sequence[Source],
         request: Request,
         writer: Writer,
         timeouts: Timeouts,
         observers: Observers | None = None,
     ) -> None:
-        self._build = build
+        self._models = models
         self._request = request
         self._prompt = request.prompt
         self._writer = writer
@@ -78,9 +114,17 @@ class Generation:
         self._interrupted = False
         self._awake: asyncio.Future[None] | None = None
         self._begun = self._last_output = self._now()
-        self._end = self._begun + min(timeouts.total, timeouts.lifetime)
-        self._has_output = False
+        self._end = self._begun + min(timeouts.total - writer.age, timeouts.lifetime)
+        self._has_output = False  # of the request that runs
+        self._spoke = False  # of any request
         self._failed = False
+        self._seam: Continued | None = None  # to be written before the first words of the request that runs
+        self._asked = self._begun  # when the request that runs was asked first
+        self.continuing = Continuing()
+        self.successor: Source | None = None
+        """How the answer goes on that another server has begun; its seam is written."""
+        self.recoverable = False
+        """Whether a successor can go on with the answer when this server shuts down."""
         self.leaves = False
         """Whether the answer ends when its last reader has left, unless somebody else wants it."""
         self._last_read = self._begun
@@ -88,15 +132,18 @@ class Generation:
     @property
     def retrying(self) -> bool:
         """Whether the model has failed before its first token and is retried, so that the outcome is still to come."""
-        return self._failed and not self._has_output
+        return self._failed and not self._spoke
 
     async def run(self) -> None:
         """Produce the answer and seal its log; a cancellation seals it too, with an error that says so."""
         self._writer.interrupt = self._interrupt
-        self._writer.append([Start(self._writer.log, self._prompt.model, int(time.time()))])
+        if self.successor is None:
+            self._writer.append([Start(self._writer.log, self._prompt.model, int(time.time()))])
         try:
             ending = await self._produce()
         except asyncio.CancelledError:
+            if self.recoverable and await self._finished(self._writer.release()):
+                raise
             ending = Error(
                 "shutdown", "The server is shutting down; ask again in a moment.", retryable=True, status=503
             )
@@ -108,18 +155,69 @@ class Generation:
         await self._seal(ending)
 
     async def _seal(self, ending: Ending) -> None:
-        """Seal the log; a cancellation waits for the seal, or a shutdown would lose an answer that is whole."""
-        sealing = asyncio.create_task(self._writer.seal(ending), name=f"seal {self._writer.log}")
+        """Seal the log; what it was continued by decides about its usage and about the cache."""
+        if self.successor is not None or self._asked != self._begun:
+            ending = continuing.closing(ending, fold(self._writer.entries).continued)
+        await self._finished(self._writer.seal(ending))
+
+    async def _finished(self, work: Coroutine[Any, Any, T]) -> T:
+        """The outcome of some work; a cancellation waits for it, or a shutdown would lose an answer that is whole."""
+        task = asyncio.create_task(work, name=f"end {self._writer.log}")
         try:
-            await asyncio.shield(sealing)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await sealing
+            await task
             raise
 
     async def _produce(self) -> Ending:
+        self._spoke = self.successor is not None
+        ending = await self._ask(self.successor or self._models[0])
+        if self.successor is not None and isinstance(ending, Error) and ending.code == "cannot_continue":
+            return lost()
+        while not self._interrupted and (cause := continuing.cause_of(ending)) is not None:
+            further = await self._go_on(cause)
+            if further is None:
+                break
+            ending = further
+        return ending
+
+    async def _go_on(self, cause: continuing.Cause) -> Ending | None:
+        """Ask further after a break; None if nothing went on, so that the break is how the answer ends."""
+        entries = self._writer.entries
+        answer = fold(entries)
+        if self.continuing.mode == "off" or self._now() >= self._end:
+            return None
+        refusal = continuing.refusal(entries, answer, self._prompt, self.continuing.limit)
+        if refusal is not None:
+            logger.info("answer %s is not continued, because %s", self._writer.log, refusal)
+            return None
+        broke, after, attempt = self._last_output, str(answer.offset), len(answer.continued) + 1
+        # A model that has failed before its first words has been retried already.
+        for source in self._models if self._spoke else self._models[1:]:
+            for way in await self._ways(source, answer):
+                other = source.prompt.model if source is not self._models[0] else ""
+                seam = self._seam = Continued(cause, way, after, attempt, other, broke)
+                ending = await self._ask(source._replace(way=way))
+                if self._seam is not seam or self._interrupted:
+                    return ending
+        self._seam = None
+        return None
+
+    async def _ways(self, source: Source, answer: Answer) -> Sequence[continuing.Way]:
+        try:
+            model = await source.build()
+        except HeadwaterError as error:
+            logger.warning("model %s cannot go on with %s: %s", source.prompt.model, self._writer.log, error)
+            return ()
+        return continuing.ways(answer, source.prompt, model, self.continuing.ways)
+
+    async def _ask(self, source: Source) -> Ending:
+        """Ask a model until it ends; before its first words, a failure that may pass is retried."""
+        self._asked = self._now()
         for attempt in range(self._timeouts.retries + 1):
+            self._has_output = False
             try:
-                return await self._attempt()
+                return await self._attempt(source)
             except HeadwaterError as error:
                 wait = self._wait_before_retry(error, attempt)
                 if wait is None:
@@ -133,10 +231,10 @@ class Generation:
                 break
         return self._reason()
 
-    async def _attempt(self) -> Ending:
+    async def _attempt(self, source: Source) -> Ending:
         """One attempt: ask the model until it ends, is interrupted or has been silent for too long."""
         self._last_output = self._now()
-        pump = asyncio.create_task(self._pump(), name=f"model {self._writer.log}")
+        pump = asyncio.create_task(self._pump(source), name=f"model {self._writer.log}")
         pump.add_done_callback(self._wake)
         try:
             while self._time_left() > 0 and not self._interrupted:
@@ -166,16 +264,21 @@ class Generation:
                 logger.warning("the end of %s, which nobody reads, could not be asked for: %s", self._writer.log, error)
             self._last_read = now
 
-    async def _pump(self) -> Ending:
-        model = await self._build()
-        async with aclosing(model.stream(self._prompt)) as batches:
+    async def _pump(self, source: Source) -> Ending:
+        async with aclosing(self._events(await source.build(), source)) as batches:
             async for batch in batches:
                 self._last_output = self._now()
                 if not batch:
                     continue  # a sign of life without words
                 if not self._has_output and not all(isinstance(event, Metadata | Finish) for event in batch):
                     self._has_output = True
-                    self._notify_first_token()
+                    if not self._spoke:
+                        self._spoke = True
+                        self._notify_first_token()
+                if self._seam is not None and (self._has_output or isinstance(batch[-1], Finish)):
+                    waited = round(self._now() - self._seam.waited, 3)
+                    batch = [msgspec.structs.replace(self._seam, waited=waited), *batch]
+                    self._seam = None
                 last = batch[-1]
                 if isinstance(last, Finish):
                     self._writer.append(batch[:-1])
@@ -184,6 +287,20 @@ class Generation:
                     await self._writer.room()
         message = "The provider's stream ended without a finish reason; the answer is probably incomplete."
         return Error("truncated", message, retryable=True)
+
+    def _events(self, model: Model, source: Source) -> Batches:
+        if source.way is None or source.way == "restart":
+            return model.stream(source.prompt)
+        entries = self._writer.entries
+        answer = fold(entries)
+        shown = continuing.shown(entries, answer)
+        if source.way == "reattach" and isinstance(model, Reattaches):
+            return model.reattach(str(answer.metadata.get(RUN)), source.prompt, shown)
+        if source.way == "prompt":
+            return _without_thoughts(go_on_by_prompt(model, source.prompt, shown))
+        if isinstance(model, Continues):
+            return _without_thoughts(model.go_on(source.prompt, shown))
+        raise CannotContinue(f"{model.name} cannot go on with its own text")
 
     async def _let_go(self, pump: asyncio.Task[Ending]) -> None:
         """Cancel the pump, and with it the provider's connection; wait for that at most `closing` seconds."""
@@ -235,7 +352,7 @@ class Generation:
         if not error.retryable or self._has_output or attempt >= self._timeouts.retries:
             return None
         wait = error.retry_after if error.retry_after is not None else 0.25 * 2**attempt
-        return wait if self._now() - self._begun + wait <= self._timeouts.longest_wait else None
+        return wait if self._now() - self._asked + wait <= self._timeouts.longest_wait else None
 
     def _reason(self) -> Ending:
         """The ending of an answer that was ended by us and not by the model."""
@@ -261,3 +378,15 @@ class Generation:
     def _too_slow(self, what: str, seconds: float, setting: str) -> Error:
         message = f"The model {what} {seconds:g} s, the limit set by {setting}."
         return Error("timeout", message, retryable=True, status=504)
+
+
+def lost() -> Error:
+    """The ending of an answer whose server is gone, where nobody can go on."""
+    return Error("lost", LOST, retryable=True, status=502)
+
+
+async def _without_thoughts(batches: Batches) -> Batches:
+    """What goes on behind the text: new thoughts would come behind it too, where they belong before it."""
+    async with aclosing(batches):
+        async for batch in batches:
+            yield [event for event in batch if not isinstance(event, ReasoningDelta)]

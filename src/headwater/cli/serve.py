@@ -4,6 +4,7 @@ import difflib
 import errno
 import socket
 from collections.abc import Callable
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -51,7 +52,7 @@ def _pair(written: str) -> tuple[str, str]:
     name = name.lower().removeprefix("headwater_")
     if name in ("api_keys", "api_key"):
         raise typer.BadParameter(f"--set {name}: a key on a command line is shown by ps; set HEADWATER_{name.upper()}")
-    return name, value
+    return f"{name}_" if iskeyword(name) else name, value
 
 
 def _run(terminal: Terminal, given: dict[str, Any]) -> None:

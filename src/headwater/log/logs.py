@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from headwater.entries import Entry, Page, unknown_ending
-from headwater.errors import NoSuchLog, Torn
+from headwater.errors import NoSuchLog, ShuttingDown, Torn
 from headwater.events import Ending, Unknown
 from headwater.log.mirror import Mirror
 from headwater.log.store import VANISHED, Description, Lease, Store, lost_ending
@@ -36,10 +36,17 @@ class Logs:
 
     @asynccontextmanager
     async def write(
-        self, lease: Lease, *, flushed: Flushed | None = None, store_failed: StoreFailed | None = None
+        self,
+        lease: Lease,
+        *,
+        stored: Sequence[Entry] = (),
+        age: float = 0.0,
+        flushed: Flushed | None = None,
+        store_failed: StoreFailed | None = None,
     ) -> AsyncGenerator[Writer, None]:
-        """The writer of a log, known to this process's readers while the context lasts; for the hooks see `Writer`."""
-        async with Writer(self.store, lease, flushed=flushed, store_failed=store_failed) as writer:
+        """The writer of a log, known to this process's readers while the context lasts; for the rest see `Writer`."""
+        made = Writer(self.store, lease, stored=stored, age=age, flushed=flushed, store_failed=store_failed)
+        async with made as writer:
             self._writers[lease.log] = writer
             try:
                 yield writer
@@ -59,8 +66,9 @@ class Logs:
         not followed. A sealed log whose last event a newer version wrote ends with `unknown_ending`, which is in no
         store. Neither is the `lost` ending of a log that the store has lost since it was found there.
 
-        Raises `Expired` or `StoreError`. Does not find out whether the log exists, which `state` and a claim do: a log
-        that has just been deleted may be read once more.
+        Raises `Expired`, `StoreError`, or `ShuttingDown` when another server is to go on with the log. Does not find
+        out whether the log exists, which `state` and a claim do: a log that has just been deleted may be read once
+        more.
         """
         writer = self._writers.get(log)
         if writer is not None:
@@ -70,6 +78,8 @@ class Logs:
                     after = page[-1].offset
                     if isinstance(page[-1].event, Ending):
                         return
+            if writer.released:
+                raise ShuttingDown("this server is shutting down; another one goes on with the answer")
             if (ending := writer.local_ending) is not None:
                 yield [ending]
                 return

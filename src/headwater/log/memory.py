@@ -15,6 +15,7 @@ from headwater.errors import Conflict, Expired, Fenced, LogFull, NoSuchLog, OutO
 from headwater.events import Ending, State, is_admissible, state_after
 from headwater.log.store import (
     PAGE,
+    Abandoned,
     Claim,
     Description,
     Document,
@@ -48,6 +49,7 @@ class _Log:
     size: int = 0
     stop: str | None = None
     """The subject who requested a stop."""
+    recovery: bytes | None = None
     sealed: float = 0.0
     changed: asyncio.Event | None = None
     """Made by the first reader that waits, set and dropped at the next change."""
@@ -87,6 +89,7 @@ class MemoryStore:
         self._documents: dict[str, tuple[Document, float]] = {}  # and until when each is kept
         self._swept = 0.0
         self._closed = False
+        self._found_abandoned: Callable[[str], None] = lambda log: None
 
     async def claim(
         self,
@@ -97,13 +100,14 @@ class MemoryStore:
         ttl: float,
         newer_than: float | None = None,
         binds: str | None = None,
+        recovery: bytes | None = None,
     ) -> Claim:
         bound = await self.find(name, principal, newer_than=newer_than)
         if bound is not None:
             # The winner retries when it did not get its answer.
             again = bound.log == log and bound.state == "open"
             return Claim(log, won=True, lease=Lease(log)) if again else bound
-        lease = await self.open(log, principal, ttl=ttl, name=binds or name)
+        lease = await self.open(log, principal, ttl=ttl, name=binds or name, recovery=recovery)
         self._names[name] = log
         return Claim(log, won=True, lease=lease)
 
@@ -124,12 +128,15 @@ class MemoryStore:
             return None
         return Claim(found.id, won=False, state=found.state, age=age, ttl=found.ttl - age)
 
-    async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
+    async def open(
+        self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
+    ) -> Lease:
         try:
             found = self._get(log)
         except NoSuchLog:
             subjects = {principal.subject}
-            self._logs[log] = _Log(log, principal.tenant, ttl, name, subjects, time.monotonic(), self._clock())
+            opened = self._logs[log] = _Log(log, principal.tenant, ttl, name, subjects, time.monotonic(), self._clock())
+            opened.recovery = recovery
         else:
             if found.state != "open":
                 raise Sealed.of(log, found.state)
@@ -158,6 +165,39 @@ class MemoryStore:
             raise OutOfSequence.gap(log.id, len(log.entries))
         log.entries.extend(fresh)
         self._close(log)
+
+    async def release(self, lease: Lease) -> None:
+        log = self._writable(lease)
+        log.renewed = time.monotonic() - self.limits.lease
+        log.wake_readers()
+        self._seal_if_lapsed(log)
+
+    async def abandoned(self, log: str) -> Abandoned | None:
+        found = self._get(log)
+        self._seal_if_lapsed(found)
+        if not self._is_lapsed(found) or found.recovery is None:
+            return None
+        age = self._clock() - found.opened
+        return Abandoned(log, found.epoch, len(found.entries), found.recovery, found.stop, age)
+
+    async def take_over(self, entries: Sequence[Entry], log: str) -> Lease:
+        found = self._get(log)
+        self._seal_if_lapsed(found)
+        if found.state != "open":
+            raise Sealed.of(log, found.state)
+        epoch = found.epoch + 1
+        if not self._is_lapsed(found) or entries[0].offset.epoch != epoch:
+            raise Fenced.of(log, found.epoch)
+        found.entries.extend(self._unstored(found, entries))
+        found.epoch, found.renewed = epoch, time.monotonic()
+        found.wake_writer()
+        if isinstance(entries[-1].event, Ending):
+            self._close(found)
+        found.wake_readers()
+        return Lease(log, epoch)
+
+    def watch_abandoned(self, found: Callable[[str], None]) -> None:
+        self._found_abandoned = found
 
     async def read(
         self, log: str, after: Offset = ORIGIN, *, follow: bool = True
@@ -276,7 +316,7 @@ class MemoryStore:
         """Close a log whose ending has just been added; bind its name to it, or free its names."""
         ending = log.entries[-1].event
         assert isinstance(ending, Ending)
-        log.state = state_after(ending)
+        log.state, log.recovery = state_after(ending), None
         log.sealed = self._clock()
         if is_admissible(ending) and log.name is not None:
             self._names[log.name] = log.id
@@ -288,17 +328,26 @@ class MemoryStore:
         for name in [name for name, id in self._names.items() if id == log.id]:
             del self._names[name]
 
+    def _is_lapsed(self, log: _Log) -> bool:
+        return log.state == "open" and time.monotonic() - log.renewed >= self.limits.lease
+
     def _seal_if_lapsed(self, log: _Log) -> None:
-        if log.state != "open" or time.monotonic() - log.renewed < self.limits.lease:
+        """Seal a log whose lease has lapsed, unless it may still be taken over: then say so."""
+        if not self._is_lapsed(log):
+            return
+        limits = self.limits
+        if log.recovery is not None and time.monotonic() - log.renewed < limits.lease + limits.takeover:
+            self._found_abandoned(log.id)
             return
         log.entries.append(lost_ending(log.epoch, len(log.entries), self._clock() - log.opened))
         log.epoch += 1
         self._close(log)
 
     async def _change(self, log: _Log) -> None:
-        """Wait until a log has changed or its lease has lapsed, in which case it is sealed."""
+        """Wait until a log has changed or its lease has lapsed; an abandoned log is looked at once a second."""
         changed = log.changed = log.changed or asyncio.Event()
-        left = log.renewed + self.limits.lease - time.monotonic()
+        lapse, now = log.renewed + self.limits.lease, time.monotonic()
+        left = lapse - now if now < lapse else min(lapse + self.limits.takeover - now, 1.0)
         try:
             async with asyncio.timeout(max(left, 0)):
                 await changed.wait()

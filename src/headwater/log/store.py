@@ -21,6 +21,10 @@ every clause below over every store:
     that nobody reads elsewhere may flush rarely, and no reader elsewhere waits for that.
 12. A document is a small named value with a version and a TTL. A put returns what it replaced, in the same step, and
     replaces nothing if it names another version than the one that is there.
+13. A log with a `recovery` can be taken over. When its lease lapses it is *abandoned*: it stays open for
+    `Limits.takeover`, whoever notices it says so (`watch_abandoned`), and one successor gets its next epoch together
+    with that epoch's first entries. A log that nobody takes over ends `lost`. The recovery is gone with the log's end.
+    An offset of an older epoch is served exactly: one beyond what that epoch stored is followed by the next epoch.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -45,6 +49,9 @@ class Limits(msgspec.Struct, frozen=True):
     """After so long without an append a writer counts as dead; every flush and heartbeat renews the lease."""
     heartbeat: float = 5.0
     """After so long without a flush a writer sends an empty append."""
+    takeover: float = 15.0
+    """How long an abandoned log waits for a successor, since it was noticed first, before it ends `lost`: a server that
+    was restarted an hour later still finds what its predecessor left."""
     grace: float = 600.0
     """How long a log outlives its name, so that an interrupted reader can come back for the rest."""
     tombstone: float = 86_400.0
@@ -99,6 +106,20 @@ class Receipt(msgspec.Struct, frozen=True):
     """Whether other processes read the log. A store that cannot tell says that they do."""
 
 
+class Abandoned(msgspec.Struct, frozen=True):
+    """A log that can be taken over, and what its successor needs to know."""
+
+    log: str
+    epoch: int
+    last: int
+    """The sequence of the last stored entry; 0 if there is none."""
+    recovery: bytes
+    stop: str | None
+    """The subject who requested a stop, if any did."""
+    age: float
+    """Seconds since the log was opened, which entries carry as `at`."""
+
+
 class Description(msgspec.Struct, frozen=True):
     """What is known of a log without reading it."""
 
@@ -110,6 +131,9 @@ class Description(msgspec.Struct, frozen=True):
     age: float
     """Seconds since the log was sealed; 0 while it is open."""
 
+
+MAX_RECOVERY = 256 * 1024
+"""Bytes of a log's recovery at most: callers keep none that is larger."""
 
 MAX_DOCUMENT = 512 * 1024
 """Bytes of a document's value at most."""
@@ -165,6 +189,7 @@ class Store(Documents, Protocol):
         ttl: float,
         newer_than: float | None = None,
         binds: str | None = None,
+        recovery: bytes | None = None,
     ) -> Claim:
         """In one step, bind `name` to the new log `log` and open it, unless the name is bound to a log that will do.
 
@@ -174,7 +199,7 @@ class Store(Documents, Protocol):
 
         `ttl` is how many seconds the name stays bound after the seal. `binds` is a second name, bound when the log is
         sealed admissibly; with it, `name` can belong to a single request. A claim retried with the same `log` wins
-        again while that log is live.
+        again while that log is live. `recovery` is kept until the new log's end, for a successor of its writer.
         """
         ...
 
@@ -182,10 +207,13 @@ class Store(Documents, Protocol):
         """The log that `claim` would lose to, or None; opens nothing. The principal joins the log's subjects."""
         ...
 
-    async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
+    async def open(
+        self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
+    ) -> Lease:
         """Open a log that no request can join. `name` is bound to it when it is sealed admissibly.
 
-        A retry finds the log as it is. Raises `Sealed` or `Expired` for an id that was used before.
+        `recovery` is as for `claim`. A retry finds the log as it is. Raises `Sealed` or `Expired` for an id that was
+        used before.
         """
         ...
 
@@ -231,6 +259,31 @@ class Store(Documents, Protocol):
         process begins to wait. A store whose heartbeat is at most a second may leave a stop requested in another
         process to the receipts; one whose receipts always say `readers` need not wake for them.
         """
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Give up a lease, so that the log is abandoned at once. Raises as `append` does, for an unheld lease too."""
+        ...
+
+    async def abandoned(self, log: str) -> Abandoned | None:
+        """What a successor needs; None for a log that has ended, has a live writer or has no recovery.
+
+        Raises `NoSuchLog` or `Expired`.
+        """
+        ...
+
+    async def take_over(self, entries: Sequence[Entry], log: str) -> Lease:
+        """In one step, append the first entries of an abandoned log's next epoch, and get the lease for it.
+
+        They follow the last stored entry. If the last of them is an ending, the log is closed with it as by `seal`.
+        Raises `Fenced` if the log is not abandoned at the epoch before, because another successor was faster or the
+        writer is back; a call whose answer was lost must not be repeated, since it cannot be told from that. Also
+        raises `Sealed`, `OutOfSequence`, `NoSuchLog` or `Expired`.
+        """
+        ...
+
+    def watch_abandoned(self, found: Callable[[str], None]) -> None:
+        """Call `found` on the event loop with each log that is found abandoned here, about once a second."""
         ...
 
     async def describe(self, log: str) -> Description:

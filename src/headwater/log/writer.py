@@ -40,7 +40,9 @@ What can race, all on one event loop:
 import asyncio
 import logging
 import time
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any
 
 from headwater.entries import Entry, record
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
@@ -71,12 +73,21 @@ StoreFailed = Callable[[StoreError], None]
 class Writer:
     """Appends to one log while its lease lasts. Use it as a context manager: it owns the flush under way.
 
+    A successor's writer begins with the entries that are `stored`, and with the log's `age` in seconds.
+
     `interrupt` is called when the producer should end: a stop was requested (`stop`), the log is full (`full`), the
     store does not answer (`failure`), or another process has sealed the log (`fenced`).
     """
 
     def __init__(
-        self, store: Store, lease: Lease, *, flushed: Flushed | None = None, store_failed: StoreFailed | None = None
+        self,
+        store: Store,
+        lease: Lease,
+        *,
+        stored: Sequence[Entry] = (),
+        age: float = 0.0,
+        flushed: Flushed | None = None,
+        store_failed: StoreFailed | None = None,
     ) -> None:
         self.log = lease.log
         self.stop: str | None = None
@@ -88,11 +99,15 @@ class Writer:
         self._lease = lease
         self._on_flushed = flushed
         self._on_store_failed = store_failed
-        self._opened = time.monotonic()
+        self.released = False
+        """Whether the lease was given up, for a successor at another server."""
+        self.age = age
+        self._opened = time.monotonic() - age
         self._feed = Feed()
         self._entries = self._feed.entries
-        self._size = 0
-        self._stored = 0  # entries that the store has acknowledged
+        self._entries += stored
+        self._size = sum(len(entry.data) for entry in stored)
+        self._stored = len(stored)  # entries that the store has acknowledged
         self._buffered = 0  # bytes of the others
         self._sealing = False
         self._ended = False
@@ -164,6 +179,11 @@ class Writer:
             await self._room.next()
 
     @property
+    def entries(self) -> Sequence[Entry]:
+        """Everything that was shown so far."""
+        return self._entries
+
+    @property
     def local_ending(self) -> Entry | None:
         """The ending for the readers here when the store has failed: the log breaks off for them at this place."""
         return record(self._next(), time.monotonic() - self._opened, self.failure) if self.failure else None
@@ -197,14 +217,33 @@ class Writer:
         self._ended = True
         self._ring_all()
 
+    async def release(self) -> bool:
+        """Store what was shown and give up the lease, so that a successor goes on; whether that was done."""
+        self._sealing = True
+        if self._flushing is not None:
+            await asyncio.wait({self._flushing})
+        if not self._broken() and (tail := self._entries[self._stored :]):
+            await self._persist(lambda: self._store.append(tail, self._lease), len(tail))
+        if not self._broken():
+            await self._persist(lambda: self._store.release(self._lease), 0)
+        self.released = not (self._broken() or self.full)
+        self._ended = self.released
+        self._sealing = self.released
+        self._ring_all()
+        return self.released
+
     def read(self, after: Offset, *, follow: bool = True) -> AsyncGenerator[Sequence[Entry], None]:
         """Every entry after `after`, as it is appended; ends early when the rest must be read from the store.
 
         Raises `Expired` for an offset beyond everything shown so far.
         """
-        if after.epoch > self._lease.epoch or after.sequence > len(self._entries):
+        epoch = self._lease.epoch
+        if after.epoch > epoch or (after.epoch == epoch and after.sequence > len(self._entries)):
             raise Expired.beyond(after, self._entries[-1].offset if self._entries else ORIGIN)
-        return self._feed.read(after.sequence if after.epoch == self._lease.epoch else 0, follow=follow)
+        # An older epoch's offset beyond what that epoch has stored is followed by the next epoch.
+        older = 0 < after.epoch < epoch
+        position = bisect_right(self._entries, after, key=lambda entry: entry.offset) if older else after.sequence
+        return self._feed.read(position, follow=follow)
 
     def _next(self) -> Offset:
         return Offset(self._lease.epoch, len(self._entries) + 1)
@@ -276,7 +315,7 @@ class Writer:
             self.stop = receipt.stop
             self.interrupt()
 
-    async def _persist(self, call: Callable[[], Awaitable[Receipt | None]], count: int) -> Receipt | None:
+    async def _persist(self, call: Callable[[], Awaitable[Any]], count: int) -> Receipt | None:
         """Make a call of the store, and retry it for a while: every call of its contract may be repeated.
 
         On failure it sets what became of the log, wakes everyone and returns None.

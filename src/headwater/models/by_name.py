@@ -8,6 +8,7 @@ from headwater.models.model import Model
 from headwater.models.openai.connection import Account, Connections
 from headwater.models.openai.model import OpenAIModel
 from headwater.models.openai.names import covers, meaning
+from headwater.models.prefill import of_setting
 
 # Providers whose LangChain classes have no place for unknown fields. For all others, known or not, the fields count as
 # sent: if that is wrong it costs a second call, while the opposite mistake would give the answer to another question.
@@ -81,4 +82,4 @@ def through_langchain(name: str, account: Account, *, max_tokens: int | None = N
                 raise
             return Opened(init_chat_model(name, **options), None)  # this class has no retries, and refuses the option
 
-    return LangChainModel(opener, name, secrets=account.secrets)
+    return LangChainModel(opener, name, secrets=account.secrets, prefill=of_setting(account.prefill, name))

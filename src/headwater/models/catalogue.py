@@ -25,6 +25,8 @@ class Offer(NamedTuple):
     """Whether a `prompt_cache_key` is derived where the caller sets none, since the provider caches prefixes."""
     borrowed: bool = False
     """Whether the model is an object of the user's, which only the user closes."""
+    continuable: bool = True
+    """Whether an answer may be asked for again in the middle; not of a graph, whose tools would act twice."""
 
     def addressed(self, prompt: Prompt) -> Prompt:
         """The prompt as this model gets it: under the model's own name, without unknown fields where they go nowhere.
@@ -59,7 +61,10 @@ class Catalogue:
         more: Callable[[str], Offer | None] | None = None,
         most: int = 64,
         close: Callable[[], Awaitable[None]] | None = None,
+        fallbacks: Sequence[Offer] = (),
     ) -> None:
+        self.fallbacks = fallbacks
+        """The models that answer where the one that was asked fails, in this order."""
         self.chat = chat
         self.completion = completion or chat
         self._offers = {offer.name: offer for offer in (*also, self.completion, chat)}

@@ -52,6 +52,10 @@ class Closes(Protocol):
         ...
 
 
+RUN = "provider_run"
+"""Field of the metadata by which a model that `Reattaches` tells the run's id, before its first words."""
+
+
 class Shown(msgspec.Struct, frozen=True):
     """What an answer has shown when it breaks off, so that a model can go on behind it."""
 
@@ -66,7 +70,10 @@ class Continues(Protocol):
     """A model that can go on with an answer which broke off, by a means of its provider ("prefill")."""
 
     def continues(self, prompt: Prompt) -> bool:
-        """Whether its provider is known to go on exactly where an answer to this prompt broke off. Asks nobody."""
+        """Whether its provider is known to go on exactly where an answer to this prompt broke off. Asks nobody.
+
+        A model that `Prepares` is to be prepared first.
+        """
         ...
 
     def go_on(self, prompt: Prompt, shown: Shown) -> AsyncGenerator[Sequence[Event], None]:
@@ -75,6 +82,18 @@ class Continues(Protocol):
         `max_tokens` of the prompt counts for the whole answer, so the rest gets what is left of it.
 
         Raises `CannotContinue` before the first event where the provider refuses, or begins the answer anew.
+        """
+        ...
+
+
+@runtime_checkable
+class Reattaches(Protocol):
+    """A model whose provider keeps a run on after its connection broke, and lets one come back to it."""
+
+    def reattach(self, run: str, prompt: Prompt, shown: Shown) -> AsyncGenerator[Sequence[Event], None]:
+        """The events of this run that follow what was shown; `run` is what the metadata field `RUN` said of it.
+
+        Raises `CannotContinue` before the first event where the provider has the run no more.
         """
         ...
 

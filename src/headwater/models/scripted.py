@@ -7,6 +7,9 @@ from enum import Enum
 
 from headwater.errors import ModelError
 from headwater.events import Event, Finish, TextDelta, Usage
+from headwater.models.continuation import healed
+from headwater.models.healing import Seam
+from headwater.models.model import Shown
 from headwater.prompt import Prompt, text_of
 
 
@@ -25,23 +28,40 @@ Step = Event | Sequence[Event] | float | asyncio.Event | ModelError | Silence
 class Scripted:
     """Plays the same steps for every prompt; for tests and demonstrations.
 
-    Nothing is added to the script: one without a `Finish` is a provider that hangs up in mid-answer.
+    Nothing is added to the script: one without a `Finish` is a provider that hangs up in mid-answer. `then` are the
+    scripts of the whole answer by which it goes on after the first, second, … break; the last is for all that follow.
     """
 
-    def __init__(self, steps: Sequence[Step], name: str = "scripted") -> None:
+    def __init__(self, steps: Sequence[Step], name: str = "scripted", *, then: Sequence[Sequence[Step]] = ()) -> None:
         self.name = name
+        self.shown: list[Shown] = []
+        """What had been shown whenever it went on."""
         self.prompts: list[Prompt] = []
         """The prompts so far, oldest first."""
         self.running = 0
         """Answers begun and neither ended nor closed."""
         self._steps = tuple(steps)
+        self._then = then
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
         """Play the script. Raises the `ModelError` that it contains."""
+        return self._play(prompt, self._steps)
+
+    def continues(self, prompt: Prompt) -> bool:
+        """Whether there is a script to go on by."""
+        return bool(self._then)
+
+    def go_on(self, prompt: Prompt, shown: Shown) -> AsyncGenerator[Sequence[Event], None]:
+        """Play the next script of the whole answer from where it was shown. Raises `CannotContinue` if it differs."""
+        self.shown.append(shown)
+        steps = self._then[min(len(self.shown), len(self._then)) - 1]
+        return healed(self._play(prompt, steps), Seam(shown.text))
+
+    async def _play(self, prompt: Prompt, steps: Sequence[Step]) -> AsyncGenerator[Sequence[Event], None]:
         self.prompts.append(prompt)
         self.running += 1
         try:
-            for step in self._steps:
+            for step in steps:
                 match step:
                     case float() | int():
                         await asyncio.sleep(step)

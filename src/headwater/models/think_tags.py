@@ -4,9 +4,9 @@ import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 
-from headwater.errors import ModelError
+from headwater.errors import CannotContinue, ModelError
 from headwater.events import Event, Finish, ReasoningDelta, TextDelta, ToolCallStart
-from headwater.models.model import Closes, Model, Prepares
+from headwater.models.model import Closes, Continues, Model, Prepares, Shown
 from headwater.prompt import Prompt
 
 _OPENING = ("<think>", "<thinking>")
@@ -72,6 +72,17 @@ class ThinkTags:
         """Close the model within."""
         if isinstance(self._model, Closes):
             await self._model.aclose()
+
+    def continues(self, prompt: Prompt) -> bool:
+        """Whether the model within goes on with answers; see `headwater.models.model.Continues`."""
+        return isinstance(self._model, Continues) and self._model.continues(prompt)
+
+    def go_on(self, prompt: Prompt, shown: Shown) -> AsyncGenerator[Sequence[Event], None]:
+        """The events that follow what was shown, which the model within gets with its thinking between tags."""
+        if not isinstance(self._model, Continues):
+            raise CannotContinue("the model cannot go on with an answer")
+        tags = f"<think>{shown.reasoning}</think>\n\n" if shown.reasoning else ""
+        return self._model.go_on(prompt, Shown(tags + shown.text, "", shown.pieces))
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
         """The events of one answer; see `headwater.models.model.Model.stream`."""

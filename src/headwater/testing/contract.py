@@ -27,11 +27,12 @@ from headwater.testing.contract_leases import Leases
 from headwater.testing.contract_names import Names
 from headwater.testing.contract_reads import Reads
 from headwater.testing.contract_stops import Stops
+from headwater.testing.contract_takeover import Takeovers
 
 __all__ = ["LIMITS", "QUICK", "Clock", "Harness", "StoreContract"]
 
 
-class StoreContract(Appends, Reads, Leases, Names, Documents, Expiry, Stops, Checks):
+class StoreContract(Appends, Reads, Leases, Names, Documents, Expiry, Stops, Takeovers, Checks):
     """Every clause of the store contract; a subclass defines the fixture `harness`."""
 
     @pytest.fixture

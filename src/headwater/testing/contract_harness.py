@@ -25,6 +25,12 @@ QUICK = Limits(lease=0.4, heartbeat=0.1, entries=1200, bytes=512 * 1024)
 lapses = pytest.mark.parametrize("limits", [QUICK], indirect=True, ids=["quick"])
 """Marks a test in which a lease lapses."""
 
+GIVING_UP = Limits(lease=0.4, heartbeat=0.1, takeover=0.4, entries=1200, bytes=512 * 1024)
+"""The same, and nobody takes over in time."""
+
+abandons = pytest.mark.parametrize("limits", [GIVING_UP], indirect=True, ids=["giving up"])
+"""Marks a test in which an abandoned log ends."""
+
 TEST_TIMEOUT = 5.0
 """Seconds after which a test that still waits has failed."""
 

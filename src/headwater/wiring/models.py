@@ -9,7 +9,7 @@ from headwater.models import by_name
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.embedded import offer as embedded
 from headwater.models.embedded.preflight import preflight
-from headwater.models.langchain.model import LangChainModel, Streams, sends_extra, unkeyed
+from headwater.models.langchain.model import LangChainModel, Streams, is_model, sends_extra, unkeyed
 from headwater.models.model import Direct, Model
 from headwater.models.openai.connection import Account, Connections
 from headwater.models.openai.names import meaning
@@ -56,6 +56,7 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
         settings.openai_headers(),
         settings.openai_proxy.get_secret_value() if settings.openai_proxy else None,
         frozenset(settings.openai_leave_out),
+        tuple(settings.prefill),
     )
     if meaning(chosen) is not None:
         proxy_for(account.address, account.proxy)  # refuses one that does not work, at the start
@@ -86,7 +87,8 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
 
     completion = offer(settings.completion_model) if settings.completion_model else None
     also = [offer(name) for name in settings.allowed_models if name != "*"]
-    return Catalogue(offer(chosen), completion, also=also, more=more, close=connections.aclose)
+    spare = [offer(name) for name in settings.fallback]
+    return Catalogue(offer(chosen), completion, also=also, more=more, close=connections.aclose, fallbacks=spare)
 
 
 def catalogue_of(settings: Settings, model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Catalogue:
@@ -110,7 +112,8 @@ def _offer_of(settings: Settings, model: "Runnable[Any, Any] | Model", cache_as:
     direct = cast("Direct", model).direct(through) if issubclass(type(model), Direct) else None
     digest = hashlib.sha256(f"{name}\n{cache_as}".encode()).hexdigest()
     keyed = _derives(settings, unkeyed(model))
-    return Offer(name, digest, cache_as is not None, _ready(direct or through), sends_extra(model), keyed)
+    offered = Offer(name, digest, cache_as is not None, _ready(direct or through), sends_extra(model), keyed)
+    return offered._replace(continuable=is_model(model))
 
 
 def _ready(model: Model) -> Callable[[], Awaitable[Model]]:

@@ -12,8 +12,10 @@ from starlette.requests import Request
 
 from headwater.answers.answers import Answers, Policy
 from headwater.answers.claim import Caching
+from headwater.answers.continuing import Continuing
 from headwater.answers.generation import Timeouts
 from headwater.errors import HeadwaterError
+from headwater.log.memory import MemoryStore
 from headwater.log.store import Store
 from headwater.models.catalogue import Catalogue
 from headwater.observe import Observer, Observers
@@ -74,8 +76,8 @@ def answers_of(
 
     Raises `Unsupported` for a store that does not exist.
     """
-    if store is None:
-        open_store(settings)  # connects nothing, and names a mistake in the settings now
+    # Opening connects nothing, and names a mistake in the settings now.
+    outlives = not isinstance(open_store(settings) if store is None else store, MemoryStore)
     timeouts = Timeouts(
         first_token=settings.first_token_timeout,
         silence=settings.model_timeout,
@@ -84,7 +86,9 @@ def answers_of(
         retries=settings.retries,
     )
     secret = settings.secret.get_secret_value().encode() if settings.secret else b""
-    policy = Policy(Caching(ttl=settings.cache_ttl, secret=secret), timeouts)
+    mode = settings.continue_ if outlives or settings.continue_ == "off" else "provider"
+    continuing = Continuing(mode, settings.continue_limit, tuple(settings.continue_by))
+    policy = Policy(Caching(ttl=settings.cache_ttl, secret=secret), timeouts, continuing)
     opener = (lambda: open_store(settings)) if store is None else (lambda: store)
     return Answers(opener, models, policy, Observers(observers), borrowed=store is not None)
 

@@ -26,6 +26,7 @@ if not lease then
   -- The lease has lapsed and nobody has noticed: the writer was late, and is alive.
   lease = row.stop and 'by:' .. row.stop or ''
   redis.call('SET', key('lease', row.id), lease, 'PX', ARGV[2])
+  redis.call('HDEL', key('log', row.id), 'lapsed')
 end
 extend(row, lifetime(row.ttl), SPARE)
 if #packs > 0 then

@@ -9,7 +9,7 @@ if not row then
   return {again and 'ok' or why}
 end
 free(row)
-redis.call('DEL', key('packs', row.id), key('lease', row.id), key('log', row.id))
+redis.call('DEL', key('packs', row.id), key('lease', row.id), key('log', row.id), key('recovery', row.id))
 redis.call('HSET', key('log', row.id), 'state', 'deleted', 'sealed', whole(now), 'token', ARGV[6])
 redis.call('PEXPIRE', key('log', row.id), whole(TOMBSTONE + SLACK))
 redis.call('PUBLISH', key('wake', row.id), 'end')

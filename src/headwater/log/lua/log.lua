@@ -5,6 +5,7 @@
 --   headwater:{tag}:packs:<id>    stream of packs, each the entries of one append; exists from the opening on
 --   headwater:{tag}:lease:<id>    string: lasts while the writer lives; empty, or `by:` and who requested a stop
 --   headwater:{tag}:name:<name>   string: the id of the log the name is bound to
+--   headwater:{tag}:recovery:<id> string: what a successor of the writer needs; only while the log is open
 -- Channels: headwater:{tag}:wake:<id> for readers; headwater:{tag}:stop:<id> for the writer, also when it is read.
 --
 -- A pack is the stream entry `<series>-<sequence of its first entry>` with five fields: `l`, the sequence of its last
@@ -12,15 +13,21 @@
 -- as lines. Redis refuses a stream id that is not above the last one, so a pack that is sent again is stored once,
 -- whatever happened to the first reply.
 --
--- A pack without entries opens the log, as 1-0. The log gets a new series when its writer is asked to stop and when it
--- is sealed `lost`. From then on Redis refuses stream ids of the old series, which the writer would choose by itself,
+-- A pack without entries opens the log, as 1-0. The log gets a new series when its writer is asked to stop, when it is
+-- taken over, and when it is sealed `lost`. From then on Redis refuses stream ids of the old series, which the writer would choose by itself,
 -- so that the writer has to ask. The hash keeps the series of a sealed log in its field `turn`.
 --
 -- Times are milliseconds. Leases use the server's clock alone. Ages and TTLs add the caller's skew, which is 0 except
 -- in tests. These rules refuse what has expired; the TTLs of the keys only clean up, a little later.
 --
--- ARGV[1..4]: skew, lease, grace, tombstone. In steps that may find a lapsed lease, ARGV[5..6]: the bytes of the `lost`
--- ending before and after the seconds since the log was opened, which only this side knows.
+-- A log with a recovery has the field `recovery`. Its field `lapsed` is when a step first found its lease lapsed, which
+-- is later than the lapse if nobody looked: it can be taken over for so long from then on, while the recovery lasts. An
+-- end that the lease left behind would cost each append a command more. `began` lists the first sequences of the epochs
+-- after the first, and `heir` is the word of the call that took it over last.
+--
+-- ARGV[1..4]: skew, lease, grace, tombstone. In steps that may find a lapsed lease, ARGV[5..7]: the bytes of the `lost`
+-- ending before and after the seconds since the log was opened, which only this side knows, and how long to wait for a
+-- successor.
 
 local LEASE, GRACE, TOMBSTONE = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local SLACK = 60000
@@ -42,7 +49,7 @@ end
 -- `none` also whether keys of it are left.
 local function get(id)
   local fields = redis.call('HMGET', key('log', id), 'state', 'epoch', 'ttl', 'opened', 'sealed', 'admissible', 'stop',
-    'name', 'claimed', 'tenant', 'readers', 'kept', 'turn', 'last', 'packs')
+    'name', 'claimed', 'tenant', 'readers', 'kept', 'turn', 'last', 'packs', 'recovery', 'lapsed', 'began')
   if not fields[1] then
     return nil, 'none'
   end
@@ -51,6 +58,7 @@ local function get(id)
     sealed = tonumber(fields[5]), admissible = fields[6] == '1', stop = fields[7], name = fields[8],
     claimed = fields[9], tenant = fields[10], readers = tonumber(fields[11]) or 0, kept = tonumber(fields[12]),
     series = tonumber(fields[13]), last = tonumber(fields[14]), packs = tonumber(fields[15]),
+    recovery = fields[16], lapsed = tonumber(fields[17]), began = fields[18],
   }
   -- An eviction takes one key and leaves the others; a log with a hole must be neither read nor written.
   if row.state == 'open' then
@@ -98,6 +106,9 @@ local function extend(row, ms, spare)
   redis.call('HSET', key('log', row.id), 'kept', whole(row.kept))
   redis.call('PEXPIRE', key('packs', row.id), whole(ms + spare))
   redis.call('PEXPIRE', key('log', row.id), whole(ms + spare + TOMBSTONE))
+  if row.recovery then
+    redis.call('PEXPIRE', key('recovery', row.id), whole(LEASE + SPARE))
+  end
   if row.claimed ~= '' and redis.call('GET', key('name', row.claimed)) == row.id then
     redis.call('PEXPIRE', key('name', row.claimed), whole(ms + spare))
   end
@@ -138,6 +149,10 @@ local function close(row, state, admissible)
   redis.call('HSET', key('log', row.id), 'state', state, 'epoch', row.epoch, 'turn', row.series, 'last', row.last,
     'packs', row.packs, 'sealed', whole(now), 'admissible', admissible and '1' or '0')
   row.state, row.sealed, row.admissible, row.top = state, now, admissible, nil
+  if row.recovery then
+    redis.call('DEL', key('recovery', row.id))
+    row.recovery = nil
+  end
   if not admissible then
     free(row)
   elseif row.name ~= '' then
@@ -147,16 +162,31 @@ local function close(row, state, admissible)
   wake_readers(row, 'end')
 end
 
--- Seal a log whose lease has lapsed, one epoch up, so that its writer is fenced off if it comes back.
+-- Seal a log whose lease has lapsed, one epoch up, so that its writer is fenced off if it comes back. One that may still
+-- be taken over is `abandoned` instead.
 local function seal_if_lapsed(row)
   if row.state ~= 'open' or redis.call('EXISTS', key('lease', row.id)) == 1 then
     return
+  elseif row.recovery and redis.call('EXISTS', key('recovery', row.id)) == 1 then
+    if not row.lapsed then
+      row.lapsed = time
+      redis.call('HSET', key('log', row.id), 'lapsed', whole(time))
+    end
+    row.abandoned = time < row.lapsed + tonumber(ARGV[7])
+    if row.abandoned then
+      return
+    end
   end
   local at = string.format('%.3f', math.max(now - row.opened, 0) / 1000)
   row.epoch, row.series = row.epoch + 1, row.series + 1
   add(row, row.last + 1, ARGV[5] .. at .. ARGV[6])
   close(row, 'lost', false)
   redis.call('PUBLISH', key('stop', row.id), 'lost')
+end
+
+-- The log's state as a reply says it; the caller passes on that a log is abandoned.
+local function state_of(row)
+  return row.abandoned and 'abandoned' or row.state
 end
 
 local function age(row)

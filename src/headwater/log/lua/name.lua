@@ -30,12 +30,12 @@ local function find(name, subject, newer_than)
 end
 
 local function found(row)
-  return {'ok', row.id, row.state, age(row), row.state == 'open' and 0 or row.ttl - age(row)}
+  return {'ok', row.id, state_of(row), age(row), row.state == 'open' and 0 or row.ttl - age(row)}
 end
 
 -- Open a log, or find it open when an earlier call is retried; returns a refusal or nil. `claimed` is the name bound to
--- it at once, `name` the one bound to it by an admissible ending; either may be ''.
-local function open(id, tenant, subject, ttl, name, claimed)
+-- it at once, `name` the one bound to it by an admissible ending; either may be ''. `recovery` may be nil.
+local function open(id, tenant, subject, ttl, name, claimed, recovery)
   local row, why, remains = get(id)
   if row then
     return row.state ~= 'open' and {'sealed', row.state} or nil
@@ -50,8 +50,12 @@ local function open(id, tenant, subject, ttl, name, claimed)
   put({id = id, series = 1, epoch = 1, last = 0, size = 0, packs = 0}, 0, '')
   redis.call('PEXPIRE', key('packs', id), whole(lasts))
   redis.call('HSET', key('log', id), 'state', 'open', 'epoch', 1, 'ttl', ttl, 'opened', whole(now), 'tenant', tenant,
-    'name', name, 'claimed', claimed, 'kept', whole(time + lasts), 'by:' .. subject, 1, 'subjects', 1)
+    'name', name, 'claimed', claimed, 'kept', whole(time + lasts), 'by:' .. subject, 1, 'subjects', 1,
+    unpack(recovery and {'recovery', 1} or {}))
   redis.call('PEXPIRE', key('log', id), whole(lasts + TOMBSTONE))
   redis.call('SET', key('lease', id), '', 'PX', ARGV[2])
+  if recovery then
+    redis.call('SET', key('recovery', id), recovery, 'PX', whole(LEASE + SPARE))
+  end
   return nil
 end

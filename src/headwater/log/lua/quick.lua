@@ -19,6 +19,7 @@ if #ARGV == 11 then
       if not lease then
         lease = log[6] and 'by:' .. log[6] or ''
         redis.call('SET', KEYS[3], lease, 'PX', ARGV[2])
+        redis.call('HDEL', KEYS[1], 'lapsed')
       end
       local read = log[5] and tonumber(log[5]) > time
       if read then

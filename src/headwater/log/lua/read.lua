@@ -1,6 +1,6 @@
 -- Read a page of packs after an offset, with how the log stands; seals the log if it has lapsed.
 --
--- KEYS: log, packs, lease. ARGV[7..]: id, the offset's epoch and sequence, the bytes of a page, for how many
+-- KEYS: log, packs, lease. ARGV[8..]: id, the offset's epoch and sequence, the bytes of a page, for how many
 -- milliseconds to mark the log as read. Returns `ok`, state, epoch, series, last sequence, the sequence after which the
 -- page begins, and packs, of which the first may also hold earlier entries; or a refusal.
 
@@ -31,21 +31,29 @@ local function page_from(row, sequence, room)
   return page
 end
 
-local row, why = get(ARGV[7])
+local row, why = get(ARGV[8])
 if not row then
   return {why}
 end
 seal_if_lapsed(row)
-local epoch, sequence, mark = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[11])
+local epoch, sequence, mark = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[12])
 local begin = sequence
 if epoch == 0 then
   begin = 0
 elseif epoch ~= row.epoch then
-  -- Only a log's last entry can be of a later epoch than the offset; among the others the sequence decides.
-  begin = math.min(sequence, row.last - 1)
+  -- The next epoch follows what the offset's own epoch stored, however far its reader was served from memory. Only one
+  -- that was opened by sealing the log `lost` is not listed: it is the last entry.
+  local began = row.last
+  for first in string.gmatch(row.began or '', '%d+') do
+    epoch = epoch - 1
+    if epoch == 0 then
+      began = tonumber(first)
+    end
+  end
+  begin = math.min(sequence, began - 1)
 end
 if row.state == 'open' and mark > 0 and row.readers < time + mark / 2 then
   mark_as_read(row, mark) -- in the same step as the read, so that every later append is announced
 end
-local page = begin < row.last and page_from(row, begin + 1, tonumber(ARGV[10])) or {}
-return {'ok', row.state, row.epoch, row.series, row.last, begin, page}
+local page = begin < row.last and page_from(row, begin + 1, tonumber(ARGV[11])) or {}
+return {'ok', state_of(row), row.epoch, row.series, row.last, begin, page}

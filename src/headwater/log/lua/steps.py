@@ -7,15 +7,15 @@ step may run twice, because it finds what was done already.
 import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, cast
 
 from headwater.entries import Entry
 from headwater.errors import Conflict, Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError, Torn
-from headwater.events import Ending, State, is_admissible, state_after
+from headwater.events import Ending, Event, State, is_admissible, state_after
 from headwater.log.lua.packs import opened
 from headwater.log.lua.script import Argument, Script, key, script
 from headwater.log.packs import PACK, Pack
-from headwater.log.store import PAGE, Claim, Description, Document, Lease, Limits, lost_ending
+from headwater.log.store import PAGE, Abandoned, Claim, Description, Document, Lease, Limits, lost_ending
 from headwater.offsets import ORIGIN, TAG, Offset
 from headwater.principal import LEAVES, Principal
 
@@ -33,6 +33,9 @@ _READ = script("read", "log", "pack", lane="large")
 _WATCH = script("watch", "log")
 _STOP = script("stop", "log")
 _DESCRIBE = script("describe", "log")
+_RELEASE = script("release", "log", "pack", "write")
+_ABANDONED = script("abandoned", "log", lane="large")
+_TAKE_OVER = script("take_over", "log")
 _FORGET = script("forget", "log")
 _CONSTANT = script("constant")
 _DOCUMENT = script("document")
@@ -94,24 +97,33 @@ class Steps:
         self._run = run
         self._limits = limits
         self._skew = skew
+        self.found_abandoned: Callable[[str], None] = lambda log: None
+        """Called with each log that is found abandoned."""
 
     async def claim(
-        self, name: str, log: str, principal: Principal, ttl: float, newer_than: float | None, binds: str | None
+        self,
+        name: str,
+        log: str,
+        principal: Principal,
+        ttl: float,
+        newer_than: float | None,
+        binds: str | None,
+        recovery: bytes | None,
     ) -> Claim:
         """Bind a name to a new log and open it, or return the log that will do."""
-        arguments = _encoded(name, log, *principal, _ms(ttl), _age(newer_than), binds or "")
-        answer = await self._run(_CLAIM, [key("name", name), *keys_of(log)], [*self._times(), *_LOST, *arguments])
+        arguments = _encoded(name, log, *principal, _ms(ttl), _age(newer_than), binds or "", *_given(recovery))
+        answer = await self._run(_CLAIM, [key("name", name), *keys_of(log)], [*self._lapsing(), *arguments])
         return Claim(log, won=True, lease=Lease(log)) if answer[0] == b"won" else self._found(log, answer)
 
     async def find(self, name: str, principal: Principal, newer_than: float | None) -> Claim | None:
         """The log that will do for a name."""
         arguments = _encoded(name, principal.subject, _age(newer_than))
-        answer = await self._run(_FIND, [key("name", name)], [*self._times(), *_LOST, *arguments])
+        answer = await self._run(_FIND, [key("name", name)], [*self._lapsing(), *arguments])
         return None if answer[0] == b"unbound" else self._found(name, answer)
 
-    async def open(self, log: str, principal: Principal, ttl: float, name: str | None) -> None:
+    async def open(self, log: str, principal: Principal, ttl: float, name: str | None, recovery: bytes | None) -> None:
         """Open a log that no request can join."""
-        arguments = _encoded(log, *principal, _ms(ttl), name or "")
+        arguments = _encoded(log, *principal, _ms(ttl), name or "", *_given(recovery))
         self._check(log, await self._run(_OPEN, keys_of(log), [*self._times(), *arguments]))
 
     async def append(self, packs: Sequence[Pack], lease: Lease) -> Standing:
@@ -119,21 +131,39 @@ class Steps:
         bounds = (self._limits.entries, self._limits.bytes)
         arguments = _encoded(lease.log, lease.epoch, *bounds, *_flattened(packs))
         answer = await self._run(_APPEND, keys_of(lease.log), [*self._times(), *arguments])
-        _, stop, series, last, size, count, readers = self._check(lease.log, answer)
-        return Standing(stop_of(stop), series, last, size, count, readers == 1)
+        return self._standing(lease.log, answer)
 
     async def seal(self, packs: Sequence[Pack], ending: Ending, lease: Lease) -> None:
         """Append the last entries and close the log; the last of them is the ending."""
-        admissible = 1 if is_admissible(ending) else 0
-        arguments = _encoded(lease.log, lease.epoch, state_after(ending), admissible, *_flattened(packs))
+        arguments = _encoded(lease.log, lease.epoch, *_closing(ending), *_flattened(packs))
         self._check(lease.log, await self._run(_SEAL, keys_of(lease.log), [*self._times(), *arguments]))
+
+    async def release(self, lease: Lease) -> None:
+        """Give up a lease."""
+        arguments = [*self._lapsing(), *_encoded(lease.log, lease.epoch)]
+        self._check(lease.log, await self._run(_RELEASE, keys_of(lease.log), arguments))
+
+    async def abandoned(self, log: str) -> Abandoned | None:
+        """What a successor of the log's writer needs."""
+        answer = self._check(log, await self._run(_ABANDONED, keys_of(log), [*self._lapsing(), *_encoded(log)]))
+        if len(answer) == 1:
+            return None
+        _, epoch, last, recovery, stop, age = answer
+        return Abandoned(log, epoch, last, recovery, stop.decode() or None, age / 1000)
+
+    async def take_over(self, packs: Sequence[Pack], last: Event, lease: Lease) -> Standing:
+        """Append the first entries of an abandoned log's next epoch, `last` being the last of them."""
+        closing = _closing(last) if isinstance(last, Ending) else ("", 0)
+        arguments = _encoded(lease.log, lease.epoch, secrets.token_hex(8), *closing, *_flattened(packs))
+        answer = await self._run(_TAKE_OVER, keys_of(lease.log), [*self._lapsing(), *arguments])
+        return self._standing(lease.log, answer)
 
     async def read(self, log: str, after: Offset, mark: float = 0) -> Page:
         """The next entries after an offset, about `PACK` bytes; marks the log as read for `mark` seconds."""
         arguments = _encoded(log, *after, PACK, _ms(mark))
-        answer = await self._run(_READ, keys_of(log), [*self._times(), *_LOST, *arguments])
+        answer = await self._run(_READ, keys_of(log), [*self._lapsing(), *arguments])
         _, state, epoch, series, last, begin, packs = self._check(log, answer)
-        page = Page(opened(log, packs, begin).entries, state.decode(), epoch, series, last)
+        page = Page(opened(log, packs, begin).entries, self._state(log, state), epoch, series, last)
         if begin < last and not page.entries:
             raise Torn.of(log)
         return page
@@ -142,8 +172,11 @@ class Steps:
         """Look at logs of one shard; those with True are marked as read for `mark` seconds."""
         arguments = _encoded(*(each for log, read in logs for each in (log, int(read))))
         keys = [each for log, _ in logs for each in keys_of(log)]
-        answer = await self._run(_WATCH, keys, [*self._times(), *_LOST, _ms(mark), *arguments])
-        return [Sight(state == b"open", last, stop == 1, read == 1) for state, last, stop, read in answer]
+        answer = await self._run(_WATCH, keys, [*self._lapsing(), _ms(mark), *arguments])
+        return [
+            Sight(self._state(log, state) == "open", last, stop == 1, read == 1)
+            for (log, _), (state, last, stop, read) in zip(logs, answer, strict=True)
+        ]
 
     async def stop(self, log: str, subject: str) -> bool:
         """Take a subject off a log; returns whether it has ended or its writer was asked to stop."""
@@ -152,10 +185,10 @@ class Steps:
 
     async def describe(self, log: str) -> Description:
         """What is known of a log."""
-        answer = await self._run(_DESCRIBE, keys_of(log), [*self._times(), *_LOST, *_encoded(log)])
+        answer = await self._run(_DESCRIBE, keys_of(log), [*self._lapsing(), *_encoded(log)])
         _, tenant, state, epoch, last, age = self._check(log, answer)
         end = Offset(epoch, last) if last else ORIGIN
-        return Description(log, tenant.decode(), state.decode(), end, age / 1000)
+        return Description(log, tenant.decode(), self._state(log, state), end, age / 1000)
 
     async def forget(self, log: str) -> None:
         """Delete a log and free its names."""
@@ -197,9 +230,23 @@ class Steps:
         limits = self._limits
         return [_ms(self._skew()), _ms(limits.lease), _ms(limits.grace), _ms(limits.tombstone)]
 
+    def _lapsing(self) -> list[Argument]:
+        return [*self._times(), *_LOST, _ms(self._limits.takeover)]
+
+    def _state(self, log: str, state: bytes) -> State:
+        if state == b"abandoned":
+            self.found_abandoned(log)
+            return "open"
+        return cast("State", state.decode())
+
+    def _standing(self, log: str, answer: list[Any]) -> Standing:
+        _, stop, series, last, size, count, readers = self._check(log, answer)
+        return Standing(stop_of(stop), series, last, size, count, readers == 1)
+
     def _found(self, what: str, answer: list[Any]) -> Claim:
-        _, log, state, age, ttl = self._check(what, answer)
-        return Claim(log.decode(), won=False, state=state.decode(), age=age / 1000, ttl=ttl / 1000)
+        _, found, state, age, ttl = self._check(what, answer)
+        log = found.decode()
+        return Claim(log, won=False, state=self._state(log, state), age=age / 1000, ttl=ttl / 1000)
 
     def _check(self, log: str, answer: list[Any]) -> list[Any]:
         if answer[0] != b"ok":
@@ -234,6 +281,14 @@ def keys_of(log: str) -> list[bytes]:
 def stop_of(lease: bytes) -> str | None:
     """The subject who requested a stop, by the value of a log's lease; None if nobody did."""
     return lease.removeprefix(b"by:").decode() if lease else None
+
+
+def _given(recovery: bytes | None) -> list[Argument]:
+    return [recovery] if recovery else []
+
+
+def _closing(ending: Ending) -> tuple[State, int]:
+    return state_after(ending), 1 if is_admissible(ending) else 0
 
 
 def _ms(seconds: float) -> int:

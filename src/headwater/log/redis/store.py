@@ -22,7 +22,18 @@ from headwater.log.redis.client import RedisClient, Unanswered
 from headwater.log.redis.tailer import RedisTailer
 from headwater.log.redis.times import RedisTimes
 from headwater.log.single_flight import SingleFlight
-from headwater.log.store import Claim, Description, Document, Flush, Lease, Limits, Receipt, check_offset, check_size
+from headwater.log.store import (
+    Abandoned,
+    Claim,
+    Description,
+    Document,
+    Flush,
+    Lease,
+    Limits,
+    Receipt,
+    check_offset,
+    check_size,
+)
 from headwater.log.watchers import Waiter
 from headwater.offsets import ORIGIN, TAG, Offset
 from headwater.principal import Principal
@@ -72,16 +83,19 @@ class RedisStore:
         ttl: float,
         newer_than: float | None = None,
         binds: str | None = None,
+        recovery: bytes | None = None,
     ) -> Claim:
         self._check_tags(log, name, binds)
-        return await self._steps.claim(name, log, principal, ttl, newer_than, binds)
+        return await self._steps.claim(name, log, principal, ttl, newer_than, binds, recovery)
 
     async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
         return await self._steps.find(name, principal, newer_than)
 
-    async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
+    async def open(
+        self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
+    ) -> Lease:
         self._check_tags(log, name)
-        await self._steps.open(log, principal, ttl, name)
+        await self._steps.open(log, principal, ttl, name, recovery)
         return Lease(log)
 
     async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
@@ -120,6 +134,20 @@ class RedisStore:
 
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
         return self._tailer.listen(lease.log, wake)
+
+    async def release(self, lease: Lease) -> None:
+        await self._steps.release(lease)
+
+    async def abandoned(self, log: str) -> Abandoned | None:
+        return await self._steps.abandoned(log)
+
+    async def take_over(self, entries: Sequence[Entry], log: str) -> Lease:
+        lease = Lease(log, entries[0].offset.epoch)
+        await self._steps.take_over(packed(entries), entries[-1].event, lease)
+        return lease
+
+    def watch_abandoned(self, found: Callable[[str], None]) -> None:
+        self._steps.found_abandoned = found
 
     async def describe(self, log: str) -> Description:
         return await self._steps.describe(log)

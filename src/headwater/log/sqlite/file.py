@@ -16,7 +16,7 @@ from headwater.log.sqlite.documents import DOCUMENTS
 from headwater.log.sqlite.packs import PACKS
 from headwater.log.sqlite.upgrade import from_form_1
 
-VERSION = 2
+VERSION = 3
 """Of the schema below. A file of an earlier version is converted; one of a later version is refused."""
 
 BUSY_TIMEOUT = 2.0
@@ -28,6 +28,14 @@ OPENINGS = 3
 READERS = "CREATE TABLE IF NOT EXISTS readers (log INTEGER PRIMARY KEY, until REAL NOT NULL)"
 """Until when, by the wall clock, other processes count as reading a log. Added without a new version, because servers
 that do not know the table can share the file: their marks are missing, and their readers hear of entries later."""
+
+_FORGET = "BEGIN DELETE FROM recoveries WHERE log = old.key; END"
+RECOVERIES = f"""
+CREATE TABLE IF NOT EXISTS recoveries (log INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TRIGGER IF NOT EXISTS recoveries_ended AFTER UPDATE OF state ON logs {_FORGET};
+CREATE TRIGGER IF NOT EXISTS recoveries_gone AFTER DELETE ON logs {_FORGET}"""
+"""What successors of the writers of open logs need. Triggers delete it, so that servers of an earlier version, which do
+not know the table, leave nothing in it, and an answer without a recovery costs no further statement."""
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS logs (
@@ -44,7 +52,8 @@ CREATE TABLE IF NOT EXISTS logs (
     stop TEXT,                          -- the subject who requested a stop
     opened REAL NOT NULL,
     sealed REAL NOT NULL DEFAULT 0,
-    expires REAL                        -- null while open
+    expires REAL,                       -- null while open
+    owner INTEGER NOT NULL DEFAULT 0    -- the process that writes it; 0: unknown, -1: it has given it up
 );
 CREATE INDEX IF NOT EXISTS logs_open ON logs (id) WHERE state = 'open';
 CREATE INDEX IF NOT EXISTS logs_expires ON logs (expires) WHERE expires IS NOT NULL;
@@ -52,6 +61,7 @@ CREATE TABLE IF NOT EXISTS subjects (log INTEGER, subject TEXT, PRIMARY KEY (log
 CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY, log INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS names_log ON names (log);
 {PACKS};
+{RECOVERIES};
 CREATE TABLE IF NOT EXISTS tombstones (log TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS constants (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 {READERS};
@@ -158,6 +168,8 @@ def _shape(db: sqlite3.Connection, version: int) -> None:
         db.execute(statement)
     if version == 1:
         from_form_1(db)
+    if version:
+        db.execute("ALTER TABLE logs ADD COLUMN owner INTEGER NOT NULL DEFAULT 0")
 
 
 def _version(db: sqlite3.Connection, path: Path) -> int:

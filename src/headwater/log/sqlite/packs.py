@@ -10,8 +10,12 @@ from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
 
+import msgspec
+
 from headwater.errors import StoreError
-from headwater.log.packs import Pack
+from headwater.log.packs import PACK, Pack
+from headwater.log.store import PAGE
+from headwater.offsets import ORIGIN, Offset
 
 PACKS = """
 CREATE TABLE IF NOT EXISTS packs (
@@ -19,6 +23,18 @@ CREATE TABLE IF NOT EXISTS packs (
     PRIMARY KEY (log, first)
 ) WITHOUT ROWID
 """
+
+
+class Sizes(msgspec.Struct, frozen=True):
+    """How much is read and written at once; tests make it small, so that a few entries take several packs and pages."""
+
+    page: int = PAGE
+    """Entries in a page."""
+    read: int = PACK
+    """Bytes of packs read for a page, or one pack if that is larger; other readers wait for the same thread."""
+    pack: int = PACK
+    """Bytes in a pack."""
+
 
 _INSERT = "INSERT INTO packs VALUES (?, ?, ?, ?, ?)"
 _BETWEEN = """
@@ -32,6 +48,18 @@ def insert(db: sqlite3.Connection, log: int, epoch: int, packs: Sequence[Pack]) 
     """Insert packs of one epoch of a log."""
     for pack in packs:
         db.execute(_INSERT, (log, pack.first, pack.last, epoch, pack.data))
+
+
+def end_of(db: sqlite3.Connection, log: int, after: Offset) -> int:
+    """How far what an offset stands for was stored: to its sequence, or to the last one of its epoch if that is less.
+
+    Looks at one pack, and at those of later epochs that lie before the sequence.
+    """
+    if after == ORIGIN:
+        return 0
+    query = "SELECT last FROM packs WHERE log = ? AND first <= ? AND epoch <= ? ORDER BY first DESC LIMIT 1"
+    found: tuple[int] | None = db.execute(query, (log, after.sequence, after.epoch)).fetchone()
+    return min(found[0], after.sequence) if found else 0
 
 
 def between(

@@ -4,21 +4,19 @@ Nothing here waits, commits or knows a thread: a step reads rows, decides, and w
 dictionaries.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
-
-import msgspec
+from collections.abc import Callable, Sequence
 
 from headwater.entries import Entry
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed
-from headwater.events import Ending, State, is_admissible, state_after
-from headwater.log.packs import PACK, Pack, packed
+from headwater.events import Ending, is_admissible, state_after
+from headwater.log.packs import Pack, packed
 from headwater.log.sqlite import documents
 from headwater.log.sqlite.connection import StoreConnection
 from headwater.log.sqlite.many import append_many
-from headwater.log.sqlite.packs import between, insert
+from headwater.log.sqlite.packs import Sizes, between, end_of, insert
+from headwater.log.sqlite.row import RELEASED, Lapsed, Page, Pulse, Row
 from headwater.log.store import (
-    PAGE,
+    Abandoned,
     Claim,
     Description,
     Document,
@@ -29,68 +27,11 @@ from headwater.log.store import (
     lost_ending,
     unsealed_ending,
 )
-from headwater.offsets import ORIGIN, Offset
+from headwater.offsets import Offset
 from headwater.principal import LEAVES, Principal
 
 SWEEP_LOGS = 20
 """Logs deleted in one transaction: a large log takes tens of milliseconds, for which all writes wait."""
-
-
-class Sizes(msgspec.Struct, frozen=True):
-    """How much is read and written at once; tests make it small, so that a few entries take several packs and pages."""
-
-    page: int = PAGE
-    """Entries in a page."""
-    read: int = PACK
-    """Bytes of packs read for a page, or one pack if that is larger; other readers wait for the same thread."""
-    pack: int = PACK
-    """Bytes in a pack."""
-
-
-class Row(NamedTuple):
-    """A log as its row in the table `logs`."""
-
-    key: int
-    id: str
-    tenant: str
-    name: str | None
-    ttl: float
-    state: State
-    epoch: int
-    last: int
-    size: int
-    beat: int
-    stop: str | None
-    opened: float
-    sealed: float
-    expires: float | None
-
-    @property
-    def end(self) -> Offset:
-        """The offset of the last entry."""
-        return Offset(self.epoch, self.last) if self.last else ORIGIN
-
-
-class Pulse(NamedTuple):
-    """What changes about an open log; the tailer watches it."""
-
-    epoch: int
-    beat: int
-    last: int
-    stop: str | None
-    read: bool = False
-    """Whether another process reads the log."""
-
-
-Lapsed = Mapping[str, tuple[int, int]]
-"""Logs whose lease has lapsed, with their epoch and beat: one that has neither kept is not dead."""
-
-
-class Page(NamedTuple):
-    """Some entries of a log, and whether the log was sealed when they were read."""
-
-    entries: Sequence[Entry]
-    sealed: bool
 
 
 _NONE: Lapsed = {}
@@ -100,7 +41,7 @@ _COLUMNS = ", ".join(f"logs.{column}" for column in Row._fields)
 class Rows:
     """The tables of one connection. Its methods raise what the contract says, and `sqlite3.Error`.
 
-    `lapsed` returns the logs that are known to have lost their writers.
+    `lapsed` returns the logs that are known to have lost their writers for good, `owner` this process's number.
     """
 
     def __init__(
@@ -110,12 +51,14 @@ class Rows:
         clock: Callable[[], float],
         sizes: Sizes | None = None,
         lapsed: Callable[[], Lapsed] = lambda: _NONE,
+        owner: Callable[[], int] = lambda: 0,
     ) -> None:
         self.db = db
         self._limits = limits
         self._clock = clock
         self._sizes = sizes or Sizes()
         self._lapsed = lapsed
+        self._owner = owner
 
     def claim(
         self,
@@ -126,6 +69,7 @@ class Rows:
         ttl: float,
         newer_than: float | None = None,
         binds: str | None = None,
+        recovery: bytes | None = None,
     ) -> Claim:
         """Bind the name to a new log, unless it is bound to one that will do."""
         bound = self.find(name, principal, newer_than=newer_than)
@@ -133,7 +77,7 @@ class Rows:
             # The winner retries when it did not get its answer.
             again = bound.log == log and bound.state == "open"
             return Claim(log, won=True, lease=Lease(log)) if again else bound
-        lease = self.open(log, principal, ttl=ttl, name=binds or name)
+        lease = self.open(log, principal, ttl=ttl, name=binds or name, recovery=recovery)
         self.db.execute("INSERT OR REPLACE INTO names SELECT ?, key FROM logs WHERE id = ?", (name, log))
         return Claim(log, won=True, lease=lease)
 
@@ -155,16 +99,20 @@ class Rows:
         row = self._bound(name)
         return None if row is None or row.state == "open" else self._sealed(row, newer_than)
 
-    def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
+    def open(
+        self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
+    ) -> Lease:
         """Open a log; a log of this id that is open already is the caller's own, from an earlier attempt."""
         try:
             row = self._get(log)
         except NoSuchLog:
             made = self.db.execute(
-                "INSERT INTO logs (id, tenant, name, ttl, opened) VALUES (?, ?, ?, ?, ?)",
-                (log, principal.tenant, name, ttl, self._clock()),
+                "INSERT INTO logs (id, tenant, name, ttl, opened, owner) VALUES (?, ?, ?, ?, ?, ?)",
+                (log, principal.tenant, name, ttl, self._clock(), self._owner()),
             )
             self.db.execute("INSERT INTO subjects VALUES (?, ?)", (made.lastrowid, principal.subject))
+            if recovery is not None:
+                self.db.execute("INSERT INTO recoveries VALUES (?, ?)", (made.lastrowid, recovery))
         else:
             if row.state != "open":
                 raise Sealed.of(log, row.state)
@@ -206,13 +154,53 @@ class Rows:
         self._seal_lost(row)
         return True
 
+    def release(self, lease: Lease) -> None:
+        """Leave a log to a successor; one without a recovery has none, and ends at once."""
+        row = self._writable(lease)
+        if self._recovery(row) is None:
+            self._seal_lost(row)
+        else:
+            self.db.execute("UPDATE logs SET owner = ? WHERE key = ?", (RELEASED, row.key))
+
+    def recoverable(self, log: str) -> bool:
+        """Whether there is a recovery of a log."""
+        query = "SELECT 1 FROM recoveries JOIN logs ON logs.key = recoveries.log WHERE logs.id = ?"
+        return self.db.execute(query, (log,)).fetchone() is not None
+
+    def abandoned(self, log: str, abandoned: Lapsed) -> Abandoned | None:
+        """What a successor needs, if a log was released, or is one of the `abandoned`."""
+        row = self._get(log)
+        recovery = self._recovery(row) if self._is_abandoned(row, abandoned) else None
+        if recovery is None:
+            return None
+        return Abandoned(log, row.epoch, row.last, recovery, row.stop, self._elapsed(row))
+
+    def take_over(self, entries: Sequence[Entry], log: str, abandoned: Lapsed) -> Lease:
+        """Append the first entries of the next epoch to such a log, which is this process's from then on."""
+        row = self._get(log)
+        if row.state != "open":
+            raise Sealed.of(log, row.state)
+        epoch = row.epoch + 1
+        if not self._is_abandoned(row, abandoned) or entries[0].offset.epoch != epoch:
+            raise Fenced.of(log, row.epoch)
+        fresh = packed(entries, self._sizes.pack)
+        if fresh[0].first != row.last + 1:
+            raise OutOfSequence.gap(log, row.last)
+        insert(self.db, row.key, epoch, fresh)
+        size = row.size + sum(pack.size for pack in fresh)
+        self.db.execute(
+            "UPDATE logs SET epoch = ?, beat = beat + 1, last = ?, size = ?, owner = ? WHERE key = ?",
+            (epoch, fresh[-1].last, size, self._owner(), row.key),
+        )
+        if isinstance(entries[-1].event, Ending):
+            self._close(row, entries[-1])
+        return Lease(log, epoch)
+
     def page(self, log: str, after: Offset, unsealed: Lapsed = _NONE) -> Page:
         """The next entries after an offset: one page at most. Behind the last one of an `unsealed` log is its end."""
         row = self._get(log)
         check_offset(after, row.state, row.epoch, row.end)
-        # Only a log's last entry can be of a later epoch than the offset; among the others the sequence decides.
-        begin = after.sequence if after.epoch == row.epoch else min(after.sequence, row.last - 1)
-        begin = begin if after.epoch else 0
+        begin = after.sequence if after.epoch == row.epoch else end_of(self.db, row.key, after)
         found: list[Entry] = []
         if begin < row.last:
             most = self._sizes.page
@@ -287,8 +275,8 @@ class Rows:
     def pulses(self) -> dict[str, Pulse]:
         """The pulse of every open log, by its id."""
         read = self.read_elsewhere()
-        found = self.db.execute("SELECT id, epoch, beat, last, stop FROM logs WHERE state = 'open'")
-        return {log: Pulse(epoch, beat, last, stop, log in read) for log, epoch, beat, last, stop in found}
+        found = self.db.execute("SELECT id, epoch, beat, last, stop, owner FROM logs WHERE state = 'open'")
+        return {row[0]: Pulse(*row[1:], read=row[0] in read) for row in found}
 
     def sweep(self) -> bool:
         """Delete some of what has expired; returns whether there may be more."""
@@ -336,6 +324,14 @@ class Rows:
 
     def _is_lapsed(self, row: Row, lapsed: Lapsed) -> bool:
         return row.state == "open" and lapsed.get(row.id) == (row.epoch, row.beat)
+
+    def _is_abandoned(self, row: Row, abandoned: Lapsed) -> bool:
+        return row.state == "open" and (row.owner == RELEASED or self._is_lapsed(row, abandoned))
+
+    def _recovery(self, row: Row) -> bytes | None:
+        found: tuple[bytes] | None
+        found = self.db.execute("SELECT data FROM recoveries WHERE log = ?", (row.key,)).fetchone()
+        return found[0] if found else None
 
     def _seal_lost(self, row: Row) -> None:
         ending = lost_ending(row.epoch, row.last, self._elapsed(row))

@@ -15,10 +15,11 @@ from headwater.entries import Entry
 from headwater.events import Ending
 from headwater.log.sqlite.file import open_file
 from headwater.log.sqlite.lock import FileLock
+from headwater.log.sqlite.owners import Owners
 from headwater.log.sqlite.rows import Rows
 from headwater.log.sqlite.tailer import SqliteTailer
 from headwater.log.sqlite.thread import SqliteThread
-from headwater.log.store import Claim, Description, Document, Flush, Lease, Limits, Receipt, check_size
+from headwater.log.store import Abandoned, Claim, Description, Document, Flush, Lease, Limits, Receipt, check_size
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
@@ -48,7 +49,8 @@ class SqliteStore:
         self._clock = clock
         self._writes = SqliteThread(self.path, self._connect, FileLock(self.path), answer_within=answer_within)
         self._reads = SqliteThread(self.path, self._connect, answer_within=answer_within)
-        self._tailer = SqliteTailer(self._connect, self.limits.lease, FileLock(self.path), self._seal_lost)
+        self._owners = Owners(self.path)
+        self._tailer = SqliteTailer(self._connect, self.limits, FileLock(self.path), self._owners, self._seal_lost)
 
     async def claim(
         self,
@@ -59,21 +61,26 @@ class SqliteStore:
         ttl: float,
         newer_than: float | None = None,
         binds: str | None = None,
+        recovery: bytes | None = None,
     ) -> Claim:
         self._tailer.start()
         hit = await self._reads.do(Rows.find_sealed, name, newer_than=newer_than)
         if hit is not None:
             return hit
-        return await self._writes.do(Rows.claim, name, log, principal, ttl=ttl, newer_than=newer_than, binds=binds)
+        return await self._writes.do(
+            Rows.claim, name, log, principal, ttl=ttl, newer_than=newer_than, binds=binds, recovery=recovery
+        )
 
     async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
         self._tailer.start()
         hit = await self._reads.do(Rows.find_sealed, name, newer_than=newer_than)
         return hit or await self._writes.do(Rows.find, name, principal, newer_than=newer_than)
 
-    async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
+    async def open(
+        self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
+    ) -> Lease:
         self._tailer.start()
-        return await self._writes.do(Rows.open, log, principal, ttl=ttl, name=name)
+        return await self._writes.do(Rows.open, log, principal, ttl=ttl, name=name, recovery=recovery)
 
     async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
         receipt = await self._writes.do(Rows.append, entries, lease)
@@ -84,6 +91,23 @@ class SqliteStore:
     async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
         await self._writes.do(Rows.seal, entries, lease)
         self._tailer.wake_readers([lease.log])
+
+    async def release(self, lease: Lease) -> None:
+        await self._writes.do(Rows.release, lease)
+        self._tailer.wake_readers([lease.log])
+
+    async def abandoned(self, log: str) -> Abandoned | None:
+        self._tailer.start()
+        return await self._reads.do(Rows.abandoned, log, self._tailer.lapses.abandoned)
+
+    async def take_over(self, entries: Sequence[Entry], log: str) -> Lease:
+        self._tailer.start()
+        lease = await self._writes.do(Rows.take_over, entries, log, self._tailer.lapses.abandoned)
+        self._tailer.wake_readers([log])
+        return lease
+
+    def watch_abandoned(self, found: Callable[[str], None]) -> None:
+        self._tailer.lapses.found = found
 
     async def read(
         self, log: str, after: Offset = ORIGIN, *, follow: bool = True
@@ -152,9 +176,12 @@ class SqliteStore:
         await self._writes.aclose()
         await self._reads.aclose()
         await self._tailer.aclose()
+        self._owners.close()
 
     async def _seal_lost(self, log: str, epoch: int, beat: int) -> bool:
         return await self._writes.do(Rows.seal_lost, log, epoch, beat)
 
     def _connect(self) -> Rows:
-        return Rows(open_file(self.path), self.limits, self._clock, lapsed=lambda: self._tailer.lapses.lapsed)
+        db = open_file(self.path)
+        lapses = self._tailer.lapses
+        return Rows(db, self.limits, self._clock, lapsed=lambda: lapses.lapsed, owner=self._owners.hold)

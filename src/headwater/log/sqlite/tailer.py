@@ -2,8 +2,9 @@
 
 SQLite notifies nobody of a commit, but `PRAGMA data_version` says within two microseconds whether there was one. After
 a commit one look at the open logs serves all: readers learn that their log has changed, writers that they were asked to
-stop. A log whose counter stands still for the length of a lease has lost its writer; `lapses.py` has it sealed `lost`,
-whether anybody reads it or not. Readers and writers are only woken: each then looks for itself.
+stop. A log whose counter stands still for the length of a lease has lost its writer, and so has one whose process is
+dead. `lapses.py` has it sealed `lost`, whether anybody reads it or not; if it has a recovery, only when nobody took it
+over in time. Readers and writers are only woken: each then looks for itself.
 
 The poll also marks the logs that are followed here and written elsewhere, so that their writers flush often, and sweeps
 what has expired. It never waits for the write lock: while others write, both come later, and the look must not.
@@ -23,13 +24,18 @@ from headwater.errors import StoreError
 from headwater.log.sqlite.file import BUSY_TIMEOUT, transaction
 from headwater.log.sqlite.lapses import Lapses, Seal
 from headwater.log.sqlite.lock import FileLock
-from headwater.log.sqlite.rows import Pulse, Rows
+from headwater.log.sqlite.owners import Owners
+from headwater.log.sqlite.row import RELEASED, Pulse
+from headwater.log.sqlite.rows import Rows
+from headwater.log.store import Limits
 from headwater.log.watchers import Waiter, Watchers
 
 POLL_FOLLOWED = 0.008
 """Seconds between polls while somebody here waits for a log that is written elsewhere."""
 POLL_WRITTEN = 0.05
 """Seconds between polls while a log is written here, because any process may ask it to stop."""
+POLL_OWNERS = 0.2
+"""Seconds between two looks at the processes that write open logs elsewhere."""
 POLL_IDLE = 1.0
 """Seconds between polls otherwise."""
 SWEEP_EVERY = 30.0
@@ -55,7 +61,7 @@ _log = logging.getLogger(__name__)
 class _Watch(NamedTuple):
     pulse: Pulse
     since: float
-    """When the pulse's beat was first seen, by the tailer's clock."""
+    """When the pulse's beat was first seen, by the tailer's clock; a lease ago if its writer is known to be gone."""
 
 
 class SqliteTailer:
@@ -65,11 +71,15 @@ class SqliteTailer:
     `seal` seals a log whose lease has lapsed. Once the file could not be watched for a lease, readers get an error.
     """
 
-    def __init__(self, connect: Callable[[], Rows], lease: float, file_lock: FileLock, seal: Seal) -> None:
+    def __init__(
+        self, connect: Callable[[], Rows], limits: Limits, file_lock: FileLock, owners: Owners, seal: Seal
+    ) -> None:
+        self._lease = lease = limits.lease
         self.lapses = Lapses(seal, lease / 4, self.wake_readers)
         self._connect = connect
         self._file_lock = file_lock
-        self._lease = lease
+        self._owners = owners
+        self._takeover = limits.takeover
         self._slowest = min(POLL_IDLE, lease / 8)
         self._watchers: Watchers[Waiter] = Watchers()
         self._lock = threading.Lock()  # held by whoever changes the watchers, and by the thread when it copies them
@@ -88,6 +98,10 @@ class SqliteTailer:
         self._now = 0.0
         self._polled = 0.0
         self._sweep_due = 0.0
+        self._recoverable: dict[str, bool] = {}  # whether each log whose lease has lapsed has a recovery
+        self._elsewhere: set[int] = set()  # the processes that write open logs elsewhere
+        self._dead: set[int] = set()
+        self._owners_due = 0.0
 
     def start(self) -> None:
         """Start the thread, unless it was started or closed."""
@@ -176,7 +190,7 @@ class SqliteTailer:
             if any(log not in written for log in followed):
                 wanted = POLL_FOLLOWED
             else:
-                wanted = POLL_WRITTEN if written else POLL_IDLE
+                wanted = POLL_WRITTEN if written else POLL_OWNERS if self._elsewhere else POLL_IDLE
             self._pause = max(min(wanted, self._slowest), least)
             return self._pause
 
@@ -198,12 +212,29 @@ class SqliteTailer:
             self._version = version
             self._look_now.clear()
             self._look(rows)
-        lapsed = {log: pulse for log, (pulse, since) in self._seen.items() if self._now - since >= self._lease}
-        if due := self.lapses.update(lapsed, now):
-            self._on_loop(self.lapses.seal, due)
+        if now >= self._owners_due:
+            self._owners_due = now + POLL_OWNERS
+            self._look_for_the_dead()
+        self._find_lapsed(rows, now)
         self._mark_as_read(rows, now)
         if now >= self._sweep_due:
             self._sweep(rows, now)
+
+    def _look_for_the_dead(self) -> None:
+        dead = {owner for owner in self._elsewhere if owner == RELEASED or self._owners.is_dead(owner)}
+        if dead != self._dead:
+            self._dead = dead
+            self._seen = {log: self._watch(log, pulse) for log, (pulse, _) in self._seen.items()}
+
+    def _find_lapsed(self, rows: Rows, now: float) -> None:
+        idle = {log: self._now - since for log, (_, since) in self._seen.items() if self._now - since >= self._lease}
+        self._recoverable = {
+            log: self._recoverable[log] if log in self._recoverable else rows.recoverable(log) for log in idle
+        }
+        waits = {log for log, has in self._recoverable.items() if has and idle[log] < self._lease + self._takeover}
+        lapsed = {log: self._seen[log].pulse for log in idle.keys() - waits}
+        if due := self.lapses.update(lapsed, {log: self._seen[log].pulse for log in waits}, now):
+            self._on_loop(self.lapses.act, due)
 
     def _mark_as_read(self, rows: Rows, now: float) -> None:
         """Mark the logs that are followed here and written elsewhere; later, if that is impossible just now."""
@@ -258,18 +289,20 @@ class SqliteTailer:
                 stopped.append((log, "gone"))
                 continue
             before = self._seen.get(log)
-            if pulses[log].stop is not None:
+            if before is not None and before.pulse.epoch != pulses[log].epoch:
+                stopped.append((log, "gone"))
+            elif pulses[log].stop is not None:
                 stopped.append((log, "stop"))
             elif pulses[log].read and not (before is not None and before.pulse.read):
                 stopped.append((log, "read"))
         self._seen = {log: self._watch(log, pulse) for log, pulse in pulses.items()}
+        self._elsewhere = {pulse.owner for pulse in pulses.values()} - {0, self._owners.id}
         self._hand_over(changed, stopped)
 
     def _watch(self, log: str, pulse: Pulse) -> _Watch:
         before = self._seen.get(log)
-        if before is not None and before.pulse.beat == pulse.beat:
-            return _Watch(pulse, before.since)
-        return _Watch(pulse, self._now)
+        since = before.since if before is not None and before.pulse.beat == pulse.beat else self._now
+        return _Watch(pulse, min(since, self._now - self._lease) if pulse.owner in self._dead else since)
 
     def _hand_over(self, changed: list[str], stopped: list[tuple[str, Reason]]) -> None:
         if changed or stopped:

@@ -209,7 +209,9 @@ class UpstashPoller:
         for each in self._followers(log):
             if each.after >= after:  # one that joined meanwhile from further behind would miss what lies between
                 self._give(log, each, page)
-        schedule.pace, schedule.due = self._quick, self._beat(self._quick)
+        # An abandoned log brings nothing new; it keeps being asked about its writer.
+        schedule.pace = self._quick if page.entries else RESTING * self._quick
+        schedule.due = self._beat(self._quick)
 
     def _followers(self, log: str) -> list[_Follower]:
         return list(self.watchers.followers.get(log, ()))

@@ -22,7 +22,18 @@ from headwater.log.lua.script import Argument, Script, key
 from headwater.log.lua.steps import Page, Steps, keys_of
 from headwater.log.packs import packed
 from headwater.log.single_flight import SingleFlight
-from headwater.log.store import Claim, Description, Document, Flush, Lease, Limits, Receipt, check_offset, check_size
+from headwater.log.store import (
+    Abandoned,
+    Claim,
+    Description,
+    Document,
+    Flush,
+    Lease,
+    Limits,
+    Receipt,
+    check_offset,
+    check_size,
+)
 from headwater.log.upstash.poller import UpstashPoller
 from headwater.log.upstash.rest import CONNECTIONS, Reply, UpstashRest
 from headwater.log.upstash.rest import Argument as Word
@@ -44,8 +55,8 @@ class UpstashStore:
 
     Nothing is sent before the first call. Leases, ages and TTLs run on the database's clock. A test may give a `clock`;
     its difference from this machine's is then added to ages and TTLs. Entries travel as the JSON text they are, and
-    constants, which may be any bytes, as base64. `limits.heartbeat` is at most `times.heartbeat` here. An append or a
-    seal of more than one pack takes several steps, each of which is atomic.
+    constants and recoveries, which may be any bytes, as base64. `limits.heartbeat` is at most `times.heartbeat` here.
+    An append or a seal of more than one pack takes several steps, each of which is atomic.
     """
 
     def __init__(
@@ -71,7 +82,9 @@ class UpstashStore:
         self._permits = asyncio.Semaphore(READER_CONNECTIONS)
         self._pages: SingleFlight[Page] = SingleFlight()
         self._steps = Steps(self._run_queued, self.limits, self._skew)
-        self._written: dict[str, UpstashWriter] = {}  # by the logs opened here, until they end or their writers leave
+        self._written: dict[
+            Lease, UpstashWriter
+        ] = {}  # those granted here, until their logs end or their writers leave
         self._locking = _LOCKING
         self._poller = UpstashPoller(self._pipeline, self._steps, self.limits.lease, self._times)
 
@@ -84,19 +97,23 @@ class UpstashStore:
         ttl: float,
         newer_than: float | None = None,
         binds: str | None = None,
+        recovery: bytes | None = None,
     ) -> Claim:
-        claim = await self._steps.claim(name, log, principal, ttl, newer_than, binds)
-        if claim.won:
-            self._written[log] = self._new_writer(log, name, binds)
+        claim = await self._steps.claim(name, log, principal, ttl, newer_than, binds, _encoded(recovery))
+        if claim.lease is not None:
+            self._written[claim.lease] = self._new_writer(log, name, binds)
         return claim
 
     async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
         return await self._steps.find(name, principal, newer_than)
 
-    async def open(self, log: str, principal: Principal, *, ttl: float, name: str | None = None) -> Lease:
-        await self._steps.open(log, principal, ttl, name)
-        self._written[log] = self._new_writer(log, name)
-        return Lease(log)
+    async def open(
+        self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
+    ) -> Lease:
+        await self._steps.open(log, principal, ttl, name, _encoded(recovery))
+        lease = Lease(log)
+        self._written[lease] = self._new_writer(log, name)
+        return lease
 
     async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
         receipt = await self._writer(lease).append(packed(entries), lease)
@@ -108,7 +125,7 @@ class UpstashStore:
         ending = entries[-1].event
         assert isinstance(ending, Ending)
         await self._writer(lease).seal(packed(entries), ending, lease)
-        self._written.pop(lease.log, None)
+        self._written.pop(lease, None)
         self._poller.hurry(lease.log)
 
     async def read(
@@ -140,7 +157,29 @@ class UpstashStore:
 
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` for a stop through this process; the writer's heartbeat learns of any other."""
-        return self._poller.watchers.listen(lease.log, wake, lambda: self._written.pop(lease.log, None))
+        return self._poller.watchers.listen(lease.log, wake, lambda: self._written.pop(lease, None))
+
+    async def release(self, lease: Lease) -> None:
+        await self._steps.release(lease)
+        self._written.pop(lease, None)
+        self._poller.hurry(lease.log, doubt=True)
+
+    async def abandoned(self, log: str) -> Abandoned | None:
+        found = await self._steps.abandoned(log)
+        return found and msgspec.structs.replace(found, recovery=base64.b64decode(found.recovery))
+
+    async def take_over(self, entries: Sequence[Entry], log: str) -> Lease:
+        lease = Lease(log, entries[0].offset.epoch)
+        known = await self._steps.take_over(packed(entries), entries[-1].event, lease)
+        if not isinstance(entries[-1].event, Ending):
+            steps = Steps(self._run, self.limits, self._skew)
+            self._written[lease] = UpstashWriter(self._pipeline, steps, self.limits, self._times, known)
+        self._poller.hurry(log)
+        self._poller.watchers.wake_writer(log)
+        return lease
+
+    def watch_abandoned(self, found: Callable[[str], None]) -> None:
+        self._steps.found_abandoned = found
 
     async def describe(self, log: str) -> Description:
         return await self._steps.describe(log)
@@ -192,7 +231,7 @@ class UpstashStore:
 
     def _writer(self, lease: Lease) -> UpstashWriter:
         """The writer made when the log was opened here, else one that does not know how the log stands."""
-        made = self._written.get(lease.log)
+        made = self._written.get(lease)
         return made or UpstashWriter(self._pipeline, self._steps, self.limits, self._times, known=None)
 
     def _new_writer(self, log: str, *names: str | None) -> UpstashWriter:
@@ -200,7 +239,7 @@ class UpstashStore:
 
         Other steps may meet a lapsed log with names that are not known beforehand, so they lock the database.
         """
-        known = [*keys_of(log), *(key("name", name) for name in names if name)]
+        known = [*keys_of(log), key("recovery", log), *(key("name", name) for name in names if name)]
 
         async def run(script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
             if not self._locking:
@@ -217,6 +256,10 @@ class UpstashStore:
 
         steps = Steps(run, self.limits, self._skew)
         return UpstashWriter(self._pipeline, steps, self.limits, self._times, known=EMPTY)
+
+
+def _encoded(recovery: bytes | None) -> bytes | None:
+    return recovery and base64.b64encode(recovery)
 
 
 def _decoded(document: Document | None) -> Document | None:

@@ -27,7 +27,7 @@ Pipeline = Callable[[Sequence[Sequence[Argument]]], Awaitable["list[Reply | Stor
 
 
 class UpstashWriter:
-    """Appends to one log. `known` is how the log stands, or None: then `steps` find out, as after every refusal."""
+    """Appends to one log with one lease. `known` is how the log stands; without it `steps` find that out."""
 
     def __init__(
         self, pipeline: Pipeline, steps: Steps, limits: Limits, times: UpstashTimes, known: Standing | None
@@ -64,7 +64,7 @@ class UpstashWriter:
     async def _add(self, pack: Pack | None, lease: Lease, now: float) -> Standing | None:
         """How the log stands after it took the pack as the next one, or None when the script must find out."""
         known = self._known
-        if known is None or lease.epoch != Lease(lease.log).epoch or now - self._ttls_renewed > self._times.renew_ttls:
+        if known is None or now - self._ttls_renewed > self._times.renew_ttls:
             return None
         commands: list[Sequence[Argument]] = []
         if pack is not None:

@@ -96,6 +96,10 @@ class LlamaCppChat(BaseChatModel):
         with self._loading:
             self._server = None
 
+    def answer_limit(self, asked: int | None) -> int:
+        """The most tokens of an answer for which so many were asked."""
+        return min(int(asked or self.max_tokens), self.n_ctx // 2)
+
     def get_num_tokens_from_messages(self, messages: Sequence[BaseMessage], tools: Any = None) -> int:
         """The tokens of a conversation, with the system prompt that it gets; tools are not read, and count nothing.
 
@@ -164,11 +168,11 @@ class LlamaCppChat(BaseChatModel):
         turns = [_turn(message) for message in messages if message.content]
         if not turns:
             raise ModelError("there is no message to answer", code="provider_error", status=422)
-        limit = options.get("max_tokens") or options.get("max_completion_tokens") or self.max_tokens
+        asked = options.get("max_tokens") or options.get("max_completion_tokens")
         request: dict[str, Any] = {
             **self.weights.sampling,
             **{name: options[name] for name in _HONOURED if options.get(name) is not None},
-            "max_tokens": min(int(limit), self.n_ctx // 2),
+            "max_tokens": self.answer_limit(asked),
             "stop": stop or [],
             "stream": True,
             "stream_options": {"include_usage": True},

@@ -68,7 +68,10 @@ def start(path: Path, context: int, slots: int, threads: int | None) -> Server:
 
 def count(server: Server, weights: Weights, context: int, turns: Sequence[Message], *, exactly: bool = False) -> int:
     """The tokens of a conversation in the model's chat template; an upper bound for a short one, unless `exactly`."""
-    text = "".join(weights.turn.format(role=turn.role, content=turn.content) for turn in turns) + weights.opening
+    begun = turns[-1].content if turns and turns[-1].role == "assistant" else None  # an answer, which is continued
+    closed = turns if begun is None else turns[:-1]
+    text = "".join(weights.turn.format(role=turn.role, content=turn.content) for turn in closed) + weights.opening
+    text += str(begun or "")
     size = len(text.encode(errors="replace"))
     if size <= context // 2 and not exactly:
         return size  # a token is at least a byte, and the answer takes at most half the context, so this fits

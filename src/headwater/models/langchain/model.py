@@ -13,10 +13,13 @@ import msgspec
 
 from headwater.errors import ModelError
 from headwater.events import Event
+from headwater.models.continuation import Continuation, Events
 from headwater.models.langchain.turns import Turns
+from headwater.models.model import Shown
 from headwater.models.openai.connection import Account
 from headwater.models.openai.fields import Fields
 from headwater.models.openai.request import content_field, extra, tool_call_field, tool_field
+from headwater.models.prefill import COMPLETION, Prefill, at, of_class
 from headwater.models.reading import FIELDS, Reading, Watch, watch_class
 from headwater.models.scrub import as_model_error, unavailable
 from headwater.prompt import File, Message, Prompt, text_of
@@ -61,6 +64,10 @@ class _Ready(NamedTuple):
     at_openai: bool
     """Whether the provider is OpenAI itself."""
     close: Callable[[], Awaitable[None]] | None
+    defaults: Mapping[str, Any]
+    """Arguments of every call."""
+    prefill: Prefill | None
+    """How the provider goes on with an answer."""
 
 
 class LangChainModel:
@@ -89,17 +96,21 @@ class LangChainModel:
         *,
         secrets: Sequence[str] = (),
         leave_out: frozenset[str] = frozenset(),
+        prefill: str = "auto",
     ) -> None:
         """Use an existing object, or a function that opens one at the first use, in a worker thread.
 
         `secrets` are hidden wherever they appear in a provider's messages. `leave_out` are carried fields that the
-        provider does not take; those that it refuses are left out by themselves.
+        provider does not take; those that it refuses are left out by themselves. `prefill` is what the operator says of
+        the model, one of `headwater.models.prefill.SETTINGS`.
         """
         self._source = source
         self._name = name
         self._secrets = tuple(secrets)
         self._fields = Fields(leave_out=leave_out)
         self._ready: asyncio.Task[_Ready] | None = None
+        self._setting = prefill
+        self._continuation = Continuation(self.stream)
         self._answering = 0
         self._pending_closes: list[Callable[[], Awaitable[None]]] = []
 
@@ -151,6 +162,23 @@ class LangChainModel:
         if ending := reading.end(ready.kind, watch):
             yield ending
 
+    def continues(self, prompt: Prompt) -> bool:
+        """Whether the provider goes on with answers; see `headwater.models.model.Continues`. Only once prepared."""
+        if self._ready is None or not self._ready.done() or _failed(self._ready):
+            return False
+        ready = self._ready.result()
+        return self._continuation.can(ready.prefill, prompt, ready.defaults)
+
+    async def go_on(self, prompt: Prompt, shown: Shown) -> Events:
+        """The events that follow what was shown; see `headwater.models.model.Continues`."""
+        ready = await self._prepared()
+        limit, inner = prompt.parameters.max_tokens, ready.inner
+        own = getattr(inner, "answer_limit", None)
+        limit = own(limit) if own is not None else limit or getattr(inner, "max_tokens", None)
+        async with aclosing(self._continuation.go_on(ready.prefill, prompt, shown, limit)) as rest:
+            async for batch in rest:
+                yield batch
+
     async def count_tokens(self, prompt: Prompt) -> int | None:
         """The tokens of a prompt by the class's own count; None for a class that would guess, or load a tokenizer."""
         ready = await self._prepared()
@@ -183,7 +211,7 @@ class LangChainModel:
         task = self._ready
         if task is None or task.get_loop() is not asyncio.get_running_loop() or _failed(task):
             # The next request retries a failed build: the operator may have supplied a missing key meanwhile.
-            task = self._ready = asyncio.create_task(asyncio.to_thread(_look_at, self._source))
+            task = self._ready = asyncio.create_task(asyncio.to_thread(_look_at, self._source, self._setting))
             task.add_done_callback(_failed)  # retrieves the exception, even if nobody waits for the task any more
         try:
             # Shielded, because other requests may wait for the same build, and a thread cannot be cancelled anyway.
@@ -230,13 +258,20 @@ def _unbound(runnable: Any) -> tuple[Any, dict[str, Any]]:
     return runnable, {**bound, "extra_body": extra_body}
 
 
+def is_model(runnable: object) -> bool:
+    """Whether a Runnable is a model and nothing else: a chain or a graph may act when it is run."""
+    from langchain_core.language_models import BaseLanguageModel
+
+    return isinstance(_unbound(cast("Any", runnable))[0], BaseLanguageModel)
+
+
 def _is_openai(inner: object) -> bool:
     # By name, so that users of another provider do not pay for importing this one. Compatible providers derive from
     # the same classes.
     return any(base.__name__ in ("BaseChatOpenAI", "BaseOpenAI") for base in type(inner).__mro__)
 
 
-def _look_at(source: "Runnable[Any, Any] | Callable[[], Opened]") -> _Ready:
+def _look_at(source: "Runnable[Any, Any] | Callable[[], Opened]", prefill: str) -> _Ready:
     """Open the LangChain object and find out its kind. Imports what the first answer will need."""
     from langchain_core.language_models import BaseChatModel, BaseLLM
     from langchain_core.runnables import Runnable
@@ -249,7 +284,22 @@ def _look_at(source: "Runnable[Any, Any] | Callable[[], Opened]") -> _Ready:
     kind = "graph" if isinstance(inner, _Graph) else "runnable"
     if isinstance(inner, BaseChatModel | BaseLLM):
         kind = "chat" if isinstance(inner, BaseChatModel) else "completion"
-    return _Ready(runnable, inner, kind, extra_body, is_openai and _account(inner).is_openai, close)
+    defaults = {**getattr(inner, "model_kwargs", {}), "thinking": getattr(inner, "thinking", None), **bound}
+    found = _prefill(inner, kind, prefill) if is_openai else None
+    if kind == "chat" and not is_openai:
+        found = of_class(type(inner).__name__, str(getattr(inner, "model", "")), prefill)
+    at_openai = is_openai and _account(inner).is_openai
+    return _Ready(runnable, inner, kind, extra_body, at_openai, close, defaults, found)
+
+
+def _prefill(inner: Any, kind: str, setting: str) -> Prefill | None:
+    """How the provider behind an object of OpenAI's classes goes on with an answer."""
+    if kind == "completion":
+        return None if setting == "off" else COMPLETION
+    found = at(_account(inner).address, setting)
+    ours = any(base.__name__ == "CompatibleChat" for base in type(inner).__mro__)
+    # Other classes drop fields of a message that they do not know.
+    return found if ours or (found and found.way in ("flags", "trailing")) else None
 
 
 async def _chunks(ready: _Ready, prompt: Prompt, watch: Watch) -> AsyncGenerator[Any, None]:
@@ -312,6 +362,8 @@ def _message(message: Message, ready: _Ready) -> dict[str, Any]:
         own = message.provider | ({"tool_calls": calls} if calls else {})
         if own:
             fields["additional_kwargs"] = {FIELDS: own}
+    elif message.provider.get("prefix"):
+        fields["additional_kwargs"] = {"prefix": True}  # where ChatMistralAI has the field
     if message.tool_call_id is not None:
         fields["tool_call_id"] = message.tool_call_id
     return fields

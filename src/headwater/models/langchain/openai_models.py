@@ -5,10 +5,12 @@ connections: langchain-openai's own client is shared by all models of a process,
 generation retries and limits how long a provider may think; here only connecting has a limit.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from headwater.models.langchain.model import LangChainModel, Opened
 from headwater.models.openai.connection import DEADLINES, Account, Connections
+from headwater.models.prefill import of_setting
 
 # Servers without keys still expect the header, and the environment's key is not meant for another address.
 _NO_KEY = "none"
@@ -30,7 +32,7 @@ def chat(model: str, account: Account, max_tokens: int | None = None) -> LangCha
         model_object = ChatOpenAIWire(stream_chunk_timeout=None, stream_usage=True, **options)
         return Opened(model_object, options["http_async_client"].aclose)
 
-    return LangChainModel(opener, f"openai:{model}", secrets=account.secrets, leave_out=account.leave_out)
+    return _model(opener, f"openai:{model}", account)
 
 
 def completion(model: str, account: Account, max_tokens: int | None = None) -> LangChainModel:
@@ -45,7 +47,12 @@ def completion(model: str, account: Account, max_tokens: int | None = None) -> L
         options = _options(model, account, max_tokens)
         return Opened(OpenAIWireLLM(**options), options["http_async_client"].aclose)
 
-    return LangChainModel(opener, f"openai-completion:{model}", secrets=account.secrets, leave_out=account.leave_out)
+    return _model(opener, f"openai-completion:{model}", account)
+
+
+def _model(opener: Callable[[], Opened], name: str, account: Account) -> LangChainModel:
+    prefill = of_setting(account.prefill, name)
+    return LangChainModel(opener, name, secrets=account.secrets, leave_out=account.leave_out, prefill=prefill)
 
 
 def _options(model: str, account: Account, max_tokens: int | None) -> dict[str, Any]:

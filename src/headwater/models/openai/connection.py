@@ -6,7 +6,7 @@ Nothing here retries, limits how long a provider may think, or knows the meaning
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -53,6 +53,8 @@ class Account(NamedTuple):
 
     leave_out: frozenset[str] = frozenset()
     """Fields of a request's body that this provider does not take, such as `stream_options`."""
+    prefill: Sequence[str] = ()
+    """How the models go on with an answer: `headwater.models.prefill.of_setting` reads it."""
 
     @property
     def address(self) -> str:

@@ -14,12 +14,14 @@ import msgspec
 
 from headwater.errors import ModelError
 from headwater.events import Event
-from headwater.models.model import Closes, Model
+from headwater.models.continuation import Continuation, Events
+from headwater.models.model import Closes, Model, Shown
 from headwater.models.openai.connection import Account, Connections, Grace, unread
 from headwater.models.openai.names import Kind
 from headwater.models.openai.pacing import PacedRead
-from headwater.models.openai.request import body, is_plain
+from headwater.models.openai.request import LIMIT, body, is_plain
 from headwater.models.openai.stream import CompletionStream, Stream
+from headwater.models.prefill import COMPLETION, at, of_setting
 from headwater.models.scrub import as_model_error, missing
 from headwater.prompt import Prompt
 
@@ -73,6 +75,9 @@ class OpenAIModel:
         self._fallback = fallback
         self._shared = connections is not None
         self._connections = connections or Connections(account)
+        setting = of_setting(account.prefill, self.name)
+        self._prefill = at(account.address, setting) if kind == "chat" or setting == "off" else COMPLETION
+        self._continuation = Continuation(self.stream)
 
     async def prepare(self) -> None:
         """Import what the first request needs, so that it does not wait for that. Raises `ModelError`."""
@@ -86,6 +91,15 @@ class OpenAIModel:
             await self._connections.aclose()
         if isinstance(self._fallback, Closes):
             await self._fallback.aclose()
+
+    def continues(self, prompt: Prompt) -> bool:
+        """Whether the provider goes on with answers; see `headwater.models.model.Continues`."""
+        return is_plain(prompt, self._kind) and self._continuation.can(self._prefill, prompt, self._defaults)
+
+    def go_on(self, prompt: Prompt, shown: Shown) -> Events:
+        """The events that follow what was shown; see `headwater.models.model.Continues`."""
+        default = self._defaults.get("max_tokens", LIMIT if self._kind == "completion" else None)
+        return self._continuation.go_on(self._prefill, prompt, shown, prompt.parameters.max_tokens or default)
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
         """The events of one answer; see `headwater.models.model.Model.stream`."""

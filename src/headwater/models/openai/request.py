@@ -30,8 +30,10 @@ from headwater.prompt import (
 
 _PARAMETERS = frozenset(field.name for field in msgspec.structs.fields(Parameters))
 _OURS = frozenset({"model", "messages", "prompt", "stream", "stream_options", "tools", "n", "best_of"})
+LIMIT = 256
+"""The tokens of a completion where the request sets no limit."""
 # What LangChain's completion class sends by default.
-_COMPLETION = {"max_tokens": 256, "temperature": 0.7, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0, "n": 1}
+_DEFAULTS = {"max_tokens": LIMIT, "temperature": 0.7, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0, "n": 1}
 # The fields of OpenAI's own parts, whose contents may hold more than a neutral part has a place for.
 _PARTS: dict[Any, frozenset[str]] = {
     name: frozenset({"type", name}) for name in ("text", "image_url", "input_audio", "file")
@@ -73,7 +75,7 @@ def body(
     always: Mapping[str, Any] = sampling.pop("extra_body", {})
     fields: dict[str, Any] = {"model": model}
     if kind == "completion":
-        fields |= {"prompt": _text(prompt), **_COMPLETION}
+        fields |= {"prompt": _text(prompt), **_DEFAULTS}
     else:
         if "max_tokens" in sampling:
             sampling["max_completion_tokens"] = sampling.pop("max_tokens")

@@ -1,0 +1,145 @@
+"""Successions: logs whose writers are gone are taken over here, so that their answers go on.
+
+Whoever notices an abandoned log tells `found`, about once a second while it lasts. A task of its own then looks what
+the log's recovery and entries allow: go on, end, or leave it to a server that has the model. The store lets one server
+take over, and the seam is stored in the same step. So the seams in a log are the spent attempts, counted before the
+model is asked: a question that kills its servers ends after a few of them.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from typing import NamedTuple
+
+from headwater.answer import fold
+from headwater.answers import continuing, recovery
+from headwater.answers.continuing import Continuing
+from headwater.answers.generation import lost
+from headwater.answers.recovery import Recovery
+from headwater.entries import Entry, record
+from headwater.errors import HeadwaterError, StoreError, UnknownModel
+from headwater.events import Continued, Event, Start, Stop
+from headwater.log.logs import Logs
+from headwater.log.store import Abandoned, Lease
+from headwater.models.catalogue import Catalogue, Offer
+from headwater.observe import Request
+from headwater.offsets import Offset
+from headwater.principal import LEAVES
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 4
+"""Logs that are taken over at the same time: a server's end leaves many, and their provider has a limit."""
+SPREAD = 0.05
+"""Seconds at most by which a takeover is delayed at random, so that servers do not all try the same log."""
+
+
+class Beginning(NamedTuple):
+    """Where a producer begins: at a new log, or behind what a dead writer has stored."""
+
+    lease: Lease
+    stored: Sequence[Entry] = ()
+    age: float = 0.0
+    """Seconds since the log was opened."""
+    way: continuing.Way | None = None
+    """How the answer goes on; None at a new log."""
+    recoverable: bool = False
+    """Whether the log has a recovery."""
+
+
+class Successions:
+    """Takes over abandoned logs. `succeed` starts the producer of a log that was taken over."""
+
+    def __init__(
+        self,
+        logs: Callable[[], Logs],
+        catalogue: Catalogue,
+        policy: Continuing,
+        succeed: Callable[[Offer, Request, Beginning], None],
+    ) -> None:
+        self._logs = logs
+        self._catalogue = catalogue
+        self._policy = policy
+        self._succeed = succeed
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ended = False
+
+    def found(self, log: str) -> None:
+        """Look at an abandoned log, unless that is under way."""
+        if not (self._ended or log in self._tasks or self._logs().writes(log)):
+            task = self._tasks[log] = asyncio.create_task(self._look(log), name=f"succeed {log}")
+            task.add_done_callback(lambda _: self._tasks.pop(log, None))
+
+    def end(self) -> None:
+        """Take over nothing more."""
+        self._ended = True
+
+    async def aclose(self) -> None:
+        """Take over nothing more, and wait for what is under way."""
+        self._ended = True
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
+
+    async def _look(self, log: str) -> None:
+        async with self._places:
+            await asyncio.sleep(random.uniform(0, SPREAD))  # noqa: S311 - no secret
+            try:
+                found = await self._logs().store.abandoned(log)
+                if found is not None and (known := recovery.read(found.recovery)) is not None:
+                    await self._take_over(found, known)
+            except StoreError as error:  # another server was faster, or the store fails and is asked again
+                logger.info("answer %s is not taken over here: %s", log, error)
+            except HeadwaterError as error:
+                logger.info("answer %s is gone: %s", log, error)
+            except Exception:
+                logger.exception("taking over %s broke", log)
+
+    async def _take_over(self, found: Abandoned, known: Recovery) -> None:
+        prompt = known.prompt
+        try:
+            offer = self._catalogue.find(prompt.model, prompt.kind)
+        except UnknownModel:
+            return  # a server that has the model goes on
+        if (offer.name, offer.upstream) != (prompt.model, known.upstream):
+            return
+        logs = self._logs()
+        async with aclosing(logs.store.read(found.log, follow=False)) as pages:
+            entries = [entry async for page in pages for entry in page]
+        if len(entries) != found.last:
+            return  # the writer is back
+        events, way = await self._decision(found, known, entries, offer)
+        first = len(entries) + 1
+        seam = [record(Offset(found.epoch + 1, first + i), found.age, event) for i, event in enumerate(events)]
+        lease = await logs.store.take_over(seam, found.log)
+        if way is None:
+            logger.info("answer %s, whose server is gone, has ended: %s", found.log, events[-1])
+            return
+        logger.info("answer %s, whose server is gone, goes on here (%s)", found.log, way)
+        beginning = Beginning(lease, [*entries, *seam], found.age, way, recoverable=True)
+        self._succeed(offer, recovery.request(found.log, known), beginning)
+
+    async def _decision(
+        self, found: Abandoned, known: Recovery, entries: Sequence[Entry], offer: Offer
+    ) -> tuple[list[Event], continuing.Way | None]:
+        """The first events of the next epoch, and how the answer goes on; None where it ends."""
+        if found.stop is not None:
+            return [Stop("disconnect" if found.stop == LEAVES else found.stop)], None
+        answer = fold(entries)
+        refusal = continuing.refusal(entries, answer, known.prompt, self._policy.limit)
+        model = await self._catalogue.get(offer) if refusal is None else None
+        ways = continuing.ways(answer, known.prompt, model, self._policy.ways) if model is not None else ()
+        if not ways:
+            why = refusal or "its model cannot go on with its own text"
+            logger.info("answer %s, whose server is gone, is not continued: %s", found.log, why)
+            return [lost()], None
+        at = entries[-1].at if entries else 0.0
+        last = str(Offset(*entries[-1].offset)) if entries else f"{found.epoch}-0"
+        waited = round(max(found.age - at, 0.0), 3)
+        seam = Continued("server", ways[0], last, len(answer.continued) + 1, "", waited, last)
+        start = [] if entries else [Start(found.log, known.prompt.model)]
+        return [*start, seam], ways[0]

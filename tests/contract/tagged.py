@@ -1,0 +1,99 @@
+"""A store for a cluster that takes the names of the contract suite, which lack the tag that a cluster requires."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+
+from headwater.entries import Entry
+from headwater.log.redis.store import RedisStore
+from headwater.log.store import Abandoned, Claim, Description, Lease, Limits, Receipt
+from headwater.offsets import ORIGIN, Offset
+from headwater.principal import Principal
+from headwater.testing.contract import Clock
+
+
+class Tagged(RedisStore):
+    """Puts one tag before all names and logs."""
+
+    def __init__(self, url: str, limits: Limits, clock: Clock, tag: str) -> None:
+        super().__init__(url, limits, clock)
+        self.tag = tag
+
+    async def claim(
+        self,
+        name: str,
+        log: str,
+        principal: Principal,
+        *,
+        ttl: float,
+        newer_than: float | None = None,
+        binds: str | None = None,
+        recovery: bytes | None = None,
+    ) -> Claim:
+        bound = None if binds is None else self.tag + binds
+        return self._plain(
+            await super().claim(
+                self.tag + name,
+                self.tag + log,
+                principal,
+                ttl=ttl,
+                newer_than=newer_than,
+                binds=bound,
+                recovery=recovery,
+            )
+        )
+
+    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
+        found = await super().find(self.tag + name, principal, newer_than=newer_than)
+        return None if found is None else self._plain(found)
+
+    async def open(
+        self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
+    ) -> Lease:
+        bound = None if name is None else self.tag + name
+        await super().open(self.tag + log, principal, ttl=ttl, name=bound, recovery=recovery)
+        return Lease(log)
+
+    async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
+        return await super().append(entries, self._tagged(lease))
+
+    async def seal(self, entries: Sequence[Entry], lease: Lease) -> None:
+        await super().seal(entries, self._tagged(lease))
+
+    async def read(
+        self, log: str, after: Offset = ORIGIN, *, follow: bool = True
+    ) -> AsyncGenerator[Sequence[Entry], None]:
+        async with aclosing(super().read(self.tag + log, after, follow=follow)) as pages:
+            async for page in pages:
+                yield page
+
+    async def stop(self, log: str, subject: str) -> bool:
+        return await super().stop(self.tag + log, subject)
+
+    def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
+        return super().listen(self._tagged(lease), wake)
+
+    async def release(self, lease: Lease) -> None:
+        await super().release(self._tagged(lease))
+
+    async def abandoned(self, log: str) -> Abandoned | None:
+        return await super().abandoned(self.tag + log)
+
+    async def take_over(self, entries: Sequence[Entry], log: str) -> Lease:
+        await super().take_over(entries, self.tag + log)
+        return Lease(log, entries[0].offset.epoch)
+
+    def watch_abandoned(self, found: Callable[[str], None]) -> None:
+        super().watch_abandoned(lambda log: found(log.removeprefix(self.tag)))
+
+    async def describe(self, log: str) -> Description:
+        return await super().describe(self.tag + log)
+
+    async def forget(self, log: str) -> None:
+        await super().forget(self.tag + log)
+
+    def _tagged(self, lease: Lease) -> Lease:
+        return Lease(self.tag + lease.log, lease.epoch)
+
+    def _plain(self, claim: Claim) -> Claim:
+        lease = None if claim.lease is None else Lease(claim.lease.log.removeprefix(self.tag), claim.lease.epoch)
+        return Claim(claim.log.removeprefix(self.tag), claim.won, claim.state, claim.age, claim.ttl, lease)
