@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message
 
-from headwater.answer import fold
 from headwater.answers.answers import Attachment
 from headwater.dialects.dialect import Ask
 from headwater.dialects.openai_error import refusal
@@ -133,7 +132,7 @@ class _Routes:
         if kept is None:
             raise PreviousGone(f"the response {wanted.previous[:100]} is not kept any more; send its messages as input")
         asked = msgspec.json.decode(kept.value, type=Kept)
-        answer = fold(await self._answers.entries(await self._answers.find(id, principal), principal))
+        answer = await self._answers.answer(await self._answers.find(id, principal), principal)
         if answer.state != "finished":
             raise PreviousGone(f"the response {wanted.previous[:100]} is {answer.state}; go on when it has finished")
         again = id.partition("~")[2]
