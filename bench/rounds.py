@@ -233,7 +233,7 @@ class Rounds:
         if one.side.ours:
             once = measure.apply(measure.asked(one, Shape(1, 1, answers=self._plan.firsts), "once"))
             self._note(one.side, "a hit's first token, ms p50", percentile(once["firsts"], 0.5))
-            if one.side.workers == 1:
+            if one.side.workers == 1 and not one.side.slow:  # through LangChain, entries hold many tokens
                 self._note(one.side, RESUMED, measure.resumed(one, 10_000))
 
     def _readers(self, one: Running) -> None:

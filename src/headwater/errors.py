@@ -81,6 +81,22 @@ class Expired(RequestError):
         return cls(f"offset {offset} is not of this log, which is at {last}; read it again from the beginning")
 
 
+class Diverged(RequestError):
+    """A reader has more of the log than its dead writer had stored, and the log goes on in other words."""
+
+    code = "lost"
+    status = 410
+    retryable = True
+
+    @classmethod
+    def at(cls, seam: object) -> Self:
+        """The reader has passed the entry before this seam."""
+        return cls(
+            f"the server that was writing this answer is gone, and the answer goes on at {seam} in other words than "
+            "those that arrived; read it again from the beginning"
+        )
+
+
 class Torn(Expired):
     """The store lost a part of the log, or all of it, after it had acknowledged it."""
 

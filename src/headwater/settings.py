@@ -137,8 +137,11 @@ class Settings(BaseSettings):
         description="Models that answer, or go on, where the chosen one fails, comma-separated and in this order; such "
         "an answer is not cached",
     )
-    lease: float = Field(
-        15, gt=0, description="Time without a sign of life from a writer after which its log ends as `lost`"
+    lease: float | None = Field(
+        None,
+        gt=0,
+        description="Time without a sign of life from a writer after which another server goes on with its answer, or "
+        "the answer ends as `lost`; default: 6 on Redis, 15 on other stores",
     )
     heartbeat: float = Field(
         10,
@@ -160,8 +163,9 @@ class Settings(BaseSettings):
     )
     prefill: Names = Field(
         [],
-        description="How a provider is asked to go on with an answer that broke off: `auto` (by its address, the "
-        "default), `off`, `flags`, `prefix`, `partial` or `trailing`; of one model: `openai:name=flags`",
+        description="How a provider is asked to go on with an answer that broke off: `auto`, the default (by its "
+        "address), `off`, `flags`, `prefix`, `partial` or `trailing`; of one model `openai:name=flags`; "
+        "comma-separated",
     )
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI API key")
     openai_base_url: str | None = Field(

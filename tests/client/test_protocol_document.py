@@ -7,6 +7,7 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from canned import canned, events
 from proxy import breakable
@@ -15,6 +16,7 @@ from serving import headwater
 from headwater.entries import Entry, record
 from headwater.errors import ModelError, StoreError
 from headwater.events import (
+    Continued,
     Event,
     Finish,
     Metadata,
@@ -87,7 +89,11 @@ class Reader:
                 if "data" not in fields:
                     continue
                 if "id" in fields:
-                    self.fold(json.loads(fields["data"]))
+                    event = json.loads(fields["data"])
+                    if event.get("rewind", before := (self.offset or "").partition(".")[0]) != before:
+                        self.offset = None
+                        return
+                    self.fold(event)
                     self.offset = fields["id"]
                 elif not (error := json.loads(fields["data"]))["retryable"]:
                     raise ValueError(error["message"])
@@ -98,6 +104,7 @@ class Reader:
         match event["type"]:
             case "start":
                 self.answer = {"text": "", "reasoning": "", "tools": [], "metadata": {}, "model": event["model"]}
+                self.answer["continued"] = []
             case "text-delta":
                 self.answer["text"] += event["text"]
             case "reasoning-delta":
@@ -113,6 +120,8 @@ class Reader:
                 tools[event["id"]]["output"] = (tools[event["id"]]["output"] or "") + event["output"]
             case "metadata":
                 self.answer["metadata"].update(event["data"])
+            case "continued":
+                self.answer["continued"].append(event)
             case "finish" | "stop" | "error":
                 self.answer["ending"] = event
             case _:
@@ -141,6 +150,7 @@ FOLDED = {
         {"id": "c1", "name": "search", "arguments": '{"q": "\u2028é"}', "complete": True, "output": "two results"}
     ],
     "metadata": {"fitted": {"dropped": 2}, "draft": False},
+    "continued": [],
     "model": "scripted",
     "ending": {"type": "finish", "reason": "stop", "usage": {"input_tokens": 3, "output_tokens": 2}},
 }
@@ -240,6 +250,28 @@ async def test_a_response_that_cannot_be_continued_says_so_without_an_id() -> No
     *_, last = first.text.strip().split("\n\n")
     assert json.loads(last.removeprefix("data: "))["code"] == "store"
     assert (answer["text"], answer["ending"]) == ("ab", {"type": "finish", "reason": "stop"})
+
+
+@pytest.mark.parametrize("seen", range(1, 7))
+async def test_the_documents_client_takes_back_what_a_dead_server_had_not_stored(seen: int) -> None:
+    """It has less, as much or more than the three events that were stored; it ends with the text of the log."""
+    shown = [Start("m", "model"), *(TextDelta(f"old{n} ") for n in range(5))]
+    seam = Continued("server", "prompt", "1-3", rewind="1-3")
+    store, log = MemoryStore(), "0123456789ab-1"
+    lease = await store.open(log, ANYONE, ttl=60, recovery=b"{}")
+    await store.append([record(Offset(1, n), 0.0, event) for n, event in enumerate(shown[:3], 1)], lease)
+    await store.release(lease)
+    further = [record(Offset(2, n), 1.0, event) for n, event in enumerate([seam, TextDelta("new"), Finish("stop")], 4)]
+    await store.seal(further[1:], await store.take_over(further[:1], log))
+    async with headwater(Scripted([]), store) as server:
+        reader = Reader(server.client)
+        reader.location, reader.offset = f"/api/streams/{log}", f"1-{seen}.1"
+        for event in shown[:seen]:
+            reader.fold(msgspec.to_builtins(event))
+        answer = await reader.read_on()
+
+    assert (answer["text"], len(answer["continued"])) == ("old0 old1 new", 1)
+    assert reader.requests == (1 if seen <= 3 else 2)
 
 
 async def test_the_documents_client_lives_with_a_newer_server() -> None:

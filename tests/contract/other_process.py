@@ -2,7 +2,7 @@
 
 `write`: claims the name `name`, writes three entries, prints `ready`, and is silent until asked to stop.
 `stream`: claims the name, and writes 500 entries in many flushes, then the ending.
-`claim`: prints `ready`, waits for a line, claims the name, and prints whether it won and which log it got.
+`claim`: prints `ready`, waits for a line, claims the name, prints whether it won and which log it got, and stays.
 """
 
 import asyncio
@@ -52,6 +52,7 @@ async def main(path: str, command: str, log: str) -> None:
         await asyncio.to_thread(sys.stdin.readline)
         claim = await store.claim("name", log, ALICE, ttl=60)
         say(f"{'won' if claim.won else 'lost'} {claim.log}")
+        await asyncio.to_thread(sys.stdin.readline)  # the winner's end would be noticed, and its log be lost
     else:
         claim = await store.claim("name", log, ALICE, ttl=60)
         assert claim.lease is not None

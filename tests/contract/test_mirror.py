@@ -92,6 +92,36 @@ async def test_a_reader_that_joins_late_misses_nothing(logs: Logs, store: Counti
     assert [await task for task, _ in others] == [[*range(after + 1, 12)] for after in (0, 3, 5, 7, 10)]
 
 
+async def test_a_reader_that_is_ahead_of_the_mirror(logs: Logs, store: Counting, lease: Lease) -> None:
+    """A reader that the writer had served from memory gets nothing twice when the store catches up."""
+    await store.append(run("1", "2"), lease)
+    first, got = read(logs)
+    await until(lambda: got == [1, 2])
+    ahead, _ = read(logs, Offset(1, 4))
+    await until(lambda: store.following == 1)
+    await store.append(run("3", "4", "5", begin=3), lease)
+    await store.seal([entry(6, WHOLE)], lease)
+    assert [await first, await ahead] == [[1, 2, 3, 4, 5, 6], [5, 6]]
+    assert store.reads == 1
+
+
+async def test_readers_of_an_abandoned_log_that_saw_more_than_was_stored(logs: Logs, store: Counting) -> None:
+    """Whoever comes first, and however far ahead each is: all of them get the seam next, and nothing twice."""
+    lease = await store.open("log", ALICE, ttl=TTL, recovery=b"{}")
+    await store.append(run("1", "2"), lease)
+    readers: list[tuple[asyncio.Task[list[int]], list[int]]] = []
+    for after in (9, 7, 8, 2, 0, 4):
+        readers.append(read(logs, Offset(1, after) if after else ORIGIN))
+        await until(lambda: store.following > 0)
+    await until(lambda: readers[4][1] == [1, 2])
+    await store.release(lease)
+    heir = await store.take_over([entry(3, WHOLE, 2)], "log")
+    assert heir.epoch == 2
+    assert [await task for task, _ in readers] == [[3]] * 4 + [[1, 2, 3], [3]]
+    assert store.following == 0
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("mirror")]
+
+
 async def test_the_store_is_left_alone_once_everybody_has_gone(logs: Logs, store: Counting, lease: Lease) -> None:
     """The mirror ends with its last reader; the next one begins another."""
     await store.append(run("1"), lease)

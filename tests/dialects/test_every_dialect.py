@@ -94,10 +94,11 @@ def test_a_cut_stream_that_resumes_anywhere_is_the_uncut_one(
 @pytest.mark.parametrize("name", sorted(NUMBERED))
 @each_transcript
 def test_a_stream_that_resumes_after_any_number_of_frames_is_the_uncut_one(name: str, transcript: Transcript) -> None:
-    """The count is a pure function of the log, so the client needs no id."""
-    uncut = data(written(name, transcript.entries))
+    """The count is a pure function of the log, so the client needs no id. For a seam that rewinds see `test_seams`."""
+    entries = [entry for entry in transcript.entries if entry.offset.epoch == 1]
+    uncut = data(written(name, entries))
     for count in range(len(uncut) + 1):
-        assert data(written(name, transcript.entries, Cursor(frames=count), page=3)) == uncut[count:]
+        assert data(written(name, entries, Cursor(frames=count), page=3)) == uncut[count:]
 
 
 @each_dialect

@@ -9,6 +9,7 @@ from spoken import NOT_SAYABLE, SPOKEN, table
 from headwater.dialects.dialect import BEGINNING
 from headwater.entries import record
 from headwater.events import (
+    Continued,
     Error,
     Event,
     Finish,
@@ -38,6 +39,10 @@ LOGS: dict[str, tuple[list[Event], list[Event]]] = {
         [*CALL, ToolCallEnd("c1"), Finish("stop")],
     ),
     "metadata": ([Metadata({"fitted": 1}), TextDelta("Hi"), Finish("stop")], [TextDelta("Hi"), Finish("stop")]),
+    "continued": (
+        [TextDelta("Hi"), Continued("provider", "prefill", "1-2"), TextDelta("!"), Finish("stop")],
+        [TextDelta("Hi"), TextDelta("!"), Finish("stop")],
+    ),
     "finish `stop`": ([TextDelta("Hi"), Finish("stop")], [TextDelta("Hi")]),
     "finish `length`": ([TextDelta("Hi"), Finish("length")], [TextDelta("Hi"), Finish("stop")]),
     "finish `tool_calls`": ([*CALL, Finish("tool_calls")], [*CALL]),

@@ -92,7 +92,8 @@ class Server:
     ) -> None:
         self.store = store or MemoryStore()
         timeouts = Timeouts(**limits, retries=0)
-        catalogue = Catalogue(offer(model), fallbacks=[offer(each) for each in fallbacks])
+        catalogue = Catalogue(offer(model))
+        catalogue.fallbacks = [offer(each) for each in fallbacks]
         policy = Policy(Caching(secret=b"secret"), timeouts, continuing)
         self.answers = Answers(lambda: self.store, catalogue, policy, borrowed=True)
 

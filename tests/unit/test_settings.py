@@ -111,6 +111,24 @@ async def test_the_settings_select_the_store(given: dict[str, str], store: str, 
     await opened.aclose()
 
 
+@pytest.mark.parametrize(
+    ("given", "lease", "heartbeat"),
+    [
+        ({}, 15, 5),
+        ({"store": "redis://h"}, 6, 2),
+        ({"store": "upstash:", **UPSTASH}, 15, 1),
+        ({"store": "redis://h", "lease": "30"}, 30, 5),
+        ({"lease": "9"}, 9, 3),
+    ],
+    ids=str,
+)
+async def test_each_store_has_its_own_lease(given: dict[str, str], lease: float, heartbeat: float) -> None:
+    """A death is noticed sooner on Redis, where heartbeats are cheap, unless the setting says otherwise."""
+    opened = open_store(Settings.model_validate(given))
+    assert (opened.limits.lease, opened.limits.heartbeat) == (lease, heartbeat)
+    await opened.aclose()
+
+
 def test_a_store_of_another_version_is_refused_in_words() -> None:
     """A typo must not end in an empty store somewhere else."""
     with pytest.raises(Unsupported, match="memory:"):

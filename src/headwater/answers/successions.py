@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """Logs that are taken over at the same time: a server's end leaves many, and their provider has a limit."""
+STALE = 600.0
+"""Seconds without an entry after which an answer is not gone on with: its server was away for too long."""
 SPREAD = 0.05
 """Seconds at most by which a takeover is delayed at random, so that servers do not all try the same log."""
 
@@ -130,16 +132,17 @@ class Successions:
         if found.stop is not None:
             return [Stop("disconnect" if found.stop == LEAVES else found.stop)], None
         answer = fold(entries)
+        waited = round(max(found.age - (entries[-1].at if entries else 0.0), 0.0), 3)
         refusal = continuing.refusal(entries, answer, known.prompt, self._policy.limit)
+        if waited > STALE:
+            refusal = f"it has been silent for {waited:.0f} s, and nobody waits for it any more"
         model = await self._catalogue.get(offer) if refusal is None else None
         ways = continuing.ways(answer, known.prompt, model, self._policy.ways) if model is not None else ()
         if not ways:
             why = refusal or "its model cannot go on with its own text"
             logger.info("answer %s, whose server is gone, is not continued: %s", found.log, why)
             return [lost()], None
-        at = entries[-1].at if entries else 0.0
         last = str(Offset(*entries[-1].offset)) if entries else f"{found.epoch}-0"
-        waited = round(max(found.age - at, 0.0), 3)
         seam = Continued("server", ways[0], last, len(answer.continued) + 1, "", waited, last)
         start = [] if entries else [Start(found.log, known.prompt.model)]
         return [*start, seam], ways[0]

@@ -5,19 +5,24 @@ never left: the reader stays mute until the client's cursor, an offset or a coun
 its bytes. What differs between readers, such as the message id, is a gap in them that each reader fills.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from headwater.dialects import sse
 from headwater.dialects.dialect import BEGINNING, Cursor
 from headwater.entries import Entry, Page
-from headwater.events import Error
+from headwater.errors import Diverged
+from headwater.events import Continued, Ending, Error
 from headwater.offsets import ORIGIN, run_of
 
 ID = b"\0"
 """The gap for the reader's own message id. JSON never holds this byte, since it escapes control characters."""
 AGAIN = b"\1"
 """The gap after ids of tool calls: empty for the first reader, else a suffix, so that no two messages share an id."""
+AHEAD = 1_000_000
+"""By how much the numbers of frames jump at a seam that rewinds: more frames than a log can have. So a number that a
+dead server gave to what it had not stored is never one of a frame behind the seam."""
 
 
 NO_GAPS: Mapping[bytes, bytes] = {}
@@ -47,11 +52,15 @@ class FoldReader:
     """One client's view of a log through an encoder.
 
     `own` fills the gap `ID`, by default with the message id; `gaps` fill further ones, whose bytes JSON
-    never holds either. For `named` and `id_first` see `sse.frames`.
+    never holds either. For `named` and `id_first` see `sse.frames`. `feed` raises `Diverged` for a client that may
+    have more than was stored before a seam.
     """
 
     begin = ORIGIN
     id_first = False
+    jump = sys.maxsize
+    """By how much the frames' own numbers grow at a seam that rewinds. A client that counts by itself cannot tell one
+    side of such a seam from the other."""
 
     def __init__(
         self,
@@ -65,6 +74,7 @@ class FoldReader:
     ) -> None:
         self._encoder = encoder
         self._cursor = cursor
+        self._reached = 0
         self._mute = cursor != BEGINNING
         self._count = 0
         again = message_id.partition("~")[2]
@@ -78,6 +88,7 @@ class FoldReader:
 
     def feed(self, page: Sequence[Entry]) -> bytes:
         encoder = self._encoder
+        self._reached = passed(page, self._reached)
         if self._mute or not isinstance(page, Page):
             return self.filled(b"".join([self._frames(entry) for entry in page]))
         frames = page.frames
@@ -103,16 +114,25 @@ class FoldReader:
 
     def _frames(self, entry: Entry) -> bytes:
         lines = self._encoder.encode(entry)
+        comment = b"" if lines or not isinstance(entry.event, Continued) else sse.SEAM
         if self._mute:
             lines = self._unseen(entry, lines)
         # An entry that is in no store has no id.
         offset = entry.offset if entry.data else None
-        return sse.frames(lines, offset, self._run, self._named, self.id_first) if lines else b""
+        if lines:
+            return sse.frames(lines, offset, self._run, self._named, self.id_first)
+        return b"" if self._mute else comment
 
     def _unseen(self, entry: Entry, lines: Sequence[bytes]) -> Sequence[bytes]:
         """The frames that follow the cursor; the first of them ends the silence."""
-        if entry.offset <= self._cursor.after:
+        after = self._cursor.after
+        if entry.offset <= after:
             return ()
+        passed((entry,), after.sequence)
+        if isinstance(entry.event, Continued) and entry.event.rewind:
+            self._count += self.jump
+            if 0 < self._cursor.frames <= self._count:
+                raise Diverged.at(entry.offset)
         seen = max(0, self._cursor.frames - self._count)
         self._count += len(lines)
         self._mute = self._count < self._cursor.frames
@@ -126,6 +146,17 @@ class FoldReader:
             if body is not before:  # replace returns the same object where it finds nothing; another costs time only
                 gaps.append(gap)
         return body, gaps
+
+
+def passed(page: Sequence[Entry], reached: int) -> int:
+    """The sequence of a page's last entry, for a client that has everything up to the sequence `reached`.
+
+    Raises `Diverged` if the log goes on earlier than that, at the epoch of a successor.
+    """
+    first = page[0]
+    if first.offset.sequence <= reached and not isinstance(first.event, Ending):
+        raise Diverged.at(first.offset)
+    return page[-1].offset.sequence
 
 
 def quoted(text: str, gap: bytes = b"") -> bytes:

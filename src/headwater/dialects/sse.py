@@ -20,6 +20,9 @@ MEDIA_TYPE = "text/event-stream; charset=utf-8"
 HEARTBEAT = b":\n"
 """A comment line without a blank line after it: some parsers take `:` + blank line for an empty message."""
 
+SEAM = b": continued\n"
+"""A comment line, like a heartbeat, where an answer goes on after a break and the dialect has no word for that."""
+
 RETRY = b"retry: 2000\n"
 """Milliseconds after which a client should reconnect when the connection breaks. A line of the first frame: alone in a
 frame, it is an event without data to some clients."""

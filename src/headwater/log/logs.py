@@ -108,26 +108,36 @@ class Logs:
                 yield [unknown_ending(last)]
 
     async def _mirrored(self, log: str, after: Offset) -> AsyncGenerator[Sequence[Entry], None]:
-        """What a mirror of the log shows after an offset; what lies before the mirror's beginning is read first."""
+        """What a mirror of the log shows after an offset; what lies before the mirror's beginning is read first.
+
+        A reader may have seen more than is stored, if the writer served it from memory. A mirror that began with such a
+        reader has shown nothing yet; a reader that is less far ahead then begins another.
+        """
         while (mirror := self._mirrors.get(log)) is not None and after < mirror.begin:
-            begin = mirror.begin
+            begin, begun = mirror.begin, mirror.begun
             async with aclosing(self.store.read(log, after, follow=False)) as pages:
                 async for page in pages:
                     yield page
                     after = page[-1].offset
                     if isinstance(page[-1].event, Ending):
                         return
-            if after < begin:  # the store has lost what the mirror was given
+            if after < begin and begun:  # the store has lost what the mirror was given
                 raise Torn.of(log)
+            if after < begin and not mirror.begun:
+                mirror = None
+                break
         if mirror is None:
             mirror = self._mirrors[log] = Mirror(self.store, log, after)
         try:
             async with aclosing(mirror.read(after)) as pages:
                 async for page in pages:
-                    yield page
+                    unseen = page if page[0].offset > after else [each for each in page if each.offset > after]
+                    if unseen:
+                        yield unseen
         finally:
-            if not mirror.readers and self._mirrors.get(log) is mirror:
-                del self._mirrors[log]
+            if not mirror.readers:
+                if self._mirrors.get(log) is mirror:
+                    del self._mirrors[log]
                 await mirror.aclose()
 
     def _keep(self, log: str, page: Sequence[Entry]) -> Sequence[Entry]:

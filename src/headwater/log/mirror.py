@@ -34,8 +34,16 @@ class Mirror:
         """How many read it now."""
         return self._feed.readers
 
+    @property
+    def begun(self) -> bool:
+        """Whether it has shown an entry."""
+        return bool(self._feed.entries)
+
     def read(self, after: Offset) -> AsyncGenerator[Sequence[Entry], None]:
-        """Every entry after `after`, which is not before `begin`, until the ending. Raises what the store raises."""
+        """Every entry after `after`, which is not before `begin`, until the ending. Raises what the store raises.
+
+        A reader that is ahead of the mirror gets what lies between, too.
+        """
         return self._feed.read(bisect_right(self._feed.entries, after, key=lambda entry: entry.offset))
 
     async def aclose(self) -> None:

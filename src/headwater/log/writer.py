@@ -59,7 +59,7 @@ COMMON_BEAT = 0.005
 """Seconds between the moments at which flushes may begin, at least: writers flush together, and a store that groups
 commits makes one of theirs. A longer beat lets flushes begin earlier, and so more of them."""
 BEATS = 8
-"""Common moments in the interval of a log that no other process reads."""
+"""Common moments in the interval of a log that no other process reads, and between two heartbeats."""
 FIRST_RETRY, LONGEST_RETRY = 0.05, 1.0
 """Seconds before a failed call is retried; each further pause is twice as long, up to the longest."""
 
@@ -268,14 +268,18 @@ class Writer:
         self._due = loop.call_at((loop.time() + interval) // beat * beat, self._flush_now)
 
     def _beat(self) -> None:
-        """Flush, if need be without entries, when that has not happened for a heartbeat: it renews the lease."""
+        """Flush, if need be without entries, when that has not happened for a heartbeat: it renews the lease.
+
+        Silent writers do so at common moments: a store takes many heartbeats at once for a fraction of the cost.
+        """
         loop, pause = asyncio.get_running_loop(), self._store.limits.heartbeat
+        beat = pause / BEATS
         left = self._flushed + pause - loop.time()
-        if left <= 0:
+        if left < beat:
             if self._flushing is None:
                 self._flush_now()
             left = pause  # also while a flush is under way, which renews the lease when it ends
-        self._heartbeat = loop.call_later(left, self._beat)
+        self._heartbeat = loop.call_at((loop.time() + left) // beat * beat, self._beat)
 
     def _flush_now(self) -> None:
         """Start the flush task, or have the one under way flush once more."""

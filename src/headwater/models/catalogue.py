@@ -61,9 +61,8 @@ class Catalogue:
         more: Callable[[str], Offer | None] | None = None,
         most: int = 64,
         close: Callable[[], Awaitable[None]] | None = None,
-        fallbacks: Sequence[Offer] = (),
     ) -> None:
-        self.fallbacks = fallbacks
+        self.fallbacks: Sequence[Offer] = ()
         """The models that answer where the one that was asked fails, in this order."""
         self.chat = chat
         self.completion = completion or chat

@@ -80,20 +80,20 @@ def of_class(name: str, model: str, setting: str = "auto") -> Prefill | None:
     return None if setting == "off" else found
 
 
-_ONE = {
-    *("tools", "functions", "response_format", "n", "best_of", "logprobs", "top_logprobs", "echo", "modalities"),
-    *("continue_final_message", "add_generation_prompt", "guided_json", "guided_regex", "guided_choice", "grammar"),
-    *("structured_outputs", "json_schema", "thinking"),
-}
-"""Fields with which a continuation may not be what follows: prose in place of a tool call or of the rest of JSON."""
-_PLAIN = (None, False, 0, 1, {"type": "text"}, {"type": "disabled"})
+_FORM = (
+    *("tools", "functions", "response_format", "logprobs", "top_logprobs", "echo", "modalities", "grammar", "thinking"),
+    *("json_schema", "structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar"),
+    *("continue_final_message", "add_generation_prompt"),
+)
+"""Fields with which what comes may not be what follows: prose in place of a tool call, or of the rest of a JSON."""
+_NO_FORM = ({"type": "text"}, {"type": "disabled"})
 
 
 def allows(prompt: Prompt, defaults: Mapping[str, Any] | None = None) -> bool:
     """Whether an answer to this prompt can be gone on with: plain text in answer to a user, without tools or a form."""
     fields = {**(defaults or {}), **prompt.extra}
     fields |= fields.get("extra_body") or {}
-    form = any(fields.get(name) not in _PLAIN for name in _ONE)
+    form = any((value := fields.get(name)) and value not in _NO_FORM for name in _FORM)
     return not (form or prompt.tools or prompt.messages[-1].role in ("assistant", "tool"))
 
 

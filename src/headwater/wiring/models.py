@@ -87,8 +87,9 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
 
     completion = offer(settings.completion_model) if settings.completion_model else None
     also = [offer(name) for name in settings.allowed_models if name != "*"]
-    spare = [offer(name) for name in settings.fallback]
-    return Catalogue(offer(chosen), completion, also=also, more=more, close=connections.aclose, fallbacks=spare)
+    models = Catalogue(offer(chosen), completion, also=also, more=more, close=connections.aclose)
+    models.fallbacks = [offer(name) for name in settings.fallback]
+    return models
 
 
 def catalogue_of(settings: Settings, model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Catalogue:

@@ -14,7 +14,8 @@ REDIS = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
 def open_store(settings: Settings) -> Store:
     """The store that a URL names; nothing is connected before its first use. Raises `Unsupported`."""
-    limits = Limits(lease=settings.lease, heartbeat=min(5.0, settings.lease / 3))
+    lease = settings.lease
+    limits = None if lease is None else Limits(lease=lease, heartbeat=min(5.0, lease / 3))
     url = settings.store or _store_of_the_environment(settings)
     try:
         parsed = urlsplit(url)

@@ -106,6 +106,19 @@ test('a conversation that did not fit the model says so', async () => {
   expect(answer().textContent).toContain('the 3 oldest messages were left out')
 })
 
+test('an answer that broke off and goes on is whole, with a quiet note where that was', async () => {
+  const user = open()
+  await user.type(screen.getByTestId('composer'), 'Hi{Enter}')
+  await waitFor(() => expect(log.entries.length).toBe(1))
+  append({ type: 'text-delta', text: 'First.\n\nA river be' })
+  append({ type: 'continued', cause: 'provider', way: 'prefill', after: '1-2' })
+  append({ type: 'text-delta', text: 'gins.\n\nLast.' }, { type: 'finish', reason: 'stop' })
+  await stateIs('finished')
+  const blocks = [...answer().querySelectorAll('.prose > *')].map(({ textContent }) => textContent)
+  expect(blocks).toEqual(['First.', 'A river begins.', 'The provider broke off here; the answer goes on.', 'Last.'])
+  expect(within(answer()).getByRole('note').className).toBe('seam')
+})
+
 test('a server that cannot answer says what is missing and what to do, also when it learns that later', async () => {
   let why: string | null = null
   const transport = createTransport(server.url)

@@ -104,7 +104,9 @@ class AguiEncoder:
                 return (*self._close(), _error("stopped", "The answer was stopped."))
             case Error(code, message):
                 return (*self._close(), _error(code, message))
-            case Continued() | Unknown():
+            case Continued():
+                return (b'{"type":"CUSTOM","name":"continued","value":%b}' % sse.encode(event),)
+            case Unknown():
                 return ()
             case _:
                 assert_never(event)

@@ -11,6 +11,7 @@ from headwater.dialects.native.reader import SentError
 from headwater.dialects.native.schema import ChatBody, CompletionBody, described
 from headwater.dialects.native.state import State
 from headwater.events import (
+    Continued,
     Finish,
     Metadata,
     ReasoningDelta,
@@ -27,7 +28,7 @@ Json = dict[str, Any]
 
 SENT = (
     *(Start, TextDelta, ReasoningDelta, ToolCallStart, ToolCallDelta, ToolCallEnd, ToolResult, Metadata),
-    *(Finish, Stop, SentError),
+    *(Continued, Finish, Stop, SentError),
 )
 """What a stream sends, one in each frame's `data`."""
 

@@ -6,7 +6,7 @@ import msgspec
 
 from headwater.answer import Answer, Timing, ToolCall
 from headwater.dialects.native.reader import SentError, as_sent
-from headwater.events import Finish, Stop, Usage
+from headwater.events import Continued, Finish, Stop, Usage
 from headwater.events import State as StateName
 from headwater.offsets import write
 
@@ -29,6 +29,8 @@ class State(msgspec.Struct, frozen=True):
     reasoning: str
     tools: tuple[ToolCall, ...]
     metadata: dict[str, Any]
+    continued: tuple[Continued, ...]
+    """The seams, as the stream has them."""
 
 
 def whole(answer: Answer) -> State:
@@ -46,6 +48,7 @@ def whole(answer: Answer) -> State:
         reasoning=answer.reasoning,
         tools=answer.tools,
         metadata=answer.metadata,
+        continued=answer.continued,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from headwater.dialects import openai_error, sse
 from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal
-from headwater.dialects.fold import FoldReader
+from headwater.dialects.fold import AHEAD, FoldReader
 from headwater.dialects.responses.encoder import ECHO, ResponsesEncoder
 from headwater.dialects.responses.request import ECHOED
 from headwater.entries import Entry
@@ -56,4 +56,10 @@ class Responses:
 
     def _reader(self, encoder: ResponsesEncoder, message_id: str, cursor: Cursor) -> FoldReader:
         echo = b"," + sse.ascii(sse.encode(self._echo))[1:-1]
-        return FoldReader(encoder, message_id, cursor, gaps={ECHO: echo}, named=True)
+        return _Reader(encoder, message_id, cursor, gaps={ECHO: echo}, named=True)
+
+
+class _Reader(FoldReader):
+    """One client's view of a response, whose events have numbers of their own."""
+
+    jump = AHEAD

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from headwater.dialects import sse
-from headwater.dialects.fold import AGAIN, ID, quoted
+from headwater.dialects.fold import AGAIN, AHEAD, ID, quoted
 from headwater.dialects.responses import response
 from headwater.entries import Entry
 from headwater.events import (
@@ -98,6 +98,9 @@ class ResponsesEncoder:
                     yield self._event(kind, b'"response":' + self.response())
             case Finish() | Stop() | Error():
                 yield from self._ended(event)
+            case Continued(rewind=rewind) if rewind:
+                number, pieces, _ = self.state
+                self.state = (number + AHEAD, pieces, output)
             case Metadata() | Continued() | ToolResult() | Unknown():
                 pass  # no word for it here
             case ToolCallDelta(id, arguments) if output.call and id == output.call[0]:

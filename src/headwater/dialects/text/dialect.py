@@ -5,6 +5,7 @@ from typing import assert_never
 
 from headwater.dialects import sse
 from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal, Unspeakable
+from headwater.dialects.fold import passed
 from headwater.dialects.problem import problem
 from headwater.entries import Entry
 from headwater.events import (
@@ -64,17 +65,22 @@ _WITHOUT_TEXT = Error(
 
 
 class TextReader:
-    """Encodes a log as its text alone. Only a finished answer ends cleanly: any other ending is `Unspeakable`."""
+    """Encodes a log as its text alone. Only a finished answer ends cleanly: any other ending is `Unspeakable`.
+
+    `feed` raises `Diverged` for a client that has more than was stored before a seam.
+    """
 
     def __init__(self, begin: Offset = ORIGIN) -> None:
         self.begin = begin
         self._has_text = begin != ORIGIN  # a client that resumes may have read some
         self._has_calls = False
+        self._reached = begin.sequence
 
     def open(self) -> bytes:
         return b""
 
     def feed(self, page: Sequence[Entry]) -> bytes:
+        self._reached = passed(page, self._reached)
         pieces: list[str] = []
         for entry in page:
             event = entry.event

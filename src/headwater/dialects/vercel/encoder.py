@@ -95,7 +95,9 @@ class VercelEncoder:
                 self._tell(lines, metadata={**self.state.headwater.get("metadata", {}), **data})
             case Finish() | Stop() | Error():
                 self._end(event, lines)
-            case Continued() | Unknown():
+            case Continued():
+                lines.append(b'{"type":"data-continued","data":%b,"transient":true}' % sse.encode(event))
+            case Unknown():
                 pass
             case _:
                 assert_never(event)

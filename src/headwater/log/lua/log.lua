@@ -21,9 +21,9 @@
 -- in tests. These rules refuse what has expired; the TTLs of the keys only clean up, a little later.
 --
 -- A log with a recovery has the field `recovery`. Its field `lapsed` is when a step first found its lease lapsed, which
--- is later than the lapse if nobody looked: it can be taken over for so long from then on, while the recovery lasts. An
--- end that the lease left behind would cost each append a command more. `began` lists the first sequences of the epochs
--- after the first, and `heir` is the word of the call that took it over last.
+-- is later than the lapse if nobody looked: it waits for a successor from then on. An end that the lease left behind
+-- would cost each append a command more. `began` lists the first sequences of the epochs after the first, and `heir` is
+-- the word of the call that took it over last.
 --
 -- ARGV[1..4]: skew, lease, grace, tombstone. In steps that may find a lapsed lease, ARGV[5..7]: the bytes of the `lost`
 -- ending before and after the seconds since the log was opened, which only this side knows, and how long to wait for a
@@ -107,7 +107,7 @@ local function extend(row, ms, spare)
   redis.call('PEXPIRE', key('packs', row.id), whole(ms + spare))
   redis.call('PEXPIRE', key('log', row.id), whole(ms + spare + TOMBSTONE))
   if row.recovery then
-    redis.call('PEXPIRE', key('recovery', row.id), whole(LEASE + SPARE))
+    redis.call('PEXPIRE', key('recovery', row.id), whole(ms + spare))
   end
   if row.claimed ~= '' and redis.call('GET', key('name', row.claimed)) == row.id then
     redis.call('PEXPIRE', key('name', row.claimed), whole(ms + spare))

@@ -55,7 +55,7 @@ local function open(id, tenant, subject, ttl, name, claimed, recovery)
   redis.call('PEXPIRE', key('log', id), whole(lasts + TOMBSTONE))
   redis.call('SET', key('lease', id), '', 'PX', ARGV[2])
   if recovery then
-    redis.call('SET', key('recovery', id), recovery, 'PX', whole(LEASE + SPARE))
+    redis.call('SET', key('recovery', id), recovery, 'PX', whole(lasts))
   end
   return nil
 end

@@ -38,6 +38,8 @@ from headwater.log.watchers import Waiter
 from headwater.offsets import ORIGIN, TAG, Offset
 from headwater.principal import Principal
 
+LIMITS = Limits(lease=6.0, heartbeat=2.0)
+"""A death is noticed sooner than elsewhere: heartbeats are cheap here, and only silent writers send any."""
 CONNECTIONS = 32
 """Connections of one process to a server, at most; further scripts wait for one. A script takes Redis 10 to 50 µs."""
 LOGS_PER_LOOK = 100
@@ -65,7 +67,7 @@ class RedisStore:
         times: RedisTimes | None = None,
         connections: int = CONNECTIONS,
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits = limits or LIMITS
         self.flush = Flush()
         self._times = times or RedisTimes()
         self._client = RedisClient(url, self._times, connections)

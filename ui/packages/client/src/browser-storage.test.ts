@@ -2,6 +2,7 @@
 import { beforeEach, expect, test } from 'vitest'
 import { browserStorage } from './browser-storage.js'
 import type { SavedChat } from './chat.js'
+import { EMPTY_MESSAGE } from './fold-message.js'
 
 const KEY = 'headwater.chat:/'
 const storage = browserStorage(KEY)
@@ -25,6 +26,13 @@ test('a long chat loses its oldest turns, never its newest', () => {
 test.each(['', '{', 'null', '{"version":99,"id":"c","turns":[]}', '{"version":1}', '{"version":1,"id":"c","turns":[{"role":"assistant","id":"a"}]}'])('%j is no chat', (text) => {
   localStorage.setItem(KEY, text)
   expect(storage.load()).toBeNull()
+})
+
+test('an answer that an older page has kept is an answer without seams', () => {
+  const { continued: _, ...older } = EMPTY_MESSAGE
+  const answer = { role: 'assistant', id: 'a', status: 'finished', message: older }
+  localStorage.setItem(KEY, JSON.stringify({ version: 1, id: 'c', turns: [answer] }))
+  expect(storage.load()?.turns).toEqual([{ ...answer, message: EMPTY_MESSAGE }])
 })
 
 test('forbidden storage costs nothing but the reload', () => {

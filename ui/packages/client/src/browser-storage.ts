@@ -48,5 +48,7 @@ function isTurn(value: unknown): value is Turn {
   if (typeof id !== 'string') return false
   if (role === 'user') return typeof text === 'string'
   if (role !== 'assistant' || typeof status !== 'string' || typeof message !== 'object' || message === null) return false
+  // A page of a version that knew no seams has kept it.
+  if (!('continued' in message)) Object.assign(message, { continued: [] })
   return Object.keys(EMPTY_MESSAGE).every((field) => field in message)
 }

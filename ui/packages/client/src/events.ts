@@ -6,7 +6,7 @@ export interface Usage {
 
 /** The three ways a log can end; exactly one of them is its last event. */
 export type Ending =
-  | { readonly type: 'finish'; readonly reason: string; readonly usage?: Usage | null }
+  | { readonly type: 'finish'; readonly reason: string; readonly usage?: Usage | null; readonly replayable?: boolean }
   | { readonly type: 'stop'; readonly by: string }
   | {
       readonly type: 'error'
@@ -15,6 +15,21 @@ export type Ending =
       readonly retryable?: boolean
       readonly retry_after?: number | null
     }
+
+/** A seam: the answer broke off here, and a further request to a model goes on with it. */
+export interface Continued {
+  readonly type: 'continued'
+  /** Why it broke off: `provider`, `truncated`, `stalled` or `server`. */
+  readonly cause: string
+  /** How it goes on: `reattach`, `prefill`, `prompt` or `restart`. */
+  readonly way: string
+  readonly after: string
+  readonly attempt?: number
+  readonly model?: string
+  readonly waited?: number
+  /** What a reader has received after this offset is not part of the answer. */
+  readonly rewind?: string
+}
 
 /** A fact the model produced: the closed union of the native dialect's events. */
 export type LogEvent =
@@ -26,6 +41,7 @@ export type LogEvent =
   | { readonly type: 'tool-call-end'; readonly id: string }
   | { readonly type: 'tool-result'; readonly id: string; readonly output: string }
   | { readonly type: 'metadata'; readonly data: Readonly<Record<string, unknown>> }
+  | Continued
   | Ending
 
 /** An event with its place in the log. Events of a newer server may have types that are not listed here. */

@@ -69,6 +69,15 @@ test('a summary never takes back text that was already shown', () => {
   expect(settle(shown, { ...LOST, text: 'Hello world!' }).text).toBe('Hello world!')
 })
 
+test('what was shown of an answer that has gone on since then is what the server says', () => {
+  const shown = foldAll([START, { type: 'text-delta', text: 'A river that nobody has stored' }])
+  const seam = { type: 'continued', cause: 'server', way: 'prompt', after: '1-2', rewind: '1-2' } as const
+  const log = { ...LOST, text: 'A river begins', continued: [seam] }
+  expect(settle(shown, log)).toMatchObject({ text: 'A river begins', continued: [seam] })
+  const seen = fold(fold(shown, seam), { type: 'text-delta', text: ', and more' })
+  expect(settle(seen, log)).toMatchObject({ text: seen.text, continued: [{ ...seam, at: shown.text.length }] })
+})
+
 test('a summary brings reasoning, tools and metadata too, and takes none of them back', () => {
   const events: LogEvent[] = [
     START,

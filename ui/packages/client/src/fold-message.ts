@@ -1,4 +1,4 @@
-import { isEnding, type Ending, type Entry, type LogEvent, type Usage } from './events.js'
+import { isEnding, type Continued, type Ending, type Entry, type LogEvent, type Usage } from './events.js'
 
 /** Where a log stands, in the server's words. */
 export type LogState = 'open' | 'finished' | 'stopped' | 'failed' | 'lost'
@@ -12,6 +12,11 @@ export interface ToolCall {
   readonly output: string | null
 }
 
+/** A seam, and how much of the text stands before it; without that in an answer that was settled from the server's summary. */
+export interface Seam extends Continued {
+  readonly at?: number
+}
+
 /** An answer so far: what the events of a log add up to. The server folds the same in `src/headwater/answer.py`. */
 export interface Message {
   readonly id: string | null
@@ -23,6 +28,7 @@ export interface Message {
   readonly state: LogState
   readonly ending: Ending | null
   readonly usage: Usage | null
+  readonly continued: readonly Seam[]
 }
 
 /** The answer before its first event. */
@@ -36,6 +42,7 @@ export const EMPTY_MESSAGE: Message = {
   state: 'open',
   ending: null,
   usage: null,
+  continued: [],
 }
 
 /** Adds one event to an answer; pure, so any chunking of the bytes gives the same answer. */
@@ -61,6 +68,8 @@ export function fold(message: Message, event: LogEvent): Message {
       return { ...message, tools: grown(message.tools, event) }
     case 'metadata':
       return { ...message, metadata: { ...message.metadata, ...event.data } }
+    case 'continued':
+      return { ...message, continued: [...message.continued, { ...event, at: message.text.length }] }
     default:
       // A newer server may write events that mean nothing here.
       event satisfies never
@@ -84,10 +93,13 @@ export function advance({ message, cursor }: Progress, entries: readonly Entry[]
 }
 
 /** Closes an answer with the server's summary, for a reader that can no longer get the entries themselves. */
-export function settle(message: Message, log: LogSummary): Message {
+export function settle(seen: Message, log: LogSummary): Message {
+  const { continued = [] } = log
+  // What a reader saw of an answer that has gone on since then may not be part of it any more.
+  const message = continued.length > seen.continued.length ? { ...EMPTY_MESSAGE, id: seen.id, continued } : seen
   return {
     ...message,
-    // A reader may have seen more than a dead producer stored; what was shown is never taken back.
+    // A reader may have seen more than a dead producer stored; what was shown of a lost answer is never taken back.
     text: longer(message.text, log.text),
     reasoning: longer(message.reasoning, log.reasoning),
     tools: settleTools(message.tools, log.tools ?? []),
@@ -101,7 +113,7 @@ export function settle(message: Message, log: LogSummary): Message {
 
 /** The part of a log's description that an answer is settled from; an older server leaves out the optional fields. */
 export type LogSummary = Pick<Message, 'text' | 'model' | 'state' | 'ending' | 'usage'> &
-  Partial<Pick<Message, 'reasoning' | 'tools' | 'metadata'>>
+  Partial<Pick<Message, 'reasoning' | 'tools' | 'metadata' | 'continued'>>
 
 // Both lists grew from the same events, so one holds each call at the same place and only one of them has more of it.
 function settleTools(seen: readonly ToolCall[], stored: readonly ToolCall[]): readonly ToolCall[] {

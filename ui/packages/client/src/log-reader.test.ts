@@ -56,6 +56,47 @@ test('cut at every byte and resumed, a log reads as if it had never been cut', a
   }
 })
 
+/** A log whose first server stored less than it showed, and which a second one goes on with. */
+class TakenOver extends ScriptedLog {
+  readonly stored: number
+  constructor(id: string, shown: readonly LogEvent[], stored: number, further: readonly LogEvent[]) {
+    super(id, shown.slice(0, stored))
+    this.stored = stored
+    const rewind = `1-${stored}`
+    const seam: LogEvent = { type: 'continued', cause: 'server', way: 'prompt', after: rewind, rewind }
+    for (const [index, event] of [seam, ...further].entries()) this.entries.push({ id: `2-${stored + 1 + index}.run`, event })
+  }
+
+  override frames(after: string | undefined): string[] {
+    const [epoch, sequence] = (after ?? '0-0').split('.')[0]!.split('-').map(Number) as [number, number]
+    return super.frames(undefined).filter((_, index) => (index < this.stored ? epoch < 1 || (epoch === 1 && sequence < index + 1) : epoch < 2 || sequence < index + 1))
+  }
+}
+
+test.each([1, 2, 3, 4, 5, 6])('a reader of a dead server who has %i events of which three were stored ends with the text of the log', async (seen) => {
+  const words = ['A ', 'river ', 'old1 ', 'old2 ', 'old3 '].map((text): LogEvent => ({ type: 'text-delta', text }))
+  const shown = [EVENTS[0]!, ...words]
+  const log = new TakenOver('log', shown, 3, [{ type: 'text-delta', text: 'begins.' }, EVENTS[3]!])
+  const texts: string[] = []
+  let message = shown.slice(0, seen).reduce(fold, EMPTY_MESSAGE)
+  // Each connection ends after some bytes: what was held must survive that.
+  let budget = 150
+  server.override = (request, response) => {
+    log.serve(response, request.headers['last-event-id'] as string | undefined, {}, (budget += 60))
+    return true
+  }
+  const onEntries = (entries: readonly Entry[]) => {
+    message = entries.reduce((before, { event }) => fold(before, event), message)
+    texts.push(message.text)
+  }
+  const { outcome } = await read(server.keep(log), { cursor: `1-${seen}.run`, onEntries })
+  expect(outcome).toEqual({ type: 'ended' })
+  expect(message).toMatchObject({ text: 'A river begins.', state: 'finished', continued: [{ rewind: '1-3', at: 8 }] })
+  // What is shown shrinks to what was stored, in one step, and never to less.
+  for (const text of texts) expect('A river begins.'.startsWith(text) && (seen < 3 || text.length >= 8)).toBe(true)
+  expect(server.received.filter(({ headers }) => headers['last-event-id'] === undefined).length).toBe(seen > 3 ? 1 : 0)
+})
+
 test('a log that breaks after every single entry is still read to its end', async () => {
   const log = new ScriptedLog('log', [...EVENTS.slice(0, 2), ...Array.from({ length: 30 }, () => EVENTS[2]!), EVENTS[3]!])
   server.override = (request, response) => {

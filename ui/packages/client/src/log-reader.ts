@@ -41,9 +41,14 @@ export async function readLog(options: ReadOptions): Promise<Outcome> {
   let failures = 0
   let retry = 2000
   let ended = false
+  /** Seams for which the log is read again, since more had been seen than was stored before them; each once. */
+  const reread = new Set<string | undefined>()
+  /** What such a reading has brought, held until it reaches its seam: then the answer changes in one step. */
+  let held: { readonly seam: string | undefined; readonly entries: Entry[] } | null = null
+  let again = false
   /** Takes frames in; true when this connection has no more to say. */
   const accept = (frames: readonly Frame[]) => {
-    const entries: Entry[] = []
+    let entries: Entry[] = []
     let interrupted = false
     for (const { id, data, retry: ms } of frames) {
       if (ms) retry = Number(ms) || retry
@@ -53,13 +58,25 @@ export async function readLog(options: ReadOptions): Promise<Outcome> {
         const event = parseEvent(data)
         // An error without an id is no entry of the log: the server could not read on, and the log may still grow.
         if (id === undefined && event.type === 'error' && event.retryable) interrupted = true
-        else entries.push({ id, event })
+        else {
+          if (event.type === 'continued' && event.rewind && cursor && cursor.split('.')[0] !== event.rewind && !reread.has(id)) {
+            reread.add(id)
+            held = { seam: id, entries: [] }
+            cursor = null
+            return (again = true)
+          }
+          failures = 0
+          cursor = id ?? cursor
+          ended ||= isEnding(event)
+          entries.push({ id, event })
+        }
       }
     }
-    for (const { id, event } of entries) {
-      failures = 0
-      cursor = id ?? cursor
-      ended ||= isEnding(event)
+    if (held) {
+      held.entries.push(...entries)
+      if (!ended && !entries.some(({ id }) => id === held!.seam)) return interrupted
+      entries = held.entries
+      held = null
     }
     if (entries.length > 0) onEntries(entries)
     return ended || interrupted
@@ -85,6 +102,7 @@ export async function readLog(options: ReadOptions): Promise<Outcome> {
   }
   const connect = async (): Promise<Attempt> => {
     const patience = createPatience(signal, wakes)
+    again = false
     try {
       const reply = response ?? (await transport.read(location, cursor, patience.signal))
       response = undefined
@@ -104,7 +122,7 @@ export async function readLog(options: ReadOptions): Promise<Outcome> {
     } finally {
       patience.end()
     }
-    return ended ? { type: 'ended' } : patience.signal.aborted ? AT_ONCE : SOON
+    return ended ? { type: 'ended' } : again || patience.signal.aborted ? AT_ONCE : SOON
   }
 
   for (;;) {

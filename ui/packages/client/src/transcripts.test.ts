@@ -35,6 +35,15 @@ function foldChunks(chunks: readonly string[]): { message: Message; offset: stri
   return { message, offset }
 }
 
+/** A message without what only a reader of the stream knows: where in the text its seams lie. */
+function told(message: Message): Message {
+  const continued = message.continued.map((seam) => {
+    const { at: _, ...rest } = seam
+    return rest
+  })
+  return { ...message, continued }
+}
+
 test('there are transcripts to read', () => {
   expect(names, `no *${SUFFIX} in tests/transcripts`).not.toEqual([])
 })
@@ -46,7 +55,7 @@ describe.each(names)('%s', (name) => {
 
   test('folds to the state that the server returns, field by field', () => {
     const { message, offset } = foldChunks([stream])
-    expect({ ...message, offset }).toEqual(state)
+    expect({ ...told(message), offset }).toEqual(state)
   })
 
   test('our parser finds the frames that another one does, however the stream is cut', () => {
@@ -66,7 +75,7 @@ describe.each(names)('%s', (name) => {
     for (let seen = 0; seen <= frames.length; seen++) {
       const part = foldChunks(frames.slice(0, seen)).message
       // An answer that knows its ending has nothing to be settled, and its id comes with its start.
-      if (part.ending === null) expect({ ...settle(part, state), id: message.id }).toEqual(message)
+      if (part.ending === null) expect({ ...told(settle(part, state)), id: message.id }).toEqual(told(message))
     }
   })
 

@@ -24,7 +24,7 @@ export const AnswerView = memo(function AnswerView({ answer, last, regenerate, r
       <div className="prose" aria-busy={streaming}>
         {message.reasoning !== '' && <Reasoning text={message.reasoning} live={streaming && message.text === ''} />}
         {message.tools.length > 0 && <Tools tools={message.tools} />}
-        {message.text !== '' && <Markdown text={message.text} growing={streaming} />}
+        {message.text !== '' && <Markdown text={message.text} growing={streaming} seams={message.continued} />}
         {streaming && message.text === '' && <Waiting />}
       </div>
       {streaming && answer.reconnecting && (

@@ -1,4 +1,5 @@
-import { memo, useLayoutEffect, useRef } from 'react'
+import type { Seam } from '@headwater/client'
+import { Fragment, memo, useLayoutEffect, useRef } from 'react'
 import ReactMarkdown from 'react-markdown'
 import remarkGfm from 'remark-gfm'
 import remend from 'remend'
@@ -11,8 +12,15 @@ const PLUGINS = [remarkGfm]
 const HALF_FENCE = /(^|\n) {0,3}(`{1,2}|~{1,2})$/
 const UNFINISHED = { katex: false, linkMode: 'text-only' } as const
 
+interface MarkdownProps {
+  readonly text: string
+  readonly growing: boolean
+  /** Where the text broke off and went on: noted after the block in which that is. */
+  readonly seams?: readonly Seam[]
+}
+
 /** Markdown that may still be growing: settled blocks are rendered once, only the end is rendered again. */
-export const Markdown = memo(function Markdown({ text, growing }: { text: string; growing: boolean }) {
+export const Markdown = memo(function Markdown({ text, growing, seams = [] }: MarkdownProps) {
   const began = performance.now()
   const previous = useRef<Blocks>(NO_BLOCKS)
   const split = splitBlocks(previous.current, text)
@@ -21,11 +29,28 @@ export const Markdown = memo(function Markdown({ text, growing }: { text: string
     if (growing) reportRender(split, performance.now() - began)
   })
   const last = split.blocks.length - 1
-  return split.blocks.map((block, index) => (
-    // Settled blocks never move, so the position is the identity.
-    <Block key={index} text={growing && index === last ? repair(block) : block} />
-  ))
+  let end = 0
+  return split.blocks.map((block, index) => {
+    const begin = end
+    end = index === last ? Infinity : begin + block.length
+    return (
+      // Settled blocks never move, so the position is the identity.
+      <Fragment key={index}>
+        <Block text={growing && index === last ? repair(block) : block} />
+        {seams.map(({ cause, at = text.length }, number) => at > begin && at <= end && <Mark key={number} cause={cause} />)}
+      </Fragment>
+    )
+  })
 })
+
+function Mark({ cause }: Pick<Seam, 'cause'>) {
+  const who = cause === 'server' ? 'The server' : 'The provider'
+  return (
+    <p className="seam" role="note">
+      {who} broke off here; the answer goes on.
+    </p>
+  )
+}
 
 const Block = memo(function Block({ text }: { text: string }) {
   return (
