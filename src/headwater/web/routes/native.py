@@ -41,14 +41,16 @@ _TICKS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _parameter(name: str, about: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "description": about, "schema": {"type": "string"}}
+def parameter(name: str, about: str, where: str = "header") -> dict[str, Any]:
+    """A parameter of a route, as OpenAPI describes it."""
+    required = where == "path"
+    return {"name": name, "in": where, "required": required, "description": about, "schema": {"type": "string"}}
 
 
 _HEADERS = [
-    _parameter("Cache-Control", "`no-cache`, `no-store`, `max-age=N` or `only-if-cached` (RFC 9111)"),
-    _parameter("Idempotency-Key", "A repeated POST with the same key joins its first run, also where the cache is off"),
-    _parameter("Last-Event-ID", "A repeated POST goes on after this offset, in the log that handed it out"),
+    parameter("Cache-Control", "`no-cache`, `no-store`, `max-age=N` or `only-if-cached` (RFC 9111)"),
+    parameter("Idempotency-Key", "A repeated POST with the same key joins its first run, also where the cache is off"),
+    parameter("Last-Event-ID", "A repeated POST goes on after this offset, in the log that handed it out"),
 ]
 
 
