@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from functools import partial
 
-import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from headwater.answers.answers import Answers, Attachment
 from headwater.dialects.dialect import BEGINNING, Ask, Refusal
@@ -100,8 +99,7 @@ def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
             raise NoSuchChat(f"there is no chat {id[:100]} of yours, and no run; nothing was stopped") from error
         ended = found.state != "open" or await answers.stop(found, principal)
         state = (await answers.find(found.log, principal)).state
-        body = msgspec.json.encode({"state": state})
-        return Response(body, 200 if ended else 202, {"Cache-Control": "no-store"}, "application/json")
+        return JSONResponse({"state": state}, 200 if ended else 202, {"Cache-Control": "no-store"})
 
     async def completion(request: Request) -> Response:
         # `useCompletion` says nowhere which protocol it reads.
