@@ -63,8 +63,8 @@ class Upstream:
     error: Mapping[str, Any] = dataclasses.field(default_factory=lambda: {"message": "no luck", "type": "test"})
     """The `error` object in the body of an answer whose status is not 200."""
     cut_after: int | None = None
-    cut: Literal["rst", "eof"] = "rst"
-    """The kind of cut: a reset, or an orderly close before the body's end."""
+    cut: Literal["rst", "eof", "end"] = "rst"
+    """The kind of cut: a reset, an orderly close before the body's end, or the body's end."""
     silent_after: int | None = None
     """Send nothing more after so many tokens, and keep the connection."""
     error_after: int | None = None
@@ -179,6 +179,8 @@ class Upstream:
         tokens, whole = self._text(request.body), self.faulty is not None and number > self.faulty
         async for line in self._lines(chat, with_usage, tokens, whole=whole):
             if line is None:
+                if self.cut == "end":
+                    break
                 if self.cut == "rst":
                     reset(writer)
                 return

@@ -5,7 +5,17 @@ from headwater.extending import Finish, Model, Prompt, TextDelta
 
 from headwater.answer import Answer, Timing, ToolCall
 from headwater.entries import Entry, record, restore
-from headwater.errors import Expired, Fenced, LogFull, ModelError, NoSuchLog, OutOfSequence, Sealed, StoreError
+from headwater.errors import (
+    CannotContinue,
+    Expired,
+    Fenced,
+    LogFull,
+    ModelError,
+    NoSuchLog,
+    OutOfSequence,
+    Sealed,
+    StoreError,
+)
 from headwater.events import (
     Ending,
     Error,
@@ -37,7 +47,7 @@ from headwater.log.store import (
     check_offset,
     lost_ending,
 )
-from headwater.models.model import Closes, Counts, Model, Prepares
+from headwater.models.model import Closes, Continues, Counts, Model, Prepares, Shown
 from headwater.observe import Observer, Outcome, Request
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
@@ -61,8 +71,10 @@ __all__ = [
     "ORIGIN",
     "Answer",
     "Audio",
+    "CannotContinue",
     "Claim",
     "Closes",
+    "Continues",
     "Counts",
     "Description",
     "Ending",
@@ -99,6 +111,7 @@ __all__ = [
     "Receipt",
     "Request",
     "Sealed",
+    "Shown",
     "Start",
     "State",
     "Stop",

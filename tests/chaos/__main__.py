@@ -1,4 +1,4 @@
-"""`python -m chaos [--quick] [--only WORD]`, from `tests/`: runs everything and prints what went wrong, if anything."""
+"""`python -m chaos [--quick] [--only WORD] [--tries N]`, from `tests/`: runs everything and prints what went wrong."""
 
 import argparse
 import asyncio
@@ -21,6 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one or two tries of what every test run includes")
     parser.add_argument("--only", action="append", default=[], metavar="WORD", help="cases or stores named so")
+    parser.add_argument("--tries", type=int, default=0, metavar="N", help="so many tries of each case")
     options = parser.parse_args()
     # Hundreds of readers, each with a socket at both ends and two at a proxy between them.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -31,7 +32,7 @@ def main() -> int:
     print(ROW.format("case", "store", "tries", "lost", "doubled", "hung", "time"))
     for case, kind, tries in plan(options.quick):
         if all(word in case.name or word == kind for word in options.only):
-            total += _report(case, kind, tries)
+            total += _report(case, kind, options.tries or tries)
     print(f"{total.tries} tries in {time.monotonic() - begin:.0f} s: {'all clean' if total.clean else 'NOT CLEAN'}")
     return 0 if total.clean else 1
 
@@ -46,6 +47,8 @@ def _report(case: Case, kind: str, tries: int) -> Outcome:
         traceback.print_exc()
         outcome = missing(f"the case itself broke: {type(error).__name__} {error}")
     spent = f"{time.monotonic() - begin:.1f} s"
+    if took := sorted(outcome.seconds):
+        spent += f"; went on after {took[len(took) // 2]:.2f} s, at most {took[-1]:.2f} s"
     counts = (outcome.tries, outcome.lost, outcome.doubled, outcome.hung)
     print(ROW.format(case.name, kind, *counts, spent), *outcome.why[:5], sep="\n    ", flush=True)
     return outcome

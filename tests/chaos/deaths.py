@@ -27,46 +27,66 @@ class Deployment(NamedTuple):
     upstream: Upstream
 
 
+def environment(river: River, upstream: Upstream, **more: str) -> dict[str, str]:
+    """The settings of a server of these, as its environment; `more` are Headwater's own."""
+    same = {**river.settings, "lease": str(river.lease), "model": "openai:gpt-4o-mini", **more}
+    same |= {"openai_api_key": "sk-test", "openai_base_url": upstream.url}
+    others = ("openai", "upstash")
+    return {name.upper() if name.startswith(others) else f"HEADWATER_{name.upper()}": same[name] for name in same}
+
+
+def limits(river: River) -> Limits:
+    """The limits of a server of these."""
+    return Limits(lease=river.lease, heartbeat=river.lease / 3)
+
+
+def asked(upstream: Upstream) -> int:
+    """How often the provider was asked, without what an unknown one must show first: that it continues."""
+    return sum(not str(each.body["messages"][-1]["content"]).endswith(" 6, 7") for each in upstream.requests)
+
+
 @asynccontextmanager
-async def deployed(river: River, drain: float = 0.1) -> AsyncGenerator[Deployment, None]:
-    """Start both servers: the first in a process of its own, which may be killed, and the other one in this process."""
-    async with Upstream(tokens=WORDS, pace=max(river.pace, 0.008)) as upstream:
-        same = {**river.settings, "lease": str(river.lease), "model": "openai:gpt-4o-mini"}
-        same |= {"openai_api_key": "sk-test", "openai_base_url": upstream.url}
-        others = ("openai", "upstash")
-        environment = {
-            name.upper() if name.startswith(others) else f"HEADWATER_{name.upper()}": same[name] for name in same
-        }
-        limits = Limits(lease=river.lease, heartbeat=river.lease / 3)
-        survivor = server(Settings.model_validate({**same, "data_dir": river.folder}))
-        async with (
-            serve(river.folder, **environment, HEADWATER_DRAIN=str(drain)) as near,
-            serving(survivor.app, lifespan=True) as far,
-        ):
+async def deployed(river: River, drain: float = 0.1, mode: str = "all") -> AsyncGenerator[Deployment, None]:
+    """Start both servers: the first in a process of its own, which may be killed, and the other one in this process.
+
+    `mode` is what they mend (`HEADWATER_CONTINUE`).
+    """
+    async with Upstream(tokens=WORDS, pace=max(river.pace, 0.008), continues="flags") as upstream:
+        own = {**river.settings, "lease": str(river.lease), "model": "openai:gpt-4o-mini", "continue": mode}
+        own |= {"openai_api_key": "sk-test", "openai_base_url": upstream.url, "data_dir": str(river.folder)}
+        survivor = server(Settings.model_validate(own))
+        shared = environment(river, upstream, drain=str(drain), **{"continue": mode})
+        async with serve(river.folder, **shared) as near, serving(survivor.app, lifespan=True) as far:
             one, two = str(near.client.base_url), str(far.base_url)
-            yield Deployment(Waters(one, two, lambda: upstream.calls, WHOLE, limits), near, upstream)
+            yield Deployment(Waters(one, two, lambda: asked(upstream), WHOLE, limits(river)), near, upstream)
 
 
-async def killed(river: River) -> Outcome:
-    """kill -9 in mid-token: the prefix, then `lost`, for everyone; and the question is free again."""
-    async with deployed(river) as (waters, producer, _):
+ROUTINE = {"all": ("finish", 1), "provider": ("lost", 0), "off": ("lost", 0)}
+"""How an answer ends whose server dies, and how often it is continued, by what is mended."""
+
+
+async def killed(river: River, mode: str = "all") -> Outcome:
+    """kill -9 in mid-token: the other server goes on. If it may not: the prefix, then `lost`, for everyone."""
+    async with deployed(river, mode=mode) as (waters, producer, _):
 
         async def fault(crowd: Crowd) -> None:
             await crowd.reached(random.randrange(20, 70))
             await producer.kill()
 
-        return await flood(river, waters, fault, ends=["lost"])
+        end, seams = ROUTINE[mode]
+        return await flood(river, waters, fault, ends=[end], seams=seams)
 
 
-async def terminated(river: River) -> Outcome:
-    """SIGTERM with too little time: each reader gets the prefix, then a retryable error."""
-    async with deployed(river) as (waters, producer, _):
+async def terminated(river: River, mode: str = "all") -> Outcome:
+    """SIGTERM with too little time: the other server goes on; if it may not, readers get a retryable error."""
+    async with deployed(river, mode=mode) as (waters, producer, _):
 
         async def fault(crowd: Crowd) -> None:
             await crowd.reached(random.randrange(20, 70))
             producer.process.terminate()
 
-        return await flood(river, waters, fault, ends=["shutdown"])
+        end, seams = ROUTINE[mode]
+        return await flood(river, waters, fault, ends=["shutdown" if end == "lost" else end], seams=seams)
 
 
 async def drained(river: River) -> Outcome:
@@ -80,9 +100,9 @@ async def drained(river: River) -> Outcome:
         return await flood(river, waters, fault)
 
 
-async def ahead_of_the_store(river: River) -> Outcome:
-    """The producer dies after its readers have seen entries that were not stored: they get one error, no more."""
-    async with deployed(river) as (waters, producer, upstream):
+async def ahead_of_the_store(river: River, mode: str = "all") -> Outcome:
+    """The producer dies after its readers have seen entries that were not stored: they go back, or get one error."""
+    async with deployed(river, mode=mode) as (waters, producer, upstream):
         upstream.gated = True
         upstream.release(20)
         crowds: list[Crowd] = []
@@ -98,8 +118,9 @@ async def ahead_of_the_store(river: River) -> Outcome:
                 await producer.kill()
             upstream.release(len(WORDS) * 2)
 
-        outcome = await flood(river, waters, fault, ends=["lost"])
-        ahead = [each for each in crowds[0].records if _went_back(each)]
+        end, seams = ROUTINE[mode]
+        outcome = await flood(river, waters, fault, ends=[end], seams=seams)
+        ahead = [each for each in crowds[0].records if each.rewound or _went_back(each)]
         return outcome if ahead else outcome + missing("nobody was ever ahead of the store")
 
 
@@ -127,18 +148,28 @@ async def _holding(river: River) -> AsyncGenerator[None, None]:
             yield
 
 
-async def thought_dead(river: River) -> Outcome:
-    """A producer is paused for longer than its lease, then resumed: it is fenced off, and its readers get `lost`."""
-    async with deployed(river) as (waters, producer, _):
+async def thought_dead(river: River, mode: str = "all") -> Outcome:
+    """A producer is paused for longer than its lease, then resumed: nothing that it writes then is in the log."""
+    async with deployed(river, mode=mode) as (waters, producer, _):
 
         async def fault(crowd: Crowd) -> None:
             await crowd.reached(random.randrange(20, 70))
             producer.process.send_signal(SIGSTOP)
             try:
-                # Those at the other server bury the log; those at this one hear nothing until it goes on.
+                # Those at the other server go on, or bury the log; those at this one hear nothing until it goes on.
                 far = [each.record for each in crowd.readers if each.servers[0] == waters.far]
-                await until(lambda: all(each.end is not None for each in far), "the log was buried", PATIENCE)
+                fact = random.choice([_ended, _in_another_epoch])
+                await until(lambda: all(map(fact, far)), "the log was taken over", PATIENCE)
             finally:
                 producer.process.send_signal(SIGCONT)
 
-        return await flood(river, waters, fault, ends=["lost"])
+        end, seams = ROUTINE[mode]
+        return await flood(river, waters, fault, ends=[end], seams=seams)
+
+
+def _ended(record: Record) -> bool:
+    return record.end is not None
+
+
+def _in_another_epoch(record: Record) -> bool:
+    return record.last.epoch > 1

@@ -108,11 +108,13 @@ async def flood(
     due: Sequence[int] | None = None,
     unkept: Sequence[str] = ("store",),
     begin: int = 12,
+    seams: int = 0,
 ) -> Outcome:
     """Let many read one answer while `fault` happens, then send the same question again, and judge all of it.
 
     `due` is how many calls of the provider there may be in all; as a rule one, and a second one if the first answer
     did not become whole. `unkept` is as for the judge. `begin` is how far all must have come before the fault.
+    `seams` is how often the answer must have been continued; each time costs a call.
     """
     crowd = Crowd(waters)
     crowd.ask(waters.near, waters.far)
@@ -128,19 +130,21 @@ async def flood(
     await fault(crowd)
     await crowd.over()
     truth = await river.truth(crowd.log, waters.limits)
-    outcome = judge(crowd.log, truth, crowd.records, whole=waters.whole, ends=ends, unkept=unkept, flush=river.flush)
+    outcome = judge(
+        crowd.log, truth, crowd.records, whole=waters.whole, ends=ends, unkept=unkept, flush=river.flush, seams=seams
+    )
     replayable = truth is not None and end_of(truth[-1]) == "finish"
-    outcome += await again(river, waters, due or ([1] if replayable else [2]))
+    outcome += await again(river, waters, due or [1 + seams + (not replayable)], seams if replayable else 0)
     return outcome + river.remains()
 
 
-async def again(river: River, waters: Waters, due: Sequence[int]) -> Outcome:
+async def again(river: River, waters: Waters, due: Sequence[int], seams: int = 0) -> Outcome:
     """Send the same question again: the answer is whole, and the provider is called only if none was stored."""
     crowd = Crowd(waters)
     crowd.ask(waters.far)
     await crowd.over()
     truth = await river.truth(crowd.log, waters.limits)
-    outcome = judge(crowd.log, truth, crowd.records, whole=waters.whole, ends=["finish"])
+    outcome = judge(crowd.log, truth, crowd.records, whole=waters.whole, ends=["finish"], seams=seams)
     if truth is None:
         outcome += missing("the second answer was not kept")
     if waters.calls() not in due:

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from headwater.dialects.native.reader import NativeReader
 from headwater.entries import Entry
-from headwater.events import Ending, Error, Finish, Stop, TextDelta
+from headwater.events import Continued, Ending, Error, Finish, Stop, TextDelta
 from headwater.log.store import Flush
 from headwater.offsets import ORIGIN, Offset
 
@@ -29,6 +30,8 @@ class Outcome:
     hung: int = 0
     """Readers that never got an end."""
     why: tuple[str, ...] = ()
+    seconds: tuple[float, ...] = ()
+    """How long it took until an answer went on, where that is measured."""
 
     @property
     def clean(self) -> bool:
@@ -37,7 +40,7 @@ class Outcome:
 
     def __add__(self, other: "Outcome") -> "Outcome":
         counts = (self.tries + other.tries, self.lost + other.lost, self.doubled + other.doubled)
-        return Outcome(*counts, self.hung + other.hung, self.why + other.why)
+        return Outcome(*counts, self.hung + other.hung, self.why + other.why, self.seconds + other.seconds)
 
 
 def missing(why: str) -> Outcome:
@@ -59,6 +62,15 @@ class Record:
     frames: list[tuple[Offset, bytes]] = field(default_factory=list[tuple[Offset, bytes]])
     end: str | None = None
     """`finish`, `stop`, an error's code, or `gone`; None before the end, and for ever if the reader hangs."""
+    rewound: int = 0
+    """How many entries it has dropped at seams, since its dead server had not stored them."""
+
+    def rewind(self, last: Offset) -> None:
+        """Drop what came after an offset, up to the epoch of the seam, which is the newest frame."""
+        epoch = self.last.epoch
+        kept = [each for each in self.frames if each[0] <= last or each[0].epoch == epoch]
+        self.rewound += len(self.frames) - len(kept)
+        self.frames, self.after = kept, min(self.after, last)
 
     @property
     def last(self) -> Offset:
@@ -93,14 +105,15 @@ def judge(
     ends: Sequence[str],
     unkept: Sequence[str] = ("store",),
     flush: int = Flush().events,
+    seams: int = 0,
 ) -> Outcome:
     """Everything that is wrong with what the readers saw. `truth` is None for a log that is gone.
 
     `whole` is the complete answer, `ends` how it may have ended for a reader. The ends in `unkept` come from a writer
     that could not store its ending. `flush` is how many entries that were not stored a reader may have seen, if it
-    then got an error.
+    then got an error. `seams` is how often the answer must have been continued.
     """
-    outcome = Outcome() if truth is None else _log_itself(truth, whole)
+    outcome = Outcome() if truth is None else _log_itself(truth, whole, seams)
     # Of a log that is gone the readers still must agree with each other.
     kept = dict(written(each, log) for each in truth or ())
     if truth is None:
@@ -122,13 +135,18 @@ def _named(record: Record, fault: Outcome) -> tuple[str, ...]:
     return tuple(f"{record.reader}: {each}" for each in fault.why)
 
 
-def _log_itself(truth: Sequence[Entry], whole: str) -> Outcome:
-    """The log as it is kept: dense, ended once, and finished only if it is complete."""
+def _log_itself(truth: Sequence[Entry], whole: str, seams: int) -> Outcome:
+    """The log as it is kept: dense, ended once, and finished only if it is complete; each epoch begins with a seam."""
     outcome = Outcome()
     if [each.offset.sequence for each in truth] != list(range(1, len(truth) + 1)):
         outcome += missing(f"the log is not dense: {[str(each.offset) for each in truth][:20]}")
     if [isinstance(each.event, Ending) for each in truth] != [False] * (len(truth) - 1) + [True]:
         outcome += missing("the log does not end once, with its ending")
+    if (made := sum(isinstance(each.event, Continued) for each in truth)) != seams:
+        outcome += Outcome(doubled=max(made - seams, 0), lost=max(seams - made, 0), why=(f"{made} seams",))
+    for before, each in pairwise(truth):
+        if each.offset.epoch != before.offset.epoch and not isinstance(each.event, Continued | Ending):
+            outcome += surplus(f"{each.offset} follows {before.offset} without a seam")
     text = "".join(each.event.text for each in truth if isinstance(each.event, TextDelta))
     finished = bool(truth) and isinstance(truth[-1].event, Finish)
     if text != whole if finished else not whole.startswith(text):
@@ -137,13 +155,16 @@ def _log_itself(truth: Sequence[Entry], whole: str) -> Outcome:
 
 
 def _order(record: Record) -> Iterator[Outcome]:
-    """Each entry once, none left out; only an ending written by another than the writer may go back in sequence."""
+    """Each entry once, none left out; only an ending written by another than the writer may go back in sequence.
+
+    At a seam the record itself was rewound.
+    """
     at = record.after
     for offset, _ in record.frames:
         if offset <= at:
             yield surplus(f"{offset} came after {at}")
         elif 0 < at.epoch < offset.epoch:
-            if offset.sequence > at.sequence + 1 or offset != record.last:
+            if offset.sequence > at.sequence + 1 or (offset.sequence <= at.sequence and offset != record.last):
                 yield missing(f"{offset} came after {at}")
         elif offset.sequence != at.sequence + 1:
             yield missing(f"between {at} and {offset} something is missing")
@@ -173,7 +194,9 @@ def _ahead(record: Record, kept: dict[Offset, bytes], unkept: Sequence[str], flu
     false = [offset for offset, data in record.frames if kept.get(offset) != data]
     if record.end in unkept and false:
         false.pop()  # the ending itself
-    if record.end is not None and false and (record.end not in BROKEN or len(false) > flush + ONE_READ):
+    stopped = record.end == "stop" and record.last.epoch > 1  # by a successor, who knows only what was stored
+    broken = record.end in BROKEN or stopped
+    if record.end is not None and false and (not broken or len(false) > flush + ONE_READ):
         yield missing(f"got {len(false)} entries from {false[0]} on that were not stored, and then {record.end}")
 
 

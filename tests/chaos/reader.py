@@ -48,16 +48,22 @@ class Reader:
         self.taken = 0
         """Bytes that came, in all."""
         self.hurry = asyncio.Event()
+        self.patience = PATIENCE
         self.servers = servers
         self._question = question
         self._pace = pace
         self._rest = b""
         self._socket: socket.socket | None = None
 
+    @property
+    def port(self) -> int:
+        """The port of its end of the connection; 0 without one."""
+        return self._socket.getsockname()[1] if self._socket is not None else 0
+
     async def read(self) -> None:
         """Read to the end; afterwards the record holds all there was."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self.patience):
                 for server in itertools.cycle(self.servers):
                     try:
                         await self._connect(server)
@@ -156,6 +162,8 @@ class Reader:
             match frame["type"]:
                 case "finish" | "stop":
                     self.record.end = frame["type"]
+                case "continued" if frame.get("rewind"):
+                    self.record.rewind(parse(frame["rewind"]))
                 case "error" if frame.id is not None or not frame["retryable"]:
                     self.record.end = _gone(frame["code"])
                 case "error":

@@ -1,9 +1,11 @@
 """Every case, the stores it is for, and how often it is tried."""
 
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from signal import SIGTERM
 from typing import NamedTuple
 
-from chaos import crowds, deaths, failovers, outages, requests, rivals
+from chaos import crowds, deaths, failovers, outages, requests, rivals, successors
 from chaos.judge import Outcome
 from chaos.rivers import ENGINES, KINDS, REDIS, River, river
 
@@ -11,6 +13,7 @@ Run = Callable[[River], Awaitable[Outcome]]
 
 UPSTASH = ("upstash",)
 CLUSTER = ("cluster",)
+SHARED = ("sqlite", "valkey")
 MOST = {"redis": 2, "cluster": 1, "upstash": 1}
 """The most tries of a case: fewer on the second engine, and where each takes long, to make it or to be flushed to."""
 
@@ -31,11 +34,24 @@ class Case(NamedTuple):
 KEEPS = ("--appendonly", "yes")
 
 CASES = [
-    Case("kill -9 the producer", deaths.killed, quick=0),
+    Case("kill -9 the producer", deaths.killed, tries=10),
+    Case("kill -9, providers are mended", partial(deaths.killed, mode="provider"), tries=1, quick=0),
+    Case("kill -9, nothing is mended", partial(deaths.killed, mode="off"), quick=0),
     Case("SIGTERM, no time left", deaths.terminated, tries=2, quick=0),
+    Case("SIGTERM, nothing is mended", partial(deaths.terminated, mode="off"), tries=2, quick=0),
     Case("SIGTERM, time to finish", deaths.drained, tries=2, quick=0),
     Case("a reader ahead of the store", deaths.ahead_of_the_store),
+    Case("ahead, nothing is mended", partial(deaths.ahead_of_the_store, mode="off"), quick=0),
     Case("a producer thought dead", deaths.thought_dead, quick=0),
+    Case("thought dead, nothing is mended", partial(deaths.thought_dead, mode="off"), quick=0),
+    Case("kill -9 the only server", successors.restarted),
+    Case("kill -9 before the rest", successors.killed_before_the_rest, quick=0),
+    Case("kill -9 one of two workers", successors.killed_worker, SHARED, tries=10),
+    Case("stopped before a takeover", successors.stopped_meanwhile, quick=0),
+    Case("deleted before a takeover", successors.deleted_meanwhile, quick=0),
+    Case("SIGTERM, 50 answers", partial(successors.race, logs=50, servers=1, end=SIGTERM), SHARED, tries=1, quick=0),
+    Case("2 race for 40 logs", partial(successors.race, logs=40, servers=2), SHARED, tries=1),
+    Case("8 race for 500 logs", successors.race, SHARED, tries=1, quick=0),
     Case("kill -9 Redis, data kept", outages.killed_with_its_data, REDIS + UPSTASH, options=KEEPS),
     Case("kill -9 Redis, data lost", outages.killed_without_its_data, REDIS + UPSTASH),
     Case("failover, nothing lost", failovers.to_a_replica, (*ENGINES, *UPSTASH)),

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from langchain_core.messages import AIMessage, HumanMessage
 from packaging.requirements import Requirement
 
 from headwater.errors import ModelError
+from headwater.events import Event, Finish, Metadata, TextDelta
 from headwater.models.embedded import preflight
 from headwater.models.embedded.llamacpp import LlamaCppChat
 from headwater.models.langchain.model import LangChainModel
-from headwater.prompt import Message, Prompt
+from headwater.models.model import Shown
+from headwater.prompt import Message, Parameters, Prompt
 
 pytestmark = pytest.mark.local_model
 
@@ -162,6 +165,59 @@ async def test_a_long_chat_is_fitted_to_the_context_and_says_so_first(chat: Llam
     assert usage is not None
     assert usage["total_tokens"] <= 2048
     assert 2048 - 16 - 500 < usage["input_tokens"] <= 2048 - 16  # maximal: one exchange more would not have fitted
+
+
+async def shown_until_its_end(model: LangChainModel, prompt: Prompt, shown: Shown) -> tuple[str, list[Event]]:
+    """The whole answer, of which a part had been shown, and the events that made the rest."""
+    async with aclosing(model.go_on(prompt, shown)) as batches:
+        events = [event async for batch in batches for event in batch]
+    return shown.text + "".join(event.text for event in events if isinstance(event, TextDelta)), events
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("question", ["Tell me about the sea.", "Write a Python function that adds two numbers."])
+async def test_a_broken_answer_goes_on_as_it_would_have(chat: LlamaCppChat, question: str):
+    """Cut behind a token, and within one; arithmetic may differ a little when the model reads its own text."""
+    model = LangChainModel(chat, "local")
+    await model.prepare()
+    sure = Parameters(temperature=0, max_tokens=45)
+    prompt = Prompt(model="local", messages=[Message("user", question)], parameters=sure)
+    assert model.continues(prompt)
+    async with aclosing(model.stream(prompt)) as batches:
+        tokens = [event.text async for batch in batches for event in batch if isinstance(event, TextDelta)]
+    text, same = "".join(tokens), 0
+    cuts = [len("".join(tokens[:count])) for count in (1, 9, 30)]
+    for cut in [*cuts, *(cut + 1 for cut in cuts)]:
+        whole, _ = await shown_until_its_end(model, prompt, Shown(text[:cut], pieces=cut * len(tokens) // len(text)))
+        assert whole[: cut + 8] == text[: cut + 8]
+        same += whole[: len(text) - 12] == text[: len(text) - 12]  # the limit of tokens may end it a word earlier
+    assert same >= 5
+
+
+async def test_a_broken_answer_goes_on_when_the_model_samples(chat: LlamaCppChat):
+    """If no try repeats the last word it goes on right behind it; an answer has its limit as a whole."""
+    prompt = Prompt(model="local", messages=[Message("user", "Hi")], parameters=Parameters(temperature=2, max_tokens=8))
+    whole, events = await shown_until_its_end(LangChainModel(chat, "local"), prompt, Shown("Zebras xylo", pieces=4))
+    assert whole.startswith("Zebras xylo")
+    assert isinstance(events[-1], Finish)
+    assert events[-1].usage is not None
+    assert events[-1].usage.output_tokens <= 8
+
+
+async def test_the_part_of_an_answer_is_counted_and_kept_when_a_long_chat_is_fitted(weights_path: Path):
+    chat = LlamaCppChat(path=weights_path, n_parallel=1, n_ctx=256)
+    turns = [Message("user" if n % 2 == 0 else "assistant", f"{n}: the sea is blue. " * 3) for n in range(21)]
+    prompt = Prompt(model="local", messages=turns, parameters=Parameters(temperature=0, max_tokens=20))
+    shown = Shown("The sea is wide and blue, and the sk", pieces=11)
+    whole, events = await shown_until_its_end(LangChainModel(chat, "local"), prompt, shown)
+    fitted = next(event.data["fitted"] for event in events if isinstance(event, Metadata))
+    assert fitted["dropped"] + fitted["kept"] == len(turns) + 1
+    assert whole.startswith(shown.text)
+    counted = chat.get_num_tokens_from_messages([HumanMessage("Hello"), AIMessage("Hello there, my")])
+    last = [chunk async for chunk in chat.astream([("human", "Hello"), ("ai", "Hello there, my")], max_tokens=1)][-1]
+    assert last.usage_metadata is not None
+    assert counted == last.usage_metadata["input_tokens"]
+    chat.close()
 
 
 async def test_a_single_message_that_is_too_long_is_refused_as_such(chat: LlamaCppChat):

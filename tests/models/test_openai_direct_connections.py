@@ -5,11 +5,13 @@ import subprocess
 import sys
 from contextlib import aclosing, suppress
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 from serving import until
 from upstream import Upstream
-from ways import HELLO, KEY, answer, direct_chat
+from ways import HELLO, KEY, answer, direct_chat, texts
 
 from headwater.errors import ModelError
 from headwater.events import Finish, TextDelta
@@ -80,6 +82,29 @@ async def test_answers_share_connections() -> None:
     async with asyncio.timeout(5):
         await closed.wait()
     server.close()
+
+
+@pytest.mark.parametrize(("times", "answered"), [(1, True), (2, False)])
+async def test_a_kept_connection_that_closes_before_the_request_is_replaced_at_once(
+    times: int, answered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """llama.cpp's server promises to keep a connection, and closes it behind each stream. Nothing was sent on it."""
+    send, failures = aiohttp.ClientSession.request, [OSError] * times
+
+    async def request(*given: Any, **options: Any) -> Any:
+        if failures:
+            failures.pop()
+            closing = aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+            raise aiohttp.ClientOSError(None, "Can not write request body") from closing
+        return await send(*given, **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "request", request)
+    async with Upstream(tokens=["Hi"]) as upstream:
+        if answered:
+            assert texts(await answer(direct_chat(upstream))) == ["Hi"]
+        else:
+            with pytest.raises(ModelError, match="broke off"):
+                await answer(direct_chat(upstream))
 
 
 async def test_the_environments_proxy_is_gone_through_where_it_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:

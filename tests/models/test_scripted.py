@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 
-from headwater.errors import ModelError
+from headwater.errors import CannotContinue, ModelError
 from headwater.events import Event, Finish, TextDelta
-from headwater.models.model import Model
+from headwater.models.model import Continues, Model, Shown
 from headwater.models.scripted import SILENCE, Clock, Echo, Scripted
 from headwater.prompt import Message, Prompt
 
@@ -86,3 +86,20 @@ async def test_the_ticks_of_the_clock_arrive_apart():
     loop = asyncio.get_running_loop()
     times = [loop.time() async for _ in Clock(interval=0.02).stream(PROMPT)][:5]
     assert all(later - earlier >= 0.015 for earlier, later in pairwise(times))
+
+
+async def test_a_script_goes_on_by_the_scripts_of_the_whole_answer_in_turn():
+    """It skips what was shown, wherever that ends, and refuses an answer that begins otherwise."""
+    whole = [TextDelta("Hello"), TextDelta(" there"), Finish("stop")]
+    model = Scripted([TextDelta("Hel")], then=[[TextDelta("Hello")], whole])
+    assert isinstance(model, Continues)
+    assert model.continues(PROMPT)
+    assert not Scripted(whole).continues(PROMPT)
+    with pytest.raises(ModelError) as broken:
+        await collect(model.go_on(PROMPT, Shown("Hello t")))
+    assert broken.value.retryable
+    assert await collect(model.go_on(PROMPT, Shown("Hello t"))) == [TextDelta("here"), Finish("stop")]
+    with pytest.raises(CannotContinue):
+        await collect(model.go_on(PROMPT, Shown("Goodbye")))
+    assert [shown.text for shown in model.shown] == ["Hello t", "Hello t", "Goodbye"]
+    assert len(model.prompts) == 3

@@ -1,10 +1,14 @@
 """Thinking between tags becomes reasoning, wherever the pieces are cut."""
 
-import pytest
-from ways import answer, joined
+from contextlib import aclosing
 
+import pytest
+from ways import HELLO, answer, joined
+
+from headwater.errors import CannotContinue
 from headwater.events import Event, Finish, ReasoningDelta, TextDelta, ToolCallEnd, ToolCallStart, Usage
-from headwater.models.scripted import Scripted
+from headwater.models.model import Shown
+from headwater.models.scripted import Echo, Scripted
 from headwater.models.think_tags import ThinkTags
 
 Say, Think = TextDelta, ReasoningDelta
@@ -40,3 +44,15 @@ async def test_other_events_pass_in_their_order() -> None:
     call: list[Event] = [ToolCallStart("c1", "f"), ToolCallEnd("c1")]
     script: list[Event] = [Say("<think>Hm</thi"), *call, Finish("stop", Usage(1, 2))]
     assert joined(await answer(ThinkTags(Scripted(script)))) == [Think("Hm</thi"), *call, Finish("stop", Usage(1, 2))]
+
+
+async def test_an_answer_goes_on_behind_its_thinking_in_the_words_of_the_model_within() -> None:
+    """The model gets its text with the tags, and the rest of the text is no thinking whatever is in it."""
+    whole = [Say("<think>Hm</think>\n\nHi"), Say(" <think>no</think>"), STOP]
+    model = ThinkTags(Scripted([*whole[:1]], then=[whole]))
+    assert model.continues(HELLO)
+    async with aclosing(model.go_on(HELLO, Shown("Hi", reasoning="Hm", pieces=2))) as batches:
+        assert [event async for batch in batches for event in batch] == whole[1:]
+    assert not ThinkTags(Echo()).continues(HELLO)
+    with pytest.raises(CannotContinue):
+        ThinkTags(Echo()).go_on(HELLO, Shown("Hi"))

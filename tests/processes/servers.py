@@ -74,6 +74,29 @@ async def serve(folder: Path, *, program: Sequence[str] = HEADWATER, **settings:
             print((await drain).decode(), file=sys.stderr)
 
 
+def workers(server: Serving) -> list[int]:
+    """The pids of a supervisor's workers, without multiprocessing's resource tracker."""
+    pid = server.process.pid
+    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return [child for child in children if b"spawn_main" in command(child)]
+
+
+def command(pid: int) -> bytes:
+    """The command line of a process; empty once the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def connected(pid: int) -> set[int]:
+    """The ports that a process is connected to."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ports = {f"socket:[{row[9]}]": int(row[2].partition(":")[2], 16) for row in rows}
+    files = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink()]
+    return {ports[each] for each in files if each in ports}
+
+
 async def _answering(serving: Serving) -> None:
     async with asyncio.timeout(30):
         while True:

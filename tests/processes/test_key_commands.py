@@ -12,9 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
-from servers import Serving, serve
+from servers import Serving, command, serve, workers
 from serving import chat, parse, post_chat, text_of, until
-from test_workers import command, workers
 from upstream import Upstream
 
 KEY = re.compile(r"hw_[0-9a-f]{8}_[0-9a-f]{64}")

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import httpx
-from servers import Serving, serve
+from servers import Serving, serve, workers
 from serving import chat, frames, parse, post_chat, text_of, until
 from upstream import Upstream
 
@@ -14,21 +14,6 @@ from upstream import Upstream
 def settings(upstream: Upstream, river: dict[str, str], **more: str) -> dict[str, str]:
     """An OpenAI-compatible provider, and the store that the test's servers share."""
     return {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": upstream.url, **river, **more}
-
-
-def workers(server: Serving) -> list[int]:
-    """The pids of a supervisor's workers, without multiprocessing's resource tracker."""
-    pid = server.process.pid
-    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-    return [child for child in children if b"spawn_main" in command(child)]
-
-
-def command(pid: int) -> bytes:
-    """The command line of a process; empty once the process is gone."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
 
 
 def alive(pid: int) -> bool:

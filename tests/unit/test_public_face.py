@@ -47,7 +47,7 @@ FACE = {
         *("Claim", "Description", "Entry", "Flush", "Lease", "Limits", "Offset", "ORIGIN", "Principal", "Receipt"),
         *("State", "Store", "check_offset", "is_admissible", "lost_ending", "record", "restore", "state_after"),
         *("Expired", "Fenced", "LogFull", "NoSuchLog", "OutOfSequence", "Sealed", "StoreError"),
-        *("Closes", "Counts", "Model", "ModelError", "Prepares"),
+        *("CannotContinue", "Closes", "Continues", "Counts", "Model", "ModelError", "Prepares", "Shown"),
         *("Audio", "File", "Image", "Message", "MessageToolCall", "Parameters", "Part", "Prompt", "ProviderPart"),
         *("ProviderTool", "Text", "Tool", "text_of"),
         *("Answer", "Observer", "Outcome", "Request", "Timing", "ToolCall", "Unknown"),

@@ -12,6 +12,7 @@ from langchain_core.messages import BaseMessage
 
 from headwater.answers.answers import Answers, Policy
 from headwater.answers.claim import Caching
+from headwater.answers.continuing import Continuing
 from headwater.answers.generation import Timeouts
 from headwater.errors import ModelError
 from headwater.events import Ending, Error, Event, Finish, Stop
@@ -54,7 +55,8 @@ class Answering:
         timeouts = Timeouts(
             settings.first_token_timeout, settings.model_timeout, settings.total_timeout, unread=1.0, retries=0
         )
-        policy = Policy(Caching(settings.cache_ttl, secret), timeouts)
+        # A question holds its caller's objects, which no store can keep.
+        policy = Policy(Caching(settings.cache_ttl, secret), timeouts, Continuing("off"))
         self._answers = Answers(store, Catalogue(offer), policy)
         closes(self, self._answers.aclose)
         self._name = name

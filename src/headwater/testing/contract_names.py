@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from headwater.events import Ending, Error, Finish, Stop
+from headwater.log.store import Terms
 from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, Harness, bound, entry, run
 
 INADMISSIBLE = [Finish("length"), Finish("content_filter"), Stop("alice"), Error("model", "broke")]
@@ -38,7 +39,7 @@ class Names:
     @pytest.mark.parametrize(("ending", "log"), [(WHOLE, "log"), (Stop("alice"), None)])
     async def test_a_second_name(self, harness: Harness, ending: Ending, log: str | None) -> None:
         """A claim may give a second name: both names find the log once it is whole, and neither finds a part."""
-        claim = await harness.store.claim("mine", "log", ALICE, ttl=TTL, binds="name")
+        claim = await harness.store.claim("mine", "log", ALICE, ttl=TTL, terms=Terms(binds="name"))
         assert claim.lease is not None
         assert await harness.peer.find("name", BOB) is None
         await harness.store.seal([entry(1, ending)], claim.lease)
@@ -78,14 +79,14 @@ class Names:
         assert found is not None
         assert found.log == log
         assert await harness.store.find("name", BOB, newer_than=9) is None
-        assert (await harness.peer.claim("name", "new", BOB, ttl=TTL, newer_than=9)).won
+        assert (await harness.peer.claim("name", "new", BOB, ttl=TTL, terms=Terms(newer_than=9))).won
         assert await bound(harness.store, "name") == "new"
 
     async def test_a_replaced_log_can_still_be_read(self, harness: Harness) -> None:
         """A log that lost its name to a newer one can still be read by its id."""
         log = await harness.sealed("a", name="name")
         harness.clock.now += 10
-        await harness.store.claim("name", "new", BOB, ttl=TTL, newer_than=5)
+        await harness.store.claim("name", "new", BOB, ttl=TTL, terms=Terms(newer_than=5))
         assert (await harness.peer.describe(log)).state == "finished"
 
     async def test_find_opens_nothing(self, harness: Harness) -> None:

@@ -14,6 +14,7 @@ from headwater.models.model import Direct, Model
 from headwater.models.openai.connection import Account, Connections
 from headwater.models.openai.names import meaning
 from headwater.models.openai.proxy import proxy_for
+from headwater.models.prefill import of_setting
 from headwater.models.scripted import Echo
 from headwater.models.think_tags import ThinkTags
 from headwater.settings import Settings
@@ -108,7 +109,7 @@ def _offer_of(settings: Settings, model: "Runnable[Any, Any] | Model", cache_as:
     if not isinstance(model, Streams):
         return Offer(model.name, cache_as or "", cache_as is not None, _ready(model), borrowed=True)
     name = model.get_name()
-    through = LangChainModel(model, name)
+    through = LangChainModel(model, name, prefill=of_setting(settings.prefill, name))
     # Tested on the class, not on the object: `model.bind(…)` passes on the attributes of the model within.
     direct = cast("Direct", model).direct(through) if issubclass(type(model), Direct) else None
     digest = hashlib.sha256(f"{name}\n{cache_as}".encode()).hexdigest()

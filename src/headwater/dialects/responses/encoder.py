@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from headwater.dialects import sse
-from headwater.dialects.fold import AGAIN, AHEAD, ID, quoted
+from headwater.dialects.fold import AGAIN, AHEAD, ID, Chain, listed, quoted
 from headwater.dialects.responses import response
 from headwater.entries import Entry
 from headwater.events import (
@@ -31,9 +31,6 @@ from headwater.events import (
 
 ECHO = b"\2"
 """The gap for what a response repeats of its request: fields after a comma."""
-
-Chain = tuple[Any, Any] | None
-"""What has come, newest first: it grows by one link, so that the state stays cheap to copy."""
 
 
 class _State(NamedTuple):
@@ -120,7 +117,7 @@ class ResponsesEncoder:
 
     def _resumed(self) -> Iterator[bytes]:
         """What has waited for the end of a tool call."""
-        waiting, self.state = _listed(self.state.waiting), self.state._replace(waiting=None)
+        waiting, self.state = listed(self.state.waiting), self.state._replace(waiting=None)
         for event in waiting:
             yield from self._said(event)
 
@@ -140,7 +137,7 @@ class ResponsesEncoder:
     def _response(self, kind: str, told: dict[str, Any], usage: dict[str, Any] | None) -> bytes:
         state = self.state
         fields = {"object": "response", "created_at": state.created, **told, "model": state.model, "usage": usage}
-        items = b",".join(_listed(state.items))
+        items = b",".join(listed(state.items))
         form = b'{"type":"response.%b","response":{"id":"resp_%b",%b,"output":[%b]%b}}'
         return form % (kind.encode(), ID, sse.encode(fields)[1:-1], items, ECHO)
 
@@ -158,7 +155,7 @@ class ResponsesEncoder:
         state = self.state
         if not state.open:
             return
-        text = "".join(_listed(state.pieces))
+        text = "".join(listed(state.pieces))
         kind, place = _DONE[state.open]
         told = b'{"type":"response.%b.done",%b,"item_id":%b%b,"%b":%b}'
         name = b"arguments" if state.open == "fc" else b"text"
@@ -188,7 +185,7 @@ class ResponsesEncoder:
 
     def _item(self, status: str) -> bytes:
         """The open item as JSON."""
-        state, text = self.state, "".join(_listed(self.state.pieces))
+        state, text = self.state, "".join(listed(self.state.pieces))
         if state.open == "fc":
             id, name = state.call
             form = b'{"id":%b,"type":"function_call","status":"%b","call_id":%b,"name":%b,"arguments":%b}'
@@ -212,12 +209,3 @@ _DONE = {
     "rs": (b"reasoning_summary_text", b',"summary_index":0'),
     "fc": (b"function_call_arguments", b""),
 }
-
-
-def _listed(chain: Chain) -> list[Any]:
-    """The links of a chain, oldest first."""
-    links: list[Any] = []
-    while chain is not None:
-        chain, link = chain
-        links.append(link)
-    return links[::-1]

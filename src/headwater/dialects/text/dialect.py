@@ -6,7 +6,7 @@ from typing import assert_never
 from headwater.answer import Answer
 from headwater.dialects import sse
 from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal, Unspeakable
-from headwater.dialects.fold import passed
+from headwater.dialects.fold import check_follows
 from headwater.dialects.problem import problem
 from headwater.entries import Entry
 from headwater.events import (
@@ -75,13 +75,14 @@ class TextReader:
         self.begin = begin
         self._has_text = begin != ORIGIN  # a client that resumes may have read some
         self._has_calls = False
-        self._reached = begin.sequence
+        self._last: Entry | Offset = begin
 
     def open(self) -> bytes:
         return b""
 
     def feed(self, page: Sequence[Entry]) -> bytes:
-        self._reached = passed(page, self._reached)
+        check_follows(page[0], self._last)
+        self._last = page[-1]
         pieces: list[str] = []
         for entry in page:
             event = entry.event

@@ -105,9 +105,17 @@ class Connections:
         A redirect is followed only if it keeps the method, the body and the host. Otherwise the prompt and the key
         would reach somebody else, or nobody: raises `ModelError`.
         """
-        session, moves = await self.session(), 0
+        import aiohttp
+
+        session, moves, again = await self.session(), 0, False
         while True:
-            response = await session.request(method, url, allow_redirects=False, **options)
+            try:
+                response = await session.request(method, url, allow_redirects=False, **options)
+            except aiohttp.ClientOSError as failure:
+                if again or not isinstance(failure.__cause__, aiohttp.ClientConnectionResetError):
+                    raise
+                again = True  # nothing was sent: llama.cpp closes every connection that it says it keeps
+                continue
             if response.status not in _MOVED:
                 return response
             place, moves = urljoin(url, response.headers.get("Location", "")), moves + 1

@@ -13,7 +13,7 @@ from headwater.log.store import Description
 from headwater.principal import Principal
 from headwater.web.accept import wants
 from headwater.web.place import LOGS
-from headwater.web.routes.native import JSON, SSE, TEXT, Dialects, parameter
+from headwater.web.routes.native import JSON, PACE, SSE, TEXT, Dialects, parameter
 from headwater.web.surface import Surface
 
 LOG = f"{LOGS}/{{message_id}}"
@@ -44,13 +44,14 @@ _STOP: dict[int | str, dict[str, Any]] = {
 }
 
 
-_ID = parameter("message_id", "The last part of `Location`", "path")
+_ID = parameter("message_id", "path", "The last part of `Location`")
 _BY_ID = {"parameters": [_ID]}
 _FROM = {
     "parameters": [
         _ID,
-        parameter("Last-Event-ID", "The offset of the last event that was received"),
-        parameter("after", "The same, where headers cannot be set; `lastEventId` and `last_event_id` too", "query"),
+        parameter("Last-Event-ID", "header", "The offset of the last event that was received"),
+        parameter("after", "query", "The same, where headers cannot be set; `lastEventId` and `last_event_id` too"),
+        PACE,
     ]
 }
 
