@@ -47,7 +47,8 @@ class Settings(BaseSettings):
 
     model: str | None = Field(
         None,
-        description="Model that answers: a LangChain name (`openai:gpt-4o-mini`), `local` or `echo`; "
+        description="Model that answers: a LangChain name (`openai:gpt-4o-mini`), `openai-responses:…` (OpenAI's "
+        "Responses API, whose runs outlive a broken connection), `local` or `echo`; "
         "default: `openai:gpt-4o-mini` with an OpenAI key or address, else `local`",
     )
     completion_model: str | None = Field(

@@ -143,6 +143,6 @@ async def go_on_by_prompt(model: Model, prompt: Prompt, shown: Shown) -> Events:
     messages = [*begun.messages, Message("user", _REQUEST.format(anchor=anchor.words))]
     parameters = msgspec.structs.replace(prompt.parameters, max_tokens=limit)
     asked = msgspec.structs.replace(begun, messages=messages, parameters=parameters)
-    async with aclosing(healed(model.stream(asked), anchor)) as rest:
+    async with aclosing(healed(model.stream(asked), anchor.take)) as rest:
         async for batch in rest:
             yield batch

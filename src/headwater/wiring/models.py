@@ -58,6 +58,7 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
         settings.openai_proxy.get_secret_value() if settings.openai_proxy else None,
         frozenset(settings.openai_leave_out),
         tuple(settings.prefill),
+        settings.continue_ != "off" and "reattach" in settings.continue_by,
     )
     if meaning(chosen) is not None:
         proxy_for(account.address, account.proxy)  # refuses one that does not work, at the start
@@ -70,15 +71,17 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
             build_local = partial(embedded.build, settings.data_dir)
             return Offer("local", embedded.UPSTREAM, True, build_local, sends_extra=False)
 
+        api = (meaning(name) or ("",))[0]
+
         async def build() -> Model:
-            if settings.openai_wire:
+            if settings.openai_wire or api == "responses":
                 model = by_name.from_name(name, account, connections=connections)
             else:
                 model = by_name.through_langchain(name, account)
-            return ThinkTags(model) if settings.think_tags else model
+            return ThinkTags(model) if settings.think_tags and api != "responses" else model
 
         upstream = (settings.openai_base_url or "default") + ("#think-tags" if settings.think_tags else "")
-        keyed = _derives(settings, account if (meaning(name) or ("",))[0] == "chat" else None)
+        keyed = _derives(settings, account if api in ("chat", "responses") else None)
         return Offer(name, upstream, True, build, by_name.sends_extra(name), keyed)
 
     def more(name: str) -> Offer | None:
