@@ -77,11 +77,6 @@ class Appends:
         with pytest.raises(Fenced):
             await harness.store.append(run("b", begin=2), Lease(lease.log, lease.epoch + 1))
 
-    async def test_an_unknown_log(self, harness: Harness) -> None:
-        """An append to a log that was never opened is refused."""
-        with pytest.raises(NoSuchLog):
-            await harness.store.append(run("a"), Lease(harness.new()))
-
     async def test_a_retried_open(self, harness: Harness) -> None:
         """An open retried after a lost reply finds its log as it was."""
         lease = await harness.opened("a")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from headwater.errors import Expired, Fenced, NoSuchLog
-from headwater.testing.contract_harness import ALICE, BOB, LIMITS, TTL, WHOLE, Harness, entries, entry, run
+from headwater.testing.contract_harness import ALICE, BOB, LIMITS, TTL, WHOLE, Harness, bound, entries, entry, run
 
 SOON = 2.0
 """Seconds within which a store must notice that something has expired."""
@@ -92,9 +92,7 @@ class Expiry:
         old = await harness.sealed("old", name="name")
         new = await harness.sealed("new", name="name")
         await harness.store.forget(old)
-        found = await harness.peer.find("name", BOB)
-        assert found is not None
-        assert found.log == new
+        assert await bound(harness.peer, "name") == new
 
     async def _is_gone(self, harness: Harness, log: str) -> None:
         for store in (harness.store, harness.peer):

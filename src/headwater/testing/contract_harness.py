@@ -135,6 +135,12 @@ async def texts(store: Store, log: str) -> list[str]:
     return [each.event.text for each in await entries(store, log, follow=False) if isinstance(each.event, TextDelta)]
 
 
+async def bound(store: Store, name: str) -> str | None:
+    """The log that a name finds."""
+    found = await store.find(name, BOB)
+    return None if found is None else found.log
+
+
 async def reading(store: Store, log: str, after: Offset = ORIGIN) -> "tuple[asyncio.Task[list[Entry]], list[Entry]]":
     """Start a reader in a task of its own; returns the task and the list to which it adds what it gets."""
     got: list[Entry] = []
