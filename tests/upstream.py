@@ -164,17 +164,17 @@ class Upstream:
     async def _answer(self, request: Received, number: int, writer: asyncio.StreamWriter) -> None:
         status = self.status if isinstance(self.status, int) else self.status[min(number, len(self.status)) - 1]
         if status != 200:
-            await _respond(writer, status, {"error": dict(self.error)}, self.headers)
+            await respond(writer, status, {"error": dict(self.error)}, self.headers)
             return
         if request.path not in ("/v1/chat/completions", "/v1/completions"):
-            await _respond(writer, 404, {"error": {"message": f"no route {request.path}"}}, {})
+            await respond(writer, 404, {"error": {"message": f"no route {request.path}"}}, {})
             return
         chat = request.path == "/v1/chat/completions"
         if not request.body.get("stream"):
-            await _respond(writer, 200, self._whole(chat), self.headers)
+            await respond(writer, 200, self._whole(chat), self.headers)
             return
-        head = {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **self.headers}
-        writer.write(_head(200, head))
+        fields = {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **self.headers}
+        writer.write(head(200, fields))
         with_usage = bool(request.body.get("stream_options", {}).get("include_usage"))
         tokens, whole = self._text(request.body), self.faulty is not None and number > self.faulty
         async for line in self._lines(chat, with_usage, tokens, whole=whole):
@@ -287,16 +287,16 @@ async def _read(reader: asyncio.StreamReader) -> Received:
     return Received(method, path, headers, json.loads(body or b"{}"), body)
 
 
-def _head(status: int, headers: Mapping[str, str]) -> bytes:
+def head(status: int, headers: Mapping[str, str]) -> bytes:
+    """The head of a response, after which the connection closes."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"HTTP/1.1 {status} Scripted\r\nConnection: close\r\n{lines}\r\n".encode()
 
 
-async def _respond(writer: asyncio.StreamWriter, status: int, content: JSON, headers: Mapping[str, str]) -> None:
+async def respond(writer: asyncio.StreamWriter, status: int, content: JSON, headers: Mapping[str, str]) -> None:
+    """Send a whole response."""
     data = json.dumps(content).encode()
-    writer.write(
-        _head(status, {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}) + data
-    )
+    writer.write(head(status, {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}) + data)
     await writer.drain()
 
 

@@ -47,7 +47,8 @@ class Settings(BaseSettings):
 
     model: str | None = Field(
         None,
-        description="Model that answers: a LangChain name (`openai:gpt-4o-mini`), `local` or `echo`; "
+        description="Model that answers: a LangChain name (`openai:gpt-4o-mini`), `openai-responses:…` (OpenAI's "
+        "Responses API, whose runs outlive a broken connection), `local` or `echo`; "
         "default: `openai:gpt-4o-mini` with an OpenAI key or address, else `local`",
     )
     completion_model: str | None = Field(
@@ -100,6 +101,11 @@ class Settings(BaseSettings):
     drain: float = Field(30, ge=0, description="Time that running answers get to finish after SIGTERM")
     cache_ttl: float = Field(
         3600, ge=0, description="Time for which a finished answer is replayed; 0 disables the cache"
+    )
+    replay: str = Field(
+        "instant",
+        description="How fast a stored answer is told: `instant`, `original` (with the pauses of its first run) or a "
+        "number of tokens per second; a request may choose by `?pace=`",
     )
     secret: SecretStr | None = Field(
         None,
@@ -246,8 +252,8 @@ class Settings(BaseSettings):
     @classmethod
     def _prefill(cls, value: list[str]) -> list[str]:
         for entry in value:
-            if (way := entry.rpartition("=")[2]) not in PREFILLS:
-                raise ValueError(f"{way!r} is no way to go on with an answer; it is one of {', '.join(PREFILLS)}")
+            if entry.rpartition("=")[2] not in PREFILLS:
+                raise ValueError(f"{entry!r} names no way to go on with an answer; the ways are {', '.join(PREFILLS)}")
         return value
 
     @field_validator("hosts")
@@ -267,6 +273,13 @@ class Settings(BaseSettings):
             return [str(ip_network(each, strict=False)) for each in value]
         except ValueError as error:
             raise ValueError(f"{error}; write it as 10.0.0.7 or 10.0.0.0/8") from error
+
+    @field_validator("replay")
+    @classmethod
+    def _replay(cls, value: str) -> str:
+        if not re.fullmatch("instant|original|[1-9][0-9]{0,3}", value):
+            raise ValueError(f"{value!r} is no pace; write instant, original, or tokens per second, 1 to 9999")
+        return value
 
     @field_validator("origins")
     @classmethod

@@ -8,7 +8,7 @@ from playwright.async_api import Page, Response, expect
 from serving import Headwater, headwater, until
 
 from headwater.errors import ModelError
-from headwater.events import Finish, TextDelta, Usage
+from headwater.events import Continued, Finish, TextDelta, Usage
 from headwater.models.scripted import SILENCE, Scripted
 from headwater.web.response import Pace
 
@@ -173,12 +173,20 @@ for drop in river:
 async def test_the_page_is_itself_in_light_dark_and_on_a_phone(
     page: Page, name: str, scheme: str, width: int, tmp_path: Path
 ) -> None:
-    """It follows the system's scheme, nothing is wider than the screen, and there is a picture to look at."""
-    async with headwater(Scripted([TextDelta(MARKDOWN), Finish("stop", Usage(20, 60))]), pace=QUICK) as server:
+    """It follows the system's scheme, nothing is wider than the screen, and there is a picture to look at.
+
+    Its answer broke off once, which a note says that is neither alarming nor too pale to read.
+    """
+    cut = MARKDOWN.index("the light")
+    seam = [Continued("provider", "prefill", "1-2"), TextDelta(MARKDOWN[cut:])]
+    async with headwater(
+        Scripted([TextDelta(MARKDOWN[:cut]), seam, Finish("stop", Usage(20, 60))]), pace=QUICK
+    ) as server:
         await page.set_viewport_size({"width": width, "height": 800})
         await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         await ask(page, server, "Tell me about springs")
         await expect(page.get_by_test_id("message-assistant")).to_have_attribute("data-state", "finished")
+        await expect(page.get_by_role("note")).to_have_text("The provider broke off here; the answer goes on.")
         await page.screenshot(path=tmp_path / f"{name}.png")
 
         brightness = await page.evaluate(

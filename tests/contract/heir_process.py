@@ -12,7 +12,7 @@ import sys
 from headwater.errors import Fenced, Sealed
 from headwater.events import Continued, TextDelta
 from headwater.log.redis.store import RedisStore
-from headwater.log.store import Store
+from headwater.log.store import Store, Terms
 from headwater.log.upstash.store import UpstashStore
 from headwater.log.writer import Writer
 from headwater.testing.contract_harness import ALICE, LIMITS, QUICK, TTL, WHOLE, entry
@@ -37,7 +37,7 @@ async def take(store: Store, logs: list[str]) -> int:
 
 
 async def write(store: Store, log: str) -> None:
-    claim = await store.claim("name", log, ALICE, ttl=TTL, recovery=b"prompt")
+    claim = await store.claim("name", log, ALICE, ttl=TTL, terms=Terms(recovery=b"prompt"))
     assert claim.lease is not None
     async with Writer(store, claim.lease) as writer:
         ended = asyncio.Event()

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from headwater.entries import Entry
 from headwater.log.redis.store import RedisStore
-from headwater.log.store import Abandoned, Claim, Description, Lease, Limits, Receipt
+from headwater.log.store import NO_TERMS, Abandoned, Claim, Description, Lease, Limits, Receipt, Terms
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 from headwater.testing.contract import Clock
@@ -18,29 +18,9 @@ class Tagged(RedisStore):
         super().__init__(url, limits, clock)
         self.tag = tag
 
-    async def claim(
-        self,
-        name: str,
-        log: str,
-        principal: Principal,
-        *,
-        ttl: float,
-        newer_than: float | None = None,
-        binds: str | None = None,
-        recovery: bytes | None = None,
-    ) -> Claim:
-        bound = None if binds is None else self.tag + binds
-        return self._plain(
-            await super().claim(
-                self.tag + name,
-                self.tag + log,
-                principal,
-                ttl=ttl,
-                newer_than=newer_than,
-                binds=bound,
-                recovery=recovery,
-            )
-        )
+    async def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
+        tagged = terms._replace(binds=None if terms.binds is None else self.tag + terms.binds)
+        return self._plain(await super().claim(self.tag + name, self.tag + log, principal, ttl=ttl, terms=tagged))
 
     async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
         found = await super().find(self.tag + name, principal, newer_than=newer_than)

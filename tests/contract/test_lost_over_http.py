@@ -10,7 +10,7 @@ from headwater.events import Finish, TextDelta
 from headwater.log.sqlite.store import SqliteStore
 from headwater.log.store import Limits
 from headwater.models.scripted import SILENCE, Scripted
-from headwater.testing.contract_harness import QUICK, until
+from headwater.testing.contract_harness import GIVING_UP, QUICK, until
 
 SILENT = Limits(lease=60.0, heartbeat=30.0)
 """Of a server that looks dead to others: it sends no heartbeat in any test."""
@@ -21,7 +21,7 @@ async def test_a_client_elsewhere_is_told_and_asks_again(tmp_path: Path) -> None
     """The write lock stays taken: GET ends as lost, the same POST is refused; once it is free, a new answer is made."""
     path = tmp_path / "logs.db"
     dead = SqliteStore(path, SILENT)
-    store = SqliteStore(path, QUICK, answer_within=2.5)
+    store = SqliteStore(path, GIVING_UP, answer_within=2.5)
     async with (
         headwater(Scripted([HELLO, SILENCE]), dead) as first,
         headwater(Scripted([HELLO, Finish("stop")]), store) as second,

@@ -19,7 +19,7 @@ from headwater.errors import Fenced
 from headwater.events import Continued, TextDelta
 from headwater.log.lua.script import key
 from headwater.log.redis.store import RedisStore
-from headwater.log.store import Lease, Limits, Store
+from headwater.log.store import Lease, Limits, Store, Terms
 from headwater.log.upstash.store import UpstashStore
 from headwater.offsets import Offset
 from headwater.testing.contract import LIMITS, QUICK
@@ -232,7 +232,9 @@ async def test_a_lapse_that_nobody_noticed(server: Server) -> None:
 
 
 async def _answer(store: Store, recovery: bytes | None) -> None:
-    claim = await store.claim(secrets.token_hex(8), secrets.token_hex(8), ALICE, ttl=TTL, recovery=recovery)
+    claim = await store.claim(
+        secrets.token_hex(8), secrets.token_hex(8), ALICE, ttl=TTL, terms=Terms(recovery=recovery)
+    )
     assert claim.lease is not None
     for i in range(1, 20):
         await store.append(run(str(i), begin=i), claim.lease)

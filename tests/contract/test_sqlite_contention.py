@@ -16,7 +16,7 @@ from headwater.events import TextDelta
 from headwater.log.sqlite.file import BUSY_TIMEOUT
 from headwater.log.sqlite.lock import FileLock
 from headwater.log.sqlite.store import SqliteStore
-from headwater.log.store import Limits
+from headwater.log.store import Limits, Terms
 from headwater.testing.contract_harness import ALICE, TTL, WHOLE, entry
 
 SCRIPT = Path(__file__).with_name("busy_process.py")
@@ -84,7 +84,7 @@ async def test_a_new_question_waits_for_the_write_lock_and_then_succeeds(store: 
 async def test_an_answer_that_is_too_old_for_its_reader_is_not_found_without_the_lock(store: SqliteStore) -> None:
     """What the reading connection finds is judged as the writing one judges it."""
     await stored(store, "name")
-    assert (await store.claim("name", "log-new", ALICE, ttl=TTL, newer_than=0)).won
+    assert (await store.claim("name", "log-new", ALICE, ttl=TTL, terms=Terms(newer_than=0))).won
 
 
 async def test_a_caller_whose_patience_ends_hears_why(path: Path) -> None:

@@ -12,7 +12,7 @@ from headwater.errors import Expired
 from headwater.log.logs import Logs
 from headwater.log.lua.script import key
 from headwater.log.redis.store import RedisStore
-from headwater.log.store import Limits
+from headwater.log.store import Limits, Terms
 from headwater.log.upstash.store import UpstashStore
 from headwater.testing.contract import Clock, Harness, StoreContract
 from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, entries, entry, reading, run, seen, texts, until
@@ -98,7 +98,7 @@ async def test_a_stop_while_the_model_is_silent(
 
 async def test_scripts_of_a_writer_lock_their_own_keys(here: UpstashStore, upstash: UpstashDouble) -> None:
     """A writer's scripts make Upstash lock the keys of its log only, and use no other key."""
-    claim = await here.claim("name", "log", ALICE, ttl=TTL, binds="other name")
+    claim = await here.claim("name", "log", ALICE, ttl=TTL, terms=Terms(binds="other name"))
     assert claim.lease is not None
     before = upstash.locked
     await here.append(run("a"), claim.lease)

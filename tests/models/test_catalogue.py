@@ -5,18 +5,20 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import SecretStr
 from serving import until
 from upstream import Upstream
-from ways import KEY, answer
+from ways import HELLO, KEY, answer
 
 import headwater
 from headwater.events import Event, Finish
+from headwater.langchain import ChatOpenAIWire
 from headwater.models.catalogue import Catalogue, Offer
-from headwater.models.model import Model
+from headwater.models.model import Continues, Model, Prepares
 from headwater.models.openai.model import OpenAIModel
 from headwater.prompt import Prompt
 from headwater.settings import Settings
-from headwater.wiring.models import catalogue
+from headwater.wiring.models import catalogue, catalogue_of
 
 
 class Named:
@@ -74,6 +76,28 @@ async def test_of_unlisted_names_only_the_last_used_are_kept() -> None:
     assert await shop.get("chat") is shop.built[0]
     await shop.catalogue.aclose()
     assert all(model.closed for model in shop.built)
+
+
+async def test_the_operator_says_how_each_model_goes_on() -> None:
+    """Whether the server built it or the caller, directly and through LangChain."""
+    chosen: dict[str, Any] = {"OPENAI_BASE_URL": "http://localhost:1/v1", "OPENAI_API_KEY": KEY}
+    settings = Settings(**chosen, prefill="off,openai:able=flags", allowed_models=["*"])
+    for wire in (True, False):
+        models = catalogue(settings.model_copy(update={"openai_wire": wire}), "openai:m")
+        assert [await goes_on(await models.get(models.find(name, "chat"))) for name in ("able", "m")] == [True, False]
+    theirs = ChatOpenAIWire(model="m", base_url="http://localhost:1/v1", api_key=SecretStr(KEY))
+    for each in (theirs, theirs.bind(temperature=0)):
+        given = catalogue_of(settings, each, None)
+        assert not await goes_on(await given.get(given.chat))
+        given = catalogue_of(Settings(), each, None)  # pyright: ignore[reportCallIssue]
+        assert await goes_on(await given.get(given.chat))
+
+
+async def goes_on(model: Model) -> bool:
+    assert isinstance(model, Continues)
+    assert isinstance(model, Prepares)
+    await model.prepare()
+    return model.continues(HELLO)
 
 
 async def test_all_names_of_one_account_share_its_connections() -> None:

@@ -209,7 +209,10 @@ def test_tools_forms_and_answers_that_a_client_began_are_not_gone_on_with(prompt
         ("https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "partial"),
         ("https://api.moonshot.ai/v1", "partial"),
         ("https://api.groq.com/openai/v1", "trailing"),
+        ("HTTPS://user@API.Mistral.ai:443/v1", "prefix"),
+        ("https://api.mistral.ai.example.com/v1", "flags"),
         ("http://localhost:8080/v1", "flags"),
+        ("http://[::1", "flags"),
     ],
 )
 def test_providers_are_known_by_their_address_and_an_operator_overrules_it(address: str, way: str | None) -> None:

@@ -14,8 +14,10 @@ from test_going_on import HALF, TEXT, TOKENS, gone_on, refused
 from upstream import Upstream, following
 from ways import HELLO, KEY, ONCE_UPON, fast_chat, texts
 
+from headwater.events import Finish
 from headwater.models.langchain import openai_models
 from headwater.models.langchain.model import LangChainModel
+from headwater.models.model import Shown
 from headwater.models.openai.connection import Account
 from headwater.prompt import Prompt
 
@@ -52,9 +54,11 @@ async def test_a_field_of_the_message_passes_through_our_class_only(way: Any) ->
 
 async def test_a_completion_model_goes_on_behind_its_prompt_and_text() -> None:
     async with Upstream(tokens=TOKENS, continues="trailing") as upstream:
-        llm = OpenAI(model="babble", base_url=upstream.url, api_key=KEY)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        options: dict[str, Any] = {"base_url": upstream.url, "api_key": KEY, "max_tokens": 100}
+        llm = OpenAI(model="babble", **options)
         for model in (openai_models.completion("babble", Account(upstream.url, KEY)), LangChainModel(llm, "theirs")):
             assert HALF + "".join(texts(await gone_on(model, HALF, ONCE_UPON))) == TEXT
+        assert await gone_on(LangChainModel(llm, "theirs"), Shown(HALF, pieces=100), ONCE_UPON) == [Finish("length")]
 
 
 async def test_what_is_bound_to_a_model_and_what_is_around_it_counts() -> None:

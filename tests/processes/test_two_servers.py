@@ -38,13 +38,14 @@ async def test_identical_requests_to_two_servers_make_one_call(tmp_path: Path, r
 async def test_the_death_of_a_producer_ends_its_log_as_lost_and_frees_the_name(
     tmp_path: Path, river: dict[str, str]
 ) -> None:
-    """Readers on another server get the prefix, then `lost`, within the lease and 2 s.
+    """Where answers do not go on, readers on another server get the prefix, then `lost`, within the lease and 2 s.
 
     So does a client that had seen more than was stored.
     """
     async with Upstream(tokens=["a", "b", "c"], silent_after=2) as upstream:
-        async with serve(tmp_path, **settings(upstream, river)) as survivor:
-            async with serve(tmp_path, **settings(upstream, river)) as producer:
+        environment = {**settings(upstream, river), "HEADWATER_CONTINUE": "off"}
+        async with serve(tmp_path, **environment) as survivor:
+            async with serve(tmp_path, **environment) as producer:
                 own = asyncio.create_task(_types_until_it_breaks(producer.client))
                 await upstream.received()
                 async with survivor.client.stream(

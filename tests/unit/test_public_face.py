@@ -38,7 +38,7 @@ FACE = {
     "headwater": {"Answer", "Observer", "Principal", "router"},
     "headwater.client": {
         *EVENTS,
-        *("About", "Answer", "Client", "Offset", "Patience", "SyncAnswer", "SyncClient", "ToolCall"),
+        *("About", "Answer", "Client", "Continued", "Offset", "Patience", "SyncAnswer", "SyncClient", "ToolCall"),
         *("Expired", "HeadwaterError", "InvalidPrompt", "ModelError", "NoSuchLog", "NotCached", "NotHeadwater"),
         *("NothingListens", "RequestError", "ShuttingDown", "StoreError", "UnknownModel", "Unreachable"),
     },

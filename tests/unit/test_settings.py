@@ -152,9 +152,10 @@ def test_a_file_is_named_by_its_whole_path(store: str) -> None:
         ("hosts", "[evil"),
         ("hosts", "https://app.example"),
         ("data_dir", "~nobody-of-that-name/hw"),
+        ("prefill", "openai:m=guess"),
     ],
 )
-def test_a_host_or_origin_that_cannot_match_is_refused_at_the_start(setting: str, value: str) -> None:
+def test_a_value_that_cannot_be_right_is_refused_at_the_start(setting: str, value: str) -> None:
     """And not at every request."""
     with pytest.raises(ValidationError, match=re.escape(value)):
         Settings.model_validate({setting: value})

@@ -6,17 +6,23 @@ import httpx
 import pytest
 from serving import chat, headwater, post_chat, until
 
+from headwater.entries import record
 from headwater.events import (
+    Continued,
     Event,
     Finish,
     ReasoningDelta,
+    Start,
     TextDelta,
     ToolCallDelta,
     ToolCallEnd,
     ToolCallStart,
     ToolResult,
 )
+from headwater.log.memory import MemoryStore
 from headwater.models.scripted import Scripted
+from headwater.offsets import Offset
+from headwater.principal import ANYONE
 
 TEXT = {"accept": "text/plain"}
 CHAT = "/api/stream/completion/chat"
@@ -92,3 +98,28 @@ async def test_the_rest_of_an_answer_may_be_without_text() -> None:
         over = await server.client.get(location, headers={**TEXT, "last-event-id": "1-6"})
 
     assert (rest.status_code, rest.text, over.status_code) == (200, "", 204)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [("/api/streams/{}", {**TEXT, "last-event-id": "1-4.1"}), ("/api/chat/{}/stream?startIndex=6", {})],
+    ids=["bare text", "AI SDK"],
+)
+async def test_a_reader_with_more_than_a_dead_server_had_stored_is_refused(path: str, headers: dict[str, str]) -> None:
+    """Neither can take words back; from the beginning either gets the whole answer."""
+    store, log = MemoryStore(), "0123456789ab-1"
+    lease = await store.open(log, ANYONE, ttl=60, recovery=b"{}")
+    shown = [Start(log, "m"), TextDelta("A river "), TextDelta("begins")]
+    await store.append([record(Offset(1, n), 0.0, event) for n, event in enumerate(shown, 1)], lease)
+    await store.release(lease)
+    seam = record(Offset(2, 4), 1.0, Continued("server", "prompt", "1-3", rewind="1-3"))
+    rest = [record(Offset(2, 5), 1.0, TextDelta(" in the hills.")), record(Offset(2, 6), 1.0, Finish("stop"))]
+    await store.seal(rest, await store.take_over([seam], log))
+    async with headwater(Scripted([]), store) as server:
+        refused = await server.client.get(path.format(log), headers=headers)
+        whole = await server.client.get(f"/api/streams/{log}", headers=TEXT)
+
+    assert refused.status_code == 410
+    assert "read it again from the beginning" in refused.text
+    for words in ("A river ", "begins", " in the hills."):
+        assert whole.text.count(words) == 1

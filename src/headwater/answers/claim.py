@@ -10,7 +10,7 @@ import msgspec
 from headwater.cache.key import Tokens, conversation_key, fingerprint, log_id
 from headwater.cache.policy import Directives
 from headwater.errors import NotCached, StoreError
-from headwater.log.store import Claim, Store
+from headwater.log.store import Claim, Store, Terms
 from headwater.models.catalogue import Offer
 from headwater.principal import LEAVES, Principal
 from headwater.prompt import Prompt
@@ -89,8 +89,8 @@ class Claims:
             return found, "miss"
         cached = ttl > 0 and wanted.offer.cacheable
         if cached and not (directives.no_cache or directives.no_store):
-            newer_than = directives.max_age
-            return await store.claim(name, log, principal, ttl=ttl, newer_than=newer_than, recovery=recovery), "miss"
+            terms = Terms(directives.max_age, None, recovery)
+            return await store.claim(name, log, principal, ttl=ttl, terms=terms), "miss"
         fwd = "request" if cached else "bypass"
         bound = name if cached and not directives.no_store else None
         if wanted.idempotency_key:
@@ -102,9 +102,8 @@ class Claims:
             # A first attempt takes the name over from an answer that has ended. It joins none that runs: that is
             # another request for the same, and its own retry will join that one, for want of a name that tells them.
             newer = 0.0 if first else RETRIED if again else None
-            claim = await store.claim(
-                f"{name}.{salt}", log, principal, ttl=kept, newer_than=newer, binds=bound, recovery=recovery
-            )
+            terms = Terms(newer, bound, recovery)
+            claim = await store.claim(f"{name}.{salt}", log, principal, ttl=kept, terms=terms)
             if claim.won or not first:
                 return claim, fwd
         lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound, recovery=recovery)

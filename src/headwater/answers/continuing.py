@@ -50,18 +50,12 @@ def cause_of(ending: Ending) -> Cause | None:
             return "provider"
 
 
-def refusal(entries: Sequence[Entry], answer: Answer, prompt: Prompt, limit: int) -> str | None:
+def refusal(entries: Sequence[Entry], answer: Answer, limit: int) -> str | None:
     """Why this answer must not go on, whatever its model can do; None if it may."""
     if len(answer.continued) >= limit:
         return f"it has been continued {len(answer.continued)} times"
     if answer.continued and _since_seam(entries) < PROGRESS:
         return "it broke off again at once"
-    if answer.tools:
-        return "its tool calls cannot be joined"
-    if answer.text and prompt.tools:
-        return "the model may call tools, and a part of an answer does not say whether it would have"
-    if answer.text and any(prompt.extra.get(name) not in (None, 1, False) for name in _BINDING):
-        return "its form is bound as a whole"
     return None
 
 
@@ -70,8 +64,11 @@ def ways(answer: Answer, prompt: Prompt, model: Model, allowed: Sequence[str]) -
     found: list[Way] = []
     if "reattach" in allowed and isinstance(model, Reattaches) and RUN in answer.metadata:
         found.append("reattach")
-    if not answer.text:
+    if not (answer.text or answer.tools):
         return (*found, "restart")
+    # A part does not say whether the model would have called a tool, or how its form goes on; only the same run does.
+    if answer.tools or prompt.tools or any(prompt.extra.get(name) not in (None, 1, False) for name in _BINDING):
+        return found
     if "prefill" in allowed and isinstance(model, Continues) and model.continues(prompt):
         found.append("prefill")
     if "prompt" in allowed and prompt.kind == "chat":
@@ -82,7 +79,7 @@ def ways(answer: Answer, prompt: Prompt, model: Model, allowed: Sequence[str]) -
 def shown(entries: Sequence[Entry], answer: Answer) -> Shown:
     """What the model is to go on behind."""
     pieces = sum(isinstance(entry.event, TextDelta | ReasoningDelta) for entry in entries)
-    return Shown(answer.text, answer.reasoning, pieces)
+    return Shown(answer.text, answer.reasoning, pieces, answer.tools)
 
 
 def closing(ending: Ending, seams: Sequence[Continued]) -> Ending:
@@ -91,7 +88,8 @@ def closing(ending: Ending, seams: Sequence[Continued]) -> Ending:
         return ending
     usage = ending.usage or Usage()
     # A part that broke off has told no usage; what it had shown is input of the request that went on.
-    usage = msgspec.structs.replace(usage, details={**usage.details, "continued": len(seams), "uncounted": True})
+    uncounted = {"uncounted": True} if any(seam.way != "reattach" for seam in seams) else {}
+    usage = msgspec.structs.replace(usage, details={**usage.details, "continued": len(seams), **uncounted})
     whole = all(seam.way != "prompt" and not seam.model for seam in seams)
     return msgspec.structs.replace(ending, usage=usage, replayable=ending.replayable and whole)
 

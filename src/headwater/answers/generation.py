@@ -24,7 +24,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -40,7 +40,6 @@ from headwater.events import (
     Event,
     Finish,
     Metadata,
-    ReasoningDelta,
     Start,
     Stop,
     error_event,
@@ -49,6 +48,7 @@ from headwater.events import (
 from headwater.log.store import LOST
 from headwater.log.writer import Writer
 from headwater.models.anchor import go_on_by_prompt
+from headwater.models.continuation import without_thoughts
 from headwater.models.model import RUN, Continues, Model, Prepares, Reattaches
 from headwater.observe import Observers, Request
 from headwater.principal import LEAVES
@@ -144,10 +144,8 @@ class Generation:
         except asyncio.CancelledError:
             if self.recoverable and await self._finished(self._writer.release()):
                 raise
-            ending = Error(
-                "shutdown", "The server is shutting down; ask again in a moment.", retryable=True, status=503
-            )
-            await self._seal(ending)
+            message = "The server is shutting down; ask again in a moment."
+            await self._seal(Error("shutdown", message, retryable=True, status=503))
             raise
         except Exception:  # an unforeseen error must become an ending too, or readers would wait
             logger.exception("generation of %s broke", self._writer.log)
@@ -159,6 +157,16 @@ class Generation:
         if self.successor is not None or self._asked != self._begun:
             ending = continuing.closing(ending, fold(self._writer.entries).continued)
         await self._finished(self._writer.seal(ending))
+        if not (isinstance(ending, Finish) or self._writer.fenced or self._writer.failure):
+            await self._finished(self._cancel_run())
+
+    async def _cancel_run(self) -> None:
+        """End the run that the provider goes on with: nobody comes back to it."""
+        if (run := fold(self._writer.entries).metadata.get(RUN)) is not None:
+            for source in self._models:
+                with suppress(HeadwaterError):  # a model that cannot be built has no run
+                    if isinstance(model := await source.build(), Reattaches):
+                        await model.cancel(str(run))
 
     async def _finished(self, work: Coroutine[Any, Any, T]) -> T:
         """The outcome of some work; a cancellation waits for it, or a shutdown would lose an answer that is whole."""
@@ -187,7 +195,7 @@ class Generation:
         answer = fold(entries)
         if self.continuing.mode == "off" or self._now() >= self._end:
             return None
-        refusal = continuing.refusal(entries, answer, self._prompt, self.continuing.limit)
+        refusal = continuing.refusal(entries, answer, self.continuing.limit)
         if refusal is not None:
             logger.info("answer %s is not continued, because %s", self._writer.log, refusal)
             return None
@@ -299,9 +307,9 @@ class Generation:
         if source.way == "reattach" and isinstance(model, Reattaches):
             return model.reattach(str(answer.metadata.get(RUN)), source.prompt, shown)
         if source.way == "prompt":
-            return _without_thoughts(go_on_by_prompt(model, source.prompt, shown))
+            return without_thoughts(go_on_by_prompt(model, source.prompt, shown))
         if isinstance(model, Continues):
-            return _without_thoughts(model.go_on(source.prompt, shown))
+            return without_thoughts(model.go_on(source.prompt, shown))
         raise CannotContinue(f"{model.name} cannot go on with its own text")
 
     async def _let_go(self, pump: asyncio.Task[Ending]) -> None:
@@ -385,10 +393,3 @@ class Generation:
 def lost() -> Error:
     """The ending of an answer whose server is gone, where nobody can go on."""
     return Error("lost", LOST, retryable=True, status=502)
-
-
-async def _without_thoughts(batches: Batches) -> Batches:
-    """What goes on behind the text: new thoughts would come behind it too, where they belong before it."""
-    async with aclosing(batches):
-        async for batch in batches:
-            yield [event for event in batch if not isinstance(event, ReasoningDelta)]

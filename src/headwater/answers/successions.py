@@ -24,6 +24,7 @@ from headwater.events import Continued, Event, Start, Stop
 from headwater.log.logs import Logs
 from headwater.log.store import Abandoned, Lease
 from headwater.models.catalogue import Catalogue, Offer
+from headwater.models.model import RUN, Reattaches
 from headwater.observe import Request
 from headwater.offsets import Offset
 from headwater.principal import LEAVES
@@ -120,6 +121,9 @@ class Successions:
         lease = await logs.store.take_over(seam, found.log)
         if way is None:
             logger.info("answer %s, whose server is gone, has ended: %s", found.log, events[-1])
+            run = fold(entries).metadata.get(RUN)
+            if run is not None and isinstance(model := await self._catalogue.get(offer), Reattaches):
+                await model.cancel(str(run))
             return
         logger.info("answer %s, whose server is gone, goes on here (%s)", found.log, way)
         beginning = Beginning(lease, [*entries, *seam], found.age, way, recoverable=True)
@@ -133,7 +137,7 @@ class Successions:
             return [Stop("disconnect" if found.stop == LEAVES else found.stop)], None
         answer = fold(entries)
         waited = round(max(found.age - (entries[-1].at if entries else 0.0), 0.0), 3)
-        refusal = continuing.refusal(entries, answer, known.prompt, self._policy.limit)
+        refusal = continuing.refusal(entries, answer, self._policy.limit)
         if waited > STALE:
             refusal = f"it has been silent for {waited:.0f} s, and nobody waits for it any more"
         model = await self._catalogue.get(offer) if refusal is None else None
@@ -143,6 +147,7 @@ class Successions:
             logger.info("answer %s, whose server is gone, is not continued: %s", found.log, why)
             return [lost()], None
         last = str(Offset(*entries[-1].offset)) if entries else f"{found.epoch}-0"
-        seam = Continued("server", ways[0], last, len(answer.continued) + 1, "", waited, last)
+        # Before a `start`, which discards all that was seen, nothing has to be taken back.
+        seam = Continued("server", ways[0], last, len(answer.continued) + 1, "", waited, last if entries else "")
         start = [] if entries else [Start(found.log, known.prompt.model)]
         return [*start, seam], ways[0]

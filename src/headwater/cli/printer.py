@@ -7,12 +7,12 @@ import time
 from typing import TYPE_CHECKING, Any, assert_never
 
 from headwater.cli.terminal import UNSAFE
-from headwater.errors import sentence
+from headwater.errors import Diverged, sentence
 from headwater.offsets import write
 
 if TYPE_CHECKING:
     from headwater.client import About, Answer
-    from headwater.events import Ending, Event
+    from headwater.events import Continued, Ending, Event
 
 FAILED, PARTIAL, INTERRUPTED = 1, 3, 130
 """Exit codes: no answer, or one that failed; an answer that was stopped or truncated; Ctrl-C, as in shells."""
@@ -51,7 +51,7 @@ class Printer:
         self._shared = self._terminal and sys.stderr.isatty()
         self._sent = self._last = time.monotonic()
         self._first: float | None = None
-        self._deltas = 0
+        self._deltas = self._shown = 0
         self._mid_line = False
         self._beside: tuple[type[Event], str] | None = None
         """What standard error is in the middle of."""
@@ -78,7 +78,7 @@ class Printer:
         self.note(f"{reason}; reconnecting in {pause:.1f} s …")
 
     def show(self, event: "Event") -> None:
-        """Print one event."""
+        """Print one event. Raises `Diverged` where words that were printed are not part of the answer any more."""
         from headwater import events
         from headwater.answer import is_token
 
@@ -107,7 +107,10 @@ class Printer:
 
         match event:
             case events.TextDelta(text):
+                self._shown += len(text)
                 self._print(text)
+            case events.Continued():
+                self._go_on(event)
             case events.ReasoningDelta(text) | events.ToolCallDelta(_, text) | events.ToolResult(_, text):
                 if self._in_full:
                     self._murmur((type(event), getattr(event, "id", "")), text)
@@ -115,12 +118,26 @@ class Printer:
                     self.note("thinking …")
             case events.ToolCallStart(_, name):
                 self.note(f"calls {name}")
-            case events.Start() | events.Metadata() | events.Continued() | events.ToolCallEnd() | events.Unknown():
+            case events.Start() | events.Metadata() | events.ToolCallEnd() | events.Unknown():
                 pass
             case events.Finish() | events.Stop() | events.Error():
                 pass  # `end` prints it
             case _:
                 assert_never(event)
+
+    def _go_on(self, seam: "Continued") -> None:
+        """Note a seam on a terminal. Words that a dead server had not stored are followed by the whole text so far."""
+        text = self.answer.text if self.answer is not None else ""
+        taken_back = len(text) != self._shown
+        if taken_back and not self._terminal:
+            raise Diverged.at(self.offset)
+        if sys.stderr.isatty():
+            who = "server" if seam.cause == "server" else "provider"
+            how = "the answer so far, and how it goes on" if taken_back else "the answer goes on"
+            self._murmur((type(seam), ""), f"[the {who} broke off here; {how}:]")
+        if taken_back:
+            self._shown = len(text)
+            self._print(text)
 
     def end(self, answer: "Answer") -> None:
         """Print how the answer ended, and how fast it was."""

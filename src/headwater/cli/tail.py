@@ -1,6 +1,7 @@
 """`headwater tail`: follows an answer by the id of its log, from any offset to its ending."""
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin
 
@@ -8,6 +9,7 @@ import typer
 
 from headwater.cli.caller import AS_JSON, URL, Caller
 from headwater.cli.printer import INTERRUPTED, Printer, exit_code
+from headwater.errors import Diverged
 
 if TYPE_CHECKING:
     from headwater.client import Client
@@ -28,7 +30,7 @@ class _Place(NamedTuple):
             async for event in answer:
                 printer.show(event)
         finally:
-            if answer.ending is None:
+            if answer.ending is None and not isinstance(sys.exc_info()[1], Diverged):
                 printer.note(f"read on with: headwater tail {answer.id} --after {printer.offset}")
         printer.end(answer)
         return exit_code(answer.ending)

@@ -27,6 +27,7 @@ from headwater.errors import (
     UnknownModel,
 )
 from headwater.events import (
+    Continued,
     Ending,
     Error,
     Event,
@@ -48,6 +49,7 @@ __all__ = [
     "About",
     "Answer",
     "Client",
+    "Continued",
     "Ending",
     "Error",
     "Event",

@@ -6,7 +6,7 @@ from typing import Any, Self
 from headwater.answer import ToolCall
 from headwater.client.failures import failure_of
 from headwater.client.reader import Reader
-from headwater.events import Ending, Error, Event, State, Usage
+from headwater.events import Continued, Ending, Error, Event, State, Usage
 from headwater.offsets import Offset
 
 
@@ -48,6 +48,11 @@ class Progress:
         return self._reader.fold.metadata
 
     @property
+    def continued(self) -> tuple[Continued, ...]:
+        """The seams so far: where the answer broke off and a further request to a model went on with it."""
+        return self._reader.fold.continued
+
+    @property
     def model(self) -> str | None:
         """The name of the model that answers; None before the first event."""
         return self._reader.fold.model
@@ -77,7 +82,8 @@ class Answer(Progress):
     one loop may run at a time.
 
     `text`, `reasoning`, `tools`, `metadata` and `usage` are what the events iterated so far add up to. `read` goes to
-    the ending at once.
+    the ending at once. An event `Continued` with a `rewind` takes back what came after that offset, if anything did:
+    `text` and the others are right already, a program that shows the pieces itself has to show the text anew.
     """
 
     def __aiter__(self) -> Self:

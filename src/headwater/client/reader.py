@@ -16,7 +16,7 @@ from headwater.client.frames import Frame
 from headwater.client.patience import Attempts, Notice, Patience
 from headwater.entries import decode
 from headwater.errors import Expired, HeadwaterError, NoSuchLog, RequestError
-from headwater.events import Ending, Error, Event, Start, State, Unknown
+from headwater.events import Continued, Ending, Error, Event, Start, State, Unknown
 from headwater.offsets import ORIGIN, Offset, parse
 
 
@@ -28,7 +28,7 @@ class Persistence(NamedTuple):
 
 
 class LogState(msgspec.Struct):
-    """The JSON state of a log, as far as the client needs it. An older server leaves out the last three fields."""
+    """The JSON state of a log, as far as the client needs it. An older server leaves out the last fields."""
 
     id: str
     state: State
@@ -39,10 +39,15 @@ class LogState(msgspec.Struct):
     reasoning: str = ""
     tools: tuple[ToolCall, ...] = ()
     metadata: dict[str, Any] = {}
+    continued: tuple[Continued, ...] = ()
 
 
 class Reader:
-    """Receives the events of one log, and connects again until the ending has arrived."""
+    """Receives the events of one log, and connects again until the ending has arrived.
+
+    A server that died may have sent more than it had stored. Where the log goes on, the reader then reads it again from
+    its beginning, in silence, and the fold becomes what that adds up to: exact, and nothing is kept for it meanwhile.
+    """
 
     def __init__(
         self,
@@ -69,6 +74,9 @@ class Reader:
         self._connection: Connection | None = None
         self._received = after
         self._complete = False
+        self._again: Fold | None = None
+        """What a second reading from the beginning has brought, until it reaches the seam that caused it."""
+        self._seam = ORIGIN
         self._ready: deque[tuple[Offset | None, Event]] = deque()
         self.fold = Fold()
         self._turn = asyncio.Lock()  # a step that was cancelled from another thread may still be ending
@@ -123,8 +131,8 @@ class Reader:
         try:
             if self._connection is None:
                 await self._resume()
-            else:
-                self._take(await self._connection.read())
+            elif not self._take(await self._connection.read()):
+                await self.aclose()
         except HeadwaterError as failure:
             if self._connection is not None:
                 self._attempts.retry = self._connection.retry
@@ -165,29 +173,41 @@ class Reader:
             self._ready.append((None, Start(state.id, state.model or "")))
         else:
             content = state.text, state.reasoning, state.tools, state.metadata
-            self.fold = Fold(Folded(state.id, state.model, "open", *content))
+            self.fold = Fold(Folded(state.id, state.model, "open", *content, continued=state.continued))
         self._received = _place(state.offset)
         self._ready.append((self._received, state.ending))
         self._complete = True
         return True
 
-    def _take(self, frames: list[Frame]) -> None:
+    def _take(self, frames: list[Frame]) -> bool:
+        """Take frames in; whether their connection has more to say."""
         for frame in frames:
             offset = _place(frame.id) if frame.id else None
             event = _event(frame.data)
             if offset is not None:
                 if offset <= self._received:
                     continue  # received before: this is a replay from the beginning
+                rewind = event.rewind if isinstance(event, Continued) and offset > self._seam else ""
+                if rewind and _place(rewind) < self._received:
+                    self._again, self._seam, self._received = Fold(), offset, ORIGIN
+                    return False
                 self._received = offset
                 self._attempts.progress()
             elif isinstance(event, Error) and event.retryable:
                 # Without an id it is no entry of the log: the server could not read on, and the answer may be whole.
                 raise failure_of(event)
+            if self._again is not None and offset is not None:
+                if offset < self._seam:
+                    if event is not None:
+                        self._again.add(event)
+                    continue
+                self.fold, self._again = self._again, None
             if event is not None:
                 self._ready.append((offset, event))
             if isinstance(event, Ending):
                 self._complete = True
-                return
+                return False
+        return True
 
 
 def _event(data: str) -> Event | None:

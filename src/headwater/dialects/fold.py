@@ -13,13 +13,15 @@ from headwater.dialects import sse
 from headwater.dialects.dialect import BEGINNING, Cursor
 from headwater.entries import Entry, Page
 from headwater.errors import Diverged
-from headwater.events import Continued, Ending, Error
-from headwater.offsets import ORIGIN, run_of
+from headwater.events import Continued, Ending, Error, Start
+from headwater.offsets import ORIGIN, Offset, run_of
 
 ID = b"\0"
 """The gap for the reader's own message id. JSON never holds this byte, since it escapes control characters."""
 AGAIN = b"\1"
 """The gap after ids of tool calls: empty for the first reader, else a suffix, so that no two messages share an id."""
+Chain = tuple[Any, Any] | None
+"""A list as links, the newest outermost: a state that grows by one link stays cheap to make and to copy."""
 AHEAD = 1_000_000
 """By how much the numbers of frames jump at a seam that rewinds: more frames than a log can have. So a number that a
 dead server gave to what it had not stored is never one of a frame behind the seam."""
@@ -74,7 +76,7 @@ class FoldReader:
     ) -> None:
         self._encoder = encoder
         self._cursor = cursor
-        self._reached = 0
+        self._last: Entry | None = None
         self._mute = cursor != BEGINNING
         self._count = 0
         again = message_id.partition("~")[2]
@@ -88,25 +90,33 @@ class FoldReader:
 
     def feed(self, page: Sequence[Entry]) -> bytes:
         encoder = self._encoder
-        self._reached = passed(page, self._reached)
+        before, self._last = self._last, page[-1]
         if self._mute or not isinstance(page, Page):
-            return self._filled(b"".join([self._frames(entry) for entry in page]))[0]
+            check_follows(page[0], before)
+            return self.filled(b"".join([self._frames(entry) for entry in page]))
         frames = page.frames
         if frames is None:
             frames = page.frames = {}
-        shared: tuple[bytes, list[bytes], Any] | None = frames.get(encoder.name)
+        shared: tuple[bytes, list[bytes], Any, bool] | None = frames.get(encoder.name)
         if shared is None:
+            check_follows(page[0], before)
             body = self._frames(page[0]) if len(page) == 1 else b"".join([self._frames(entry) for entry in page])
             filled, gaps = self._filled(body)
-            frames[encoder.name] = body, gaps, encoder.state
+            frames[encoder.name] = body, gaps, encoder.state, isinstance(page[0].event, Start | Continued)
             return filled
-        body, gaps, encoder.state = shared
+        body, gaps, encoder.state, begins_epoch = shared
+        if begins_epoch:
+            check_follows(page[0], before)
         for gap in gaps:
             body = body.replace(gap, self._gaps[gap])
         return body
 
     def broken(self, error: Error) -> bytes:
-        return self._filled(sse.frames(self._encoder.broken(error), None, self._run, self._named))[0]
+        return self.filled(sse.frames(self._encoder.broken(error), None, self._run, self._named))
+
+    def filled(self, body: bytes) -> bytes:
+        """The bytes with every gap filled."""
+        return self._filled(body)[0]
 
     def _frames(self, entry: Entry) -> bytes:
         lines = self._encoder.encode(entry)
@@ -124,7 +134,7 @@ class FoldReader:
         after = self._cursor.after
         if entry.offset <= after:
             return ()
-        passed((entry,), after.sequence)
+        check_follows(entry, after)
         if isinstance(entry.event, Continued) and entry.event.rewind:
             self._count += self.jump
             if 0 < self._cursor.frames <= self._count:
@@ -144,15 +154,23 @@ class FoldReader:
         return body, gaps
 
 
-def passed(page: Sequence[Entry], reached: int) -> int:
-    """The sequence of a page's last entry, for a client that has everything up to the sequence `reached`.
+def check_follows(entry: Entry, before: Entry | Offset | None) -> None:
+    """Check that an entry follows the last one that a client has.
 
-    Raises `Diverged` if the log goes on earlier than that, at the epoch of a successor.
+    Raises `Diverged` if a successor's epoch begins earlier than that. An ending may: it takes no words back.
     """
-    first = page[0]
-    if first.offset.sequence <= reached and not isinstance(first.event, Ending):
-        raise Diverged.at(first.offset)
-    return page[-1].offset.sequence
+    last = before.offset if isinstance(before, Entry) else before
+    if last is not None and entry.offset.sequence <= last.sequence and not isinstance(entry.event, Ending):
+        raise Diverged.at(entry.offset)
+
+
+def listed(chain: Chain) -> list[Any]:
+    """The links of a chain, oldest first."""
+    links: list[Any] = []
+    while chain is not None:
+        chain, link = chain
+        links.append(link)
+    return links[::-1]
 
 
 def quoted(text: str, gap: bytes = b"") -> bytes:

@@ -14,6 +14,7 @@ from headwater.entries import Entry
 from headwater.errors import Conflict, Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import Ending, State, is_admissible, state_after
 from headwater.log.store import (
+    NO_TERMS,
     PAGE,
     Abandoned,
     Claim,
@@ -23,6 +24,7 @@ from headwater.log.store import (
     Lease,
     Limits,
     Receipt,
+    Terms,
     check_offset,
     check_size,
     lost_ending,
@@ -91,23 +93,13 @@ class MemoryStore:
         self._closed = False
         self._found_abandoned: Callable[[str], None] = lambda log: None
 
-    async def claim(
-        self,
-        name: str,
-        log: str,
-        principal: Principal,
-        *,
-        ttl: float,
-        newer_than: float | None = None,
-        binds: str | None = None,
-        recovery: bytes | None = None,
-    ) -> Claim:
-        bound = await self.find(name, principal, newer_than=newer_than)
+    async def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
+        bound = await self.find(name, principal, newer_than=terms.newer_than)
         if bound is not None:
             # The winner retries when it did not get its answer.
             again = bound.log == log and bound.state == "open"
             return Claim(log, won=True, lease=Lease(log)) if again else bound
-        lease = await self.open(log, principal, ttl=ttl, name=binds or name, recovery=recovery)
+        lease = await self.open(log, principal, ttl=ttl, name=terms.binds or name, recovery=terms.recovery)
         self._names[name] = log
         return Claim(log, won=True, lease=lease)
 

@@ -83,6 +83,20 @@ class Lease(msgspec.Struct, frozen=True):
     epoch: int = 1
 
 
+class Terms(NamedTuple):
+    """What a claim demands of a log that is bound to its name, and what it gives a new one."""
+
+    newer_than: float | None = None
+    """The greatest age in seconds of a sealed log that will do; None for any age within its TTL."""
+    binds: str | None = None
+    """A second name, bound when the new log is sealed admissibly: the claimed one can then belong to one request."""
+    recovery: bytes | None = None
+    """What is kept until the new log's end, for a successor of its writer."""
+
+
+NO_TERMS = Terms()
+
+
 class Claim(msgspec.Struct, frozen=True):
     """The log a name is bound to after a claim, and what is known of it; times in seconds."""
 
@@ -180,26 +194,15 @@ class Store(Documents, Protocol):
         """How a writer batches for this store."""
         ...
 
-    async def claim(
-        self,
-        name: str,
-        log: str,
-        principal: Principal,
-        *,
-        ttl: float,
-        newer_than: float | None = None,
-        binds: str | None = None,
-        recovery: bytes | None = None,
-    ) -> Claim:
+    async def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
         """In one step, bind `name` to the new log `log` and open it, unless the name is bound to a log that will do.
 
-        A log will do in two cases: it is live and no stop was requested, or it was sealed admissibly at most
-        `newer_than` seconds ago. The principal joins the log's subjects either way. A lapsed log met on the way is
+        A log will do in two cases: it is live and no stop was requested, or it was sealed admissibly and the terms
+        allow its age. The principal joins the log's subjects either way. A lapsed log met on the way is
         sealed `lost`; a binding that will not do is replaced.
 
-        `ttl` is how many seconds the name stays bound after the seal. `binds` is a second name, bound when the log is
-        sealed admissibly; with it, `name` can belong to a single request. A claim retried with the same `log` wins
-        again while that log is live. `recovery` is kept until the new log's end, for a successor of its writer.
+        `ttl` is how many seconds the name stays bound after the seal. A claim retried with the same `log` wins again
+        while that log is live.
         """
         ...
 

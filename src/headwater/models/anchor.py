@@ -1,4 +1,4 @@
-"""The prompt way: a model is asked to repeat the last words and to go on; without these words nothing is accepted. Pure.
+"""The prompt way: a model is asked to repeat the last words and to go on; without them nothing is accepted.
 
 For providers that continue no message that was begun. To guess an overlap eats words, or doubles them. So the words to
 be repeated, the anchor, are long enough to occur once, and only their repetition may come before what follows.
@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from os.path import commonprefix
 
 import msgspec
 
@@ -96,8 +95,11 @@ class Anchor:
             if not self._may_precede(folded.text[:found]):
                 raise CannotContinue("the model wrote something else before it repeated the last words")
             rest = self._held[folded.places[found + len(self._wanted) - 1] + 1 :]
-            common = commonprefix([rest, self._blanks])
-            return None if common == rest and rest != self._blanks else rest[len(common) :]
+            blanks = self._blanks
+            if rest != blanks and blanks.startswith(rest):
+                return None  # the white space that was shown may still come
+            common = next(n for n in range(len(blanks), -1, -1) if rest.startswith(blanks[:n]))
+            return rest[common:]
         if len(self._held) > _HELD or self._now() - self._since > _SECONDS:
             raise CannotContinue(f"the model did not repeat the last words: {self._held[:40]!r}")
         return None
@@ -141,6 +143,6 @@ async def go_on_by_prompt(model: Model, prompt: Prompt, shown: Shown) -> Events:
     messages = [*begun.messages, Message("user", _REQUEST.format(anchor=anchor.words))]
     parameters = msgspec.structs.replace(prompt.parameters, max_tokens=limit)
     asked = msgspec.structs.replace(begun, messages=messages, parameters=parameters)
-    async with aclosing(healed(model.stream(asked), anchor)) as rest:
+    async with aclosing(healed(model.stream(asked), anchor.take)) as rest:
         async for batch in rest:
             yield batch

@@ -8,6 +8,7 @@ from headwater.models.model import Model
 from headwater.models.openai.connection import Account, Connections
 from headwater.models.openai.model import OpenAIModel
 from headwater.models.openai.names import covers, meaning
+from headwater.models.openai.responses import ResponsesModel
 from headwater.models.prefill import of_setting
 
 # Providers whose LangChain classes have no place for unknown fields. For all others, known or not, the fields count as
@@ -49,8 +50,10 @@ def from_name(
     `connections` are the account's existing ones, if there are any. `max_tokens` is the limit of an answer where the
     request sets none.
     """
-    through = through_langchain(name, account, max_tokens=max_tokens)
     found = meaning(name)
+    if found is not None and found[0] == "responses":
+        return ResponsesModel(found[1], account, max_tokens=max_tokens, connections=connections)
+    through = through_langchain(name, account, max_tokens=max_tokens)
     if found is None or not covers(*found, account.base_url):
         return through
     kind, model = found

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -20,14 +20,6 @@ _TRIES = 3
 _REMEMBERED = 3600.0
 _QUESTION, _BEGUN, _FOLLOWS = "Count from 1 to 20.", "1, 2, 3, 4, 5, 6, 7", ", 8"
 """What an unknown provider must continue first. In a turn of its own a model would begin without the comma."""
-
-
-class Takes(Protocol):
-    """What takes the repetition away from the beginning of a text."""
-
-    def take(self, text: str) -> str | None:
-        """See `Seam.take`."""
-        ...
 
 
 class Continuation:
@@ -65,7 +57,7 @@ class Continuation:
             asked = msgspec.structs.replace(asked, parameters=parameters)
             seam = Seam(shown.text[place:], *([shown.text] if prefill.echoes else ()))
             try:
-                async with aclosing(healed(self._stream(asked), seam)) as rest:
+                async with aclosing(healed(self._stream(asked), seam.take)) as rest:
                     async for batch in rest:
                         yield batch
                 return
@@ -88,7 +80,7 @@ class Continuation:
         )
         try:
             asked = self._stream(prefilled(question, prefill.way, _BEGUN))
-            async with aclosing(healed(asked, Seam(_FOLLOWS))) as rest:
+            async with aclosing(healed(asked, Seam(_FOLLOWS).take)) as rest:
                 async for _ in rest:
                     pass
             return self._remember(True)
@@ -103,9 +95,12 @@ class Continuation:
         return does
 
 
-async def healed(answer: Events, seam: Takes) -> Events:
-    """An answer without what it repeats; before that only signs of life. Raises `CannotContinue`."""
-    whole, facts = seam.take("") is not None, list[Event]()
+async def healed(answer: Events, take: Callable[[str], str | None]) -> Events:
+    """An answer without what it repeats, which `take` takes away (`Seam.take`); before that only signs of life.
+
+    Raises `CannotContinue`.
+    """
+    whole, facts = take("") is not None, list[Event]()
     try:
         async with aclosing(answer):
             async for batch in answer:
@@ -116,7 +111,7 @@ async def healed(answer: Events, seam: Takes) -> Events:
                     if whole:
                         events.append(event)
                     elif isinstance(event, TextDelta):
-                        if (rest := seam.take(event.text)) is not None:
+                        if (rest := take(event.text)) is not None:
                             whole, events = True, [*facts, *([TextDelta(rest)] if rest else ())]
                     elif isinstance(event, Metadata):
                         facts.append(event)
@@ -129,3 +124,10 @@ async def healed(answer: Events, seam: Takes) -> Events:
         raise CannotContinue(str(failure)) from failure
     if not whole:
         raise ModelError("the provider's stream ended before it went on", code="truncated", retryable=True)
+
+
+async def without_thoughts(batches: Events) -> Events:
+    """What goes on behind the text: new thoughts would come behind it too, where they belong before it."""
+    async with aclosing(batches):
+        async for batch in batches:
+            yield [event for event in batch if not isinstance(event, ReasoningDelta)]

@@ -25,7 +25,7 @@ def places(text: str, *, known: bool) -> list[int]:
         for place in range(len(text) - 1, max(0, len(text) - _REACH), -1)
         if _is_word(text[place - 1]) and not _is_word(text[place])
     ]
-    if not ends or len(text) - ends[0] > _NEAR:
+    if len(text) - (ends[0] if ends else 0) > _NEAR:
         ends = [place for size in (4, 8, 16) if (place := _apart(text, len(text) - size)) > 0] + ends
     if not known:
         anew = text.lstrip()

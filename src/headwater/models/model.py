@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from headwater.answer import ToolCall
 from headwater.events import Event
 from headwater.prompt import Prompt
 
@@ -63,6 +64,7 @@ class Shown(msgspec.Struct, frozen=True):
     reasoning: str = ""
     pieces: int = 0
     """Pieces of text and reasoning: about the tokens, where the provider sends each by itself."""
+    tools: tuple[ToolCall, ...] = ()
 
 
 @runtime_checkable
@@ -95,6 +97,10 @@ class Reattaches(Protocol):
 
         Raises `CannotContinue` before the first event where the provider has the run no more.
         """
+        ...
+
+    async def cancel(self, run: str) -> None:
+        """End a run to which nobody comes back, since it outlives its connection. Never raises; at most a second."""
         ...
 
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -52,6 +51,7 @@ _BY_HOST: tuple[tuple[str, str, Prefill | None], ...] = (
 )
 """Host, beginning of the path, and what is known; None for those that refuse it, that begin anew, or of which neither
 is known. vLLM, SGLang, TGI, llama.cpp, LMDeploy and Ollama are at addresses of their operators."""
+_ADDRESS = re.compile(r"https?://(?:[^/@]*@)?(?P<host>[^/:?#]*)(?::\d*)?(?P<path>[^?#]*)")
 _CLAUDE = re.compile(r"claude-(?:(?:[23]|instant)[\w.-]*|\w+-4(?:-[0-5])?(?:-\d{8}|-latest)?)")  # up to 4.5
 
 
@@ -65,9 +65,9 @@ def at(address: str, setting: str = "auto") -> Prefill | None:
     """What is known of the chat API at an address, or what the operator's setting says; None for no prefill."""
     if setting != "auto":
         return _BY_SETTING.get(setting)
-    parts = urlsplit(address)
+    place = _ADDRESS.match(address.lower())
     for host, path, known in _BY_HOST:
-        if re.fullmatch(host, parts.hostname or "") and parts.path.startswith(path):
+        if place and re.fullmatch(host, place["host"]) and place["path"].startswith(path):
             return known
     return Prefill("flags", asked=True, thinks=True)
 

@@ -55,7 +55,7 @@ class Scripted:
         """Play the next script of the whole answer from where it was shown. Raises `CannotContinue` if it differs."""
         self.shown.append(shown)
         steps = self._then[min(len(self.shown), len(self._then)) - 1]
-        return healed(self._play(prompt, steps), Seam(shown.text))
+        return healed(self._play(prompt, steps), Seam(shown.text).take)
 
     async def _play(self, prompt: Prompt, steps: Sequence[Step]) -> AsyncGenerator[Sequence[Event], None]:
         self.prompts.append(prompt)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from headwater.events import Ending, Error, Finish, Stop
+from headwater.log.store import Terms
 from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, Harness, entry, run
 
 INADMISSIBLE = [Finish("length"), Finish("content_filter"), Stop("alice"), Error("model", "broke")]
@@ -37,7 +38,7 @@ class Names:
 
     async def test_a_second_name(self, harness: Harness) -> None:
         """A claim may give a second name: both names find the log once it is whole."""
-        claim = await harness.store.claim("mine", "log", ALICE, ttl=TTL, binds="name")
+        claim = await harness.store.claim("mine", "log", ALICE, ttl=TTL, terms=Terms(binds="name"))
         assert claim.lease is not None
         assert await harness.peer.find("name", BOB) is None
         await harness.store.seal([entry(1, WHOLE)], claim.lease)
@@ -48,7 +49,7 @@ class Names:
 
     async def test_a_second_name_of_a_part(self, harness: Harness) -> None:
         """Neither of the two names finds a log that ended incomplete."""
-        claim = await harness.store.claim("mine", "log", ALICE, ttl=TTL, binds="name")
+        claim = await harness.store.claim("mine", "log", ALICE, ttl=TTL, terms=Terms(binds="name"))
         assert claim.lease is not None
         await harness.store.seal([entry(1, Stop("alice"))], claim.lease)
         for name in ("mine", "name"):
@@ -88,7 +89,7 @@ class Names:
         assert found is not None
         assert found.log == log
         assert await harness.store.find("name", BOB, newer_than=9) is None
-        assert (await harness.peer.claim("name", "new", BOB, ttl=TTL, newer_than=9)).won
+        assert (await harness.peer.claim("name", "new", BOB, ttl=TTL, terms=Terms(newer_than=9))).won
         found = await harness.store.find("name", BOB)
         assert found is not None
         assert found.log == "new"
@@ -97,7 +98,7 @@ class Names:
         """A log that lost its name to a newer one can still be read by its id."""
         log = await harness.sealed("a", name="name")
         harness.clock.now += 10
-        await harness.store.claim("name", "new", BOB, ttl=TTL, newer_than=5)
+        await harness.store.claim("name", "new", BOB, ttl=TTL, terms=Terms(newer_than=5))
         assert (await harness.peer.describe(log)).state == "finished"
 
     async def test_find_opens_nothing(self, harness: Harness) -> None:

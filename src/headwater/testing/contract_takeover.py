@@ -6,7 +6,7 @@ import pytest
 
 from headwater.errors import Fenced, HeadwaterError
 from headwater.events import Continued, Error, Stop, TextDelta
-from headwater.log.store import Abandoned, Lease
+from headwater.log.store import Abandoned, Lease, Terms
 from headwater.offsets import Offset
 from headwater.testing.contract_harness import (
     ALICE,
@@ -206,7 +206,7 @@ class Takeovers:
 
 async def abandoned_log(harness: Harness) -> Lease:
     """A live log of two entries with a recovery, bound to `name`; its lease lapses when nobody renews it."""
-    claim = await harness.store.claim("name", harness.new(), ALICE, ttl=TTL, recovery=RECOVERY)
+    claim = await harness.store.claim("name", harness.new(), ALICE, ttl=TTL, terms=Terms(recovery=RECOVERY))
     assert claim.lease is not None
     await harness.store.append(run("a", "b"), claim.lease)
     assert await texts(harness.peer, claim.log) == ["a", "b"]

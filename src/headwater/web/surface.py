@@ -24,6 +24,7 @@ from headwater.web.accept import field
 from headwater.web.capacity import Capacity
 from headwater.web.place import location
 from headwater.web.problems import refused
+from headwater.web.replay import INSTANT, paced, rate_of
 from headwater.web.response import Delivery, LogResponse, Pace
 from headwater.web.whole import WholeResponse
 
@@ -68,6 +69,8 @@ class Surface(NamedTuple):
     """Seconds between the events of the minimal stream."""
     capacity: Capacity = Capacity()
     """Limits the streams of this process."""
+    replay: float = INSTANT
+    """The rate at which stored answers are told, unless the request names another (`replay.rate_of`)."""
 
     async def body(self, request: Request) -> bytes:
         """The request's body, whatever its content type claims.
@@ -107,6 +110,7 @@ class Surface(NamedTuple):
         try:
             ask = dialect.ask(await self.body(request))
             dialect = ask.dialect or dialect
+            rate = self._rate(request)
             request.state.leaves = leaves  # for `cli/connection.py`
             principal = await self.principal(request)
             if not ask.whole and (rest := await self.continued(request, dialect, route, Asked(ask.prompt, principal))):
@@ -127,7 +131,9 @@ class Surface(NamedTuple):
         except (HeadwaterError, HTTPException) as error:
             return refused(error, dialect.refusal, request)
         delivery = self.delivery(request, route, dialect, attachment)
-        return (self.whole if ask.whole else self.read)(attachment, principal, delivery)
+        if ask.whole:
+            return self.whole(attachment, principal, delivery)
+        return self.read(attachment, principal, delivery, INSTANT if attachment.age is None else rate)
 
     async def resume(self, request: Request, dialect: Dialect, route: str, message_id: str) -> Response:
         """Deliver a log from the client's cursor on; 204 when the client has the ending already.
@@ -142,7 +148,8 @@ class Surface(NamedTuple):
                 raise Expired.beyond(cursor.after, found.last)
             headers = {"Location": location(request, route, message_id), **dialect.headers(message_id)}
             delivery = Delivery(dialect, message_id, headers, cursor)
-            return self._rest(found, principal, delivery, request.method == "HEAD")
+            rate = INSTANT if found.state == "open" else self._rate(request, "~" in message_id)
+            return self._rest(found, principal, delivery, rate, request.method == "HEAD")
         except (HeadwaterError, HTTPException) as error:
             return refused(error, dialect.refusal, request)
 
@@ -174,7 +181,12 @@ class Surface(NamedTuple):
         return Delivery(dialect, id, headers)
 
     def _rest(
-        self, found: Description, principal: Principal, delivery: Delivery, headers_only: bool = False
+        self,
+        found: Description,
+        principal: Principal,
+        delivery: Delivery,
+        rate: float = INSTANT,
+        headers_only: bool = False,
     ) -> Response:
         """What follows the delivery's cursor, or 204. Raises `Expired` or `ServerFull`."""
         after = delivery.cursor.after
@@ -185,12 +197,20 @@ class Surface(NamedTuple):
         if headers_only:
             return head(delivery.dialect, delivery.headers)
         self.capacity.check()
-        return self.read(found, principal, delivery)
+        return self.read(found, principal, delivery, rate)
 
-    def read(self, found: Attachment | Description, principal: Principal, delivery: Delivery) -> Response:
+    def _rate(self, request: Request, replays: bool = True) -> float:
+        """The pace that a request asks for, else that of this server's replays. Raises `RequestError`."""
+        written = request.query_params.get("pace") if request.scope["query_string"] else None
+        return rate_of(written) if written is not None else self.replay if replays else INSTANT
+
+    def read(
+        self, found: Attachment | Description, principal: Principal, delivery: Delivery, rate: float = INSTANT
+    ) -> Response:
         """A stream of a log; it ends early when this server drains and another one writes the log."""
         reader = delivery.dialect.reader(delivery.message_id, delivery.cursor)
         pages = self.answers.read(found, principal, reader.begin, dialect=delivery.dialect.name)
+        pages = pages if rate == INSTANT else paced(pages, rate)
         leave, log = self.answers.departure(found.log), found.log
         return LogResponse(pages, reader, delivery, self.pace, leave, lambda: self.answers.retrying(log))
 

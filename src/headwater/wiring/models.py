@@ -14,6 +14,7 @@ from headwater.models.model import Direct, Model
 from headwater.models.openai.connection import Account, Connections
 from headwater.models.openai.names import meaning
 from headwater.models.openai.proxy import proxy_for
+from headwater.models.prefill import of_setting
 from headwater.models.scripted import Echo
 from headwater.models.think_tags import ThinkTags
 from headwater.settings import Settings
@@ -57,6 +58,7 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
         settings.openai_proxy.get_secret_value() if settings.openai_proxy else None,
         frozenset(settings.openai_leave_out),
         tuple(settings.prefill),
+        settings.continue_ != "off" and "reattach" in settings.continue_by,
     )
     if meaning(chosen) is not None:
         proxy_for(account.address, account.proxy)  # refuses one that does not work, at the start
@@ -69,15 +71,17 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
             build_local = partial(embedded.build, settings.data_dir)
             return Offer("local", embedded.UPSTREAM, True, build_local, sends_extra=False)
 
+        api = (meaning(name) or ("",))[0]
+
         async def build() -> Model:
-            if settings.openai_wire:
+            if settings.openai_wire or api == "responses":
                 model = by_name.from_name(name, account, connections=connections)
             else:
                 model = by_name.through_langchain(name, account)
-            return ThinkTags(model) if settings.think_tags else model
+            return ThinkTags(model) if settings.think_tags and api != "responses" else model
 
         upstream = (settings.openai_base_url or "default") + ("#think-tags" if settings.think_tags else "")
-        keyed = _derives(settings, account if (meaning(name) or ("",))[0] == "chat" else None)
+        keyed = _derives(settings, account if api in ("chat", "responses") else None)
         return Offer(name, upstream, True, build, by_name.sends_extra(name), keyed)
 
     def more(name: str) -> Offer | None:
@@ -108,7 +112,7 @@ def _offer_of(settings: Settings, model: "Runnable[Any, Any] | Model", cache_as:
     if not isinstance(model, Streams):
         return Offer(model.name, cache_as or "", cache_as is not None, _ready(model), borrowed=True)
     name = model.get_name()
-    through = LangChainModel(model, name)
+    through = LangChainModel(model, name, prefill=of_setting(settings.prefill, name))
     # Tested on the class, not on the object: `model.bind(…)` passes on the attributes of the model within.
     direct = cast("Direct", model).direct(through) if issubclass(type(model), Direct) else None
     digest = hashlib.sha256(f"{name}\n{cache_as}".encode()).hexdigest()

@@ -27,6 +27,7 @@ from headwater.web.capacity import Capacity
 from headwater.web.gate import PRINCIPAL, Access
 from headwater.web.hosts import of_this_machine
 from headwater.web.origin import Allowed
+from headwater.web.replay import rate_of
 from headwater.web.response import Pace
 from headwater.web.routes.server import About
 from headwater.web.surface import Surface
@@ -100,7 +101,8 @@ def surface_of(settings: Settings, answers: Answers, identify: Identify) -> Surf
         found = identify(request)
         return found if isinstance(found, Principal) else await found
 
-    return Surface(answers, principal, Pace(heartbeat=settings.heartbeat), settings.max_body)
+    rate = rate_of(settings.replay)
+    return Surface(answers, principal, Pace(heartbeat=settings.heartbeat), settings.max_body, replay=rate)
 
 
 def lifespan_of(answers: Answers) -> Any:

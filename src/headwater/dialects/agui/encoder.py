@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, assert_never
 import msgspec
 
 from headwater.dialects import sse
-from headwater.dialects.fold import AGAIN, ID, quoted
+from headwater.dialects.fold import AGAIN, ID, Chain, listed, quoted
 from headwater.entries import Entry
 from headwater.events import (
     Continued,
@@ -46,10 +46,10 @@ class _State(NamedTuple):
     """How often tools have returned something: each time a new message begins."""
     calls: tuple[str, ...] = ()
     """The tool calls that are open."""
-    results: tuple[Any, ...] = ()
-    """Pieces of results, which go out whole: what came before, the id of the call, the piece."""
-    asked: tuple[Any, ...] = ()
-    """Calls and their arguments: what came before, the id, the name of a call that begins, the piece, None a result."""
+    results: Chain = None
+    """Pieces of results, which go out whole: the id of the call, the piece."""
+    asked: Chain = None
+    """Calls and their arguments: the id, the name of a call that begins, the piece; without both it is a result."""
 
 
 class AguiEncoder:
@@ -86,13 +86,13 @@ class AguiEncoder:
             case ToolCallDelta(id, arguments):
                 if not arguments or id not in self.state.calls:
                     return ()
-                self.state = self.state._replace(asked=(self.state.asked, id, None, arguments))
+                self.state = self.state._replace(asked=(self.state.asked, (id, None, arguments)))
                 return (b'{"type":"TOOL_CALL_ARGS","toolCallId":%b,"delta":%b}' % (_call(id), quoted(arguments)),)
             case ToolCallEnd(id):
                 return self._end_call(id) if id in self.state.calls else ()
             case ToolResult(id, output):
                 before = self._end_text()
-                results, asked = (self.state.results, id, output), (self.state.asked, id, None, None)
+                results, asked = (self.state.results, (id, output)), (self.state.asked, (id, None, None))
                 self.state = self.state._replace(results=results, asked=asked)
                 return before
             case Metadata(data):
@@ -134,7 +134,7 @@ class AguiEncoder:
 
     def _call(self, id: str, name: str) -> Sequence[bytes]:
         before = [*self._end_reasoning(), *(self._end_call(id) if id in self.state.calls else ())]
-        self.state = self.state._replace(calls=(*self.state.calls, id), asked=(self.state.asked, id, name, ""))
+        self.state = self.state._replace(calls=(*self.state.calls, id), asked=(self.state.asked, (id, name, "")))
         start = b'{"type":"TOOL_CALL_START","toolCallId":%b,"toolCallName":%b,"parentMessageId":%b}'
         return (*before, start % (_call(id), quoted(name), self._id()))
 
@@ -159,20 +159,20 @@ class AguiEncoder:
     def _results(self) -> Sequence[bytes]:
         """The results that are complete, since something else has come; the next text is a message of its own."""
         outputs: dict[str, list[str]] = {}
-        for id, piece in _in_order(self.state.results):
+        for id, piece in listed(self.state.results):
             outputs.setdefault(id, []).append(piece)
         lines = [line for id in outputs if id in self.state.calls for line in self._end_call(id)]
         form = b'{"type":"TOOL_CALL_RESULT","messageId":%b,"toolCallId":%b,"content":%b,"role":"tool"}'
         for number, (id, output) in enumerate(outputs.items(), 1):
             result = self._id()[:-1] + b'-t%d"' % number
             lines.append(form % (result, _call(id), quoted("".join(output))))
-        self.state = self.state._replace(results=(), step=self.state.step + 1)
+        self.state = self.state._replace(results=None, step=self.state.step + 1)
         return lines
 
     def _own_calls(self) -> Sequence[bytes]:
         """The calls that nothing here has answered: on this word a page of TanStack AI runs its own tools."""
         calls: dict[str, tuple[str, list[str]]] = {}
-        for id, name, piece in _in_order(self.state.asked):
+        for id, name, piece in listed(self.state.asked):
             if name is not None:
                 calls[id] = name, []
             elif piece is None:
@@ -198,15 +198,6 @@ class AguiEncoder:
         if usage is not None:
             more["usage"] = [_usage(usage)]
         return b'{"type":"RUN_FINISHED",%b,%b' % (_RUN, sse.encode(more)[1:])
-
-
-def _in_order(links: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
-    """What was linked, the first first."""
-    found: list[Sequence[Any]] = []
-    while links:
-        links, *rest = links
-        found.append(rest)
-    return found[::-1]
 
 
 def _parsed(arguments: str) -> Any:

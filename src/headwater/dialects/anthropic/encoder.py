@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, assert_never
 
 from headwater.dialects.anthropic.whole import REASONS, SIGNATURE, STOPPED, counts, error_object, tool_id
-from headwater.dialects.fold import AGAIN, ID, quoted
+from headwater.dialects.fold import AGAIN, ID, Chain, listed, quoted
 from headwater.dialects.sse import encode
 from headwater.entries import Entry
 from headwater.events import (
@@ -28,9 +28,6 @@ from headwater.events import (
     Unknown,
 )
 
-_Held = tuple["_Held | None", Event]
-"""An event that waits, after those before it."""
-
 _START = (
     b'{"type":"message_start","message":{"id":"%b","type":"message","role":"assistant","model":%b,"content":[],'
     b'"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"output_tokens":0}}}'
@@ -49,7 +46,8 @@ class _State(NamedTuple):
     """A whole delta up to its text, while the open block is one of text."""
     call: str | None = None
     """The id of the open call."""
-    held: _Held | None = None
+    held: Chain = None
+    """Events that wait for the end of the open call."""
 
 
 class Encoder:
@@ -126,11 +124,7 @@ class Encoder:
         lines = [self._begun(index, _SIGNATURE) + b'"%b"}}' % SIGNATURE.encode()] if open is _THINKING else []
         lines.append(b'{"type":"content_block_stop","index":%d}' % index)
         self.state = _State(index + 1)
-        waiting: list[Event] = []
-        while held is not None:
-            held, event = held
-            waiting.append(event)
-        for event in reversed(waiting):
+        for event in listed(held):
             lines += self._told(event)
         return lines
 

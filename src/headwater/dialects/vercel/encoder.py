@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, assert_never
 import msgspec
 
 from headwater.dialects import sse
-from headwater.dialects.fold import AGAIN, quoted
+from headwater.dialects.fold import AGAIN, Chain, listed, quoted
 from headwater.dialects.vercel.told import Told, checksum
 from headwater.entries import Entry, json_of
 from headwater.events import (
@@ -32,8 +32,6 @@ from headwater.events import (
 )
 
 Lines = list[bytes]
-Pieces = tuple["Pieces", str] | None
-"""A text that grows: what was before, and the last piece; adding one takes the same time however long it is."""
 
 DONE = b"[DONE]"
 _STEP, _STEP_ENDS = b'{"type":"start-step"}', b'{"type":"finish-step"}'
@@ -46,10 +44,10 @@ class _Call(NamedTuple):
     """A tool call as far as it has come."""
 
     name: str
-    arguments: Pieces = None
+    arguments: Chain = None
     given: bool = False
     """Whether the arguments are complete."""
-    output: Pieces = None
+    output: Chain = None
 
 
 class _State(NamedTuple):
@@ -154,7 +152,7 @@ class VercelEncoder:
             return
         self._keep(id, call._replace(given=True, arguments=None))
         try:
-            input = msgspec.json.format((_joined(call.arguments) or "{}").encode(), indent=-1)
+            input = msgspec.json.format(("".join(listed(call.arguments)) or "{}").encode(), indent=-1)
         except msgspec.DecodeError:
             why = b',"errorText":"The model wrote arguments that are not JSON."'
             lines.append(self._part("tool-output-error", id, why))
@@ -165,7 +163,7 @@ class VercelEncoder:
     def _released(self, id: str) -> Lines:
         """The result of a call so far, which is held back no longer."""
         self.state = self.state._replace(held="")
-        output = sse.encode(_joined(self.state.calls[id].output))
+        output = sse.encode("".join(listed(self.state.calls[id].output)))
         return [self._part("tool-output-available", id, b',"output":' + output)]
 
     def _end(self, event: Finish | Stop | Error, lines: Lines) -> None:
@@ -223,11 +221,3 @@ class VercelEncoder:
         """A part of a tool call: `dynamic` where the server runs the tool, since the page then has no type for it."""
         dynamic = b"" if checksum(self.state.calls[id].name) in self._told.tools else b',"dynamic":true'
         return b'{"type":"%b","toolCallId":%b%b%b}' % (kind.encode(), quoted(id, AGAIN), rest, dynamic)
-
-
-def _joined(pieces: Pieces) -> str:
-    texts: list[str] = []
-    while pieces is not None:
-        pieces, text = pieces
-        texts.append(text)
-    return "".join(reversed(texts))

@@ -15,7 +15,7 @@ from headwater.events import Ending, Event, State, is_admissible, state_after
 from headwater.log.lua.packs import opened
 from headwater.log.lua.script import Argument, Script, key, script
 from headwater.log.packs import PACK, Pack
-from headwater.log.store import PAGE, Abandoned, Claim, Description, Document, Lease, Limits, lost_ending
+from headwater.log.store import PAGE, Abandoned, Claim, Description, Document, Lease, Limits, Terms, lost_ending
 from headwater.offsets import ORIGIN, TAG, Offset
 from headwater.principal import LEAVES, Principal
 
@@ -100,18 +100,10 @@ class Steps:
         self.found_abandoned: Callable[[str], None] = lambda log: None
         """Called with each log that is found abandoned."""
 
-    async def claim(
-        self,
-        name: str,
-        log: str,
-        principal: Principal,
-        ttl: float,
-        newer_than: float | None,
-        binds: str | None,
-        recovery: bytes | None,
-    ) -> Claim:
+    async def claim(self, name: str, log: str, principal: Principal, ttl: float, terms: Terms) -> Claim:
         """Bind a name to a new log and open it, or return the log that will do."""
-        arguments = _encoded(name, log, *principal, _ms(ttl), _age(newer_than), binds or "", *_given(recovery))
+        arguments = _encoded(name, log, *principal, _ms(ttl), _age(terms.newer_than), terms.binds or "")
+        arguments += _given(terms.recovery)
         answer = await self._run(_CLAIM, [key("name", name), *keys_of(log)], [*self._lapsing(), *arguments])
         return Claim(log, won=True, lease=Lease(log)) if answer[0] == b"won" else self._found(log, answer)
 

@@ -23,6 +23,7 @@ from headwater.log.redis.tailer import RedisTailer
 from headwater.log.redis.times import RedisTimes
 from headwater.log.single_flight import SingleFlight
 from headwater.log.store import (
+    NO_TERMS,
     Abandoned,
     Claim,
     Description,
@@ -31,6 +32,7 @@ from headwater.log.store import (
     Lease,
     Limits,
     Receipt,
+    Terms,
     check_offset,
     check_size,
 )
@@ -76,19 +78,9 @@ class RedisStore:
         self._mark = 3 * self._tailer.pace  # seconds for which a reader's mark lasts; every look renews it
         self._pages: SingleFlight[Page] = SingleFlight()
 
-    async def claim(
-        self,
-        name: str,
-        log: str,
-        principal: Principal,
-        *,
-        ttl: float,
-        newer_than: float | None = None,
-        binds: str | None = None,
-        recovery: bytes | None = None,
-    ) -> Claim:
-        self._check_tags(log, name, binds)
-        return await self._steps.claim(name, log, principal, ttl, newer_than, binds, recovery)
+    async def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
+        self._check_tags(log, name, terms.binds)
+        return await self._steps.claim(name, log, principal, ttl, terms)
 
     async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
         return await self._steps.find(name, principal, newer_than)

@@ -16,6 +16,7 @@ from headwater.log.sqlite.many import append_many
 from headwater.log.sqlite.packs import Sizes, between, end_of, insert
 from headwater.log.sqlite.row import RELEASED, Lapsed, Page, Pulse, Row
 from headwater.log.store import (
+    NO_TERMS,
     Abandoned,
     Claim,
     Description,
@@ -23,6 +24,7 @@ from headwater.log.store import (
     Lease,
     Limits,
     Receipt,
+    Terms,
     check_offset,
     lost_ending,
     unsealed_ending,
@@ -60,24 +62,14 @@ class Rows:
         self._lapsed = lapsed
         self._owner = owner
 
-    def claim(
-        self,
-        name: str,
-        log: str,
-        principal: Principal,
-        *,
-        ttl: float,
-        newer_than: float | None = None,
-        binds: str | None = None,
-        recovery: bytes | None = None,
-    ) -> Claim:
+    def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
         """Bind the name to a new log, unless it is bound to one that will do."""
-        bound = self.find(name, principal, newer_than=newer_than)
+        bound = self.find(name, principal, newer_than=terms.newer_than)
         if bound is not None:
             # The winner retries when it did not get its answer.
             again = bound.log == log and bound.state == "open"
             return Claim(log, won=True, lease=Lease(log)) if again else bound
-        lease = self.open(log, principal, ttl=ttl, name=binds or name, recovery=recovery)
+        lease = self.open(log, principal, ttl=ttl, name=terms.binds or name, recovery=terms.recovery)
         self.db.execute("INSERT OR REPLACE INTO names SELECT ?, key FROM logs WHERE id = ?", (name, log))
         return Claim(log, won=True, lease=lease)
 

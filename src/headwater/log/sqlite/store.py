@@ -19,7 +19,19 @@ from headwater.log.sqlite.owners import Owners
 from headwater.log.sqlite.rows import Rows
 from headwater.log.sqlite.tailer import SqliteTailer
 from headwater.log.sqlite.thread import SqliteThread
-from headwater.log.store import Abandoned, Claim, Description, Document, Flush, Lease, Limits, Receipt, check_size
+from headwater.log.store import (
+    NO_TERMS,
+    Abandoned,
+    Claim,
+    Description,
+    Document,
+    Flush,
+    Lease,
+    Limits,
+    Receipt,
+    Terms,
+    check_size,
+)
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
@@ -52,24 +64,10 @@ class SqliteStore:
         self._owners = Owners(self.path)
         self._tailer = SqliteTailer(self._connect, self.limits, FileLock(self.path), self._owners, self._seal_lost)
 
-    async def claim(
-        self,
-        name: str,
-        log: str,
-        principal: Principal,
-        *,
-        ttl: float,
-        newer_than: float | None = None,
-        binds: str | None = None,
-        recovery: bytes | None = None,
-    ) -> Claim:
+    async def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
         self._tailer.start()
-        hit = await self._reads.do(Rows.find_sealed, name, newer_than=newer_than)
-        if hit is not None:
-            return hit
-        return await self._writes.do(
-            Rows.claim, name, log, principal, ttl=ttl, newer_than=newer_than, binds=binds, recovery=recovery
-        )
+        hit = await self._reads.do(Rows.find_sealed, name, newer_than=terms.newer_than)
+        return hit or await self._writes.do(Rows.claim, name, log, principal, ttl=ttl, terms=terms)
 
     async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
         self._tailer.start()

@@ -23,6 +23,7 @@ from headwater.log.lua.steps import Page, Steps, keys_of
 from headwater.log.packs import packed
 from headwater.log.single_flight import SingleFlight
 from headwater.log.store import (
+    NO_TERMS,
     Abandoned,
     Claim,
     Description,
@@ -31,6 +32,7 @@ from headwater.log.store import (
     Lease,
     Limits,
     Receipt,
+    Terms,
     check_offset,
     check_size,
 )
@@ -88,20 +90,11 @@ class UpstashStore:
         self._locking = _LOCKING
         self._poller = UpstashPoller(self._pipeline, self._steps, self.limits.lease, self._times)
 
-    async def claim(
-        self,
-        name: str,
-        log: str,
-        principal: Principal,
-        *,
-        ttl: float,
-        newer_than: float | None = None,
-        binds: str | None = None,
-        recovery: bytes | None = None,
-    ) -> Claim:
-        claim = await self._steps.claim(name, log, principal, ttl, newer_than, binds, _encoded(recovery))
+    async def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
+        encoded = terms._replace(recovery=_encoded(terms.recovery))
+        claim = await self._steps.claim(name, log, principal, ttl, encoded)
         if claim.lease is not None:
-            self._written[claim.lease] = self._new_writer(log, name, binds)
+            self._written[claim.lease] = self._new_writer(log, name, terms.binds)
         return claim
 
     async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:

@@ -109,7 +109,8 @@ class LangChainModel:
         self._secrets = tuple(secrets)
         self._fields = Fields(leave_out=leave_out)
         self._ready: asyncio.Task[_Ready] | None = None
-        self._setting = prefill
+        self.prefill = prefill
+        """What the operator says of the model."""
         self._continuation = Continuation(self.stream)
         self._answering = 0
         self._pending_closes: list[Callable[[], Awaitable[None]]] = []
@@ -172,10 +173,9 @@ class LangChainModel:
     async def go_on(self, prompt: Prompt, shown: Shown) -> Events:
         """The events that follow what was shown; see `headwater.models.model.Continues`."""
         ready = await self._prepared()
-        limit, inner = prompt.parameters.max_tokens, ready.inner
-        own = getattr(inner, "answer_limit", None)
-        limit = own(limit) if own is not None else limit or getattr(inner, "max_tokens", None)
-        async with aclosing(self._continuation.go_on(ready.prefill, prompt, shown, limit)) as rest:
+        limit, own = prompt.parameters.max_tokens, getattr(ready.inner, "answer_limit", None)
+        limit = own(limit) if own is not None else limit or max(0, getattr(ready.inner, "max_tokens", None) or 0)
+        async with aclosing(self._continuation.go_on(ready.prefill, prompt, shown, limit or None)) as rest:
             async for batch in rest:
                 yield batch
 
@@ -211,7 +211,7 @@ class LangChainModel:
         task = self._ready
         if task is None or task.get_loop() is not asyncio.get_running_loop() or _failed(task):
             # The next request retries a failed build: the operator may have supplied a missing key meanwhile.
-            task = self._ready = asyncio.create_task(asyncio.to_thread(_look_at, self._source, self._setting))
+            task = self._ready = asyncio.create_task(asyncio.to_thread(_look_at, self._source, self.prefill))
             task.add_done_callback(_failed)  # retrieves the exception, even if nobody waits for the task any more
         try:
             # Shielded, because other requests may wait for the same build, and a thread cannot be cancelled anyway.

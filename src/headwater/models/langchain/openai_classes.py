@@ -210,4 +210,5 @@ def _direct(model: Any, kind: Kind, fallback: Model) -> OpenAIModel | None:
         defaults.pop(ours, None)
     headers = {name: value for name, value in client.default_headers.items() if isinstance(value, str)}
     account = Account(str(client.base_url), client.api_key, headers, getattr(model, "openai_proxy", None) or None)
+    account = account._replace(prefill=[getattr(fallback, "prefill", "auto")])
     return OpenAIModel(model.model_name, kind, account, defaults=defaults, fallback=fallback)

@@ -55,6 +55,8 @@ class Account(NamedTuple):
     """Fields of a request's body that this provider does not take, such as `stream_options`."""
     prefill: Sequence[str] = ()
     """How the models go on with an answer: `headwater.models.prefill.of_setting` reads it."""
+    keeps: bool = True
+    """Whether the provider may keep runs for some minutes, so that one can come back to them."""
 
     @property
     def address(self) -> str:
@@ -91,6 +93,7 @@ class Connections:
         self._deadlines = deadlines
         self.fields = Fields(account.is_openai, account.leave_out)
         """Which fields of a request the provider takes."""
+        self.secrets = account.secrets
         self._opened: WeakKeyDictionary[
             asyncio.AbstractEventLoop, tuple[AsyncGenerator[aiohttp.ClientSession, None], aiohttp.ClientSession]
         ] = WeakKeyDictionary()

@@ -1,6 +1,7 @@
 """The bytes of an OpenAI stream, cut into lines and decoded, one read of the socket at a time."""
 
 import json
+import re
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
@@ -11,7 +12,7 @@ from headwater.models.characters import decode, text_in
 _LAST = b"data: [DONE]\n\n"
 _MARK = b"\xef\xbb\xbf"  # a byte order mark, which some servers begin with
 _SAID = ("message", "detail", "error")  # fields of an error that may hold its words
-_OURS = ("", "message", "error")  # names of events that belong to the answer
+_OURS = re.compile(r"(message|error|response\..*)?")  # names of events that belong to the answer
 _FIELDS = (b":", b"id:", b"retry:")
 
 Chunk = TypeVar("Chunk")
@@ -107,8 +108,9 @@ class Lines(Generic[Chunk]):
             self.failure = None  # a last line that is not JSON was cut off; the missing ending will show that
         if self.failure is None and not found and self._foreign:
             content = _json_or_text(self._foreign)
-            if not begun and isinstance(content, dict) and cast("dict[str, Any]", content).get("choices"):
-                found = [cast("dict[str, Any]", content)]  # a whole answer of a server that does not stream
+            fields = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
+            if not begun and (fields.get("choices") or "output" in fields):
+                found = [fields]  # a whole answer of a server that does not stream
             else:
                 self.failure = self._foreign_failure(content, begun)
         self.done = True
@@ -158,7 +160,7 @@ class Lines(Generic[Chunk]):
                 content = decode(payload)
             except ValueError as failure:
                 content = None
-                if payload.startswith(b"{") and self._kind in _OURS:
+                if payload.startswith(b"{") and _OURS.fullmatch(self._kind):
                     self.failure = failure  # a piece of the answer is lost
             if isinstance(content, dict):
                 self._take(cast("dict[str, Any]", content), found)
@@ -170,7 +172,7 @@ class Lines(Generic[Chunk]):
     def _take(self, content: dict[str, Any], found: list[dict[str, Any]]) -> None:
         if self._kind == "error":
             self.failure = ErrorFrame(_error_in(content))
-        elif self._kind in _OURS or content.get("choices"):  # other events are no part of the answer
+        elif _OURS.fullmatch(self._kind) or content.get("choices"):  # other events are no part of the answer
             found.append(content)
 
     def _foreign_failure(self, content: Any, begun: bool) -> Exception | None:

@@ -6,23 +6,23 @@ Responses API, and prompts that LangChain would rewrite. A fallback answers thos
 reads streams in the same way inside a LangChain chat model and a LangChain LLM.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from headwater.errors import ModelError
-from headwater.events import Event
 from headwater.models.continuation import Continuation, Events
 from headwater.models.model import Closes, Model, Shown
-from headwater.models.openai.connection import Account, Connections, Grace, unread
+from headwater.models.openai.answering import answered, refused
+from headwater.models.openai.connection import Account, Connections
 from headwater.models.openai.names import Kind
-from headwater.models.openai.pacing import PacedRead
 from headwater.models.openai.request import LIMIT, body, is_plain
 from headwater.models.openai.stream import CompletionStream, Stream
 from headwater.models.prefill import COMPLETION, at, of_setting
-from headwater.models.scrub import as_model_error, missing
+from headwater.models.scrub import missing
 from headwater.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -30,22 +30,6 @@ if TYPE_CHECKING:
 
 PATHS: dict[Kind, str] = {"chat": "/chat/completions", "completion": "/completions"}
 """The path of each API at a provider's address."""
-
-
-class _Head(NamedTuple):
-    """The provider's status and headers, under the names that `scrub` looks for."""
-
-    status_code: int
-    headers: Mapping[str, str]
-
-
-class _Refused(Exception):
-    """The provider answered with an HTTP error."""
-
-    def __init__(self, response: _Head, body: object, text: str) -> None:
-        super().__init__(text or f"HTTP {response.status_code}")
-        self.response = response
-        self.body = body
 
 
 class OpenAIModel:
@@ -101,52 +85,22 @@ class OpenAIModel:
         default = self._defaults.get("max_tokens", LIMIT if self._kind == "completion" else None)
         return self._continuation.go_on(self._prefill, prompt, shown, prompt.parameters.max_tokens or default)
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
+    def stream(self, prompt: Prompt) -> Events:
         """The events of one answer; see `headwater.models.model.Model.stream`."""
         if not is_plain(prompt, self._kind):
-            if self._fallback is None:
-                reason = "the messages cannot be read by this model's API; send plain text"
-                raise ModelError(reason, code="invalid_prompt", status=422)
-            async with aclosing(self._fallback.stream(prompt)) as batches:
-                async for batch in batches:
-                    yield batch
-            return
+            return self._passed_on(prompt)
         reading = Stream() if self._kind == "chat" else CompletionStream()
         if prompt.extra.get("logprobs"):
             reading.leave_out("logprobs")
-        response: aiohttp.ClientResponse | None = None
-        socket, grace = PacedRead(), Grace()
-        try:
-            response = await self._post(prompt)
-            content, ended = response.content, False
-            while not reading.done:
-                try:
-                    data = await (grace.read(content) if ended else content.readany())
-                except Exception:
-                    if not (data := unread(content)):
-                        raise  # else the next read raises
-                if not data:
-                    break
-                batch, ended = reading.feed(data), reading.ended
-                if batch or reading.heard:
-                    yield batch  # an empty one is a sign of life
-                    if not ended:
-                        socket.after(len(batch), response)
-                if reading.failure is not None and not ended:
-                    raise reading.failure
-            if ending := reading.finish():
-                yield ending
-            if reading.failure is not None:
-                raise reading.failure
-        except ModelError:
-            raise
-        except Exception as failure:  # the one boundary to foreign code: a client's library may raise anything
-            answering = response is not None or _was_connected(failure)
-            raise as_model_error(failure, secrets=self._account.secrets, answering=answering) from failure
-        finally:
-            if response is not None:
-                socket.end()
-                self._connections.release(response, reading.told_end)
+        return answered(partial(self._post, prompt), reading, self._connections)
+
+    async def _passed_on(self, prompt: Prompt) -> Events:
+        if self._fallback is None:
+            reason = "the messages cannot be read by this model's API; send plain text"
+            raise ModelError(reason, code="invalid_prompt", status=422)
+        async with aclosing(self._fallback.stream(prompt)) as batches:
+            async for batch in batches:
+                yield batch
 
     async def _post(self, prompt: Prompt) -> "aiohttp.ClientResponse":
         await self.prepare()
@@ -157,22 +111,6 @@ class OpenAIModel:
             response = await self._connections.post(PATHS[self._kind], msgspec.json.encode(sent))
             if response.status == 200:
                 return response
-            async with response:
-                refusal = await self._connections.refusal(response)
-            if not fields.learn(response.status, refusal.decode(errors="replace"), sent):
-                raise _refused(response, refusal)
-
-
-def _refused(response: "aiohttp.ClientResponse", refusal: bytes) -> _Refused:
-    text = refusal.decode(errors="replace")
-    try:
-        fields = msgspec.json.decode(refusal, type=dict[str, Any])
-    except msgspec.MsgspecError:
-        fields = None
-    return _Refused(_Head(response.status, response.headers), fields and fields.get("error", fields), text)
-
-
-def _was_connected(failure: Exception) -> bool:
-    """Whether the connection to the provider stood when this happened."""
-    names = {base.__name__ for base in type(failure).__mro__}
-    return "ClientConnectorError" not in names and "ClientOSError" in names
+            refusal = await refused(response, self._connections)
+            if not fields.learn(response.status, refusal.text, sent):
+                raise refusal

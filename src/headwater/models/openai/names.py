@@ -3,10 +3,10 @@
 import re
 from typing import Literal
 
-Kind = Literal["chat", "completion"]
+Kind = Literal["chat", "completion", "responses"]
 """OpenAI's API for a model."""
 
-_KINDS: dict[str, Kind] = {"openai": "chat", "openai-completion": "completion"}
+_KINDS: dict[str, Kind] = {"openai": "chat", "openai-completion": "completion", "openai-responses": "responses"}
 
 # Models that OpenAI serves through its Responses API only, or with tools only there.
 _RESPONSES_ONLY = re.compile(
@@ -29,4 +29,4 @@ def covers(kind: Kind, model: str, base_url: str | None = None) -> bool:
 
     Names at another address than OpenAI's are that server's own, and such servers have a chat API.
     """
-    return base_url is not None or kind == "completion" or not _RESPONSES_ONLY.match(model)
+    return base_url is not None or kind != "chat" or not _RESPONSES_ONLY.match(model)

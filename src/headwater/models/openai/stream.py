@@ -63,9 +63,9 @@ _MANY = 256  # events of the fast path after which their text is noted
 class Stream(Deltas, Lines[_Chunk]):
     """Turns one answer's bytes into events."""
 
-    def __init__(self, bounds: Bounds = BOUNDS) -> None:
+    def __init__(self, bounds: Bounds = BOUNDS, decoder: msgspec.json.Decoder[Any] = _decoder) -> None:
         Deltas.__init__(self)
-        Lines.__init__(self, _decoder, bounds)  # pyright: ignore[reportUnknownMemberType]
+        Lines.__init__(self, decoder, bounds)  # pyright: ignore[reportUnknownMemberType]
         self.heard = False
         """Whether the last bytes held any chunk, which is a sign of life also without words."""
         self._spoke = False
@@ -180,7 +180,7 @@ class Stream(Deltas, Lines[_Chunk]):
 
     def _counts(self, usage: Mapping[str, Any], tier: Any) -> Mapping[str, Any]:
         """Token counts under LangChain's names."""
-        return _counts(usage, tier)
+        return counted(usage, tier)
 
 
 class CompletionStream(Stream):
@@ -190,7 +190,7 @@ class CompletionStream(Stream):
         return usage
 
 
-def _counts(usage: Mapping[str, Any], tier: Any) -> dict[str, Any]:
+def counted(usage: Mapping[str, Any], tier: Any) -> dict[str, Any]:
     """Token counts under LangChain's names; those of a paid tier are counted separately."""
     sums = counts(usage)
     inputs, outputs = sums.get("prompt_tokens", 0), sums.get("completion_tokens", 0)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +12,7 @@ from headwater.log.store import Description
 from headwater.principal import Principal
 from headwater.web.accept import wants
 from headwater.web.place import LOGS
-from headwater.web.routes.native import JSON, SSE, TEXT, Dialects
+from headwater.web.routes.native import JSON, PACE, SSE, TEXT, Dialects, parameter
 from headwater.web.surface import Surface
 
 LOG = f"{LOGS}/{{message_id}}"
@@ -44,18 +43,14 @@ _STOP: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _parameter(name: str, where: str, about: str) -> dict[str, Any]:
-    required = where == "path"
-    return {"name": name, "in": where, "required": required, "description": about, "schema": {"type": "string"}}
-
-
-_ID = _parameter("message_id", "path", "The last part of `Location`")
+_ID = parameter("message_id", "path", "The last part of `Location`")
 _BY_ID = {"parameters": [_ID]}
 _FROM = {
     "parameters": [
         _ID,
-        _parameter("Last-Event-ID", "header", "The offset of the last event that was received"),
-        _parameter("after", "query", "The same, where headers cannot be set; `lastEventId` and `last_event_id` too"),
+        parameter("Last-Event-ID", "header", "The offset of the last event that was received"),
+        parameter("after", "query", "The same, where headers cannot be set; `lastEventId` and `last_event_id` too"),
+        PACE,
     ]
 }
 
@@ -66,8 +61,8 @@ def add_log_routes(router: APIRouter, surface: Surface) -> None:
     dialects = Dialects(native.chat)
 
     async def state(found: Description, principal: Principal, message_id: str, status: int = 200) -> Response:
-        answer = msgspec.structs.replace(await answers.answer(found, principal), id=message_id)
-        return Response(dialects.json.whole(answer), status, {"Cache-Control": "no-store"}, JSON)
+        body = dialects.json.whole(message_id, await answers.entries(found, principal))
+        return Response(body, status, {"Cache-Control": "no-store"}, JSON)
 
     @router.head(LOG, include_in_schema=False)
     @router.get(LOG, response_class=Response, responses=_READ, openapi_extra=_FROM, name=READ)

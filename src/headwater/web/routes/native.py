@@ -41,19 +41,23 @@ _TICKS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _parameter(name: str, about: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "description": about, "schema": {"type": "string"}}
+def parameter(name: str, where: str, about: str) -> dict[str, Any]:
+    """A parameter of a route as OpenAPI describes it; in a header, in the query or in the path."""
+    required = where == "path"
+    return {"name": name, "in": where, "required": required, "description": about, "schema": {"type": "string"}}
 
 
-_HEADERS = [
-    _parameter("Cache-Control", "`no-cache`, `no-store`, `max-age=N` or `only-if-cached` (RFC 9111)"),
-    _parameter("Idempotency-Key", "A repeated POST with the same key joins its first run, also where the cache is off"),
-    _parameter("Last-Event-ID", "A repeated POST goes on after this offset, in the log that handed it out"),
+PACE = parameter("pace", "query", "How fast a stored answer is told: `instant`, `original` or tokens per second")
+_PARAMETERS = [
+    parameter("Cache-Control", "header", "`no-cache`, `no-store`, `max-age=N` or `only-if-cached` (RFC 9111)"),
+    parameter("Idempotency-Key", "header", "A repeated POST with the same key joins its first run, also uncached"),
+    parameter("Last-Event-ID", "header", "A repeated POST goes on after this offset, in the log that handed it out"),
+    PACE,
 ]
 
 
 def _body_of(body: type[ChatBody] | type[CompletionBody]) -> dict[str, Any]:
-    return {"requestBody": openapi.request(body), "parameters": _HEADERS}
+    return {"requestBody": openapi.request(body), "parameters": _PARAMETERS}
 
 
 class Dialects:

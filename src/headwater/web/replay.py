@@ -1,0 +1,44 @@
+"""The pace of a replay: a stored answer is told at once, as it came, or at a steady rate."""
+
+import asyncio
+import math
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from headwater.answer import is_token
+from headwater.entries import Entry
+from headwater.errors import RequestError
+
+INSTANT, ORIGINAL = math.inf, 0.0
+"""The rates that are no number of tokens per second."""
+_TICK = 0.005
+"""Seconds that an entry may come early, so that a fast replay does not wake up for each."""
+
+
+def rate_of(written: str) -> float:
+    """The rate that `instant`, `original` or a number of tokens per second names. Raises `RequestError`."""
+    if (named := {"instant": INSTANT, "original": ORIGINAL}.get(written)) is not None:
+        return named
+    if re.fullmatch("[1-9][0-9]{0,3}", written):
+        return float(written)
+    raise RequestError(f"pace={written[:20]} is no pace; write instant, original, or tokens per second, 1 to 9999")
+
+
+async def paced(pages: AsyncGenerator[Sequence[Entry], None], rate: float) -> AsyncGenerator[Sequence[Entry], None]:
+    """The entries of a log at this rate. At `ORIGINAL` each comes when it came then, after a break too."""
+    clock = asyncio.get_running_loop().time
+    begin, first, tokens = clock(), math.nan, 0
+    async with aclosing(pages):
+        async for page in pages:
+            told = 0
+            for place, entry in enumerate(page):
+                first = entry.at if math.isnan(first) else first
+                tokens += is_token(entry.event)
+                due = begin + (tokens / rate if rate else entry.at - first)
+                if due - clock() > _TICK:
+                    if place > told:
+                        yield page[told:place]
+                        told = place
+                    await asyncio.sleep(due - clock())
+            yield page[told:]
