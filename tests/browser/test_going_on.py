@@ -3,12 +3,14 @@
 import os
 import signal
 import socket
-from contextlib import AsyncExitStack
+import sqlite3
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 from servers import connected, serve, workers
+from serving import until
 from upstream import Upstream
 
 from headwater.client import Client
@@ -45,6 +47,12 @@ async def text_of(answer: Locator) -> str:
     return " ".join([await each.inner_text() for each in await answer.locator(".block").all()])
 
 
+def stored(folder: Path) -> int:
+    """How many entries the log in a folder has."""
+    with closing(sqlite3.connect(f"file:{folder}/logs.sqlite?mode=ro", uri=True)) as file:
+        return file.execute("SELECT max(last) FROM logs").fetchone()[0] or 0
+
+
 async def test_a_worker_is_killed(page: Page, tmp_path: Path) -> None:
     """The other one goes on; one quiet note tells of it, and no error."""
     async with Upstream(tokens=TOKENS, gated=True, continues="flags") as upstream:
@@ -52,6 +60,7 @@ async def test_a_worker_is_killed(page: Page, tmp_path: Path) -> None:
             answer = await ask(page, str(server.client.base_url))
             upstream.release(30)
             await expect(answer).to_contain_text("word29")
+            await until(lambda: stored(tmp_path) > 30, "all of that is stored")
             port = int(upstream.url.rpartition(":")[2].removesuffix("/v1"))
             os.kill(next(pid for pid in workers(server) if port in connected(pid)), signal.SIGKILL)
             upstream.release(1000)
@@ -69,6 +78,7 @@ async def test_the_only_server_is_killed_and_restarted(page: Page, tmp_path: Pat
             answer = await ask(page, str(server.client.base_url))
             upstream.release(30)
             await expect(answer).to_contain_text("word29")
+            await until(lambda: stored(tmp_path) > 30, "all of that is stored")
             await server.kill()
         await expect(page.get_by_test_id("connection")).to_be_visible()
         async with serve(tmp_path, **same):

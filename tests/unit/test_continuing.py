@@ -289,6 +289,33 @@ async def test_a_server_that_shuts_down() -> None:
     await second.answers.aclose()
 
 
+class Unprepared(Reciter):
+    """A model that does not know whether it can go on before it is prepared, such as one of a LangChain class."""
+
+    def __init__(self) -> None:
+        super().__init__(able=False)
+
+    async def prepare(self) -> None:
+        self.able = True
+
+
+async def test_a_server_that_has_just_been_started() -> None:
+    """It goes on with what its predecessor left also when it has not asked its model anything yet."""
+    store = MemoryStore()
+    first = Server(Reciter((40, asyncio.Event())), store)
+    found = await first.ask()
+    seen = 0
+    async with aclosing(first.answers.read(found, ANN)) as pages:
+        while seen <= 40:
+            seen += len(await anext(pages))
+    await first.answers.end()
+    second = Server(Unprepared(), store)
+    await second.answers.find(found.log, ANN)
+    answer = await second.whole(found)
+    assert (answer.text, [seam.way for seam in answer.continued]) == (TEXT, ["prefill"])
+    await second.answers.aclose()
+
+
 async def test_a_question_that_kills_its_servers() -> None:
     """It walks through two successors and not through the whole fleet; the answer then ends `lost`."""
     store, asked = MemoryStore(), 0

@@ -49,7 +49,7 @@ from headwater.log.store import LOST
 from headwater.log.writer import Writer
 from headwater.models.anchor import go_on_by_prompt
 from headwater.models.continuation import without_thoughts
-from headwater.models.model import RUN, Continues, Model, Prepares, Reattaches
+from headwater.models.model import RUN, Continues, Model, Reattaches, prepared
 from headwater.observe import Observers, Request
 from headwater.principal import LEAVES
 from headwater.prompt import Prompt
@@ -213,9 +213,7 @@ class Generation:
 
     async def _ways(self, source: Source, answer: Answer) -> Sequence[continuing.Way]:
         try:
-            model = await source.build()
-            if isinstance(model, Prepares):
-                await model.prepare()  # before that, one behind LangChain does not know what it can do
+            model = await prepared(await source.build())  # before that, one behind LangChain knows no ways
         except HeadwaterError as error:
             logger.warning("model %s cannot go on with %s: %s", source.prompt.model, self._writer.log, error)
             return ()

@@ -24,7 +24,7 @@ from headwater.events import Continued, Event, Start, Stop
 from headwater.log.logs import Logs
 from headwater.log.store import Abandoned, Lease
 from headwater.models.catalogue import Catalogue, Offer
-from headwater.models.model import RUN, Reattaches
+from headwater.models.model import RUN, Reattaches, prepared
 from headwater.observe import Request
 from headwater.offsets import Offset
 from headwater.principal import LEAVES
@@ -140,7 +140,7 @@ class Successions:
         refusal = continuing.refusal(entries, answer, self._policy.limit)
         if waited > STALE:
             refusal = f"it has been silent for {waited:.0f} s, and nobody waits for it any more"
-        model = await self._catalogue.get(offer) if refusal is None else None
+        model = await prepared(await self._catalogue.get(offer)) if refusal is None else None
         ways = continuing.ways(answer, known.prompt, model, self._policy.ways) if model is not None else ()
         if not ways:
             why = refusal or "its model cannot go on with its own text"

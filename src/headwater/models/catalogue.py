@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from headwater.errors import UnknownModel
-from headwater.models.model import Closes, Model, Prepares
+from headwater.models.model import Closes, Model, prepared
 from headwater.prompt import Prompt
 
 
@@ -111,9 +111,7 @@ class Catalogue:
 
     async def prepare(self) -> None:
         """Build the chat model now, and have it import and connect what its first answer needs. Raises `ModelError`."""
-        model = await self.get(self.chat)
-        if isinstance(model, Prepares):
-            await model.prepare()
+        await prepared(await self.get(self.chat))
 
     def _evict(self) -> None:
         """Close the least recently used of the models that no listed offer names."""

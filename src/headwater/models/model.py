@@ -44,6 +44,13 @@ class Prepares(Protocol):
         ...
 
 
+async def prepared(model: Model) -> Model:
+    """The model, once it is ready for its first request. Raises `ModelError`."""
+    if isinstance(model, Prepares):
+        await model.prepare()
+    return model
+
+
 @runtime_checkable
 class Closes(Protocol):
     """A model with something to close, such as connections."""
