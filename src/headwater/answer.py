@@ -194,11 +194,13 @@ class Fold:
         self._first_token, self._duration = answer.timing.first_token, answer.timing.duration
 
 
-def fold(entries: Iterable[Entry]) -> Answer:
-    """The answer that some entries of a log add up to, from its first entry on."""
+def fold(entries: Iterable[Entry], id: str | None = None) -> Answer:
+    """The answer that some entries of a log add up to, from its first entry on, under an `id` of its own if given."""
     folding = Fold()
     for entry in entries:
         folding.feed(entry)
+    if id is not None:
+        folding.id = id
     return folding.answer()
 
 

@@ -1,6 +1,8 @@
 """Every streaming dialect, for the tests that hold for all: a reader of the log `message_id` from a cursor on."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 from headwater.dialects.agui.dialect import agui_reader
 from headwater.dialects.anthropic.dialect import Anthropic
@@ -24,3 +26,14 @@ NUMBERED = {"responses", "vercel"}
 """Dialects whose clients count frames, so that a count is a cursor too."""
 ID_FIRST = {"ag-ui"}
 """Dialects whose clients take an id for the data that follows it; no client of theirs reads frames otherwise."""
+
+DOCS = Path(__file__).parents[2] / "docs" / "clients" / "index.md"
+NOT_SAYABLE = "not sayable"
+
+
+def table(mark: str) -> dict[str, dict[str, str]]:
+    """The cells of the table under a mark of the document, by row and dialect: each head ends in a name as code."""
+    text = DOCS.read_text().partition(f"<!-- {mark} -->")[2].partition("<!-- end -->")[0]
+    head, _, *rows = ([cell.strip() for cell in line.strip("| ").split(" | ")] for line in text.strip().split("\n"))
+    names = [re.findall(r"`([a-z-]+)`$", cell)[0] for cell in head[1:]]
+    return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}

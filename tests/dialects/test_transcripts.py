@@ -1,6 +1,7 @@
 """The dialects' forms of each transcript, byte for byte. The browser's client is tested with the same files."""
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from headwater.answer import fold
 from headwater.dialects.dialect import Unspeakable
 from headwater.dialects.native.reader import NativeReader
 from headwater.dialects.native.state import whole
+from headwater.dialects.responses.dialect import Responses
 from headwater.dialects.text.dialect import TextReader
 from headwater.events import Error, Finish, Stop, TextDelta
 
@@ -92,3 +94,20 @@ def test_bare_text_is_the_text_and_breaks_off_unless_the_answer_finished(transcr
     ending = transcript.entries[-1].event
     only_calls = isinstance(ending, Finish) and ending.reason == "tool_calls" and not text
     assert broke == (isinstance(ending, Error | Stop) or only_calls)
+
+
+@each_transcript
+def test_a_response_that_is_polled_is_the_one_that_its_stream_tells(transcript: Transcript) -> None:
+    """At every entry: the items that the stream has completed, in its order and under its ids, and how it stands."""
+    told: list[dict[str, Any]] = []
+    reader = Responses({}).reader(MESSAGE_ID)
+    for count, entry in enumerate(transcript.entries, 1):
+        lines = reader.feed([entry]).decode().splitlines()
+        told += [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+        polled = json.loads(Responses({}).whole(MESSAGE_ID, transcript.entries[:count]))
+        items = [event["item"] for event in told if event["type"] == "response.output_item.done"]
+        rest = [item.get("status", "in_progress") for item in polled["output"][len(items) :]]
+        assert polled["output"][: len(items)] == items
+        assert rest in ([], ["in_progress"])
+        if "response" in told[-1]:
+            assert polled == told[-1]["response"]

@@ -1,11 +1,10 @@
 """The table of docs/clients/index.md: which dialect has a word for which event. Each cell is tested."""
 
 import re
-from pathlib import Path
 
 import pytest
 from corpus import MESSAGE_ID
-from spoken import SPOKEN
+from spoken import NOT_SAYABLE, SPOKEN, table
 
 from headwater.dialects.dialect import BEGINNING
 from headwater.entries import record
@@ -27,8 +26,6 @@ from headwater.events import (
 )
 from headwater.offsets import Offset
 
-DOCS = Path(__file__).parents[2] / "docs" / "clients" / "index.md"
-NOT_SAYABLE = "not sayable"
 CALL = [ToolCallStart("c1", "look"), ToolCallDelta("c1", "{}")]
 DETAILS = {"prompt_tokens_details": {"cached_tokens": 3}, "completion_tokens_details": {"reasoning_tokens": 5}}
 
@@ -61,15 +58,7 @@ LOGS: dict[str, tuple[list[Event], list[Event]]] = {
 """For each row, a log with the event and the same log without it."""
 
 
-def table() -> dict[str, dict[str, str]]:
-    """The cells by row and dialect. The head of each column ends in the dialect's name as code."""
-    text = DOCS.read_text().partition("<!-- words -->")[2].partition("<!-- end -->")[0]
-    head, _, *rows = ([cell.strip() for cell in line.strip("| ").split(" | ")] for line in text.strip().split("\n"))
-    names = [re.findall(r"`([a-z-]+)`$", cell)[0] for cell in head[1:]]
-    return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
-
-
-WORDS = table()
+WORDS = table("words")
 
 
 def frames(dialect: str, events: list[Event]) -> bytes:

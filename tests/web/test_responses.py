@@ -85,11 +85,27 @@ async def test_one_in_the_background_is_answered_at_once_and_goes_on() -> None:
         path = f"/v1/responses/{queued['id']}"
         await until(lambda: server.answers.running == 1, "it runs without a reader")
         running = (await server.client.get(path)).json()
+        while not running["output"]:
+            running = (await server.client.get(path)).json()
         cancelled = (await server.client.post(f"{path}/cancel")).json()
         again = (await server.client.post(f"{path}/cancel")).json()
 
     assert (queued["status"], running["status"]) == ("queued", "in_progress")
+    assert queued["created_at"] > 0
+    assert (running["output"][0]["status"], running["output"][0]["content"][0]["text"]) == ("in_progress", "Hel")
     assert cancelled["status"] == again["status"] == "cancelled"
+    assert cancelled["output"][0]["status"] == "incomplete"
+
+
+async def test_a_running_one_that_is_forgotten_is_ended() -> None:
+    """Nobody could end it afterwards, and the provider would be paid for an answer that nobody finds."""
+    async with headwater(Scripted([TextDelta("Hel"), SILENCE])) as server:
+        queued = await made(server, background=True)
+        await until(lambda: server.answers.running == 1, "it runs without a reader")
+        deleted = await server.client.delete(f"/v1/responses/{queued['id']}")
+
+        assert deleted.json()["deleted"] is True
+        await until(lambda: server.answers.running == 0, "its run has ended")
 
 
 async def test_a_conversation_goes_on_from_the_previous_response() -> None:
@@ -178,15 +194,18 @@ async def test_a_failure_is_an_error_before_the_first_token_and_a_failed_respons
     assert after[-1]["response"]["output"][0]["content"][0]["text"] == "Hel"
 
 
-async def test_reasoning_precedes_the_message_in_both_forms() -> None:
-    """Under ids that do not differ."""
-    async with headwater(Scripted([ReasoningDelta("Hm"), TextDelta("Hi"), Finish("stop")])) as server:
+async def test_items_are_in_the_order_in_which_they_came_in_every_form() -> None:
+    """Streamed, whole and polled, under ids that do not differ."""
+    steps = [TextDelta("Let me see."), *CALL[:-1], ReasoningDelta("Hm"), TextDelta("Hi"), Finish("stop")]
+    async with headwater(Scripted(steps)) as server:
         whole = await made(server)
         path = f"/v1/responses/{whole['id']}"
         told = events((await server.client.get(path, params={"stream": "true"})).text)
+        polled = (await server.client.get(path)).json()
 
-    assert [item["type"] for item in whole["output"]] == ["reasoning", "message"]
-    assert told[-1]["response"]["output"] == whole["output"]
+    assert [item["type"] for item in whole["output"]] == ["message", "function_call", "reasoning", "message"]
+    assert [event["item"] for event in told if event["type"] == "response.output_item.done"] == whole["output"]
+    assert told[-1]["response"] == whole == polled
 
 
 def test_the_same_question_is_the_same_prompt_as_through_the_chat_api() -> None:

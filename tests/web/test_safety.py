@@ -100,7 +100,7 @@ async def test_cors_is_for_the_origins_that_the_operator_named() -> None:
     assert preflight.headers["access-control-allow-origin"] == "https://app.example"
     assert "last-event-id" in preflight.headers["access-control-allow-headers"].lower()
     assert response.headers["access-control-allow-origin"] == "https://app.example"
-    for name in ("location", "age", "cache-status"):
+    for name in ("location", "age", "cache-status", "request-id", "x-request-id"):
         assert name in response.headers["access-control-expose-headers"].lower()
     assert refused.status_code == 403
 

@@ -12,7 +12,7 @@ from serving import serving, until
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headwater.answer import Answer
+from headwater.answer import fold
 from headwater.answers.answers import Answers, Policy
 from headwater.answers.claim import Caching
 from headwater.answers.generation import Timeouts
@@ -47,8 +47,8 @@ class Lines:
     def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> Reader:
         return LinesReader(cursor)
 
-    def whole(self, answer: Answer) -> bytes:
-        return json.dumps({"line": answer.text, "as": answer.id}).encode()
+    def whole(self, message_id: str, entries: Sequence[Entry]) -> bytes:
+        return json.dumps({"line": fold(entries).text, "as": message_id}).encode()
 
     def refusal(self, error: Error) -> Refusal:
         return Refusal(error.status, f"no: {error.message}\n".encode(), "text/x-lines", {"X-Code": error.code})

@@ -11,7 +11,7 @@ from contextlib import aclosing
 
 import msgspec
 
-from headwater.answer import Answer, Fold
+from headwater.answer import Answer, Fold, fold
 from headwater.answers.claim import Caching, Claims, Wanted
 from headwater.answers.continuing import Continuing
 from headwater.answers.drain import Drain
@@ -213,14 +213,14 @@ class Answers:
         # A second generator costs time for every page, so only observers pay for it.
         return self._observed(pages, found.log, dialect) if self._observers and dialect else pages
 
+    async def entries(self, found: Attachment | Description, principal: Principal) -> Sequence[Entry]:
+        """What the log holds now. Raises as `read` does."""
+        async with aclosing(self.read(found, principal, follow=False)) as pages:
+            return [entry async for page in pages for entry in page]
+
     async def answer(self, found: Attachment | Description, principal: Principal) -> Answer:
         """The answer as far as it has come. Raises as `read` does."""
-        fold = Fold()
-        async with aclosing(self.read(found, principal, follow=False)) as pages:
-            async for page in pages:
-                for entry in page:
-                    fold.feed(entry)
-        return fold.answer()
+        return fold(await self.entries(found, principal))
 
     async def stop(self, found: Attachment | Description, principal: Principal) -> bool:
         """Request the end of an answer, and wait for it within `Policy.stop_wait`.

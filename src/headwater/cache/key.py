@@ -19,7 +19,7 @@ import msgspec
 from headwater.offsets import TAG
 from headwater.prompt import Message, Prompt
 
-VERSION = 2
+VERSION = 3
 """Raise it when the canonical form of a prompt changes: an upgraded server then misses, and never mixes answers up."""
 
 _deciding = attrgetter(*(name for name in Prompt.__struct_fields__ if name != "carried"))
@@ -36,7 +36,7 @@ def fingerprint(prompt: Prompt, *, tenant: str, upstream: str, secret: bytes, sa
     separates requests that would otherwise share a log, such as retries under different idempotency keys.
 
     Our own turns come back as each client tells them. So ids of tool calls count by their order, as a replayed call has
-    a fresh one, and a turn's reasoning does not count.
+    a fresh one, their arguments count as JSON, and a turn's reasoning does not count.
     """
     if any(message.tool_calls or message.tool_call_id or message.provider for message in prompt.messages):
         prompt = msgspec.structs.replace(prompt, messages=_told_alike(prompt.messages))
@@ -53,12 +53,21 @@ def _told_alike(messages: Sequence[Message]) -> list[Message]:
     alike: list[Message] = []
     for message in messages:
         calls = message.tool_calls and [
-            msgspec.structs.replace(call, id=number(call.id)) for call in message.tool_calls
+            msgspec.structs.replace(call, id=number(call.id), arguments=_json(call.arguments))
+            for call in message.tool_calls
         ]
         answered = message.tool_call_id and number(message.tool_call_id)
         provider = {name: value for name, value in message.provider.items() if name not in _REASONING}
         alike.append(msgspec.structs.replace(message, tool_calls=calls, tool_call_id=answered, provider=provider))
     return alike
+
+
+def _json(arguments: str) -> str:
+    """Arguments as a client that holds them as an object may write them again; text that is not JSON as it is."""
+    try:
+        return _encode(msgspec.json.decode(arguments or "{}")).decode()
+    except (ValueError, RecursionError):
+        return arguments
 
 
 def conversation_key(prompt: Prompt, *, tenant: str, secret: bytes) -> str:

@@ -7,7 +7,6 @@ cursor: an offset or a number of frames, whichever its protocol counts.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from headwater.answer import Answer
 from headwater.entries import Entry
 from headwater.events import Error
 from headwater.offsets import ORIGIN, Offset
@@ -120,8 +119,8 @@ class Dialect(Protocol):
         """A reader of the log under `message_id`, for what comes after the cursor."""
         ...
 
-    def whole(self, answer: Answer) -> bytes:
-        """An answer as one JSON object, whole or as far as it has come.
+    def whole(self, message_id: str, entries: Sequence[Entry]) -> bytes:
+        """The entries of a log as one JSON object, whole or as far as they have come.
 
         Raises `Unspeakable` for an ending that the object could not show, which would make a part look whole.
         """

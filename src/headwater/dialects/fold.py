@@ -93,7 +93,7 @@ class FoldReader:
         before, self._last = self._last, page[-1]
         if self._mute or not isinstance(page, Page):
             check_follows(page[0], before)
-            return self._filled(b"".join([self._frames(entry) for entry in page]))[0]
+            return self.filled(b"".join([self._frames(entry) for entry in page]))
         frames = page.frames
         if frames is None:
             frames = page.frames = {}
@@ -112,7 +112,11 @@ class FoldReader:
         return body
 
     def broken(self, error: Error) -> bytes:
-        return self._filled(sse.frames(self._encoder.broken(error), None, self._run, self._named))[0]
+        return self.filled(sse.frames(self._encoder.broken(error), None, self._run, self._named))
+
+    def filled(self, body: bytes) -> bytes:
+        """The bytes with every gap filled."""
+        return self._filled(body)[0]
 
     def _frames(self, entry: Entry) -> bytes:
         lines = self._encoder.encode(entry)

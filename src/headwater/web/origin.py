@@ -20,7 +20,10 @@ from headwater.web.hosts import Hosts, name_of
 from headwater.web.notice import notice, wants_page
 from headwater.web.problems import RefusalAt, Refuse, refused
 
-EXPOSED = "Location, Age, Cache-Status, Retry-After, x-workflow-run-id, x-vercel-ai-ui-message-stream"
+EXPOSED = (
+    "Location, Age, Cache-Status, Retry-After, request-id, x-request-id, "
+    "x-workflow-run-id, x-vercel-ai-ui-message-stream"
+)
 FOREIGN = (
     "Another site's page asked for this without an Origin. Open the address in a tab of its own, or add that site to "
     "HEADWATER_ORIGINS and call it with fetch()."

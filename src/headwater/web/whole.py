@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import aclosing
 
-import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from headwater.answer import Answer, Fold
 from headwater.answers.drain import Drain
 from headwater.dialects.dialect import Unspeakable
+from headwater.entries import Entry
 from headwater.errors import HeadwaterError, ShuttingDown
 from headwater.events import Error, error_event, unforeseen
 from headwater.web.problems import respond
@@ -51,23 +51,20 @@ class WholeResponse(Response):
         await response(scope, receive, send)
 
     async def _read(self) -> Response:
-        fold = Fold()
         try:
             async with aclosing(self._pages) as pages:
-                async for page in pages:
-                    for entry in page:
-                        fold.feed(entry)
+                entries = [entry async for page in pages for entry in page]
         except HeadwaterError as error:
             logger.warning("reading %s broke off: %s", self._delivery.message_id, error)
             return self._refusal(error)
-        return self._response(fold.answer())
+        return self._response(entries)
 
-    def _response(self, answer: Answer) -> Response:
+    def _response(self, entries: Sequence[Entry]) -> Response:
         dialect, headers = self._delivery.dialect, self._delivery.headers
-        if isinstance(answer.ending, Error):
-            return respond(dialect.refusal(answer.ending), headers)
+        if entries and isinstance(ending := entries[-1].event, Error):
+            return respond(dialect.refusal(ending), headers)
         try:
-            body = dialect.whole(msgspec.structs.replace(answer, id=self._delivery.message_id))
+            body = dialect.whole(self._delivery.message_id, entries)
         except Unspeakable as unspeakable:
             return respond(dialect.refusal(unspeakable.instead or unforeseen()), headers)
         return Response(body, 200, {**headers, "Cache-Control": "no-cache"}, "application/json")

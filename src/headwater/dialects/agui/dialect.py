@@ -5,13 +5,14 @@ from typing import Any
 
 import msgspec
 
-from headwater.answer import Answer
+from headwater.answer import Answer, fold
 from headwater.dialects import sse
 from headwater.dialects.agui.encoder import RUN, THREAD, AguiEncoder
 from headwater.dialects.agui.request import run
 from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal
 from headwater.dialects.fold import FoldReader
 from headwater.dialects.problem import problem
+from headwater.entries import Entry
 from headwater.events import Error
 
 
@@ -40,8 +41,8 @@ class Agui:
     def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> FoldReader:
         return agui_reader(message_id, cursor, self.thread, self.run or message_id)
 
-    def whole(self, answer: Answer) -> bytes:
-        return msgspec.json.encode(messages(answer))
+    def whole(self, message_id: str, entries: Sequence[Entry]) -> bytes:
+        return msgspec.json.encode(messages(fold(entries, message_id)))
 
     def refusal(self, error: Error) -> Refusal:
         return refusal(error)

@@ -1,17 +1,18 @@
 """Anthropic's Messages API: how requests are read and answers are written."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from headwater.answer import Answer
+from headwater.answer import fold
 from headwater.dialects import sse
 from headwater.dialects.anthropic.encoder import Encoder
 from headwater.dialects.anthropic.request import read
 from headwater.dialects.anthropic.whole import error_object, whole
 from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal
 from headwater.dialects.fold import FoldReader
+from headwater.entries import Entry
 from headwater.events import Error
 
 _STATUS = {422: 400, 503: 529}
@@ -35,8 +36,8 @@ class Anthropic:
     def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> FoldReader:
         return FoldReader(Encoder(), message_id, cursor, named=True)
 
-    def whole(self, answer: Answer) -> bytes:
-        return whole(answer)
+    def whole(self, message_id: str, entries: Sequence[Entry]) -> bytes:
+        return whole(fold(entries, message_id))
 
     def refusal(self, error: Error) -> Refusal:
         return refusal(error)

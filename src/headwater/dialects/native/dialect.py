@@ -1,15 +1,16 @@
 """The native dialect: Headwater's own events over SSE, and its state as one JSON object."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from headwater.answer import Answer
+from headwater.answer import fold
 from headwater.dialects import sse
 from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal
 from headwater.dialects.native.reader import NativeReader
 from headwater.dialects.native.state import whole
 from headwater.dialects.problem import problem
+from headwater.entries import Entry
 from headwater.events import Error
 
 
@@ -33,8 +34,8 @@ class Native:
     def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> NativeReader:
         return NativeReader(message_id, cursor.after)
 
-    def whole(self, answer: Answer) -> bytes:
-        return msgspec.json.encode(whole(answer))
+    def whole(self, message_id: str, entries: Sequence[Entry]) -> bytes:
+        return msgspec.json.encode(whole(fold(entries, message_id)))
 
     def refusal(self, error: Error) -> Refusal:
         return problem(error)

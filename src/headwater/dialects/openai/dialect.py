@@ -1,14 +1,15 @@
 """OpenAI's chat completions and completions: how requests are read and answers are written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from headwater.answer import Answer
+from headwater.answer import fold
 from headwater.dialects import openai_error, sse
 from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal
 from headwater.dialects.fold import FoldReader
 from headwater.dialects.openai.chunks import Chunks
 from headwater.dialects.openai.request import Kind, read
 from headwater.dialects.openai.whole import whole
+from headwater.entries import Entry
 from headwater.events import Error
 
 
@@ -34,8 +35,8 @@ class OpenAI:
     def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> FoldReader:
         return FoldReader(Chunks(self._kind, self._usage), message_id, cursor)
 
-    def whole(self, answer: Answer) -> bytes:
-        return whole(answer, self._kind)
+    def whole(self, message_id: str, entries: Sequence[Entry]) -> bytes:
+        return whole(fold(entries, message_id), self._kind)
 
     def refusal(self, error: Error) -> Refusal:
         return openai_error.refusal(error)

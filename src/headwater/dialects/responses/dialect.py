@@ -1,15 +1,14 @@
 """OpenAI's Responses dialect, for one response: events over SSE that are counted, and one object."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headwater.answer import Answer
 from headwater.dialects import openai_error, sse
 from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal
 from headwater.dialects.fold import AHEAD, FoldReader
 from headwater.dialects.responses.encoder import ECHO, ResponsesEncoder
 from headwater.dialects.responses.request import ECHOED
-from headwater.dialects.responses.response import response
+from headwater.entries import Entry
 from headwater.errors import RequestError
 from headwater.events import Error
 
@@ -40,17 +39,24 @@ class Responses:
         return Cursor(frames=int(after) + 1)
 
     def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> FoldReader:
-        echo = b"," + sse.ascii(sse.encode(self._echo))[1:-1]
-        return _Reader(ResponsesEncoder(), message_id, cursor, gaps={ECHO: echo}, named=True)
+        return self._reader(ResponsesEncoder(), message_id, cursor)
 
-    def whole(self, answer: Answer) -> bytes:
-        return response(answer, self._echo)
+    def whole(self, message_id: str, entries: Sequence[Entry], status: str | None = None) -> bytes:
+        """The response object; `status` where it does not follow from the log."""
+        encoder = ResponsesEncoder()
+        for entry in entries:
+            encoder.encode(entry)
+        return self._reader(encoder, message_id, BEGINNING).filled(encoder.response(status))
 
     def refusal(self, error: Error) -> Refusal:
         return openai_error.refusal(error)
 
     def headers(self, message_id: str) -> Mapping[str, str]:
         return {"x-request-id": message_id}
+
+    def _reader(self, encoder: ResponsesEncoder, message_id: str, cursor: Cursor) -> FoldReader:
+        echo = b"," + sse.ascii(sse.encode(self._echo))[1:-1]
+        return _Reader(encoder, message_id, cursor, gaps={ECHO: echo}, named=True)
 
 
 class _Reader(FoldReader):

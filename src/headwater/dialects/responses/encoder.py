@@ -1,8 +1,8 @@
-"""Entries as the events of OpenAI's Responses API.
+"""Entries as the events of OpenAI's Responses API, and as its response object.
 
 Events are numbered from 0 without a gap, and the numbers are a pure function of the log: `starting_after` means the
 same on every server. One item is open at a time, since clients build them in order; what comes while a tool call is
-open waits for its end.
+open waits for its end. The object is a view of the same state, so its items are those of the stream.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,7 @@ from headwater.dialects.responses import response
 from headwater.entries import Entry
 from headwater.events import (
     Continued,
+    Ending,
     Error,
     Event,
     Finish,
@@ -33,23 +34,24 @@ ECHO = b"\2"
 """The gap for what a response repeats of its request: fields after a comma."""
 
 
-class _State(NamedTuple):
-    number: int = 0
-    """Of the next event."""
+class _Output(NamedTuple):
+    """What changes only where an item begins or ends."""
+
     item: int = 0
     """Of the open item, or the next one."""
     open: str = ""
     """The kind of the open item, by the prefix of its id."""
-    call: tuple[str, str] = ("", "")
+    delta: bytes = b""
+    """The form of the open item's deltas, for a number and a text."""
+    call: tuple[str, str] | None = None
     """The id and the name of the open tool call."""
-    pieces: Chain = None
-    """The open item's text."""
     items: Chain = None
     """The items that are complete, as JSON."""
     waiting: Chain = None
     """Events that wait for the end of the open tool call."""
     created: int = 0
     model: str = ""
+    ending: Ending | None = None
 
 
 class ResponsesEncoder:
@@ -58,154 +60,150 @@ class ResponsesEncoder:
     name = "responses"
 
     def __init__(self) -> None:
-        self.state = _State()
+        self.state: tuple[int, Chain, _Output] = (0, None, _Output())
+        """The number of the next event and the open item's text, which change with each token; and the rest."""
 
     def encode(self, entry: Entry) -> Sequence[bytes]:
-        event, state = entry.event, self.state
-        if isinstance(event, TextDelta) and state.open == "msg" and event.text:
-            self.state = state._replace(number=state.number + 1, pieces=(state.pieces, event.text))
-            return (_DELTA % (state.number, ID, state.item, state.item, quoted(event.text)),)
-        return [self._numbered(line) for line in self._said(event)]
+        event = entry.event
+        if isinstance(event, TextDelta) and self.state[2].open == "msg" and event.text:
+            return (self._delta(event.text),)
+        return [*self._said(event)]
 
     def broken(self, error: Error) -> Sequence[bytes]:
         told = b'{"type":"error","sequence_number":%d,"code":%b,"message":%b,"param":null}'
-        return (told % (max(self.state.number - 1, 0), quoted(error.code), quoted(error.message)),)
+        return (told % (max(self.state[0] - 1, 0), quoted(error.code), quoted(error.message)),)
 
-    def _numbered(self, line: bytes) -> bytes:
-        """The line with the number of its event, behind its type."""
-        number, self.state = self.state.number, self.state._replace(number=self.state.number + 1)
-        kind, rest = line.split(b",", 1)
-        return b'%b,"sequence_number":%d,%b' % (kind, number, rest)
+    def response(self, status: str | None = None) -> bytes:
+        """The response object as far as it has come, with gaps; `status` where it does not follow from the log."""
+        _, pieces, output = self.state
+        told = response.ended(output.ending)
+        fields = {"object": "response", "created_at": output.created, **told, "model": output.model}
+        if status is not None:
+            fields["status"] = status
+        items = listed(output.items)
+        if output.open:
+            items.append(self._item("".join(listed(pieces)), "in_progress"))
+        form = b'{"id":"resp_%b",%b,"output":[%b]%b}'
+        return form % (ID, sse.encode(fields)[1:-1], b",".join(items), ECHO)
 
     def _said(self, event: Event) -> Iterator[bytes]:
-        if self.state.open == "fc" and not isinstance(event, ToolCallDelta | ToolCallEnd | Finish | Stop | Error):
-            if not isinstance(event, Metadata | Continued | ToolResult | Unknown):
-                self.state = self.state._replace(waiting=(self.state.waiting, event))
-            return
+        output = self.state[2]
         match event:
             case Start(_, model, created):
-                self.state = self.state._replace(model=model, created=created)
-                for kind in ("created", "in_progress"):
-                    yield self._response(kind, response.ended(None), None)
-            case TextDelta(text) if text:
-                yield from self._opened("msg")
-                yield self._delta("output_text", b'"content_index":0,"logprobs":[]', text)
-            case ReasoningDelta(text) if text:
-                yield from self._opened("rs")
-                yield self._delta("reasoning_summary_text", b'"summary_index":0', text)
-            case ToolCallStart(id, name):
-                yield from self._closed()
-                self.state = self.state._replace(open="fc", call=(id, name))
-                yield b'{"type":"response.output_item.added",%b,"item":%b}' % (self._at(), self._item("in_progress"))
-            case ToolCallDelta(id, arguments) if arguments:
-                if self.state.open == "fc" and id == self.state.call[0]:
-                    yield self._delta("function_call_arguments", b"", arguments)
-                elif self.state.open == "fc":
-                    self.state = self.state._replace(waiting=(self.state.waiting, event))
-            case ToolCallEnd(id):
-                if self.state.open == "fc" and id == self.state.call[0]:
-                    yield from self._closed()
-                    yield from self._resumed()
-                elif self.state.open == "fc":
-                    self.state = self.state._replace(waiting=(self.state.waiting, event))
+                self._change(model=model, created=created)
+                for kind in (b"created", b"in_progress"):
+                    yield self._event(kind, b'"response":' + self.response())
             case Finish() | Stop() | Error():
                 yield from self._ended(event)
             case Continued(rewind=rewind) if rewind:
-                self.state = self.state._replace(number=self.state.number + AHEAD)
-            case _:
+                number, pieces, _ = self.state
+                self.state = (number + AHEAD, pieces, output)
+            case Metadata() | Continued() | ToolResult() | Unknown():
                 pass  # no word for it here
+            case ToolCallDelta(id, arguments) if output.call and id == output.call[0]:
+                if arguments:
+                    yield self._delta(arguments)
+            case ToolCallEnd(id) if output.call and id == output.call[0]:
+                yield from self._closed()
+            case _ if output.call:
+                self._change(waiting=(output.waiting, event))
+            case TextDelta(text) if text:
+                yield from self._opened("msg")
+                yield self._delta(text)
+            case ReasoningDelta(text) if text:
+                yield from self._opened("rs")
+                yield self._delta(text)
+            case ToolCallStart(id, name):
+                yield from self._opened("fc", (id, name))
+            case _:
+                pass  # empty, or of a call that never began
 
-    def _resumed(self) -> Iterator[bytes]:
-        """What has waited for the end of a tool call."""
-        waiting, self.state = listed(self.state.waiting), self.state._replace(waiting=None)
-        for event in waiting:
-            yield from self._said(event)
-
-    def _ended(self, ending: Finish | Stop | Error) -> Iterator[bytes]:
-        status = "completed" if isinstance(ending, Finish) else "incomplete"
-        while self.state.open:
-            yield from self._closed(status)
-            yield from self._resumed()
-        if self.state.items is None and isinstance(ending, Finish):
+    def _ended(self, ending: Ending) -> Iterator[bytes]:
+        told: str = response.ended(ending)["status"]
+        while self.state[2].open:
+            yield from self._closed("completed" if told == "completed" else "incomplete")
+        if self.state[2].items is None and isinstance(ending, Finish):
             yield from self._opened("msg")  # an answer of no words is a message without any
             yield from self._closed()
-        told = response.ended(ending)
-        kinds = {"completed": "completed", "failed": "failed"}
-        usage = response.usage(ending.usage) if isinstance(ending, Finish) else None
-        yield self._response(kinds.get(told["status"], "incomplete"), told, usage)
+        self._change(ending=ending)
+        kind = told if told in ("completed", "failed") else "incomplete"
+        yield self._event(kind.encode(), b'"response":' + self.response())
 
-    def _response(self, kind: str, told: dict[str, Any], usage: dict[str, Any] | None) -> bytes:
-        state = self.state
-        fields = {"object": "response", "created_at": state.created, **told, "model": state.model, "usage": usage}
-        items = b",".join(listed(state.items))
-        form = b'{"type":"response.%b","response":{"id":"resp_%b",%b,"output":[%b]%b}}'
-        return form % (kind.encode(), ID, sse.encode(fields)[1:-1], items, ECHO)
-
-    def _opened(self, kind: str) -> Iterator[bytes]:
-        """The events that open an item of this kind, unless one is open."""
-        if self.state.open == kind:
+    def _opened(self, kind: str, call: tuple[str, str] | None = None) -> Iterator[bytes]:
+        """The events that open an item of this kind, unless one that can grow is open."""
+        if self.state[2].open == kind:
             return
         yield from self._closed()
-        self.state = self.state._replace(open=kind)
-        yield b'{"type":"response.output_item.added",%b,"item":%b}' % (self._at(), self._item("in_progress"))
-        yield self._part("added", "")
+        name, place, _ = _WORDS[kind]
+        number = self.state[2].item
+        form = (
+            b'{"type":"response.%b.delta","sequence_number":%%d,"item_id":"%b_%b_%d","output_index":%d%b,"delta":%%b}'
+        )
+        self._change(open=kind, call=call, delta=form % (name, kind.encode(), ID, number, number, place))
+        yield self._event(b"output_item.added", b'%b,"item":%b' % (self._at(), self._item("", "in_progress")))
+        yield from self._part(b"added", "")
 
     def _closed(self, status: str = "completed") -> Iterator[bytes]:
-        """The events that close the open item, if there is one."""
-        state = self.state
-        if not state.open:
+        """The events that close the open item, if there is one, and what has waited for that."""
+        _, pieces, output = self.state
+        if not output.open:
             return
-        text = "".join(listed(state.pieces))
-        kind, place = _DONE[state.open]
-        told = b'{"type":"response.%b.done",%b,"item_id":%b%b,"%b":%b}'
-        name = b"arguments" if state.open == "fc" else b"text"
-        yield told % (kind, self._at(), self._id(), place, name, quoted(text))
-        if state.open != "fc":
-            yield self._part("done", text)
-        item = self._item(status)
-        yield b'{"type":"response.output_item.done",%b,"item":%b}' % (self._at(), item)
-        self.state = self.state._replace(
-            open="", call=("", ""), pieces=None, item=state.item + 1, items=(state.items, item)
-        )
+        text = "".join(listed(pieces))
+        name, place, field = _WORDS[output.open]
+        done = b'%b,"item_id":%b%b,"%b":%b' % (self._at(), self._id(), place, field, quoted(text))
+        yield self._event(name + b".done", done)
+        yield from self._part(b"done", text)
+        item = self._item(text, status)
+        yield self._event(b"output_item.done", b'%b,"item":%b' % (self._at(), item))
+        self.state = (self.state[0], None, self.state[2])
+        items = (output.items, item)
+        self._change(item=output.item + 1, open="", delta=b"", call=None, items=items, waiting=None)
+        for event in listed(output.waiting):
+            yield from self._said(event)
 
-    def _part(self, what: str, text: str) -> bytes:
-        if self.state.open == "msg":
-            form = b'{"type":"response.content_part.%b",%b,"item_id":%b,"content_index":0,"part":%b}'
-            part: dict[str, Any] = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-        else:
-            form = b'{"type":"response.reasoning_summary_part.%b",%b,"item_id":%b,"summary_index":0,"part":%b}'
-            part = {"type": "summary_text", "text": text}
-        return form % (what.encode(), self._at(), self._id(), sse.encode(part))
+    def _part(self, what: bytes, text: str) -> Iterator[bytes]:
+        """The event that opens or closes the open item's only part; a tool call has none."""
+        kind = self.state[2].open
+        if kind == "fc":
+            return
+        name, index = (b"content", b"content") if kind == "msg" else (b"reasoning_summary", b"summary")
+        part = sse.encode(response.part(kind, text))
+        form = b'%b,"item_id":%b,"%b_index":0,"part":%b'
+        yield self._event(name + b"_part." + what, form % (self._at(), self._id(), index, part))
 
-    def _delta(self, kind: str, place: bytes, text: str) -> bytes:
-        self.state = self.state._replace(pieces=(self.state.pieces, text))
-        where = b"," + place if place else b""
-        form = b'{"type":"response.%b.delta",%b,"item_id":%b%b,"delta":%b}'
-        return form % (kind.encode(), self._at(), self._id(), where, quoted(text))
+    def _delta(self, text: str) -> bytes:
+        number, pieces, output = self.state
+        self.state = (number + 1, (pieces, text), output)
+        return output.delta % (number, sse.encode(text))
 
-    def _item(self, status: str) -> bytes:
+    def _event(self, kind: bytes, fields: bytes) -> bytes:
+        number, pieces, output = self.state
+        self.state = (number + 1, pieces, output)
+        return b'{"type":"response.%b","sequence_number":%d,%b}' % (kind, number, fields)
+
+    def _change(self, **fields: Any) -> None:
+        number, pieces, output = self.state
+        self.state = (number, pieces, output._replace(**fields))
+
+    def _item(self, text: str, status: str) -> bytes:
         """The open item as JSON."""
-        state, text = self.state, "".join(listed(self.state.pieces))
-        if state.open == "fc":
-            id, name = state.call
+        output = self.state[2]
+        if output.call:
+            id, name = output.call
             form = b'{"id":%b,"type":"function_call","status":"%b","call_id":%b,"name":%b,"arguments":%b}'
             return form % (self._id(), status.encode(), quoted(id, AGAIN), quoted(name), quoted(text))
-        made = response.message("", text, status) if state.open == "msg" else response.reasoning("", text)
-        return b'{"id":%b,%b' % (self._id(), sse.encode(made)[len('{"id":"",') :])
+        return b'{"id":%b,%b' % (self._id(), sse.encode(response.item(output.open, text, status))[1:])
 
     def _id(self) -> bytes:
-        return b'"%b_%b_%d"' % (self.state.open.encode(), ID, self.state.item)
+        return b'"%b_%b_%d"' % (self.state[2].open.encode(), ID, self.state[2].item)
 
     def _at(self) -> bytes:
-        return b'"output_index":%d' % self.state.item
+        return b'"output_index":%d' % self.state[2].item
 
 
-_DELTA = (
-    b'{"type":"response.output_text.delta","sequence_number":%d,"item_id":"msg_%b_%d","output_index":%d,'
-    b'"content_index":0,"logprobs":[],"delta":%b}'
-)
-_DONE = {
-    "msg": (b"output_text", b',"content_index":0,"logprobs":[]'),
-    "rs": (b"reasoning_summary_text", b',"summary_index":0'),
-    "fc": (b"function_call_arguments", b""),
+_WORDS = {
+    "msg": (b"output_text", b',"content_index":0,"logprobs":[]', b"text"),
+    "rs": (b"reasoning_summary_text", b',"summary_index":0', b"text"),
+    "fc": (b"function_call_arguments", b"", b"arguments"),
 }
+"""Of each kind of item: what its events are called, where in it their text belongs, and the text's name at its end."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never
 
-from headwater.answer import Answer
 from headwater.dialects import sse
 from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal, Unspeakable
 from headwater.dialects.fold import check_follows
@@ -35,7 +34,7 @@ class Text:
     heartbeat = b""
     delimited = False
 
-    def __init__(self, body: Callable[[bytes], Ask], whole: Callable[[Answer], bytes]) -> None:
+    def __init__(self, body: Callable[[bytes], Ask], whole: Callable[[str, Sequence[Entry]], bytes]) -> None:
         self._body = body
         self._whole = whole
 
@@ -48,8 +47,8 @@ class Text:
     def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> "TextReader":
         return TextReader(cursor.after)
 
-    def whole(self, answer: Answer) -> bytes:
-        return self._whole(answer)
+    def whole(self, message_id: str, entries: Sequence[Entry]) -> bytes:
+        return self._whole(message_id, entries)
 
     def refusal(self, error: Error) -> Refusal:
         return problem(error)

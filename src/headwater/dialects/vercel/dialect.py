@@ -5,7 +5,7 @@ from json.encoder import encode_basestring_ascii
 
 import msgspec
 
-from headwater.answer import Answer
+from headwater.answer import fold
 from headwater.dialects import sse
 from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal, Unspeakable
 from headwater.dialects.fold import FoldReader
@@ -58,8 +58,8 @@ class Vercel:
         own = encode_basestring_ascii(self.told.own)[1:-1]
         return _Reader(VercelEncoder(self.told), message_id, cursor, own=own)
 
-    def whole(self, answer: Answer) -> bytes:
-        message = {"id": answer.id, "role": "assistant", "parts": [{"type": "text", "text": answer.text}]}
+    def whole(self, message_id: str, entries: Sequence[Entry]) -> bytes:
+        message = {"id": message_id, "role": "assistant", "parts": [{"type": "text", "text": fold(entries).text}]}
         return msgspec.json.encode(message)
 
     def refusal(self, error: Error) -> Refusal:

@@ -12,6 +12,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from headwater.answer import fold
 from headwater.answers.answers import Attachment
 from headwater.dialects.agui.dialect import Agui, messages, refusal
 from headwater.dialects.agui.page import shown
@@ -108,8 +109,7 @@ class Threads:
             if found.state == "open":
                 active = {"runId": at.run}
             else:
-                answer = await answers.answer(found, principal)
-                said += messages(msgspec.structs.replace(answer, id=at.message_id))
+                said += messages(fold(await answers.entries(found, principal), at.message_id))
         except (NoSuchLog, Expired):
             pass  # the answer has expired, and what was said before is still true
         return {"messages": shown(said), "activeRun": active}

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -62,8 +61,8 @@ def add_log_routes(router: APIRouter, surface: Surface) -> None:
     dialects = Dialects(native.chat)
 
     async def state(found: Description, principal: Principal, message_id: str, status: int = 200) -> Response:
-        answer = msgspec.structs.replace(await answers.answer(found, principal), id=message_id)
-        return Response(dialects.json.whole(answer), status, {"Cache-Control": "no-store"}, JSON)
+        body = dialects.json.whole(message_id, await answers.entries(found, principal))
+        return Response(body, status, {"Cache-Control": "no-store"}, JSON)
 
     @router.head(LOG, include_in_schema=False)
     @router.get(LOG, response_class=Response, responses=_READ, openapi_extra=_FROM, name=READ)

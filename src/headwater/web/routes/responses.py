@@ -4,6 +4,7 @@ What was asked is kept beside its log as a document, unless `store` is false. Wi
 was about, go on in its conversation, and count its events from the beginning.
 """
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,15 +12,16 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from headwater.answer import Answer
 from headwater.answers.answers import Attachment
 from headwater.dialects.dialect import Ask
 from headwater.dialects.openai_error import refusal
 from headwater.dialects.responses.dialect import Responses
 from headwater.dialects.responses.request import Wanted, messages, read
-from headwater.dialects.responses.response import response, response_id
+from headwater.entries import record
 from headwater.errors import NoSuchLog, RequestError
+from headwater.events import Start
 from headwater.log.store import Description
+from headwater.offsets import ORIGIN
 from headwater.principal import Principal
 from headwater.web.pointers import pointer
 from headwater.web.problems import Endpoint
@@ -86,9 +88,9 @@ class _Routes:
         made = await self._surface.ask(request, dialect, ROUTE, attached, leaves=not wanted.background, body=body)
         if not (at and wanted.background and not wanted.streamed):
             return made
-        id = at[0].message_id
-        now = Answer(id=id, model=self._answers.model(dialect.ask(body).prompt.model))
-        return Response(response(now, wanted.echo, status="queued"), 200, {"x-request-id": id}, "application/json")
+        id, model = at[0].message_id, self._answers.model(dialect.ask(body).prompt.model)
+        begun = record(ORIGIN, 0, Start(id, model, int(time.time())))
+        return Response(dialect.whole(id, [begun], "queued"), 200, {"x-request-id": id}, "application/json")
 
     async def retrieve(self, request: Request) -> Response:
         """The response as it is now; with `?stream=true` its events after `starting_after`, or all of them."""
@@ -97,23 +99,21 @@ class _Routes:
         dialect = Responses(kept.echo)
         if request.query_params.get("stream") == "true":
             return await self._surface.resume(request, dialect, f"{ROUTE}/{{id}}", id)
-        return await self._object(await self._answers.find(id, principal), principal, id, kept)
+        return await self._object(await self._answers.find(id, principal), principal, dialect, id)
 
     async def cancel(self, request: Request) -> Response:
         """End a response; one that has ended stays as it is."""
         principal = await self._surface.principal(request)
         id, kept = await self._kept(request, principal)
-        found = await self._answers.find(id, principal)
-        if found.state == "open":
-            await self._answers.stop(found, principal)
-        return await self._object(found, principal, id, kept)
+        return await self._object(await self._ended(id, principal), principal, Responses(kept.echo), id)
 
     async def delete(self, request: Request) -> Response:
-        """Forget what was asked, so that nobody finds the response any more; its log expires by itself."""
+        """End a response and forget what was asked: nobody finds it any more, and its log expires by itself."""
         principal = await self._surface.principal(request)
         id, _ = await self._kept(request, principal)
+        await self._ended(id, principal)
         await self._answers.documents.delete(pointer(DOCUMENT, principal.tenant, id))
-        return JSONResponse({"id": response_id(id), "object": "response.deleted", "deleted": True})
+        return JSONResponse({"id": f"resp_{id}", "object": "response.deleted", "deleted": True})
 
     async def input_items(self, request: Request) -> Response:
         """The items of the request, without those of earlier turns."""
@@ -147,6 +147,13 @@ class _Routes:
             raise NoSuchResponse(f"there is no response resp_{id[:100]} here; ask again")
         return id, msgspec.json.decode(kept.value, type=Kept)
 
-    async def _object(self, found: Description, principal: Principal, id: str, kept: Kept) -> Response:
-        answer = msgspec.structs.replace(await self._answers.answer(found, principal), id=id)
-        return Response(response(answer, kept.echo), 200, {"x-request-id": id}, "application/json")
+    async def _ended(self, id: str, principal: Principal) -> Description:
+        """The log of a response whose end was requested, unless somebody else wants the same answer."""
+        found = await self._answers.find(id, principal)
+        if found.state == "open":
+            await self._answers.stop(found, principal)
+        return found
+
+    async def _object(self, found: Description, principal: Principal, dialect: Responses, id: str) -> Response:
+        body = dialect.whole(id, await self._answers.entries(found, principal))
+        return Response(body, 200, {"x-request-id": id}, "application/json")
