@@ -95,6 +95,16 @@ class Harness:
 
         await until(knows, within=1.0)
 
+    async def is_woken_by(self, ends: Callable[[Store, str], Awaitable[object]]) -> None:
+        """Check that what ends a log, in this process or another, wakes its silent writer."""
+        for store in (self.store, self.peer):
+            lease = await self.opened("a")
+            woken = asyncio.Event()
+            cease = self.store.listen(lease, woken.set)
+            await ends(store, lease.log)
+            await self.learns_of_stop(lease, woken.is_set)
+            cease()
+
     async def lost(self, *texts: str, name: str | None = None) -> Lease:
         """Make a new log whose writer fell silent and which a reader has sealed; returns the writer's lease."""
         lease = await self.opened(*texts, name=name)

@@ -77,13 +77,7 @@ class Stops:
 
     async def test_it_wakes_the_writer(self, harness: Harness) -> None:
         """A stop from this process or another reaches a silent writer within a second."""
-        for stopper in (harness.store, harness.peer):
-            lease = await harness.opened()
-            woken = asyncio.Event()
-            cease = harness.store.listen(lease, woken.set)
-            await stopper.stop(lease.log, "alice")
-            await harness.learns_of_stop(lease, woken.is_set)
-            cease()
+        await harness.is_woken_by(lambda store, log: store.stop(log, "alice"))
 
     async def test_it_wakes_a_writer_that_listens_late(self, harness: Harness) -> None:
         """A stop requested before the writer began to listen reaches it too."""

@@ -140,8 +140,7 @@ class Takeovers:
         lease = await abandoned_log(harness)
         task, _ = await reading(harness.peer, lease.log)
         await harness.store.release(lease)
-        found = await harness.peer.abandoned(lease.log)
-        assert found is not None
+        assert await harness.peer.abandoned(lease.log) is not None
         heir = await harness.peer.take_over([entry(3, SEAM, 2)], lease.log)
         with pytest.raises(Fenced):
             await harness.store.release(lease)
