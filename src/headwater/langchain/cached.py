@@ -152,8 +152,6 @@ class _CachedChat(_Cached):
 
 
 class _CachedCompletion(_Cached):
-    streaming: Any
-
     def _generate(self, prompts: Any, stop: Any = None, run_manager: Any = None, **options: Any) -> Any:
         if self._state.several(options):
             return self._state.inner._generate(prompts, stop, run_manager, **options)
