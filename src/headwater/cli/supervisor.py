@@ -12,6 +12,7 @@ import signal
 import socket
 import threading
 import time
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
@@ -57,10 +58,12 @@ class Supervisor:
 
     def _start(self) -> None:
         worker = _spawn.Process(target=_work, args=(self._settings, self._listening), name="headwater worker")
-        # Ctrl-C in a terminal reaches workers too. Ignoring it is inherited: no import of theirs ends in a traceback.
-        hear = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Ctrl-C in a terminal reaches workers too. A worker inherits that it is blocked: no import of its ends in a
+        # traceback. Here it comes later; were it ignored meanwhile, it would be lost. The tracker's start unblocks it.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         worker.start()
-        signal.signal(signal.SIGINT, hear)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         self._workers[worker] = time.monotonic()
 
     def _bury(self) -> None:
@@ -91,6 +94,8 @@ class Supervisor:
 
 
 def _work(settings: Settings, listening: socket.socket) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # until the worker has started; the supervisor also sends SIGTERM
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     Worker(Factory(settings)).run([listening])
 
