@@ -89,8 +89,8 @@ class Successions:
             await asyncio.wait(self._tasks.values())
 
     async def _look(self, log: str) -> None:
+        await asyncio.sleep(random.uniform(0, SPREAD))  # noqa: S311 - no secret
         async with self._places:
-            await asyncio.sleep(random.uniform(0, SPREAD))  # noqa: S311 - no secret
             try:
                 found = await self._logs().store.abandoned(log)
                 if found is not None and (known := recovery.read(found.recovery)) is not None:
