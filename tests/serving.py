@@ -156,6 +156,7 @@ async def headwater(
     keys: Keys | None = None,
     proxies: Sequence[str] = (),
     observers: Sequence[Observer] = (),
+    continuing: Continuing | None = None,
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended.
 
@@ -170,7 +171,7 @@ async def headwater(
         return request.scope[PRINCIPAL] if keys is not None else who(request)
 
     models = Catalogue(Offer(model.name, "test", True, build))
-    continuing = Continuing("provider" if isinstance(store, MemoryStore) else "all")
+    continuing = continuing or Continuing("provider" if isinstance(store, MemoryStore) else "all")
     policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0), continuing)
     answers = Answers(lambda: store, models, policy, Observers(observers), borrowed=True)
     surface = Surface(answers, principal, pace or Pace(), tick=0.01)

@@ -64,7 +64,9 @@ class Server:
             await asyncio.wait({task})
 
     async def ending(self, found: Attachment) -> object:
-        return (await self.answers.answer(found, ANN)).ending
+        """The ending, once it is stored."""
+        async with asyncio.timeout(5), aclosing(self.answers.read(found, ANN)) as pages:
+            return [entry async for page in pages for entry in page][-1].event
 
     async def goes_on(self) -> bool:
         """Whether the model still answers after several times the grace."""

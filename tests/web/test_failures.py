@@ -11,6 +11,7 @@ from serving import Headwater, chat, frames, headwater, parse, post_chat, text_o
 from starlette.requests import Request
 from upstream import Upstream
 
+from headwater.answers.continuing import Continuing
 from headwater.answers.generation import Timeouts
 from headwater.entries import record
 from headwater.errors import ModelError
@@ -27,10 +28,10 @@ from headwater.web.response import Pace
 
 @asynccontextmanager
 async def openai(upstream: Upstream, timeouts: Timeouts | None = None) -> AsyncGenerator[Headwater, None]:
-    """Headwater in front of an OpenAI-compatible provider, through LangChain."""
+    """Headwater in front of an OpenAI-compatible provider, through LangChain; a broken answer does not go on."""
     model = openai_models.chat("gpt-4o-mini", Account(upstream.url, "sk-test-0123456789abcdef"))
     await model.prepare()
-    async with headwater(model, timeouts=timeouts) as server:
+    async with headwater(model, timeouts=timeouts, continuing=Continuing("off")) as server:
         yield server
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from headwater.answer import Answer
 from headwater.entries import Entry
-from headwater.events import Continued, Ending, Error, Event, Finish, ReasoningDelta, TextDelta, Usage
+from headwater.events import Continued, Ending, Error, Finish, ReasoningDelta, TextDelta, Usage
 from headwater.models.model import RUN, Continues, Model, Reattaches, Shown
 from headwater.prompt import Prompt
 
@@ -92,11 +92,6 @@ def closing(ending: Ending, seams: Sequence[Continued]) -> Ending:
     usage = msgspec.structs.replace(usage, details={**usage.details, "continued": len(seams), **uncounted})
     whole = all(seam.way != "prompt" and not seam.model for seam in seams)
     return msgspec.structs.replace(ending, usage=usage, replayable=ending.replayable and whole)
-
-
-def goes_on(batch: Sequence[Event]) -> bool:
-    """Whether a batch of a request that goes on is accepted: it holds words, or the ending."""
-    return any(isinstance(event, Finish) or (isinstance(event, TextDelta) and event.text) for event in batch)
 
 
 def _since_seam(entries: Sequence[Entry]) -> int:

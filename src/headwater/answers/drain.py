@@ -8,7 +8,7 @@ class Drain:
 
     def __init__(self) -> None:
         self.begun = False
-        self._calls: set[Callable[[], None]] = set()
+        self._calls: set[Callable[[], object]] = set()
 
     def begin(self) -> None:
         """Give the signal; only the first call has an effect."""
@@ -17,7 +17,7 @@ class Drain:
         for call in calls:
             call()
 
-    def then(self, call: Callable[[], None]) -> Callable[[], None]:
+    def then(self, call: Callable[[], object]) -> Callable[[], None]:
         """Have `call` called when the drain begins, at once if it has begun; returns how to unregister."""
         if self.begun:
             call()

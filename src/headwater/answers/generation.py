@@ -120,6 +120,7 @@ class Generation:
         self._failed = False
         self._seam: Continued | None = None  # to be written before the first words of the request that runs
         self._asked = self._begun  # when the request that runs was asked first
+        self._requests = 0
         self.continuing = Continuing()
         self.successor: Source | None = None
         """How the answer goes on that another server has begun; its seam is written."""
@@ -154,7 +155,7 @@ class Generation:
 
     async def _seal(self, ending: Ending) -> None:
         """Seal the log; what it was continued by decides about its usage and about the cache."""
-        if self.successor is not None or self._asked != self._begun:
+        if self.successor is not None or self._requests > 1:
             ending = continuing.closing(ending, fold(self._writer.entries).continued)
         await self._finished(self._writer.seal(ending))
         if not (isinstance(ending, Finish) or self._writer.fenced or self._writer.failure):
@@ -221,7 +222,7 @@ class Generation:
 
     async def _ask(self, source: Source) -> Ending:
         """Ask a model until it ends; before its first words, a failure that may pass is retried."""
-        self._asked = self._now()
+        self._asked, self._requests = self._now(), self._requests + 1
         for attempt in range(self._timeouts.retries + 1):
             self._has_output = False
             try:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
+from headwater.cli.access import addresses
 from headwater.cli.printer import FAILED, Printer
 from headwater.cli.terminal import Terminal
 from headwater.errors import HeadwaterError, RequestError, sentence
@@ -31,7 +32,11 @@ class Caller(NamedTuple):
         """With the key of the environment or of `.env`; without an address, the server that they name."""
         settings = Terminal().settings({})
         key = settings.api_key.get_secret_value() if settings.api_key else None
-        return cls(url or _address(settings.host, settings.port), key, printer)
+        if not url and settings.port == 0:
+            zero = "HEADWATER_PORT is 0, any free port; give the one that the server printed with --url"
+            raise typer.BadParameter(zero)
+        # Where `headwater serve` listens when it is started in this folder and environment.
+        return cls(url or addresses(settings.host, settings.port)[0], key, printer)
 
     async def call(self, action: Callable[["Client", Printer], Awaitable[int]]) -> int:
         """Act as a client of the server. Returns the exit code of the action, or prints why it failed."""
@@ -51,11 +56,3 @@ class Caller(NamedTuple):
             key = " Set HEADWATER_API_KEY to a key of this server." if error.status == 401 else ""
             printer.fail(f"{sentence(str(error))}{key}{wait}")
         return FAILED
-
-
-def _address(host: str, port: int) -> str:
-    """Where `headwater serve` listens when it is started in this folder and environment."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - such a server is asked over loopback
-    if port == 0:
-        raise typer.BadParameter("HEADWATER_PORT is 0, any free port; give the one that the server printed with --url")
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

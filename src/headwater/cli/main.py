@@ -10,7 +10,6 @@ from headwater.version import VERSION
 
 app = typer.Typer(
     name="headwater",
-    help="Streams LLM answers from any LangChain model, caches them, and never loses one.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

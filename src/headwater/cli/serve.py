@@ -73,8 +73,9 @@ def _run(terminal: Terminal, given: dict[str, Any]) -> None:
     open_store(settings)  # reports an invalid store URL now, not in the traceback of each worker
     keys = keys_of(settings)
     with socket.socket(*_family(settings.host)) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Before the weights: nobody should wait for a download, and learn then that the port is taken.
-        _try(terminal, settings, lambda: _bind(listening, settings))
+        _try(terminal, settings, lambda: listening.bind((settings.host, settings.port)))
         choice = choose(settings)
         if choice.model == "local":
             settings = _with_weights(terminal, settings)
@@ -92,11 +93,6 @@ def _family(host: str) -> tuple[int, int, int]:
     # IPPROTO_TCP is explicit because asyncio sets TCP_NODELAY only on sockets that name it. Without, Nagle's algorithm
     # can delay a token by 40 ms.
     return (socket.AF_INET6 if ":" in host else socket.AF_INET), socket.SOCK_STREAM, socket.IPPROTO_TCP
-
-
-def _bind(listening: socket.socket, settings: "Settings") -> None:
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((settings.host, settings.port))
 
 
 def _try(terminal: Terminal, settings: "Settings", step: Callable[[], object]) -> None:
@@ -146,19 +142,14 @@ def _fetch(terminal: Terminal, data_dir: "Path") -> None:
         weights.fetch(data_dir, lambda done, total: bar.update(task, completed=done, total=total))
 
 
-def _streams() -> str:
-    """How many streams the limit on open files allows."""
+def _announce(terminal: Terminal, settings: "Settings", choice: "Choice", store: str) -> None:
     from headwater.cli.worker import raise_file_limit
     from headwater.web.capacity import streams
 
-    files = raise_file_limit()
-    return f"{streams(files):,} open streams ({files:,} open files; ulimit -Hn)"
-
-
-def _announce(terminal: Terminal, settings: "Settings", choice: "Choice", store: str) -> None:
     each = " in each worker" if settings.workers > 1 else ""
+    files = raise_file_limit()
     terminal.say(f"  model  {choice.model}")
     terminal.say(f"  store  {store}")
-    terminal.say(f"  limit  {_streams()}{each}")
+    terminal.say(f"  limit  {streams(files):,} open streams ({files:,} open files; ulimit -Hn){each}")
     if choice.notice:
         terminal.say(("  Demo model.", "yellow"), f" {choice.notice}")

@@ -4,7 +4,6 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -106,7 +105,7 @@ class Client:
     async def __aenter__(self) -> "Client":
         return self
 
-    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def _ask(self, path: str, fields: dict[str, Any], no_cache: bool) -> Answer:

@@ -69,16 +69,13 @@ def refusal(response: httpx.Response) -> HeadwaterError:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return _foreign(response)
     from_a_log = "location" in response.headers or response.status_code >= 500
-    kind = _KINDS.get(problem.code, ModelError if from_a_log else RequestError)
-    failure = kind(problem.detail)
-    failure.code, failure.status = problem.code, response.status_code
-    failure.retryable, failure.retry_after = problem.retryable, problem.retry_after
-    return failure
+    told = Error(problem.code, problem.detail, problem.retryable, problem.retry_after, response.status_code)
+    return failure_of(told, ModelError if from_a_log else RequestError)
 
 
-def failure_of(error: Error) -> HeadwaterError:
-    """The exception for an `error` event that is no entry of its log: the server could not read on."""
-    failure = _KINDS.get(error.code, ModelError)(error.message)
+def failure_of(error: Error, unnamed: type[HeadwaterError] = ModelError) -> HeadwaterError:
+    """The exception for a failure that is no entry of a log, of the class `unnamed` where its code names none."""
+    failure = _KINDS.get(error.code, unnamed)(error.message)
     failure.code, failure.status = error.code, error.status
     failure.retryable, failure.retry_after = error.retryable, error.retry_after
     return failure
@@ -100,14 +97,11 @@ def _foreign(response: httpx.Response) -> HeadwaterError:
     status = response.status_code
     what = f"answered {status} {response.reason_phrase}".rstrip()
     if status in (401, 403):
-        where = f"the address {shown(response.request.url)} {what}"
-        refused = RequestError(f"{where}: not allowed; send your token in Authorization")
-        refused.code, refused.status = "not_allowed", status
-        return refused
+        what = f"the address {shown(response.request.url)} {what}: not allowed; send your token in Authorization"
+        return failure_of(Error("not_allowed", what, status=status), RequestError)
     if status not in _TRANSIENT:
         return unexpected(response.request, what, status)
-    failure = Unreachable(f"the address {shown(response.request.url)} {what}")
-    failure.status = status
     wait = response.headers.get("retry-after", "")
-    failure.retry_after = float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 9 else None
-    return failure
+    seconds = float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 9 else None
+    what = f"the address {shown(response.request.url)} {what}"
+    return failure_of(Error("unreachable", what, True, seconds, status), Unreachable)

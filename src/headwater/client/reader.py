@@ -61,11 +61,8 @@ class Reader:
         self.id = urlsplit(location).path.rpartition("/")[2]
         self.location = location if "/" in location else f"/api/streams/{self.id}"
         self.cache_status = ""
-        """The `Cache-Status` header of the response to the question (RFC 9211): a hit, collapsed, or a miss."""
         self.age: int | None = None
-        """Seconds since the answer was finished; None unless it comes from the cache."""
         self.offset = after
-        """The offset of the last event that was iterated."""
         # Only the id is taken from the location: a proxy may map paths, and then the base URL is the right one.
         self._path = f"/api/streams/{quote(self.id, safe='~')}"
         self._server = server
@@ -111,17 +108,14 @@ class Reader:
             await self._advance()
 
     async def stop(self) -> State:
-        """Stop the answer on the server unless other subjects read it; returns the state reached, after 2 s at most.
-
-        `open` means that others still read it, or that stopping takes longer. Events go on arriving until the ending.
-        """
+        """Stop the answer on the server; see `Answer.stop`."""
         patience, notice = self._persistence
         attempts = Attempts(patience, patience.requests, notice)
         reached = await attempts.persist(lambda: self._server.get("POST", f"{self._path}/stop", LogState))
         return reached.state
 
     async def aclose(self) -> None:
-        """Close the connection. The server goes on writing the answer, and a later read connects again."""
+        """Close the connection; a later read connects again."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.aclose()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError
 from functools import wraps
 from threading import Lock, Thread, current_thread
-from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from headwater.client.answer import Answer, Progress
@@ -94,7 +93,7 @@ class SyncAnswer(Progress):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -143,7 +142,7 @@ class SyncClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

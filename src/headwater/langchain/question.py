@@ -15,17 +15,8 @@ _ROLES: Mapping[str, Any] = {"human": "user", "ai": "assistant", "AIMessageChunk
 
 _OF_NO_ANSWER = frozenset(
     {
-        *(
-            "cache",
-            "callbacks",
-            "custom_get_token_ids",
-            "metadata",
-            "name",
-            "profile",
-            "rate_limiter",
-            "tags",
-            "verbose",
-        ),
+        *("cache", "callbacks", "custom_get_token_ids", "metadata", "name", "profile"),
+        *("rate_limiter", "tags", "verbose"),
         *("disable_streaming", "max_retries", "request_timeout", "stream_chunk_timeout", "streaming", "timeout"),
     }
 )

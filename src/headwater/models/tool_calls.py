@@ -227,18 +227,11 @@ def _state(text: str) -> Arguments:
     if not rest:
         return "none"
     try:
-        end = _scan(rest)
-    except ValueError:
+        end = json.JSONDecoder(strict=False).raw_decode(rest)[1]
+    except (ValueError, RecursionError):
         return "part"
     rest = rest[end:].strip()
     return "one" if not rest else "several" if rest[0] in '{["' else "part"
-
-
-def _scan(text: str) -> int:
-    try:
-        return json.JSONDecoder(strict=False).raw_decode(text)[1]
-    except RecursionError as error:
-        raise ValueError(text[:1]) from error
 
 
 def _garbled(what: str) -> ModelError:

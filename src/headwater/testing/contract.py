@@ -19,7 +19,6 @@ import pytest
 
 from headwater.log.store import Limits
 from headwater.testing.contract_appends import Appends
-from headwater.testing.contract_checks import Checks
 from headwater.testing.contract_documents import Documents
 from headwater.testing.contract_expiry import Expiry
 from headwater.testing.contract_harness import LIMITS, QUICK, Clock, Harness
@@ -32,7 +31,7 @@ from headwater.testing.contract_takeover import Takeovers
 __all__ = ["LIMITS", "QUICK", "Clock", "Harness", "StoreContract"]
 
 
-class StoreContract(Appends, Reads, Leases, Names, Documents, Expiry, Stops, Takeovers, Checks):
+class StoreContract(Appends, Reads, Leases, Names, Documents, Expiry, Stops, Takeovers):
     """Every clause of the store contract; a subclass defines the fixture `harness`."""
 
     @pytest.fixture

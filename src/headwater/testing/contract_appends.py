@@ -1,4 +1,4 @@
-"""Clauses 1, 2, 3 and 9: dense sequences, one writer, one ending, bounded logs."""
+"""Clauses 1, 2, 3, 8 and 9: dense sequences, one writer, one ending, bounded logs, and a check that changes nothing."""
 
 import asyncio
 
@@ -76,11 +76,6 @@ class Appends:
         lease = await harness.opened("a")
         with pytest.raises(Fenced):
             await harness.store.append(run("b", begin=2), Lease(lease.log, lease.epoch + 1))
-
-    async def test_an_unknown_log(self, harness: Harness) -> None:
-        """An append to a log that was never opened is refused."""
-        with pytest.raises(NoSuchLog):
-            await harness.store.append(run("a"), Lease(harness.new()))
 
     async def test_a_retried_open(self, harness: Harness) -> None:
         """An open retried after a lost reply finds its log as it was."""
@@ -165,6 +160,22 @@ class Appends:
         await harness.store.aclose()
         with pytest.raises((StoreError, NoSuchLog)):
             await harness.store.append(run("b", begin=2), lease)
+
+    async def test_a_store_that_works(self, harness: Harness) -> None:
+        """A store that works passes its check, before the first log and beside open ones, which it leaves alone."""
+        await harness.peer.check()
+        lease = await harness.opened("a")
+        await harness.store.check()
+        await harness.peer.check()
+        assert await texts(harness.peer, lease.log) == ["a"]
+        assert (await harness.store.claim("name", "log", ALICE, ttl=TTL)).won
+
+    async def test_a_check_of_a_closed_store(self, harness: Harness) -> None:
+        """A store that was closed fails its check, so that no server calls itself ready with it."""
+        await harness.store.check()
+        await harness.store.aclose()
+        with pytest.raises(StoreError, match="closed"):
+            await harness.store.check()
 
     @settings(max_examples=25, deadline=None, suppress_health_check=FINE)
     @given(data=st.data())

@@ -1,11 +1,9 @@
 """Clause 7: everything expires, first the name, then the log, then its tombstone; and a log can be deleted."""
 
-import asyncio
-
 import pytest
 
 from headwater.errors import Expired, Fenced, NoSuchLog
-from headwater.testing.contract_harness import ALICE, BOB, LIMITS, TTL, WHOLE, Harness, entries, entry, run
+from headwater.testing.contract_harness import ALICE, BOB, LIMITS, TTL, WHOLE, Harness, bound, entries, entry, run
 
 SOON = 2.0
 """Seconds within which a store must notice that something has expired."""
@@ -79,22 +77,14 @@ class Expiry:
 
     async def test_forgetting_wakes_the_writer(self, harness: Harness) -> None:
         """A deletion reaches a silent writer within a second, because every further token is paid for in vain."""
-        for deleter in (harness.store, harness.peer):
-            lease = await harness.opened("a")
-            woken = asyncio.Event()
-            cease = harness.store.listen(lease, woken.set)
-            await deleter.forget(lease.log)
-            await harness.learns_of_stop(lease, woken.is_set)
-            cease()
+        await harness.is_woken_by(lambda store, log: store.forget(log))
 
     async def test_forgetting_leaves_the_newer_log_its_name(self, harness: Harness) -> None:
         """Deleting a log that has lost its name does not free the name, which its successor has."""
         old = await harness.sealed("old", name="name")
         new = await harness.sealed("new", name="name")
         await harness.store.forget(old)
-        found = await harness.peer.find("name", BOB)
-        assert found is not None
-        assert found.log == new
+        assert await bound(harness.peer, "name") == new
 
     async def _is_gone(self, harness: Harness, log: str) -> None:
         for store in (harness.store, harness.peer):

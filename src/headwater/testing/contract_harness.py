@@ -95,6 +95,16 @@ class Harness:
 
         await until(knows, within=1.0)
 
+    async def is_woken_by(self, ends: Callable[[Store, str], Awaitable[object]]) -> None:
+        """Check that what ends a log, in this process or another, wakes its silent writer."""
+        for store in (self.store, self.peer):
+            lease = await self.opened("a")
+            woken = asyncio.Event()
+            cease = self.store.listen(lease, woken.set)
+            await ends(store, lease.log)
+            await self.learns_of_stop(lease, woken.is_set)
+            cease()
+
     async def lost(self, *texts: str, name: str | None = None) -> Lease:
         """Make a new log whose writer fell silent and which a reader has sealed; returns the writer's lease."""
         lease = await self.opened(*texts, name=name)
@@ -133,6 +143,12 @@ async def entries(store: Store, log: str, after: Offset = ORIGIN, *, follow: boo
 async def texts(store: Store, log: str) -> list[str]:
     """The texts stored so far."""
     return [each.event.text for each in await entries(store, log, follow=False) if isinstance(each.event, TextDelta)]
+
+
+async def bound(store: Store, name: str) -> str | None:
+    """The log that a name finds."""
+    found = await store.find(name, BOB)
+    return None if found is None else found.log
 
 
 async def reading(store: Store, log: str, after: Offset = ORIGIN) -> "tuple[asyncio.Task[list[Entry]], list[Entry]]":

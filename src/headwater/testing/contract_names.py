@@ -6,7 +6,7 @@ import pytest
 
 from headwater.events import Ending, Error, Finish, Stop
 from headwater.log.store import Terms
-from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, Harness, entry, run
+from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, Harness, bound, entry, run
 
 INADMISSIBLE = [Finish("length"), Finish("content_filter"), Stop("alice"), Error("model", "broke")]
 
@@ -36,24 +36,14 @@ class Names:
             assert claim.won
             assert claim.lease is not None
 
-    async def test_a_second_name(self, harness: Harness) -> None:
-        """A claim may give a second name: both names find the log once it is whole."""
+    @pytest.mark.parametrize(("ending", "log"), [(WHOLE, "log"), (Stop("alice"), None)])
+    async def test_a_second_name(self, harness: Harness, ending: Ending, log: str | None) -> None:
+        """A claim may give a second name: both names find the log once it is whole, and neither finds a part."""
         claim = await harness.store.claim("mine", "log", ALICE, ttl=TTL, terms=Terms(binds="name"))
         assert claim.lease is not None
         assert await harness.peer.find("name", BOB) is None
-        await harness.store.seal([entry(1, WHOLE)], claim.lease)
-        for name in ("mine", "name"):
-            found = await harness.peer.find(name, BOB)
-            assert found is not None
-            assert found.log == "log"
-
-    async def test_a_second_name_of_a_part(self, harness: Harness) -> None:
-        """Neither of the two names finds a log that ended incomplete."""
-        claim = await harness.store.claim("mine", "log", ALICE, ttl=TTL, terms=Terms(binds="name"))
-        assert claim.lease is not None
-        await harness.store.seal([entry(1, Stop("alice"))], claim.lease)
-        for name in ("mine", "name"):
-            assert await harness.peer.find(name, BOB) is None
+        await harness.store.seal([entry(1, ending)], claim.lease)
+        assert [await bound(harness.peer, name) for name in ("mine", "name")] == [log, log]
 
     async def test_a_log_that_was_asked_to_end(self, harness: Harness) -> None:
         """No new request joins a log that was asked to stop, because it would get an incomplete answer."""
@@ -90,9 +80,7 @@ class Names:
         assert found.log == log
         assert await harness.store.find("name", BOB, newer_than=9) is None
         assert (await harness.peer.claim("name", "new", BOB, ttl=TTL, terms=Terms(newer_than=9))).won
-        found = await harness.store.find("name", BOB)
-        assert found is not None
-        assert found.log == "new"
+        assert await bound(harness.store, "name") == "new"
 
     async def test_a_replaced_log_can_still_be_read(self, harness: Harness) -> None:
         """A log that lost its name to a newer one can still be read by its id."""
@@ -115,18 +103,14 @@ class Names:
         """A log opened without a claim becomes the cache entry when it ends well, in place of an older one."""
         await harness.sealed("old", name="name")
         log = await harness.sealed("new", name="name")
-        found = await harness.peer.find("name", BOB)
-        assert found is not None
-        assert found.log == log
+        assert await bound(harness.peer, "name") == log
 
     @pytest.mark.parametrize("ending", INADMISSIBLE)
     async def test_it_leaves_the_name_alone_otherwise(self, harness: Harness, ending: Ending) -> None:
         """A log opened without a claim that ends badly leaves the older cache entry in place."""
         old = await harness.sealed("old", name="name")
         await harness.sealed("new", name="name", ending=ending)
-        found = await harness.peer.find("name", BOB)
-        assert found is not None
-        assert found.log == old
+        assert await bound(harness.peer, "name") == old
 
     async def test_no_name_at_all(self, harness: Harness) -> None:
         """A log without a name is found by no name, however well it ends."""

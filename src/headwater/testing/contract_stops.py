@@ -2,9 +2,7 @@
 
 import asyncio
 
-import pytest
-
-from headwater.errors import NoSuchLog, Sealed
+from headwater.errors import Sealed
 from headwater.events import Stop
 from headwater.log.store import Lease
 from headwater.principal import LEAVES
@@ -77,20 +75,9 @@ class Stops:
         assert await harness.store.stop(log, "alice")
         assert (await harness.peer.describe(log)).state == "finished"
 
-    async def test_an_unknown_log_is_not_stopped(self, harness: Harness) -> None:
-        """A stop of an unknown log is an error."""
-        with pytest.raises(NoSuchLog):
-            await harness.store.stop(harness.new(), "alice")
-
     async def test_it_wakes_the_writer(self, harness: Harness) -> None:
         """A stop from this process or another reaches a silent writer within a second."""
-        for stopper in (harness.store, harness.peer):
-            lease = await harness.opened()
-            woken = asyncio.Event()
-            cease = harness.store.listen(lease, woken.set)
-            await stopper.stop(lease.log, "alice")
-            await harness.learns_of_stop(lease, woken.is_set)
-            cease()
+        await harness.is_woken_by(lambda store, log: store.stop(log, "alice"))
 
     async def test_it_wakes_a_writer_that_listens_late(self, harness: Harness) -> None:
         """A stop requested before the writer began to listen reaches it too."""

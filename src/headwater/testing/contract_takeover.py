@@ -92,15 +92,8 @@ class Takeovers:
         whole = [(1, 1), (1, 2), (2, 3), (2, 4), (3, 5), (3, 6)]
         assert [each.offset for each in await entries(harness.store, lease.log)] == whole
         # Beyond what an epoch stored, the next one follows: nothing is skipped.
-        for after, seen in (
-            ((1, 1), 1),
-            ((1, 2), 2),
-            ((1, 3), 2),
-            ((1, 900), 2),
-            ((2, 3), 3),
-            ((2, 4), 4),
-            ((2, 77), 4),
-        ):
+        seen_at = {(1, 1): 1, (1, 2): 2, (1, 3): 2, (1, 900): 2, (2, 3): 3, (2, 4): 4, (2, 77): 4}
+        for after, seen in seen_at.items():
             rest = await entries(harness.store, lease.log, Offset(*after))
             assert [each.offset for each in rest] == whole[seen:]
 
@@ -147,8 +140,7 @@ class Takeovers:
         lease = await abandoned_log(harness)
         task, _ = await reading(harness.peer, lease.log)
         await harness.store.release(lease)
-        found = await harness.peer.abandoned(lease.log)
-        assert found is not None
+        assert await harness.peer.abandoned(lease.log) is not None
         heir = await harness.peer.take_over([entry(3, SEAM, 2)], lease.log)
         with pytest.raises(Fenced):
             await harness.store.release(lease)

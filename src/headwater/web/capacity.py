@@ -6,7 +6,6 @@ log, and connections that start nothing, such as health checks, stops and refuse
 
 import os
 import sys
-from types import TracebackType
 
 from headwater.errors import HeadwaterError
 
@@ -60,9 +59,7 @@ class Capacity:
         self.check()
         self._claiming += 1
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._claiming -= 1
 
 

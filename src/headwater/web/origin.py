@@ -86,7 +86,8 @@ class OriginGuard:
             return
         foreign = origin is not None and not is_same(origin, hosts)
         if foreign and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
-            await self._preflight(origin or "", headers.get("access-control-request-headers", ""), send)
+            preflight = self._preflight(origin or "", headers.get("access-control-request-headers", ""))
+            await preflight(scope, receive, send)
             return
         await self._app(scope, receive, self._with_cors(origin or "", send) if foreign else send)
 
@@ -104,7 +105,7 @@ class OriginGuard:
         why = f"Pages of “{origin[:100]}” may not use this server."
         return Forbidden(f"{why} If the site is yours, add it to HEADWATER_ORIGINS.", _setting("ORIGINS", origin))
 
-    async def _preflight(self, origin: str, wanted: str, send: Send) -> None:
+    def _preflight(self, origin: str, wanted: str) -> Response:
         # Any header: the origin has been checked, no route trusts a header because a browser let it pass, and tracing
         # libraries add their own to every request.
         any_header = len(wanted) <= _MOST and _HEADER_NAMES.fullmatch(wanted)
@@ -115,9 +116,7 @@ class OriginGuard:
             "Access-Control-Max-Age": "600",
             "Vary": "Origin, Access-Control-Request-Headers",
         }
-        raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": 204, "headers": raw})
-        await send({"type": "http.response.body", "body": b""})
+        return Response(None, 204, headers)
 
     def _shared_with(self, origin: str) -> dict[str, str]:
         named = origin in self._origins and origin not in ("*", "null")

@@ -116,11 +116,6 @@ def _refusing(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(*args, **kwargs)
         except (HeadwaterError, HTTPException) as error:
-            request: Any = next(filter(_is_request, (*args, *kwargs.values())), None)
-            return refused(error, request=request)
+            return refused(error, request=next(iter((*args, *kwargs.values())), None))
 
     return refusing
-
-
-def _is_request(argument: object) -> bool:
-    return isinstance(argument, Request)

@@ -100,15 +100,17 @@ class Surface(NamedTuple):
         attached: Attached | None = None,
         *,
         leaves: bool = False,
+        body: bytes | None = None,
     ) -> Response:
         """Attach to the log that answers a request in this dialect, and deliver it from its beginning.
 
         A repeated request goes on after its cursor instead, if that is of a log which this prompt opened. `route` is
         the path under which the route was added, before any prefix. `attached` is awaited before the answer begins.
-        With `leaves`, an answer that nobody reads any more ends (`Answers.ask`). A failure is the dialect's refusal.
+        With `leaves`, an answer that nobody reads any more ends (`Answers.ask`). `body` is the request's, if that has
+        been read. A failure is the dialect's refusal.
         """
         try:
-            ask = dialect.ask(await self.body(request))
+            ask = dialect.ask(await self.body(request) if body is None else body)
             dialect = ask.dialect or dialect
             rate = self._rate(request)
             request.state.leaves = leaves  # for `cli/connection.py`

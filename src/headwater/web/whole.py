@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -37,21 +36,18 @@ class WholeResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         reading = asyncio.create_task(self._read(), name="read whole")
         leaving = asyncio.create_task(until_disconnected(receive), name="client leaves")
-        departed = asyncio.Event()
-        cease = self._leave.then(departed.set) if self._leave is not None else lambda: None
-        departing = asyncio.create_task(departed.wait(), name="server drains")
-        tasks: set[asyncio.Task[Any]] = {reading, leaving, departing}
+        cease = self._leave.then(reading.cancel) if self._leave is not None else lambda: None
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if leaving in done and reading not in done:
+            done, _ = await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if reading not in done:
                 return
             shutting_down = ShuttingDown("this server is shutting down; ask again in a moment")
-            response = reading.result() if reading in done else self._refusal(shutting_down)
+            response = self._refusal(shutting_down) if reading.cancelled() else reading.result()
         finally:
             cease()
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            reading.cancel()
+            leaving.cancel()
+            await asyncio.wait({reading, leaving})
         await response(scope, receive, send)
 
     async def _read(self) -> Response:

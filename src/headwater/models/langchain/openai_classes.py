@@ -64,13 +64,10 @@ class CompatibleChat(ChatOpenAI):
             return ChatGenerationChunk(message=message, generation_info=base_generation_info or None)
         convert: Any = super()._convert_chunk_to_generation_chunk  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         converted = convert(chunk, default_chunk_class, base_generation_info)
-        delta: Mapping[str, Any] = next((choice["delta"] for choice in chunk.get("choices") or ()), None) or {}
-        if converted is not None and (reasoning := _reasoning(delta)):
-            converted.message.additional_kwargs["reasoning_content"] = reasoning
-        if converted is not None and (refusal := delta.get("refusal")):
-            converted.message.additional_kwargs["refusal"] = refusal
-        if converted is not None and (fields := chunk.get(FIELDS)):
-            converted.message.additional_kwargs[FIELDS] = fields
+        if converted is not None:
+            delta: Mapping[str, Any] = next((choice["delta"] for choice in chunk.get("choices") or ()), None) or {}
+            kept = {"reasoning_content": _reasoning(delta), "refusal": delta.get("refusal"), FIELDS: chunk.get(FIELDS)}
+            converted.message.additional_kwargs.update({name: value for name, value in kept.items() if value})
         return converted
 
     def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:

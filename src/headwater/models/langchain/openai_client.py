@@ -103,7 +103,7 @@ class Chunks:
         while not self._ready:
             failure = self._lines.failure
             if isinstance(failure, ErrorFrame):
-                raise self._failed(failure)
+                raise openai.APIError(failure.message, self._response.request, body=failure.body)
             if failure is not None and not self._mending.ended:
                 raise failure
             if self._lines.done or failure is not None:
@@ -130,9 +130,6 @@ class Chunks:
                 self._lines.failure = failure  # after the chunks before it
                 break
         self._ready.extend(merged(mended) if self._merges else mended)
-
-    def _failed(self, error: ErrorFrame) -> openai.APIError:
-        return openai.APIError(error.message, self._response.request, body=error.body)
 
     async def aclose(self) -> None:
         """Release the provider's connection, which is kept only after a whole answer."""

@@ -26,10 +26,8 @@ class Turns:
         """What can be told now that the graph has streamed this, in the mode `messages` or `tools`."""
         if mode == "tools":
             output = payload.get("output") if payload["event"] == "tool-finished" else None
-            if (
-                getattr(output, "type", None) != "tool"
-            ):  # not of a model's call, or it changes the state and comes again
-                return
+            if getattr(output, "type", None) != "tool":
+                return  # not of a model's call, or it changes the state and comes again
             payload = (output, {})
         if self._watch.failed:
             yield from self.rest()

@@ -5,7 +5,6 @@ log the run reads and at which run the thread is: any server finds them. Clients
 """
 
 import asyncio
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,18 +14,20 @@ from starlette.responses import JSONResponse, Response
 
 from headwater.answer import fold
 from headwater.answers.answers import Attachment
-from headwater.dialects.agui import dialect as agui
-from headwater.dialects.agui.dialect import Agui
+from headwater.dialects.agui.dialect import Agui, messages, refusal
 from headwater.dialects.agui.page import shown
-from headwater.dialects.dialect import Ask, Refusal
+from headwater.dialects.dialect import Ask
 from headwater.errors import Expired, NoSuchLog, RequestError
-from headwater.events import Error
 from headwater.log.store import MAX_DOCUMENT
 from headwater.principal import Principal
+from headwater.web.pointers import pointer
 from headwater.web.problems import Endpoint
 from headwater.web.surface import Surface
 
+__all__ = ["endpoints", "refusal"]
+
 ROUTE = "/agui"
+RUN, THREAD = "agui:run:", "agui:thread:"
 KEPT = 24 * 3600.0
 """Seconds for which a run and a thread are found by the client's ids; their logs may expire before."""
 
@@ -47,13 +48,7 @@ class NoSuchRun(RequestError):
     status = 404
 
 
-def refusal(error: Error) -> Refusal:
-    """A failure before the first byte, as AG-UI's clients read it."""
-    return agui.refusal(error)
-
-
 def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
-    """What answers each route."""
     threads = Threads(surface)
     return {"POST /agui": threads.run, "GET /agui": threads.join}
 
@@ -68,7 +63,7 @@ class Threads:
         """Answer a run. A POST that is repeated with `Last-Event-ID` goes on in the log that it has begun to read."""
         run, surface = request.headers.get("x-run-id"), self._surface
         if run and "last-event-id" in request.headers:
-            begun = await self._pointer(await surface.principal(request), "run", run)
+            begun = await self._pointer(await surface.principal(request), RUN, run)
             if begun is not None:  # also of a replay, whose message ids the log's own id would not tell
                 await surface.body(request)
                 return await surface.resume(request, Agui(begun.thread, begun.run), ROUTE, begun.message_id)
@@ -79,12 +74,12 @@ class Threads:
         query = request.query_params
         principal = await self._surface.principal(request)
         if run := query.get("runId"):
-            found = await self._pointer(principal, "run", run)
+            found = await self._pointer(principal, RUN, run)
             if found is None:
                 raise NoSuchRun(f"there is no run {run[:100]} here; begin it with POST")
             return await self._surface.resume(request, Agui(found.thread, found.run), ROUTE, found.message_id)
         if thread := query.get("threadId"):
-            at = await self._pointer(principal, "thread", thread)
+            at = await self._pointer(principal, THREAD, thread)
             at = at or Pointer("", thread, "")  # a page looks at every thread that it opens, at new ones too
             return JSONResponse(await self._state(principal, at), headers={"Cache-Control": "no-store"})
         raise RequestError("send a run with POST, or name one to join: ?runId=… or ?threadId=…")
@@ -97,30 +92,24 @@ class Threads:
         thread = msgspec.structs.replace(run, messages=[*asked.messages])
         if len(written := msgspec.json.encode(thread)) > MAX_DOCUMENT:  # the page then begins without its history
             written = msgspec.json.encode(run)
-        kept = (("run", asked.run, msgspec.json.encode(run)), ("thread", asked.thread, written))
+        kept = ((RUN, asked.run, msgspec.json.encode(run)), (THREAD, asked.thread, written))
         put = self._surface.answers.documents.put
-        await asyncio.gather(*(put(_name(principal, kind, id), value, ttl=KEPT) for kind, id, value in kept if id))
+        await asyncio.gather(*(put(pointer(kind, *principal, id), value, ttl=KEPT) for kind, id, value in kept if id))
 
     async def _pointer(self, principal: Principal, kind: str, id: str) -> Pointer | None:
-        kept = await self._surface.answers.documents.get(_name(principal, kind, id))
+        kept = await self._surface.answers.documents.get(pointer(kind, *principal, id))
         return None if kept is None else msgspec.json.decode(kept.value, type=Pointer)
 
     async def _state(self, principal: Principal, at: Pointer) -> Mapping[str, Any]:
         """The thread's messages, and its run while that goes on: the client joins it and needs no copy of its text."""
-        answers, messages = self._surface.answers, [*at.messages]
+        answers, said = self._surface.answers, [*at.messages]
         active = None
         try:
             found = await answers.find(at.message_id, principal)
             if found.state == "open":
                 active = {"runId": at.run}
             else:
-                messages += agui.messages(fold(await answers.entries(found, principal), at.message_id))
+                said += messages(fold(await answers.entries(found, principal), at.message_id))
         except (NoSuchLog, Expired):
             pass  # the answer has expired, and what was said before is still true
-        return {"messages": shown(messages), "activeRun": active}
-
-
-def _name(principal: Principal, kind: str, id: str) -> str:
-    """The name of a caller's own document, since others may guess the id; hashed, since that may have any length."""
-    whose = msgspec.json.encode([principal.tenant, principal.subject, id])
-    return f"agui:{kind}:{hashlib.sha256(whose).hexdigest()}"
+        return {"messages": shown(said), "activeRun": active}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,12 +22,6 @@ LONGEST = 30.0
 
 
 def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
-    """What answers each of these routes."""
-    dialect = Anthropic()
-
-    async def messages(request: Request) -> Response:
-        return await surface.ask(request, dialect, MESSAGES, leaves=True)
-
     async def count(request: Request) -> Response:
         prompt = read(await surface.body(request), limited=False).prompt
         await surface.principal(request)
@@ -38,4 +33,5 @@ def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
         body = counted(estimate(prompt) if tokens is None else tokens)
         return Response(body, headers={"Headwater-Counted-By": by}, media_type="application/json")
 
+    messages = partial(surface.ask, dialect=Anthropic(), route=MESSAGES, leaves=True)
     return {f"POST {MESSAGES}": messages, f"POST {COUNT}": count}

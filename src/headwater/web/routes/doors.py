@@ -5,7 +5,9 @@ its failures.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from functools import cache
+from importlib import import_module
+from typing import NamedTuple, Protocol, cast
 
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
@@ -14,9 +16,10 @@ from starlette.responses import Response
 
 from headwater.dialects.dialect import Refusal
 from headwater.dialects.problem import problem
-from headwater.errors import HeadwaterError, RequestError, Unsupported
+from headwater.errors import HeadwaterError, Unsupported
 from headwater.events import Error
 from headwater.web.problems import Endpoint, Refuse, refused
+from headwater.web.routes.server import NoSuchPage
 from headwater.web.surface import Surface
 
 
@@ -36,57 +39,31 @@ class Door(NamedTuple):
     """The routes of one dialect."""
 
     name: str
-    enter: Callable[[], Rooms]
-    """Imports the module behind the door."""
+    module: str
+    """The module behind the door, in `web/routes`."""
     routes: Mapping[str, str]
     """What each route is for, by method and path."""
-    prefixes: Sequence[str] = ()
+    prefixes: Sequence[str]
     """The paths at which failures have the dialect's form, unknown paths included."""
 
-
-def _agui() -> Rooms:
-    from headwater.web.routes import agui
-
-    return agui
-
-
-def _anthropic() -> Rooms:
-    from headwater.web.routes import anthropic
-
-    return anthropic
-
-
-def _responses() -> Rooms:
-    from headwater.web.routes import responses
-
-    return responses
-
-
-def _openai() -> Rooms:
-    from headwater.web.routes import openai
-
-    return openai
-
-
-def _vercel() -> Rooms:
-    from headwater.web.routes import vercel
-
-    return vercel
+    def enter(self) -> Rooms:
+        """Import the module behind the door."""
+        return cast("Rooms", import_module(f"headwater.web.routes.{self.module}"))
 
 
 DOORS: Sequence[Door] = (
     Door(
         "ag-ui",
-        _agui,
+        "agui",
         {
             "POST /agui": "Answer a run of a thread (AG-UI: CopilotKit, TanStack AI)",
             "GET /agui": "Join a run, `?runId=`, or look at a thread, `?threadId=`",
         },
-        ["/agui"],
+        ("/agui",),
     ),
     Door(
         "anthropic",
-        _anthropic,
+        "anthropic",
         {
             "POST /v1/messages": "Answer a chat, in Anthropic's form",
             "POST /v1/messages/count_tokens": "How many tokens a chat has",
@@ -95,7 +72,7 @@ DOORS: Sequence[Door] = (
     ),
     Door(
         "responses",
-        _responses,
+        "responses",
         {
             "POST /v1/responses": "Make a response, streamed, whole or in the background",
             "GET /v1/responses/{id}": "A response as it is now, or its events after one of them",
@@ -107,7 +84,7 @@ DOORS: Sequence[Door] = (
     ),
     Door(
         "openai",
-        _openai,
+        "openai",
         {
             "POST /v1/chat/completions": "Answer a chat, in OpenAI's form",
             "POST /v1/completions": "Complete a text, in OpenAI's form",
@@ -118,7 +95,7 @@ DOORS: Sequence[Door] = (
     ),
     Door(
         "vercel",
-        _vercel,
+        "vercel",
         {
             "POST /api/chat": "`useChat` of the Vercel AI SDK: start or join an answer",
             "GET /api/chat/{id}/stream": "Resume the run of a chat, or a run by its id from `?startIndex=` on",
@@ -133,13 +110,6 @@ EVERY = ("*",)
 """Stands for all dialects."""
 
 
-class NoSuchPath(RequestError):
-    """No route has this path."""
-
-    code = "not_found"
-    status = 404
-
-
 def add_doors(router: APIRouter, surface: Surface, dialects: Sequence[str] = EVERY) -> None:
     """Add the routes of these dialects. Raises `Unsupported` for the name of none."""
     known = {door.name for door in DOORS}
@@ -148,10 +118,10 @@ def add_doors(router: APIRouter, surface: Surface, dialects: Sequence[str] = EVE
             raise Unsupported(f"there is no dialect {name!r}; there are {', '.join(sorted(known))}")
     for door in DOORS:
         if "*" in dialects or door.name in dialects:
-            opened = _Opened(door, surface)
+            endpoint_of = _opened(door, surface)
             for route, summary in door.routes.items():
                 method, _, path = route.partition(" ")
-                endpoint = opened.at(route)
+                endpoint = endpoint_of(route)
                 if method == "GET":
                     router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
                 router.add_api_route(
@@ -181,27 +151,25 @@ def refusal_at(path: str) -> Refuse:
     return problem
 
 
-class _Opened:
-    """The endpoints behind a door, made when the first of them is called."""
+def _opened(door: Door, surface: Surface) -> Callable[[str], Endpoint]:
+    """What gives the endpoint of a route; those behind the door are made when the first of them is called."""
 
-    def __init__(self, door: Door, surface: Surface) -> None:
-        self._door = door
-        self._surface = surface
-        self._endpoints: Mapping[str, Endpoint] | None = None
+    @cache
+    def endpoints() -> Mapping[str, Endpoint]:
+        return door.enter().endpoints(surface)
 
-    def at(self, route: str) -> Endpoint:
+    def at(route: str) -> Endpoint:
         async def endpoint(request: Request) -> Response:
-            rooms = self._door.enter()
-            if self._endpoints is None:
-                self._endpoints = rooms.endpoints(self._surface)
             try:
-                return await self._endpoints[route](request)
+                return await endpoints()[route](request)
             except (HeadwaterError, HTTPException) as error:
-                return refused(error, rooms.refusal, request)
+                return refused(error, door.enter().refusal, request)
 
         return endpoint
+
+    return at
 
 
 async def _unknown(request: Request) -> Response:
     path = request.scope["path"]
-    return refused(NoSuchPath(f"there is no {request.method} {path[:100]} here"), refusal_at(path))
+    return refused(NoSuchPage(f"there is no {request.method} {path[:100]} here"), refusal_at(path))

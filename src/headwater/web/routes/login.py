@@ -12,7 +12,6 @@ from starlette.routing import BaseRoute, Route
 
 from headwater.access import session
 from headwater.access.attempts import Attempts
-from headwater.access.keys import Key
 from headwater.errors import HeadwaterError
 from headwater.web.gate import COOKIE, LOGIN, LOGOUT, Access, Unauthorized
 from headwater.web.notice import notice
@@ -60,7 +59,9 @@ class Login:
             return _box()
         except HeadwaterError as error:
             return _box(_NOT_NOW, error.status)
-        return _to(back) if "next" in request.query_params else _inside(key)
+        if "next" in request.query_params:
+            return _to(back)
+        return notice("Logged in", _INSIDE.format(id=escape(key.id), tenant=escape(key.tenant)))
 
     async def enter(self, request: Request) -> Response:
         """`POST /login`: a session for a valid key; after too many wrong ones from an address, 429 for a while."""
@@ -111,10 +112,6 @@ def _box(failure: str = "", status: int = 200) -> Response:
     if status == Unauthorized.status:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
-
-
-def _inside(key: Key) -> Response:
-    return notice("Logged in", _INSIDE.format(id=escape(key.id), tenant=escape(key.tenant)))
 
 
 def _to(path: str) -> Response:

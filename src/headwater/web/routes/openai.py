@@ -1,6 +1,7 @@
 """The routes of OpenAI's chat completions, completions and models."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,15 +18,6 @@ CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
 
 
 def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
-    """What answers each of these routes."""
-    chats, completions = OpenAI("chat"), OpenAI("completion")
-
-    async def chat(request: Request) -> Response:
-        return await surface.ask(request, chats, CHAT, leaves=True)
-
-    async def completion(request: Request) -> Response:
-        return await surface.ask(request, completions, COMPLETION, leaves=True)
-
     async def listed(request: Request) -> Response:
         await surface.principal(request)
         return Response(models(surface.answers.models), media_type="application/json")
@@ -35,8 +27,8 @@ def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
         return Response(model(surface.answers.model(request.path_params["model"])), media_type="application/json")
 
     return {
-        f"POST {CHAT}": chat,
-        f"POST {COMPLETION}": completion,
+        f"POST {CHAT}": partial(surface.ask, dialect=OpenAI("chat"), route=CHAT, leaves=True),
+        f"POST {COMPLETION}": partial(surface.ask, dialect=OpenAI("completion"), route=COMPLETION, leaves=True),
         "GET /v1/models": listed,
         "GET /v1/models/{model:path}": one,
     }

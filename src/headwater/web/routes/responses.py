@@ -4,7 +4,6 @@ What was asked is kept beside its log as a document, unless `store` is false. Wi
 was about, go on in its conversation, and count its events from the beginning.
 """
 
-import hashlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import Message
 
 from headwater.answers.answers import Attachment
 from headwater.dialects.dialect import Ask
@@ -25,12 +23,13 @@ from headwater.events import Start
 from headwater.log.store import Description
 from headwater.offsets import ORIGIN
 from headwater.principal import Principal
+from headwater.web.pointers import pointer
 from headwater.web.problems import Endpoint
 from headwater.web.surface import Surface
 
 __all__ = ["endpoints", "refusal"]
 
-ROUTE = "/v1/responses"
+ROUTE, DOCUMENT = "/v1/responses", "response:"
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -56,7 +55,6 @@ class PreviousGone(RequestError):
 
 
 def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
-    """What answers each of these routes."""
     routes = _Routes(surface)
     return {
         f"POST {ROUTE}": routes.create,
@@ -83,12 +81,11 @@ class _Routes:
             at.append(attachment)
             if wanted.stored:
                 kept = msgspec.json.encode(Kept(wanted.echo, wanted.input, before))
-                name, ttl = _name(principal, attachment.message_id), self._answers.kept_for
-                await self._answers.documents.put(name, kept, ttl=ttl)
+                name = pointer(DOCUMENT, principal.tenant, attachment.message_id)
+                await self._answers.documents.put(name, kept, ttl=self._answers.kept_for)
 
         dialect = Responses(wanted.echo, wanted.ask(before))
-        again = Request(request.scope, _replaying(body, request))
-        made = await self._surface.ask(again, dialect, ROUTE, attached, leaves=not wanted.background)
+        made = await self._surface.ask(request, dialect, ROUTE, attached, leaves=not wanted.background, body=body)
         if not (at and wanted.background and not wanted.streamed):
             return made
         id, model = at[0].message_id, self._answers.model(dialect.ask(body).prompt.model)
@@ -115,7 +112,7 @@ class _Routes:
         principal = await self._surface.principal(request)
         id, _ = await self._kept(request, principal)
         await self._ended(id, principal)
-        await self._answers.documents.delete(_name(principal, id))
+        await self._answers.documents.delete(pointer(DOCUMENT, principal.tenant, id))
         return JSONResponse({"id": f"resp_{id}", "object": "response.deleted", "deleted": True})
 
     async def input_items(self, request: Request) -> Response:
@@ -128,7 +125,7 @@ class _Routes:
         if wanted.previous is None:
             return []
         id = wanted.previous.removeprefix("resp_")
-        kept = await self._answers.documents.get(_name(principal, id))
+        kept = await self._answers.documents.get(pointer(DOCUMENT, principal.tenant, id))
         if kept is None:
             raise PreviousGone(f"the response {wanted.previous[:100]} is not kept any more; send its messages as input")
         asked = msgspec.json.decode(kept.value, type=Kept)
@@ -145,7 +142,7 @@ class _Routes:
 
     async def _kept(self, request: Request, principal: Principal) -> tuple[str, Kept]:
         id: str = request.path_params["id"].removeprefix("resp_")
-        kept = await self._answers.documents.get(_name(principal, id))
+        kept = await self._answers.documents.get(pointer(DOCUMENT, principal.tenant, id))
         if kept is None:
             raise NoSuchResponse(f"there is no response resp_{id[:100]} here; ask again")
         return id, msgspec.json.decode(kept.value, type=Kept)
@@ -160,18 +157,3 @@ class _Routes:
     async def _object(self, found: Description, principal: Principal, dialect: Responses, id: str) -> Response:
         body = dialect.whole(id, await self._answers.entries(found, principal))
         return Response(body, 200, {"x-request-id": id}, "application/json")
-
-
-def _name(principal: Principal, id: str) -> str:
-    """The document of a response: a hash, so that no tenant's id can be made to look like another's."""
-    return "response:" + hashlib.sha256(msgspec.json.encode([principal.tenant, id])).hexdigest()
-
-
-def _replaying(body: bytes, request: Request) -> Any:
-    """The request's messages, with the body that was read already."""
-    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive() -> Message:
-        return first.pop() if first else await request.receive()
-
-    return receive

@@ -40,7 +40,7 @@ UNBUILT = """<!doctype html><meta charset="utf-8"><title>Headwater</title>
 
 
 class NoSuchPage(RequestError):
-    """No page and no file is served at this path."""
+    """No route, page or file has this path."""
 
     code = "not_found"
     status = 404

@@ -1,12 +1,10 @@
 """The routes of the Vercel AI SDK: `useChat` with resume and stop, `WorkflowChatTransport`, `useCompletion`."""
 
-import hashlib
 from collections.abc import Mapping
 from functools import partial
 
-import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from headwater.answers.answers import Answers, Attachment
 from headwater.dialects.dialect import BEGINNING, Ask, Refusal
@@ -18,6 +16,7 @@ from headwater.errors import Expired, NoSuchLog, RequestError
 from headwater.events import Error
 from headwater.principal import Principal
 from headwater.web.accept import wants
+from headwater.web.pointers import pointer
 from headwater.web.problems import Endpoint
 from headwater.web.surface import Surface
 
@@ -50,7 +49,7 @@ class Chats:
         if not isinstance(dialect, Vercel) or not dialect.chat:
             return
         run = run_id(attachment.message_id, dialect.told).encode()
-        name, ttl = _name(principal, dialect.chat), self._answers.kept_for
+        name, ttl = pointer("chat-", "chat", *principal, dialect.chat), self._answers.kept_for
         before = await self._answers.documents.put(name, run, ttl=ttl)
         replaced = read_run_id(before.value.decode())[0] if before else attachment.log
         if replaced.partition("~")[0] == attachment.log:
@@ -64,13 +63,8 @@ class Chats:
 
     async def run(self, id: str, principal: Principal) -> tuple[str, Told]:
         """The run of the chat with this id, or the run with this id. Raises `NoSuchLog` or `StoreError`."""
-        found = await self._answers.documents.get(_name(principal, id))
+        found = await self._answers.documents.get(pointer("chat-", "chat", *principal, id))
         return read_run_id(id if found is None else found.value.decode())
-
-
-def _name(principal: Principal, chat: str) -> str:
-    owned = msgspec.json.encode(["chat", principal.tenant, principal.subject, chat])
-    return f"chat-{hashlib.sha256(owned).hexdigest()}"
 
 
 class _Bare(Text):
@@ -79,7 +73,6 @@ class _Bare(Text):
 
 
 def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
-    """What answers each route."""
     chats, answers = Chats(surface.answers), surface.answers
     completions = Vercel(vercel.completion)
     bare = _Bare(lambda body: vercel.completion(body).ask, completions.whole)
@@ -106,8 +99,7 @@ def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
             raise NoSuchChat(f"there is no chat {id[:100]} of yours, and no run; nothing was stopped") from error
         ended = found.state != "open" or await answers.stop(found, principal)
         state = (await answers.find(found.log, principal)).state
-        body = msgspec.json.encode({"state": state})
-        return Response(body, 200 if ended else 202, {"Cache-Control": "no-store"}, "application/json")
+        return JSONResponse({"state": state}, 200 if ended else 202, {"Cache-Control": "no-store"})
 
     async def completion(request: Request) -> Response:
         # `useCompletion` says nowhere which protocol it reads.
