@@ -8,12 +8,7 @@ from headwater.cli.serve import serve
 from headwater.cli.tail import tail
 from headwater.version import VERSION
 
-app = typer.Typer(
-    name="headwater",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(name="headwater", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve)
 app.command()(ask)
 app.command()(tail)

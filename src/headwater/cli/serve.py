@@ -37,10 +37,8 @@ def serve(
     terminal = Terminal()
     try:
         # Empty options count as absent, as in the environment: a script may pass on an unset variable.
-        _run(
-            terminal,
-            {name: value for name, value in given.items() if value not in (None, "")} | dict(map(_pair, setting)),
-        )
+        chosen = {name: value for name, value in given.items() if value not in (None, "")}
+        _run(terminal, chosen | dict(map(_pair, setting)))
     except HeadwaterError as error:
         raise terminal.fail(str(error), "headwater cannot start", 2) from error
 

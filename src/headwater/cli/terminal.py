@@ -27,9 +27,8 @@ class Terminal:
 
     def say(self, *parts: str | tuple[str, str]) -> None:
         """Print a line of parts; one in a style of rich's is a pair, such as `("Headwater", "bold")`."""
-        self.console.print(
-            Text.assemble(*(part.translate(UNSAFE) if isinstance(part, str) else part for part in parts))
-        )
+        safe = (part.translate(UNSAFE) if isinstance(part, str) else part for part in parts)
+        self.console.print(Text.assemble(*safe))
 
     def fail(self, text: str, head: str, code: int) -> typer.Exit:
         """Print what went wrong, as a sentence; returns the exit to raise."""

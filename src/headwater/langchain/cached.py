@@ -93,10 +93,8 @@ class State:
         plain: Any = BaseChatModel if chat else BaseLLM
         if _streams(inner, options, blocking=blocking):
             # LangChain's own `_astream` runs the `_stream` of a class in a thread.
-            stream = (
-                plain._astream(inner, asked, stop, **options) if blocking else inner._astream(asked, stop, **options)
-            )
-            async for chunk in stream:
+            stream: Callable[..., Any] = functools.partial(plain._astream, inner) if blocking else inner._astream
+            async for chunk in stream(asked, stop, **options):
                 yield chunk, False
             return
         once: Callable[..., Any] = functools.partial(plain._agenerate, inner) if blocking else inner._agenerate
@@ -152,8 +150,6 @@ class _CachedChat(_Cached):
 
 
 class _CachedCompletion(_Cached):
-    streaming: Any
-
     def _generate(self, prompts: Any, stop: Any = None, run_manager: Any = None, **options: Any) -> Any:
         if self._state.several(options):
             return self._state.inner._generate(prompts, stop, run_manager, **options)

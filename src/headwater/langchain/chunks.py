@@ -57,9 +57,8 @@ class Recorder:
                 shape["content"] = message.content
             self._note(message)
         self._has_content = self._has_content or bool(text.strip() or shape.get("content"))
-        self._reason = (
-            finish_reason({**shape.get("response_metadata", {}), **(chunk.generation_info or {})}) or self._reason
-        )
+        told = {**shape.get("response_metadata", {}), **(chunk.generation_info or {})}
+        self._reason = finish_reason(told) or self._reason
         if len(parts(TextDelta(text))) > 1:  # the log splits it, and only one of its chunks may have the shape
             yield from self._said("{}", text)
             text = ""

@@ -183,7 +183,7 @@ def _by_kind(message: str, chain: list[BaseException], answering: bool) -> Model
         return error("the provider's stream cannot be read", f"{_SOON} {_LOG}", "provider_garbled")
     if any(_is_broken_connection(cause) for cause in chain):
         # A provider that accepted the connection and then broke it was reachable, also before its first token.
-        if answering or any(type(cause).__name__ in _CUT_NAMES for cause in chain):
+        if answering or any(type(cause).__name__ in _CUT for cause in chain):
             return error("the provider's connection broke off", _SOON, "provider_cut", retryable=True)
         return error("the provider cannot be reached", f"{_SOON} {_LOG}", "provider_unreachable", retryable=True)
     if any(isinstance(cause, TypeError) and "unexpected keyword argument" in str(cause) for cause in chain):
@@ -210,23 +210,15 @@ def _presentable(message: str, chain: list[BaseException]) -> bool:
     return any(isinstance(getattr(cause, "body", None), Mapping) for cause in chain) and not _INTERNAL.search(message)
 
 
-_BROKEN_NAMES = {
-    "APIConnectionError",
-    "ConnectError",
-    "ClientConnectionError",
-    "TransportError",
-    "EndpointConnectionError",
-}
-_CUT_NAMES = {"RemoteProtocolError", "ReadError", "WriteError", "ServerDisconnectedError", "ClientPayloadError"}
+_BROKEN = {"APIConnectionError", "ConnectError", "ClientConnectionError", "TransportError", "EndpointConnectionError"}
+_CUT = {"RemoteProtocolError", "ReadError", "WriteError", "ServerDisconnectedError", "ClientPayloadError"}
 _CONTEXT = re.compile(
     r"context[_ ](?:length|window|size)|prompt is too long|too many tokens|ContextWindowExceeded", re.IGNORECASE
 )
 
 
 def _is_broken_connection(cause: BaseException) -> bool:
-    return isinstance(cause, OSError) or any(
-        base.__name__ in _BROKEN_NAMES | _CUT_NAMES for base in type(cause).__mro__
-    )
+    return isinstance(cause, OSError) or any(base.__name__ in _BROKEN | _CUT for base in type(cause).__mro__)
 
 
 def _is_context_length(message: str, chain: list[BaseException]) -> bool:

@@ -104,11 +104,8 @@ class Telling:
         text = "".join(value for kind, value in parts if kind in ("text", "refusal"))
         reasoning = "".join(value for kind, value in parts if kind == "reasoning")
         last: Kind = "refusal" if any(kind == "refusal" for kind, _ in parts) else "text"
-        rest: list[tuple[Kind, Any]] = [
-            ("reasoning", self._reasoning.untold(reasoning)),
-            (last, self._text.untold(text)),
-        ]
-        return [*rest, *(part for part in parts if part[0] == "media")]
+        media = [part for part in parts if part[0] == "media"]
+        return [("reasoning", self._reasoning.untold(reasoning)), (last, self._text.untold(text)), *media]
 
     def _result(self, id: str, output: str) -> Iterator[Event]:
         yield from self._calls.close()

@@ -42,11 +42,6 @@ class _Call:
         return self._pieces[0]
 
     @property
-    def told(self) -> str:
-        """The arguments that have come, also those that wait for the call's name."""
-        return self.arguments + self.waiting
-
-    @property
     def state(self) -> Arguments:
         """What the arguments are so far: no text, one JSON value, a part of one (or no JSON), or several."""
         text = self.arguments
@@ -136,8 +131,10 @@ class ToolCalls:
                 yield from self._end_whole_ones()
                 call = self._open = self._begin(id, index)
                 yield from call.grow(name, arguments)
-            elif not call.ended and arguments.startswith(call.told) and call.state != "one":
-                yield from call.grow(name, arguments[len(call.told) :])
+                continue
+            told = call.arguments + call.waiting
+            if not call.ended and arguments.startswith(told) and call.state != "one":
+                yield from call.grow(name, arguments[len(told) :])
 
     def close(self) -> Iterator[Event]:
         """End all calls. Raises `ModelError` before that if one is nameless or has several JSON values."""

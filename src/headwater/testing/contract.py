@@ -1,15 +1,7 @@
 """The contract of `headwater.log.store`, as tests that run over any store.
 
-To test your own store, subclass `StoreContract` in a test module and define the fixture `harness`:
-
-    class TestMine(StoreContract):
-        @pytest.fixture
-        async def harness(self, limits):
-            clock = Clock()
-            store, peer = MyStore(limits, clock), MyStore(limits, clock)
-            yield Harness(store, peer, clock)
-            await peer.aclose()
-            await store.aclose()
+To test your own store, subclass `StoreContract` in a test module and define the fixture `harness`, which yields a
+`Harness` and closes its stores; docs/extending.md has the code.
 
 The tests are async functions for pytest-asyncio in auto mode, and need Hypothesis. Some wait until a lease of 0.4 s has
 lapsed, the others do not wait: the suite takes a few seconds.

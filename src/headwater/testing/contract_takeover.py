@@ -53,9 +53,8 @@ class Takeovers:
         lease = await abandoned_log(harness)
         await abandonment(harness, lease.log)
         stores = [harness.store, harness.peer] * 4
-        found = await asyncio.gather(
-            *(store.take_over([entry(3, SEAM, 2)], lease.log) for store in stores), return_exceptions=True
-        )
+        takeovers = (store.take_over([entry(3, SEAM, 2)], lease.log) for store in stores)
+        found = await asyncio.gather(*takeovers, return_exceptions=True)
         assert sum(each == Lease(lease.log, 2) for each in found) == 1
         assert sum(isinstance(each, Fenced) for each in found) == len(stores) - 1
         assert [each.offset for each in await entries(harness.peer, lease.log, follow=False)][-1] == (2, 3)

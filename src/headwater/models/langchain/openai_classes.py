@@ -171,11 +171,9 @@ class OpenAIWireLLM(CompatibleCompletion):
     def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[GenerationChunk]:
         self._completions = direct_client(self, self._completions)
         several = kwargs.get("n", self.n) != 1 or self.best_of != 1
-        model = (
-            self
-            if self._completions is None or several
-            else self.model_copy(update={"async_client": self._completions})
-        )
+        if self._completions is None or several:
+            return super()._astream(*args, **kwargs)
+        model = self.model_copy(update={"async_client": self._completions})
         return super(OpenAIWireLLM, model)._astream(*args, **kwargs)
 
     def direct(self, fallback: Model) -> OpenAIModel | None:

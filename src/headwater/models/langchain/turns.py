@@ -45,9 +45,8 @@ class Turns:
 
     def _next(self) -> int | None:
         """The place of what comes next among what waits: of the speaker, or of anybody if there is none."""
-        speaks = (
-            place for place, (_, where) in enumerate(self._waiting) if self._speaker is None or self._speaker is where
-        )
+        speaker = self._speaker
+        speaks = (place for place, (_, where) in enumerate(self._waiting) if speaker is None or speaker is where)
         return next(speaks, None)
 
     def _tell(self, item: Item) -> Item:

@@ -19,7 +19,7 @@ LOG = f"{LOGS}/{{message_id}}"
 READ = "read-log"
 """The name of the route that reads a log, for `url_for`."""
 
-_FAILURE = openapi.failure()
+_FAILURE, _STATE = openapi.failure(), openapi.state()
 _GONE: dict[int | str, dict[str, Any]] = {
     404: {"description": "No such log", "content": _FAILURE},
     410: {"description": "The log has expired", "content": _FAILURE},
@@ -34,11 +34,8 @@ _READ: dict[int | str, dict[str, Any]] = {
     "5XX": {"description": "The log broke off before its first token, or the store failed", "content": _FAILURE},
 }
 _STOP: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The log has ended; this is its state", "content": openapi.state()},
-    202: {
-        "description": "Only the caller was detached, or the end has not been reached yet",
-        "content": openapi.state(),
-    },
+    200: {"description": "The log has ended; this is its state", "content": _STATE},
+    202: {"description": "Only the caller was detached, or the end has not been reached yet", "content": _STATE},
     **_GONE,
 }
 

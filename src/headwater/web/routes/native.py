@@ -35,10 +35,7 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
     "5XX": {"description": "The provider or the store failed", "content": _FAILURE},
 }
 _STREAMED = {form: content for form, content in openapi.answer().items() if form != JSON}
-_TICKS: dict[int | str, dict[str, Any]] = {
-    **_ANSWER,
-    200: {"description": "Five ticks and an ending", "content": _STREAMED},
-}
+_TICKS = _ANSWER | {200: {"description": "Five ticks and an ending", "content": _STREAMED}}
 
 
 def parameter(name: str, where: str, about: str) -> dict[str, Any]:
