@@ -97,6 +97,15 @@ async def deleted_meanwhile(river: River) -> Outcome:
     return await _meanwhile(river, lambda store, log: store.forget(log), "gone")
 
 
+async def expired_meanwhile(river: River) -> Outcome:
+    """A log whose keys have expired when its writer is dead is gone, and nobody is asked."""
+
+    async def expire(_: Store, log: str) -> None:
+        river.home(log).command("DEL", *(key.decode() for key in river.kept(log)))
+
+    return await _meanwhile(river, expire, "gone")
+
+
 async def _meanwhile(river: River, act: Callable[[Store, str], Awaitable[object]], end: str) -> Outcome:
     async with alone(river) as (waters, start, _):
         server = await start()
