@@ -89,11 +89,16 @@ async def test_the_only_server_is_killed_and_restarted(page: Page, tmp_path: Pat
 
 
 @pytest.mark.local_model
+@pytest.mark.timeout(120)
 async def test_the_embedded_model_dies_with_its_server(page: Page, weights_folder: Path, tmp_path: Path) -> None:
-    """It goes on behind its own words after the restart; at temperature 0 with those that it would have said anyway."""
+    """It goes on behind its own words after the restart.
+
+    Which words follow is not compared, though its temperature is 0: llama.cpp computes many tokens at once a little
+    differently than one after another, so the same question has several answers.
+    """
     same = settings(tmp_path, HEADWATER_MODEL="local", HEADWATER_DATA_DIR=str(weights_folder))
     question = "Tell me about rivers, in three paragraphs."
-    pieces, seams = 0, list[Continued]()
+    pieces, place, told, seams = 0, 0, "", list[Continued]()
     async with AsyncExitStack() as servers:
         server = await servers.enter_async_context(serve(tmp_path, **same))
         client = await servers.enter_async_context(Client(str(server.client.base_url)))
@@ -101,13 +106,16 @@ async def test_the_embedded_model_dies_with_its_server(page: Page, weights_folde
         running = await client.chat(question, temperature=0, max_tokens=120)
         async for event in running:
             pieces += isinstance(event, TextDelta)
-            seams += [event] if isinstance(event, Continued) else []
+            if isinstance(event, Continued):
+                seams.append(event)
+                place = len(running.text)
             if pieces == 40 and isinstance(event, TextDelta):
+                told = running.text
                 await expect(answer).to_have_attribute("data-state", "streaming")
                 await server.kill()
                 server = await servers.enter_async_context(serve(tmp_path, **same))
         await expect(answer).to_have_attribute("data-state", "finished", timeout=60_000)
         await expect(answer.get_by_role("note")).to_have_count(1)
-        undisturbed = await client.chat(question, temperature=0, no_cache=True, max_tokens=120)
-        assert running.text == (await undisturbed.read()).text
+        assert told.startswith(running.text[:place])
+        assert len(running.text) > place > 0
         assert [seam.cause for seam in seams] == ["server"]

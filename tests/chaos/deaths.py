@@ -164,7 +164,8 @@ async def thought_dead(river: River, mode: str = "all") -> Outcome:
                 producer.process.send_signal(SIGCONT)
 
         end, seams = ROUTINE[mode]
-        return await flood(river, waters, fault, ends=[end], seams=seams)
+        # What the provider sent during the pause comes in one read, and is shown before the next flush is refused.
+        return await flood(river, waters, fault, ends=[end], seams=seams, flush=len(WORDS))
 
 
 def _ended(record: Record) -> bool:

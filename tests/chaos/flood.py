@@ -109,12 +109,14 @@ async def flood(
     unkept: Sequence[str] = ("store",),
     begin: int = 12,
     seams: int = 0,
+    flush: int = 0,
 ) -> Outcome:
     """Let many read one answer while `fault` happens, then send the same question again, and judge all of it.
 
     `due` is how many calls of the provider there may be in all; as a rule one, and a second one if the first answer
     did not become whole. `unkept` is as for the judge. `begin` is how far all must have come before the fault.
-    `seams` is how often the answer must have been continued; each time costs a call.
+    `seams` is how often the answer must have been continued; each time costs a call. `flush` is how many entries a
+    reader may be ahead of the store, if that is not the river's.
     """
     crowd = Crowd(waters)
     crowd.ask(waters.near, waters.far)
@@ -131,7 +133,14 @@ async def flood(
     await crowd.over()
     truth = await river.truth(crowd.log, waters.limits)
     outcome = judge(
-        crowd.log, truth, crowd.records, whole=waters.whole, ends=ends, unkept=unkept, flush=river.flush, seams=seams
+        crowd.log,
+        truth,
+        crowd.records,
+        whole=waters.whole,
+        ends=ends,
+        unkept=unkept,
+        flush=flush or river.flush,
+        seams=seams,
     )
     replayable = truth is not None and end_of(truth[-1]) == "finish"
     outcome += await again(river, waters, due or [1 + seams + (not replayable)], seams if replayable else 0)

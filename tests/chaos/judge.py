@@ -66,7 +66,7 @@ class Record:
     """How many entries it has dropped at seams, since its dead server had not stored them."""
 
     def rewind(self, last: Offset) -> None:
-        """Drop what came after an offset, up to the epoch of the seam, which is the newest frame."""
+        """Drop what came after an offset, up to the epoch of the newest frame, which says so."""
         epoch = self.last.epoch
         kept = [each for each in self.frames if each[0] <= last or each[0].epoch == epoch]
         self.rewound += len(self.frames) - len(kept)

@@ -164,6 +164,8 @@ class Reader:
                     self.record.end = frame["type"]
                 case "continued" if frame.get("rewind"):
                     self.record.rewind(parse(frame["rewind"]))
+                case "start":
+                    self.record.rewind(ORIGIN)  # the answer begins anew
                 case "error" if frame.id is not None or not frame["retryable"]:
                     self.record.end = _gone(frame["code"])
                 case "error":

@@ -49,6 +49,7 @@ CASES = [
     Case("kill -9 one of two workers", successors.killed_worker, SHARED, tries=10),
     Case("stopped before a takeover", successors.stopped_meanwhile, quick=0),
     Case("deleted before a takeover", successors.deleted_meanwhile, quick=0),
+    Case("expired before a takeover", successors.expired_meanwhile, REDIS, quick=0),
     Case("SIGTERM, 50 answers", partial(successors.race, logs=50, servers=1, end=SIGTERM), SHARED, tries=1, quick=0),
     Case("2 race for 40 logs", partial(successors.race, logs=40, servers=2), SHARED, tries=1),
     Case("8 race for 500 logs", successors.race, SHARED, tries=1, quick=0),

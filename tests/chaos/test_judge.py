@@ -4,7 +4,7 @@ import pytest
 
 from chaos.judge import Outcome, Record, end_of, judge, written
 from headwater.entries import Entry, record
-from headwater.events import Error, Event, Finish, TextDelta
+from headwater.events import Continued, Error, Event, Finish, TextDelta
 from headwater.offsets import Offset
 
 WHOLE = "abc"
@@ -67,3 +67,48 @@ def test_wrong_reads_are_counted(shown: list[Entry], truth: list[Entry] | None, 
     assert getattr(verdict, counted) > 0
     assert verdict.why
     assert not verdict.clean
+
+
+def continued(*events: Event, rewind: str = "1-1") -> list[Entry]:
+    """A log whose second epoch begins with a seam behind `a`, and holds these events."""
+    seam = Continued("server", "prefill", "1-1", rewind=rewind)
+    later = [record(Offset(2, i + 2), i, event) for i, event in enumerate([seam, *events])]
+    return [record(Offset(1, 1), 0, TextDelta("a")), *later]
+
+
+MENDED = continued(TextDelta("b"), TextDelta("c"), Finish("stop"))
+
+
+def reading(*shown: Entry, seams: int = 1, truth: list[Entry] = MENDED) -> Outcome:
+    """The verdict on a reader that drops, at the seam, what nobody has stored."""
+    reader = Record("reader", end="finish")
+    for each in shown:
+        reader.frames.append(written(each, "log"))
+        if isinstance(each.event, Continued):
+            reader.rewind(Offset(1, 1))
+    return judge("log", truth, [reader], whole=WHOLE, ends=["finish"], seams=seams)
+
+
+def test_a_reader_goes_back_at_a_seam() -> None:
+    """Whether it had more than was stored or not, it has the whole log afterwards."""
+    lost = log(TextDelta("a"), TextDelta("x"), TextDelta("y"))
+    assert reading(*MENDED) == reading(*lost, *MENDED[1:]) == Outcome()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "counted"),
+    [
+        pytest.param(reading(*MENDED, seams=0), "doubled", id="a seam too many"),
+        pytest.param(reading(*MENDED, seams=2), "lost", id="a seam too few"),
+        pytest.param(reading(*FINISHED[:2], *MENDED[2:]), "lost", id="a seam that was not shown"),
+        pytest.param(reading(*MENDED[:2], *MENDED[3:]), "lost", id="a gap behind the seam"),
+        pytest.param(
+            reading(truth=[MENDED[0], record(Offset(2, 2), 0, TextDelta("b")), *MENDED[3:]], seams=0),
+            "doubled",
+            id="an epoch without a seam",
+        ),
+    ],
+)
+def test_what_is_wrong_at_a_seam_is_counted(verdict: Outcome, counted: str) -> None:
+    """One for each death, in the log and before each reader."""
+    assert getattr(verdict, counted) > 0

@@ -17,11 +17,11 @@ from headwater.answers.generation import Timeouts
 from headwater.cache.policy import Directives
 from headwater.entries import Entry
 from headwater.errors import CannotContinue, ModelError, ShuttingDown
-from headwater.events import Error, Event, Finish, ReasoningDelta, Stop, TextDelta, ToolCallStart, Usage
+from headwater.events import Error, Event, Finish, Metadata, ReasoningDelta, Stop, TextDelta, ToolCallStart, Usage
 from headwater.log.memory import MemoryStore
 from headwater.log.store import Store
 from headwater.models.catalogue import Catalogue, Offer
-from headwater.models.model import Model, Shown
+from headwater.models.model import RUN, Model, Shown
 from headwater.offsets import ORIGIN
 from headwater.principal import Principal
 from headwater.prompt import Message, Parameters, Prompt, Tool
@@ -286,6 +286,41 @@ async def test_a_server_that_shuts_down() -> None:
     async with aclosing(second.answers.read(found, ANN, after)) as pages:
         seen += [entry async for page in pages for entry in page]
     assert "".join(entry.event.text for entry in seen if isinstance(entry.event, TextDelta)) == TEXT
+    await second.answers.aclose()
+
+
+class Forgetful(Reciter):
+    """A model whose provider says that it keeps the run, and then has it no more."""
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
+        yield [Metadata({RUN: "run-1"})]
+        async with aclosing(self._recite(None)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def reattach(self, run: str, prompt: Prompt, shown: Shown) -> AsyncGenerator[Sequence[Event], None]:
+        yield []
+        raise CannotContinue("the provider has no such run")
+
+    async def cancel(self, run: str) -> None:
+        pass
+
+
+async def test_a_successor_whose_first_way_is_refused() -> None:
+    """It takes the next way, and a further seam says so; who opened the log and when stays known."""
+    store = MemoryStore()
+    first = Server(Forgetful((40, asyncio.Event())), store)
+    found = await first.ask()
+    seen = 0
+    async with aclosing(first.answers.read(found, ANN)) as pages:
+        while seen <= 40:
+            seen += len(await anext(pages))
+    await first.answers.end()
+    second = Server(Forgetful(), store)
+    await second.answers.find(found.log, ANN)
+    answer = await second.whole(found)
+    assert (answer.text, [seam.way for seam in answer.continued]) == (TEXT, ["reattach", "prefill"])
+    assert isinstance(answer.ending, Finish)
     await second.answers.aclose()
 
 

@@ -181,8 +181,8 @@ class Generation:
     async def _produce(self) -> Ending:
         self._spoke = self.successor is not None
         ending = await self._ask(self.successor or self._models[0])
-        if self.successor is not None and isinstance(ending, Error) and ending.code == "cannot_continue":
-            return lost()
+        if self.successor is not None and _is_refused(ending):
+            ending = await self._next_way(self.successor) or lost()
         while not self._interrupted and (cause := continuing.cause_of(ending)) is not None:
             further = await self._go_on(cause)
             if further is None:
@@ -210,6 +210,18 @@ class Generation:
                 if self._seam is not seam or self._interrupted:
                     return ending
         self._seam = None
+        return None
+
+    async def _next_way(self, refused: Source) -> Ending | None:
+        """Go on in a way behind the one that the first seam of a successor names, which was refused; None if none."""
+        answer = fold(self._writer.entries)
+        ways = [way for way in await self._ways(refused, answer) if way != refused.way]
+        for way in ways:
+            attempt = len(answer.continued) + 1
+            self._seam = Continued("server", way, str(answer.offset), attempt, waited=self._last_output)
+            ending = await self._ask(refused._replace(way=way))
+            if not _is_refused(ending):
+                return ending
         return None
 
     async def _ways(self, source: Source, answer: Answer) -> Sequence[continuing.Way]:
@@ -387,6 +399,10 @@ class Generation:
     def _too_slow(self, what: str, seconds: float, setting: str) -> Error:
         message = f"The model {what} {seconds:g} s, the limit set by {setting}."
         return Error("timeout", message, retryable=True, status=504)
+
+
+def _is_refused(ending: Ending) -> bool:
+    return isinstance(ending, Error) and ending.code == "cannot_continue"
 
 
 def lost() -> Error:

@@ -9,6 +9,7 @@ model is asked: a question that kills its servers ends after a few of them.
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
@@ -89,8 +90,8 @@ class Successions:
             await asyncio.wait(self._tasks.values())
 
     async def _look(self, log: str) -> None:
+        await asyncio.sleep(random.uniform(0, SPREAD))  # noqa: S311 - no secret
         async with self._places:
-            await asyncio.sleep(random.uniform(0, SPREAD))  # noqa: S311 - no secret
             try:
                 found = await self._logs().store.abandoned(log)
                 if found is not None and (known := recovery.read(found.recovery)) is not None:
@@ -149,5 +150,5 @@ class Successions:
         last = str(Offset(*entries[-1].offset)) if entries else f"{found.epoch}-0"
         # Before a `start`, which discards all that was seen, nothing has to be taken back.
         seam = Continued("server", ways[0], last, len(answer.continued) + 1, "", waited, last if entries else "")
-        start = [] if entries else [Start(found.log, known.prompt.model)]
+        start = [] if entries else [Start(found.log, known.prompt.model, int(time.time() - found.age))]
         return [*start, seam], ways[0]
