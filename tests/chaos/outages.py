@@ -109,8 +109,9 @@ async def evicted(river: River) -> Outcome:
 
     async def fault(crowd: Crowd) -> None:
         await crowd.reached(_somewhere())
-        # A lease holds no entries, and its writer renews it.
-        keys = [each for each in river.kept(crowd.log) if each != key("lease", crowd.log)]
+        # A lease holds no entries, and its writer renews it. A recovery is for a successor, and there is none.
+        others = [key("lease", crowd.log), key("recovery", crowd.log)]
+        keys = [each for each in river.kept(crowd.log) if each not in others]
         river.home(crowd.log).command("DEL", random.choice(keys))
 
     async with pair(script(pace=river.pace), [river.open(), river.open()]) as waters:

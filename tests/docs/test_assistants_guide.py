@@ -37,7 +37,7 @@ async def test_the_client_of_the_guide_tells_a_whole_answer_from_a_part(tmp_path
 
     assert [lines.splitlines() for lines in printed] == [
         ["Paris.", "The answer is whole."],
-        ["Paris.", "The answer is a part: Finish(reason='length', usage=None)"],
+        ["Paris.", "The answer is a part: Finish(reason='length', usage=None, replayable=True)"],
     ]
 
 

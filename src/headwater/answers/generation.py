@@ -242,7 +242,7 @@ class Generation:
             except HeadwaterError as error:
                 wait = self._wait_before_retry(error, attempt)
                 if wait is None:
-                    logger.warning("answer %s failed: %s: %s", self._writer.log, error.code, error)
+                    logger.warning("a request for answer %s failed: %s: %s", self._writer.log, error.code, error)
                     return error_event(error)
                 logger.info("asking again for %s in %.1f s: %s", self._writer.log, wait, error)
                 self._failed = True
