@@ -100,6 +100,15 @@ class Server:
     async def ask(self, prompt: Prompt = PROMPT, directives: Directives = Directives()) -> Attachment:  # noqa: B008
         return await self.answers.ask(prompt, ANN, directives)
 
+    async def ended_in_mid_answer(self) -> Attachment:
+        """An answer of which 40 entries were read when the server shut down."""
+        found, seen = await self.ask(), 0
+        async with aclosing(self.answers.read(found, ANN)) as pages:
+            while seen <= 40:
+                seen += len(await anext(pages))
+        await self.answers.end()
+        return found
+
     async def answer(self, prompt: Prompt = PROMPT) -> Answer:
         """The answer when it has ended."""
         return await self.whole(await self.ask(prompt))
@@ -310,12 +319,7 @@ async def test_a_successor_whose_first_way_is_refused() -> None:
     """It takes the next way, and a further seam says so; who opened the log and when stays known."""
     store = MemoryStore()
     first = Server(Forgetful((40, asyncio.Event())), store)
-    found = await first.ask()
-    seen = 0
-    async with aclosing(first.answers.read(found, ANN)) as pages:
-        while seen <= 40:
-            seen += len(await anext(pages))
-    await first.answers.end()
+    found = await first.ended_in_mid_answer()
     second = Server(Forgetful(), store)
     await second.answers.find(found.log, ANN)
     answer = await second.whole(found)
@@ -338,12 +342,7 @@ async def test_a_server_that_has_just_been_started() -> None:
     """It goes on with what its predecessor left also when it has not asked its model anything yet."""
     store = MemoryStore()
     first = Server(Reciter((40, asyncio.Event())), store)
-    found = await first.ask()
-    seen = 0
-    async with aclosing(first.answers.read(found, ANN)) as pages:
-        while seen <= 40:
-            seen += len(await anext(pages))
-    await first.answers.end()
+    found = await first.ended_in_mid_answer()
     second = Server(Unprepared(), store)
     await second.answers.find(found.log, ANN)
     answer = await second.whole(found)
@@ -390,15 +389,10 @@ async def test_a_prompt_that_must_not_be_kept(private: bool) -> None:
     assert log.state == ("failed" if private else "open")
 
 
-def test_a_limit_of_tokens_counts_for_the_whole_answer() -> None:
+async def test_a_limit_of_tokens_counts_for_the_whole_answer() -> None:
     """The model is told how much was shown."""
-
-    async def run() -> None:
-        model = Reciter((40, RESET))
-        prompt = msgspec.structs.replace(PROMPT, parameters=Parameters(max_tokens=100))
-        await Server(model).answer(prompt)
-        shown = model.asked[1]
-        assert shown is not None
-        assert shown.pieces == -(-len("".join(WORDS[:40])) // 6)
-
-    asyncio.run(run())
+    model = Reciter((40, RESET))
+    await Server(model).answer(msgspec.structs.replace(PROMPT, parameters=Parameters(max_tokens=100)))
+    shown = model.asked[1]
+    assert shown is not None
+    assert shown.pieces == -(-len("".join(WORDS[:40])) // 6)

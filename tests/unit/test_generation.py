@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
-from headwater.answers.generation import Generation, Source, Timeouts
+from headwater.answers.generation import Generation, Timeouts
 from headwater.answers.nursery import Nursery
+from headwater.answers.source import Source
 from headwater.entries import Entry
 from headwater.events import Error, Event, Finish, Start, TextDelta
 from headwater.log.logs import Logs

@@ -15,9 +15,10 @@ from headwater.answer import Answer, Fold, fold
 from headwater.answers.claim import Caching, Claims, Wanted
 from headwater.answers.continuing import Continuing
 from headwater.answers.drain import Drain
-from headwater.answers.generation import Generation, Source, Timeouts
+from headwater.answers.generation import Generation, Timeouts
 from headwater.answers.nursery import Nursery
 from headwater.answers.recovery import kept
+from headwater.answers.source import Source
 from headwater.answers.successions import Beginning, Successions
 from headwater.cache.policy import Directives, cache_status
 from headwater.entries import Entry

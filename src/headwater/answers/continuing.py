@@ -8,6 +8,7 @@ import msgspec
 from headwater.answer import Answer
 from headwater.entries import Entry
 from headwater.events import Continued, Ending, Error, Finish, ReasoningDelta, TextDelta, Usage
+from headwater.log.store import LOST
 from headwater.models.model import RUN, Continues, Model, Reattaches, Shown
 from headwater.prompt import Prompt
 
@@ -92,6 +93,11 @@ def closing(ending: Ending, seams: Sequence[Continued]) -> Ending:
     usage = msgspec.structs.replace(usage, details={**usage.details, "continued": len(seams), **uncounted})
     whole = all(seam.way != "prompt" and not seam.model for seam in seams)
     return msgspec.structs.replace(ending, usage=usage, replayable=ending.replayable and whole)
+
+
+def lost() -> Error:
+    """The ending of an answer whose server is gone, where nobody can go on."""
+    return Error("lost", LOST, retryable=True, status=502)
 
 
 def _since_seam(entries: Sequence[Entry]) -> int:

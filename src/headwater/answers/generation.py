@@ -23,21 +23,21 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import aclosing, suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from headwater.answer import Answer, fold
 from headwater.answers import continuing
-from headwater.answers.continuing import Continuing
-from headwater.errors import CannotContinue, HeadwaterError, ModelError, StoreError
+from headwater.answers.continuing import Continuing, lost
+from headwater.answers.source import Source
+from headwater.errors import HeadwaterError, ModelError, StoreError
 from headwater.events import (
     Continued,
     Ending,
     Error,
-    Event,
     Finish,
     Metadata,
     Start,
@@ -45,19 +45,14 @@ from headwater.events import (
     error_event,
     unforeseen,
 )
-from headwater.log.store import LOST
 from headwater.log.writer import Writer
-from headwater.models.anchor import go_on_by_prompt
-from headwater.models.continuation import without_thoughts
-from headwater.models.model import RUN, Continues, Model, Reattaches, prepared
+from headwater.models.model import RUN, Reattaches, prepared
 from headwater.observe import Observers, Request
 from headwater.principal import LEAVES
-from headwater.prompt import Prompt
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Batches = AsyncGenerator[Sequence[Event], None]
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -77,16 +72,6 @@ class Timeouts(msgspec.Struct, frozen=True):
     the caller gets its error at once. A status line waits as long for a retry (`web.response.Pace`)."""
     closing: float = 5.0
     """How long a model may take to close its provider's connection before it is abandoned, and reported."""
-
-
-class Source(NamedTuple):
-    """A model that answers, and how it is asked to."""
-
-    prompt: Prompt
-    """The prompt as this model gets it."""
-    build: Callable[[], Awaitable[Model]]
-    way: continuing.Way | None = None
-    """How it goes on with an answer that broke off; None at the beginning."""
 
 
 class Generation:
@@ -286,7 +271,7 @@ class Generation:
             self._last_read = now
 
     async def _pump(self, source: Source) -> Ending:
-        async with aclosing(self._events(await source.build(), source)) as batches:
+        async with aclosing(source.ask(await source.build(), self._writer.entries)) as batches:
             async for batch in batches:
                 self._last_output = self._now()
                 if not batch:
@@ -308,20 +293,6 @@ class Generation:
                     await self._writer.room()
         message = "The provider's stream ended without a finish reason; the answer is probably incomplete."
         return Error("truncated", message, retryable=True)
-
-    def _events(self, model: Model, source: Source) -> Batches:
-        if source.way is None or source.way == "restart":
-            return model.stream(source.prompt)
-        entries = self._writer.entries
-        answer = fold(entries)
-        shown = continuing.shown(entries, answer)
-        if source.way == "reattach" and isinstance(model, Reattaches):
-            return model.reattach(str(answer.metadata.get(RUN)), source.prompt, shown)
-        if source.way == "prompt":
-            return without_thoughts(go_on_by_prompt(model, source.prompt, shown))
-        if isinstance(model, Continues):
-            return without_thoughts(model.go_on(source.prompt, shown))
-        raise CannotContinue(f"{model.name} cannot go on with its own text")
 
     async def _let_go(self, pump: asyncio.Task[Ending]) -> None:
         """Cancel the pump, and with it the provider's connection; wait for that at most `closing` seconds."""
@@ -403,8 +374,3 @@ class Generation:
 
 def _is_refused(ending: Ending) -> bool:
     return isinstance(ending, Error) and ending.code == "cannot_continue"
-
-
-def lost() -> Error:
-    """The ending of an answer whose server is gone, where nobody can go on."""
-    return Error("lost", LOST, retryable=True, status=502)

@@ -16,8 +16,7 @@ from typing import NamedTuple
 
 from headwater.answer import fold
 from headwater.answers import continuing, recovery
-from headwater.answers.continuing import Continuing
-from headwater.answers.generation import lost
+from headwater.answers.continuing import Continuing, lost
 from headwater.answers.recovery import Recovery
 from headwater.entries import Entry, record
 from headwater.errors import HeadwaterError, StoreError, UnknownModel
