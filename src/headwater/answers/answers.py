@@ -90,7 +90,7 @@ class Answers:
         self._nursery = Nursery()
         self._generations: dict[str, Generation] = {}
         self._draining = Drain()
-        self._successions = Successions(lambda: self._logs, catalogue, self._policy.continuing, self._succeed)
+        self._successions = Successions(lambda: self._logs, catalogue, self._policy.continuing, self._start)
         self.unprepared: BaseException | None = None
         """Why `prepare` failed the last time, if it did."""
 
@@ -152,7 +152,9 @@ class Answers:
             raise ShuttingDown("this server is shutting down and takes no new work; ask again in a moment")
         offer = offer or self._catalogue.find(prompt.model or None, prompt.kind)
         prompt = offer.addressed(prompt)
-        recovery = kept(prompt, offer, principal) if self._policy.continuing.mode == "all" else None
+        # Nobody goes on with an answer that is to end when its readers leave, or whose question must not be kept.
+        mends = self._policy.continuing.mode == "all" and not (leaves or directives.no_store)
+        recovery = kept(prompt, offer, principal) if mends else None
         wanted = Wanted(offer, prompt, principal, directives, idempotency_key, leaves, recovery)
         claim, fwd = await self._claims.claim(self._logs.store, wanted)
         if claim.lease is not None:
@@ -161,8 +163,7 @@ class Answers:
         if self._observers:
             self._observers.notify(lambda observer: observer.claimed(request))
         if claim.lease is not None:
-            recoverable = recovery is not None and not (leaves or directives.no_store)
-            self._start(offer, request, Beginning(claim.lease, recoverable=recoverable), leaves)
+            self._start(offer, request, Beginning(claim.lease, recoverable=recovery is not None), leaves)
         live = claim.state == "open"
         return Attachment(
             log=claim.log,
@@ -310,10 +311,6 @@ class Answers:
     def _start(self, offer: Offer, request: Request, beginning: Beginning, leaves: bool = False) -> None:
         """Start the producer of a log."""
         self._nursery.start(request.log, self._generate(offer, request, beginning, leaves))
-
-    def _succeed(self, offer: Offer, request: Request, beginning: Beginning) -> None:
-        """Go on with a log that was taken over."""
-        self._start(offer, request, beginning)
 
     def _source(self, offer: Offer, prompt: Prompt) -> Source:
         return Source(offer.addressed(prompt), lambda: self._catalogue.get(offer))

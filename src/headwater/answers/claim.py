@@ -46,7 +46,7 @@ class Wanted(msgspec.Struct, frozen=True):
     directives: Directives = Directives()
     idempotency_key: str = ""
     leaves: bool = False
-    """Whether the principal leaves the log by ceasing to read it: then nobody goes on with it in the writer's place."""
+    """Whether the principal leaves the log by ceasing to read it."""
     recovery: bytes | None = None
     """What the store keeps for a successor of the log's writer (`answers/recovery.py`)."""
 
@@ -77,7 +77,6 @@ class Claims:
         Raises `NotCached` for `only-if-cached` without an answer, or `StoreError`.
         """
         principal, directives, ttl = wanted.subject, wanted.directives, self._caching.ttl
-        recovery = None if wanted.leaves or directives.no_store else wanted.recovery
         await self.secret(store)
         name = self._name(wanted)
         log = log_id(name, self._tokens.new(8))
@@ -89,7 +88,7 @@ class Claims:
             return found, "miss"
         cached = ttl > 0 and wanted.offer.cacheable
         if cached and not (directives.no_cache or directives.no_store):
-            terms = Terms(directives.max_age, None, recovery)
+            terms = Terms(directives.max_age, None, wanted.recovery)
             return await store.claim(name, log, principal, ttl=ttl, terms=terms), "miss"
         fwd = "request" if cached else "bypass"
         bound = name if cached and not directives.no_store else None
@@ -102,11 +101,11 @@ class Claims:
             # A first attempt takes the name over from an answer that has ended. It joins none that runs: that is
             # another request for the same, and its own retry will join that one, for want of a name that tells them.
             newer = 0.0 if first else RETRIED if again else None
-            terms = Terms(newer, bound, recovery)
+            terms = Terms(newer, bound, wanted.recovery)
             claim = await store.claim(f"{name}.{salt}", log, principal, ttl=kept, terms=terms)
             if claim.won or not first:
                 return claim, fwd
-        lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound, recovery=recovery)
+        lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound, recovery=wanted.recovery)
         return Claim(log, won=True, lease=lease), fwd
 
     def keyed(self, wanted: Wanted) -> Prompt:

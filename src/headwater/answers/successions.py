@@ -146,7 +146,7 @@ class Successions:
             why = refusal or "its model cannot go on with its own text"
             logger.info("answer %s, whose server is gone, is not continued: %s", found.log, why)
             return [lost()], None
-        last = str(Offset(*entries[-1].offset)) if entries else f"{found.epoch}-0"
+        last = str(entries[-1].offset) if entries else f"{found.epoch}-0"
         # Before a `start`, which discards all that was seen, nothing has to be taken back.
         seam = Continued("server", ways[0], last, len(answer.continued) + 1, "", waited, last if entries else "")
         start = [] if entries else [Start(found.log, known.prompt.model, int(time.time() - found.age))]
