@@ -14,6 +14,8 @@ from headwater.entries import Entry
 from headwater.errors import Conflict, Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import Ending, State, is_admissible, state_after
 from headwater.log.store import (
+    DOCUMENT_BYTES,
+    DOCUMENTS,
     NO_TERMS,
     PAGE,
     Abandoned,
@@ -88,7 +90,7 @@ class MemoryStore:
         self._names: dict[str, str] = {}  # the log each name is bound to
         self._tombstones: dict[str, float] = {}  # deleted ids, and until when they are remembered
         self._constants: dict[str, bytes] = {}
-        self._documents: dict[str, tuple[Document, float]] = {}  # and until when each is kept
+        self._documents: dict[tuple[str, str], tuple[Document, float]] = {}  # by collection and name; and until when
         self._swept = 0.0
         self._closed = False
         self._found_abandoned: Callable[[str], None] = lambda log: None
@@ -248,22 +250,47 @@ class MemoryStore:
     async def constant(self, name: str, value: bytes) -> bytes:
         return self._constants.setdefault(name, value)
 
-    async def get(self, name: str) -> Document | None:
-        document, until = self._documents.get(name, (None, 0.0))
+    async def get(self, name: str, *, collection: str = "") -> Document | None:
+        document, until = self._documents.get((collection, name), (None, 0.0))
         return document if until > self._clock() else None
 
-    async def put(self, name: str, value: bytes, *, ttl: float, version: int | None = None) -> Document | None:
+    async def put(
+        self, name: str, value: bytes, *, ttl: float, version: int | None = None, collection: str = ""
+    ) -> Document | None:
         check_size(value)
         self._sweep()
-        old = await self.get(name)
+        old = await self.get(name, collection=collection)
         current = old.version if old else 0
         if version is not None and version != current:
             raise Conflict.of(name, version, current)
-        self._documents[name] = (Document(value, current + 1), self._clock() + ttl)
+        self._documents[collection, name] = (Document(value, current + 1), self._clock() + ttl)
         return old
 
-    async def delete(self, name: str) -> None:
-        self._documents.pop(name, None)
+    async def delete(self, name: str, *, collection: str = "") -> None:
+        self._documents.pop((collection, name), None)
+
+    async def list_documents(self, collection: str, *, after: str = "") -> Sequence[tuple[str, Document]]:
+        page: list[tuple[str, Document]] = []
+        size = 0
+        for name in sorted(name for owner, name in self._documents if owner == collection and name > after):
+            document = await self.get(name, collection=collection)
+            if document is None:
+                continue
+            size += len(document.value)
+            if page and (size > DOCUMENT_BYTES or len(page) == DOCUMENTS):
+                break
+            page.append((name, document))
+        return page
+
+    async def renew_documents(self, collection: str, ttl: float) -> None:
+        self._sweep()
+        for key, (document, _) in self._documents.items():
+            if key[0] == collection:
+                self._documents[key] = (document, self._clock() + ttl)
+
+    async def delete_documents(self, collection: str) -> None:
+        for key in [key for key in self._documents if key[0] == collection]:
+            del self._documents[key]
 
     async def check(self) -> None:
         if self._closed:
@@ -366,5 +393,5 @@ class MemoryStore:
                 self._bury(log)
         for id in [id for id, until in self._tombstones.items() if until <= now]:
             del self._tombstones[id]
-        for name in [name for name, (_, until) in self._documents.items() if until <= now]:
-            del self._documents[name]
+        for key in [key for key, (_, until) in self._documents.items() if until <= now]:
+            del self._documents[key]

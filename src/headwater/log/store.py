@@ -20,7 +20,8 @@ every clause below over every store:
 11. A reader in another process wakes the writer when it begins to wait, and its receipts say that it is there: a writer
     that nobody reads elsewhere may flush rarely, and no reader elsewhere waits for that.
 12. A document is a small named value with a version and a TTL. A put returns what it replaced, in the same step, and
-    replaces nothing if it names another version than the one that is there.
+    replaces nothing if it names another version than the one that is there. The documents of a named collection can be
+    listed, renewed and deleted together.
 13. A log with a `recovery` can be taken over. When its lease lapses it is *abandoned*: it stays open for
     `Limits.takeover`, whoever notices it says so (`watch_abandoned`), and one successor gets its next epoch together
     with that epoch's first entries. A log that nobody takes over ends `lost`. The recovery is gone with the log's end.
@@ -152,6 +153,12 @@ MAX_RECOVERY = 256 * 1024
 MAX_DOCUMENT = 512 * 1024
 """Bytes of a document's value at most."""
 
+DOCUMENTS = 200
+"""Documents in a page of a collection, at most."""
+
+DOCUMENT_BYTES = 2 * 1024 * 1024
+"""Bytes of values in a page of a collection, at most, unless its only document has more."""
+
 
 class Document(NamedTuple):
     """A small value that is kept under a name, longer than one request lasts."""
@@ -162,13 +169,18 @@ class Document(NamedTuple):
 
 
 class Documents(Protocol):
-    """Keeps documents. Every method may raise `StoreError`."""
+    """Keeps documents. Every method may raise `StoreError`.
 
-    async def get(self, name: str) -> Document | None:
+    Names are apart in each `collection`; the default one cannot be listed.
+    """
+
+    async def get(self, name: str, *, collection: str = "") -> Document | None:
         """The document of this name; None if there is none, or it has expired."""
         ...
 
-    async def put(self, name: str, value: bytes, *, ttl: float, version: int | None = None) -> Document | None:
+    async def put(
+        self, name: str, value: bytes, *, ttl: float, version: int | None = None, collection: str = ""
+    ) -> Document | None:
         """Keep a value for `ttl` seconds; returns the document that it replaced.
 
         With `version`, only if the present document has it; 0 stands for none. Raises `Conflict` otherwise, and
@@ -176,8 +188,24 @@ class Documents(Protocol):
         """
         ...
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, *, collection: str = "") -> None:
         """Forget a document, if there is one."""
+        ...
+
+    async def list_documents(self, collection: str, *, after: str = "") -> Sequence[tuple[str, Document]]:
+        """A page of a collection, in the order of the names' code points, beginning behind the name `after`.
+
+        A page has at most `DOCUMENTS` documents and, with more than one document, at most `DOCUMENT_BYTES` of values;
+        only the end of the collection is empty.
+        """
+        ...
+
+    async def renew_documents(self, collection: str, ttl: float) -> None:
+        """Keep every document of a collection for `ttl` seconds from now."""
+        ...
+
+    async def delete_documents(self, collection: str) -> None:
+        """Forget every document of a collection."""
         ...
 
 
