@@ -10,10 +10,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from headwater.conversations.conversations import Conversations
 from headwater.web.gate import Access, Gate
 from headwater.web.origin import Allowed, OriginGuard
 from headwater.web.place import LOGS, place
 from headwater.web.problems import DirectRoute, ProblemRoute, closed, refused
+from headwater.web.routes.conversations import add_conversation_routes
 from headwater.web.routes.doors import EVERY, add_doors, add_unknown, refusal_at
 from headwater.web.routes.login import login_routes
 from headwater.web.routes.logs import add_log_routes
@@ -39,7 +41,7 @@ def api(surface: Surface, lifespan: Lifespan | None = None, dialects: Sequence[s
     """
     router = Routes(route_class=ProblemRoute, lifespan=lifespan, tags=["stream"])
     router.surface = surface
-    _streams(router, surface, dialects)
+    _streams(router, surface, Conversations(surface.answers), dialects)
     router.add_api_route("/", _no_page, include_in_schema=False, route_class_override=PrefixRoute)
     return router
 
@@ -68,7 +70,8 @@ def create_app(
     dialects: Sequence[str] = EVERY,
 ) -> FastAPI:
     """The whole server: routes, page, and the guards in front of them. With `access`, the scope has the principal."""
-    streams = _streams(APIRouter(route_class=DirectRoute, tags=["stream"]), surface, dialects).routes
+    conversations = Conversations(surface.answers)
+    streams = _streams(APIRouter(route_class=DirectRoute, tags=["stream"]), surface, conversations, dialects).routes
 
     class App(FastAPI):
         def build_middleware_stack(self) -> ASGIApp:
@@ -111,10 +114,13 @@ class StreamsFirst:
         await self._app(scope, receive, send)
 
 
-def _streams(router: APIRouter, surface: Surface, dialects: Sequence[str] = EVERY) -> APIRouter:
+def _streams(
+    router: APIRouter, surface: Surface, conversations: Conversations, dialects: Sequence[str] = EVERY
+) -> APIRouter:
     add_log_routes(router, surface)
     add_native_routes(router, surface)
     add_doors(router, surface, dialects)
+    add_conversation_routes(router, surface, conversations)
     return closed(router, refusal_at)
 
 
