@@ -15,6 +15,7 @@ from headwater.web.gate import Access, Gate
 from headwater.web.origin import Allowed, OriginGuard
 from headwater.web.place import LOGS, place
 from headwater.web.problems import DirectRoute, ProblemRoute, closed, refused
+from headwater.web.routes.conversation_files import add_cache_routes, add_file_routes
 from headwater.web.routes.conversations import add_conversation_routes
 from headwater.web.routes.doors import EVERY, add_doors, add_unknown, refusal_at
 from headwater.web.routes.login import login_routes
@@ -121,6 +122,8 @@ def _streams(
     add_native_routes(router, surface)
     add_doors(router, surface, dialects)
     add_conversation_routes(router, surface, conversations)
+    add_file_routes(router, surface, conversations)
+    add_cache_routes(router, surface, conversations)
     return closed(router, refusal_at)
 
 
