@@ -79,10 +79,11 @@ def create_app(
     # Added without `include_router`, with which FastAPI would look for the route twice at every level.
     app.router.routes += streams
     add_unknown(app.router)
-    app.include_router(server_routes(surface.answers, about))
+    needed = (lambda: access.keys.required) if access is not None else (lambda: False)
+    app.include_router(server_routes(surface.answers, about, needed))
     if access is not None:
         app.router.routes += login_routes(access, surface)
-    app.router.routes += page_routes()
+    app.router.routes += page_routes(answers=surface.answers)
     app.add_exception_handler(HTTPException, _refused)
     return app
 

@@ -18,7 +18,7 @@ from headwater.errors import Expired, HeadwaterError, RequestError
 from headwater.log.store import Description, check_offset
 from headwater.models.catalogue import Offer
 from headwater.offsets import run_of
-from headwater.principal import Principal
+from headwater.principal import ANYONE, Principal
 from headwater.prompt import Prompt
 from headwater.web.accept import field
 from headwater.web.capacity import Capacity
@@ -26,6 +26,7 @@ from headwater.web.place import location
 from headwater.web.problems import refused
 from headwater.web.replay import INSTANT, paced, rate_of
 from headwater.web.response import Delivery, LogResponse, Pace
+from headwater.web.visitors import admit, visitor_of
 from headwater.web.whole import WholeResponse
 
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]+)", re.IGNORECASE)
@@ -61,7 +62,8 @@ class Surface(NamedTuple):
     """What the routes share."""
 
     answers: Answers
-    principal: Callable[[Request], Awaitable[Principal]]
+    identify: Callable[[Request], Awaitable[Principal]]
+    """Who asks, as the keys or the app know it; `ANYONE` where they name nobody."""
     pace: Pace = Pace()
     max_body: int = 4 * 1024 * 1024
     """Bytes of a request's body that are read at most."""
@@ -71,6 +73,16 @@ class Surface(NamedTuple):
     """Limits the streams of this process."""
     replay: float = INSTANT
     """The rate at which stored answers are told, unless the request names another (`replay.rate_of`)."""
+
+    async def principal(self, request: Request) -> Principal:
+        """Who asks; a visitor where nobody else names the caller. Raises `StoreError`, and what `identify` raises."""
+        found = await self.identify(request)
+        return await visitor_of(request, self.answers) if found == ANYONE else found
+
+    async def admit(self, request: Request) -> Principal:
+        """The same, for what is kept for one caller alone: one who is `ANYONE` becomes a visitor, by a cookie."""
+        found = await self.identify(request)
+        return await admit(request, self.answers) if found == ANYONE else found
 
     async def body(self, request: Request) -> bytes:
         """The request's body, whatever its content type claims.
