@@ -19,6 +19,7 @@ from headwater.events import Finish, TextDelta
 from headwater.log.memory import MemoryStore
 from headwater.models.scripted import Scripted
 from headwater.principal import Principal
+from headwater.web.app import Routes
 from headwater.web.problems import ProblemRoute
 from headwater.web.visitors import COOKIE
 
@@ -105,12 +106,13 @@ async def test_the_page_comes_also_while_the_store_is_down() -> None:
 @pytest.mark.parametrize("named", [False, True])
 async def test_an_app_that_names_nobody_has_visitors_under_its_prefix(named: bool) -> None:
     """A route that keeps something for one caller sets the cookie; an app that names its callers gets none."""
-    who = {"principal": lambda _: Principal("acme", "ann")} if named else {}
-    routes = library.router("echo", store="memory:", **who)
+    ann = Principal("acme", "ann")
+    routes = library.router("echo", store="memory:", principal=(lambda _: ann) if named else None)
+    assert isinstance(routes, Routes)
 
     async def mine(request: Request) -> JSONResponse:
-        principal = await routes.surface.admit(request)  # pyright: ignore[reportAttributeAccessIssue]
-        assert principal == await routes.surface.principal(request)  # pyright: ignore[reportAttributeAccessIssue]
+        principal = await routes.surface.admit(request)
+        assert principal == await routes.surface.principal(request)
         return JSONResponse(principal.subject)
 
     routes.add_api_route("/api/mine", mine, route_class_override=ProblemRoute)

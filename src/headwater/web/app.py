@@ -15,6 +15,7 @@ from headwater.web.origin import Allowed, OriginGuard
 from headwater.web.place import LOGS, place
 from headwater.web.problems import DirectRoute, ProblemRoute, closed, refused
 from headwater.web.routes.doors import EVERY, add_doors, add_unknown, refusal_at
+from headwater.web.routes.follow import add_follow_route
 from headwater.web.routes.login import login_routes
 from headwater.web.routes.logs import add_log_routes
 from headwater.web.routes.native import CHAT, add_native_routes
@@ -113,6 +114,7 @@ class StreamsFirst:
 
 
 def _streams(router: APIRouter, surface: Surface, dialects: Sequence[str] = EVERY) -> APIRouter:
+    add_follow_route(router, surface)
     add_log_routes(router, surface)
     add_native_routes(router, surface)
     add_doors(router, surface, dialects)

@@ -13,7 +13,7 @@ from headwater.answers.answers import Answers, Attachment
 from headwater.answers.claim import AGAIN, FIRST
 from headwater.cache import policy
 from headwater.dialects.body import UnsupportedBody
-from headwater.dialects.dialect import Ask, Dialect
+from headwater.dialects.dialect import Ask, Cursor, Dialect
 from headwater.errors import Expired, HeadwaterError, RequestError
 from headwater.log.store import Description, check_offset
 from headwater.models.catalogue import Offer
@@ -158,8 +158,6 @@ class Surface(NamedTuple):
             principal = await self.principal(request)
             found = await self.answers.find(message_id, principal)
             cursor = dialect.cursor(request.headers, request.query_params)
-            if cursor.run and cursor.run != run_of(found.log):
-                raise Expired.beyond(cursor.after, found.last)
             headers = {"Location": location(request, route, message_id), **dialect.headers(message_id)}
             delivery = Delivery(dialect, message_id, headers, cursor)
             rate = INSTANT if found.state == "open" else self._rate(request, "~" in message_id)
@@ -203,11 +201,8 @@ class Surface(NamedTuple):
         headers_only: bool = False,
     ) -> Response:
         """What follows the delivery's cursor, or 204. Raises `Expired` or `ServerFull`."""
-        after = delivery.cursor.after
-        if found.state != "open":
-            check_offset(after, found.state, found.last.epoch, found.last)
-            if after == found.last:
-                return Response(status_code=204)
+        if is_read(found, delivery.cursor):
+            return Response(status_code=204)
         if headers_only:
             return head(delivery.dialect, delivery.headers)
         self.capacity.check()
@@ -232,6 +227,16 @@ class Surface(NamedTuple):
         """The answer as one JSON object, once it has ended."""
         pages = self.answers.read(found, principal, dialect=delivery.dialect.name)
         return WholeResponse(pages, delivery, self.answers.departure(found.log))
+
+
+def is_read(found: Description, cursor: Cursor) -> bool:
+    """Whether a client at this cursor has the whole log. Raises `Expired` for an offset that is not of this log."""
+    if cursor.run and cursor.run != run_of(found.log):
+        raise Expired.beyond(cursor.after, found.last)
+    if found.state == "open":
+        return False
+    check_offset(cursor.after, found.state, found.last.epoch, found.last)
+    return cursor.after == found.last
 
 
 def _check_encoding(request: Request) -> None:
