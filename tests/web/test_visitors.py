@@ -21,6 +21,7 @@ from headwater.models.scripted import Scripted
 from headwater.principal import Principal
 from headwater.web.app import Routes
 from headwater.web.problems import ProblemRoute
+from headwater.web.surface import Personal
 from headwater.web.visitors import COOKIE
 
 ANSWER = [TextDelta("x"), Finish("stop")]
@@ -111,7 +112,7 @@ async def test_an_app_that_names_nobody_has_visitors_under_its_prefix(named: boo
     assert isinstance(routes, Routes)
 
     async def mine(request: Request) -> JSONResponse:
-        principal = await routes.surface.admit(request)
+        principal = await Personal(*routes.surface).principal(request)
         assert principal == await routes.surface.principal(request)
         return JSONResponse(principal.subject)
 

@@ -79,11 +79,6 @@ class Surface(NamedTuple):
         found = await self.identify(request)
         return await visitor_of(request, self.answers) if found == ANYONE else found
 
-    async def admit(self, request: Request) -> Principal:
-        """The same, for what is kept for one caller alone: one who is `ANYONE` becomes a visitor, by a cookie."""
-        found = await self.identify(request)
-        return await admit(request, self.answers) if found == ANYONE else found
-
     async def body(self, request: Request) -> bytes:
         """The request's body, whatever its content type claims.
 
@@ -227,6 +222,14 @@ class Surface(NamedTuple):
         """The answer as one JSON object, once it has ended."""
         pages = self.answers.read(found, principal, dialect=delivery.dialect.name)
         return WholeResponse(pages, delivery, self.answers.departure(found.log))
+
+
+class Personal(Surface):
+    """The same for routes that keep something for one caller: whoever is `ANYONE` becomes a visitor, by a cookie."""
+
+    async def principal(self, request: Request) -> Principal:
+        found = await self.identify(request)
+        return await admit(request, self.answers) if found == ANYONE else found
 
 
 def is_read(found: Description, cursor: Cursor) -> bool:
