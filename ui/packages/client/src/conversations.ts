@@ -1,1 +1,17 @@
-export type * from './conversations-types.js'
+export type {
+  Branch,
+  CacheFigures,
+  ChatSettings,
+  Connection,
+  Conversation,
+  ConversationAnswer,
+  ConversationMatch,
+  ConversationQuestion,
+  Conversations,
+  ConversationSnapshot,
+  ConversationsSnapshot,
+  ConversationSummary,
+  ConversationTurn,
+  QuestionFile,
+  QueuedQuestion,
+} from './conversations-types.js'
