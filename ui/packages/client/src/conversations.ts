@@ -15,3 +15,4 @@ export type {
   QuestionFile,
   QueuedQuestion,
 } from './conversations-types.js'
+export { createConversations, type ConversationsOptions, type OpenConversations } from './create-conversations.js'
