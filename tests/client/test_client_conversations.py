@@ -123,6 +123,18 @@ async def test_a_conversation_is_carried_to_another_server() -> None:
             assert (len(found.content.messages), told(found.content.branch)) == (3, ["France?", "Paris it is."])
 
 
+async def test_the_conversations_of_a_client_are_its_own() -> None:
+    """Also where it makes its first ones at once. Another client sees none of them."""
+    async with headwater(Scripted(ANSWER)) as server:
+        async with quick(server.client.base_url) as client, quick(server.client.base_url) as stranger:
+            chats = await asyncio.gather(*(client.conversations.create(title=f"Chat {i}") for i in range(5)))
+
+            assert len((await client.conversations.list()).conversations) == 5
+            assert (await stranger.conversations.list()).conversations == []
+            with pytest.raises(RequestError, match="no conversation"):
+                await stranger.conversations.get(chats[0].id)
+
+
 async def test_a_question_whose_answer_was_lost_is_asked_once() -> None:
     """The client sends it again under the same ids, and reads the answer that the first attempt began."""
     model = Scripted(ANSWER)

@@ -3,10 +3,12 @@
 Whose they are: with an API key its subject's, otherwise those of this client alone, which keeps the server's cookie.
 """
 
+import asyncio
 import base64
 import mimetypes
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from types import EllipsisType
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote, urlencode
@@ -176,6 +178,8 @@ class Conversations:
     def __init__(self, server: Server, persistence: Persistence) -> None:
         self._server = server
         self._persistence = persistence
+        self._known = False
+        self._introducing = asyncio.Lock()
 
     async def list(self, query: str = "", *, after: str | None = None, limit: int | None = None) -> Page:
         """A page of the list; with a `query` of those that have all its words, each with a `match`."""
@@ -228,7 +232,11 @@ class Conversations:
 
     async def _do(self, method: str, path: str, shape: type[Shape], fields: Mapping[str, Any] | None = None) -> Shape:
         body = b"" if fields is None else written(fields)
-        return await self._attempts().persist(lambda: self._server.get(method, PATH + path, shape, body))
+        # The first request alone, because each one without the server's cookie would be made by another visitor.
+        async with nullcontext() if self._known else self._introducing:
+            found = await self._attempts().persist(lambda: self._server.get(method, PATH + path, shape, body))
+            self._known = True
+        return found
 
     def _attempts(self) -> Attempts:
         patience, notice = self._persistence
