@@ -125,13 +125,14 @@ class Asking:
             raise InvalidConversation("name the question to answer again in `parent`, or send `content`")
         files = taken(ask.attachments, question_id)
         for _ in range(ATTEMPTS):
+            nodes: dict[str, Node] = {}
             try:
-                head = await self._conversations.find(id, principal)
+                head, there = await self._conversations.find(id, principal), True
+                nodes = {each: kept.node for each, kept in (await self._records.nodes(head.place)).items()}
             except NoSuchConversation:
                 if ask.parent is not None:
                     raise
-                head, _ = await self._conversations.create(id, principal, settings=ask.settings)
-            nodes = {each: kept.node for each, kept in (await self._records.nodes(head.place)).items()}
+                head, there = self._conversations.new(id, ask.settings), False
             known = nodes.get(answer_id)
             if isinstance(known, Reply) and isinstance(question := nodes.get(known.parent), Question):
                 return Asked(head, question, known, None)
@@ -142,6 +143,8 @@ class Asking:
             branch = [*path(nodes, question.parent), question]
             prompt = await self._prompt(head.place, ask.settings or head.settings, branch, data)
             self._answers.model(prompt.model)
+            if not there and not await self._records.add(owner_of(principal), head):
+                continue
             reserved = await self._reserve(owner_of(principal), head, question, answer_id, ask.settings)
             if reserved is not None:
                 begun = _Begun(reserved, question, answer_id, question_id not in nodes, files)

@@ -87,18 +87,21 @@ class Conversations:
 
         Raises `InvalidConversation`, `UnknownModel` or `InvalidPrompt`.
         """
-        checked_id(id)
         if settings is not None:
             self.check(settings)
-        at = self._clock()
-        now = written(at)
-        head = Head(id=id, place=secrets.token_urlsafe(24), created_at=now, updated_at=now, used=at)
+        head = self.new(id, settings)
         if title := clean_title(title):
             head = msgspec.structs.replace(head, title=title, titled="person")
-        head = msgspec.structs.replace(head, settings=settings or Settings())
         if await self.records.add(owner_of(principal), head):
             return head, True
         return await self.find(id, principal), False
+
+    def new(self, id: str, settings: Settings | None = None) -> Head:
+        """A head that is not kept yet. Raises `InvalidConversation` for what is no id."""
+        at, place = self._clock(), secrets.token_urlsafe(24)
+        now = written(at)
+        head = Head(id=checked_id(id), place=place, created_at=now, updated_at=now, used=at)
+        return msgspec.structs.replace(head, settings=settings or Settings())
 
     async def patch(
         self, id: str, principal: Principal, title: str | None, leaf: str | None, settings: Settings | None
