@@ -31,6 +31,7 @@ from headwater.conversations.nodes import (
 )
 from headwater.conversations.records import ATTEMPTS, NoSuchConversation, owner_of
 from headwater.conversations.settling import Pending
+from headwater.conversations.transfer import MESSAGES
 from headwater.errors import Conflict, HeadwaterError, RequestError, StoreError
 from headwater.principal import Principal
 from headwater.prompt import Message, Part, Prompt, Text, check
@@ -123,11 +124,12 @@ class Asking:
         question_id, answer_id = ask.parent if ask.again else ask.id or new_id(), ask.answer or new_id()
         if question_id is None or question_id == answer_id:
             raise InvalidConversation("name the question to answer again in `parent`, or send `content`")
-        files = taken(ask.attachments, question_id)
+        files, owner = taken(ask.attachments, question_id), owner_of(principal)
         for _ in range(ATTEMPTS):
             nodes: dict[str, Node] = {}
             try:
-                head, there = await self._conversations.find(id, principal), True
+                head = await self._records.renewed(owner, await self._conversations.find(id, principal))
+                there = True
                 nodes = {each: kept.node for each, kept in (await self._records.nodes(head.place)).items()}
             except NoSuchConversation:
                 if ask.parent is not None:
@@ -143,9 +145,9 @@ class Asking:
             branch = [*path(nodes, question.parent), question]
             prompt = await self._prompt(head.place, ask.settings or head.settings, branch, data)
             self._answers.model(prompt.model)
-            if not there and not await self._records.add(owner_of(principal), head):
+            if not there and not await self._records.add(owner, head):
                 continue
-            reserved = await self._reserve(owner_of(principal), head, question, answer_id, ask.settings)
+            reserved = await self._reserve(owner, head, question, answer_id, ask.settings)
             if reserved is not None:
                 begun = _Begun(reserved, question, answer_id, question_id not in nodes, files)
                 return await self._begin(begun, prompt, principal, directives, again=ask.again)
@@ -229,6 +231,10 @@ class Asking:
                 raise Busy(live.answer, live.number)
             if live is not None or head.size != seen.size:
                 return None
+            if head.size >= MESSAGES:
+                raise InvalidConversation(
+                    f"the conversation has {head.size} messages, and takes no more; begin another"
+                )
             live = Live(answer, head.size + 1, now, head.leaf)
             title = head.title or (title_of(question.content) if head.titled == "auto" else "")
             head = msgspec.structs.replace(head, live=live, size=head.size + 2, leaf=answer, title=title)

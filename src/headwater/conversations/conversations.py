@@ -76,8 +76,11 @@ class Conversations:
         owner = owner_of(principal)
         heads = await self.records.heads(owner)
         live = [head for head in heads if head.live is not None][:SETTLED_AT_ONCE]
-        settled = await asyncio.gather(*(self.settling.settled(owner, head, principal.tenant) for head in live))
-        newer = {head.id: head for head in settled}
+        settling = (self.settling.settled(owner, head, principal.tenant) for head in live)
+        settled = await asyncio.gather(
+            *settling, return_exceptions=True
+        )  # one that is deleted meanwhile hides no other
+        newer = {head.id: head for head in settled if isinstance(head, Head)}
         return [newer.get(head.id, head) for head in heads]
 
     async def create(
