@@ -276,6 +276,11 @@ class Answers:
         """The secret of all servers on this store: the operator's, or one that the store keeps. Raises `StoreError`."""
         return await self._claims.secret(self._logs.store)
 
+    @property
+    def known_secret(self) -> bytes:
+        """The secret as this process knows it, without asking the store; empty before the first use."""
+        return self._claims.known_secret
+
     async def ready(self) -> None:
         """Return if requests may be sent here. Raises `ShuttingDown`, `StoreError`, or why no model can be built."""
         if self._draining.begun:

@@ -18,11 +18,12 @@ from headwater.web.problems import DirectRoute, ProblemRoute, closed, refused
 from headwater.web.routes.conversation_files import add_cache_routes, add_file_routes
 from headwater.web.routes.conversations import add_conversation_routes
 from headwater.web.routes.doors import EVERY, add_doors, add_unknown, refusal_at
+from headwater.web.routes.follow import add_follow_route
 from headwater.web.routes.login import login_routes
 from headwater.web.routes.logs import add_log_routes
 from headwater.web.routes.native import CHAT, add_native_routes
 from headwater.web.routes.server import About, NoSuchPage, page_routes, server_routes
-from headwater.web.surface import Surface
+from headwater.web.surface import Personal, Surface
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -83,10 +84,11 @@ def create_app(
     # Added without `include_router`, with which FastAPI would look for the route twice at every level.
     app.router.routes += streams
     add_unknown(app.router)
-    app.include_router(server_routes(surface.answers, about))
+    needed = (lambda: access.keys.required) if access is not None else (lambda: False)
+    app.include_router(server_routes(surface.answers, about, needed))
     if access is not None:
         app.router.routes += login_routes(access, surface)
-    app.router.routes += page_routes()
+    app.router.routes += page_routes(answers=surface.answers)
     app.add_exception_handler(HTTPException, _refused)
     return app
 
@@ -118,12 +120,14 @@ class StreamsFirst:
 def _streams(
     router: APIRouter, surface: Surface, conversations: Conversations, dialects: Sequence[str] = EVERY
 ) -> APIRouter:
+    add_follow_route(router, surface)
     add_log_routes(router, surface)
     add_native_routes(router, surface)
     add_doors(router, surface, dialects)
-    add_conversation_routes(router, surface, conversations)
-    add_file_routes(router, surface, conversations)
-    add_cache_routes(router, surface, conversations)
+    personal = Personal(*surface)
+    add_conversation_routes(router, personal, conversations)
+    add_file_routes(router, personal, conversations)
+    add_cache_routes(router, personal, conversations)
     return closed(router, refusal_at)
 
 
