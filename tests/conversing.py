@@ -5,10 +5,18 @@ import itertools
 from typing import Any
 
 import httpx
+from starlette.requests import Request
+
+from headwater.principal import Principal
 
 Json = dict[str, Any]
 CHAT = "conv-0001"
 _numbers = itertools.count(1)
+
+
+def who(request: Request) -> Principal:
+    """The caller that the header `x-who` names."""
+    return Principal("acme", request.headers.get("x-who", "ann"))
 
 
 def at(chat: str = CHAT, rest: str = "") -> str:

@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conversing import CHAT, asked, at, node, post, read, say, settled
+from conversing import CHAT, asked, at, node, post, read, say, settled, who
 from serving import Headwater, headwater, parse, serving, text_of, until
-from starlette.requests import Request
 
 from headwater.errors import ModelError
 from headwater.events import Finish, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, Usage
 from headwater.log.memory import MemoryStore
 from headwater.log.sqlite.store import SqliteStore
 from headwater.models.scripted import SILENCE, Scripted
-from headwater.principal import Principal
 from headwater.prompt import Message
 
 ANSWER = [TextDelta("Hel"), TextDelta("lo"), Finish("stop", Usage(3, 2))]
@@ -24,13 +22,8 @@ ANSWER = [TextDelta("Hel"), TextDelta("lo"), Finish("stop", Usage(3, 2))]
 @pytest.fixture
 async def server() -> AsyncGenerator[Headwater, None]:
     """A server whose model says Hello."""
-    async with headwater(Scripted(ANSWER)) as server:
+    async with headwater(Scripted(ANSWER), who=who) as server:
         yield server
-
-
-def who(request: Request) -> Principal:
-    """The caller that the header `x-who` names."""
-    return Principal("acme", request.headers.get("x-who", "ann"))
 
 
 def waiting() -> tuple[Scripted, asyncio.Event]:
@@ -71,7 +64,7 @@ async def test_everything_a_model_sent_is_kept() -> None:
         TextDelta("4 °C"),
         Finish("tool-calls"),
     ]
-    async with headwater(Scripted(steps)) as server:
+    async with headwater(Scripted(steps), who=who) as server:
         answer = await say(server.client)
 
     assert (answer["reasoning"], answer["text"]) == ("Hm.", "4 °C")
@@ -96,7 +89,7 @@ async def test_the_same_post_again_is_the_same_question(server: Headwater) -> No
 async def test_the_model_gets_the_branch_and_the_settings() -> None:
     """The system prompt, then the turns from the root to the question; other branches are left out."""
     model = Scripted(ANSWER)
-    async with headwater(model) as server:
+    async with headwater(model, who=who) as server:
         first = await say(server.client, "One", settings={"system": "Be brief.", "temperature": 0.5, "max_tokens": 9})
         await say(server.client, "Two", first["id"])
         await say(server.client, "Another two", first["id"])
@@ -115,10 +108,10 @@ async def test_a_part_of_an_answer_is_told_to_the_model_and_an_empty_one_is_not(
     """The person has read the part, and asks about it."""
     model = Scripted([TextDelta("Par"), ModelError("it broke")])
     silent = Scripted([ModelError("it broke")])
-    async with headwater(model) as server:
+    async with headwater(model, who=who) as server:
         first = await say(server.client, "One")
         await say(server.client, "Two", first["id"])
-    async with headwater(silent) as server:
+    async with headwater(silent, who=who) as server:
         empty = await say(server.client, "One")
         await say(server.client, "Two", empty["id"])
 
@@ -131,7 +124,7 @@ async def test_a_part_of_an_answer_is_told_to_the_model_and_an_empty_one_is_not(
 async def test_another_answer_is_a_sibling_and_does_not_come_from_the_cache() -> None:
     """The old one stays."""
     model = Scripted(ANSWER)
-    async with headwater(model) as server:
+    async with headwater(model, who=who) as server:
         first = await say(server.client)
         again = await say(server.client, None, first["parent"])
         now = await read(server.client)
@@ -156,7 +149,7 @@ async def test_an_edited_question_is_a_sibling_too(server: Headwater) -> None:
 async def test_the_rest_of_an_answer_is_asked_for() -> None:
     """By a question of its own kind, whose words are the server's."""
     model = Scripted([TextDelta("Hel"), Finish("length")])
-    async with headwater(model) as server:
+    async with headwater(model, who=who) as server:
         first = await say(server.client)
         body = asked(None, first["id"], id="question-rest", kind="continue")
         response = await post(server.client, body)
@@ -190,7 +183,7 @@ async def test_an_answer_from_the_cache_is_whole_at_once_and_counted(server: Hea
 async def test_a_joined_answer_says_so() -> None:
     """Two conversations read one log."""
     model, gate = waiting()
-    async with headwater(model) as server:
+    async with headwater(model, who=who) as server:
         first, second = [(await post(server.client, asked(), chat)).json() for chat in (CHAT, "conv-0002")]
         gate.set()
         await settled(server.client)
@@ -222,7 +215,7 @@ async def test_the_answer_comes_as_a_stream_if_that_is_asked_for(server: Headwat
 async def test_of_two_questions_at_once_one_is_refused_and_says_why() -> None:
     """With the answer that is being written; after its end the other one is taken, and nothing is lost."""
     model, gate = waiting()
-    async with headwater(model) as server:
+    async with headwater(model, who=who) as server:
         first, second = asked("One"), asked("Two")
         responses = await asyncio.gather(post(server.client, first), post(server.client, second))
         refused = next(response for response in responses if response.status_code == 409)
@@ -245,8 +238,8 @@ async def test_many_questions_at_once_over_two_servers_lose_nothing(tmp_path: Pa
     """Each that is taken is there with its answer, each that is refused left no trace."""
     file = tmp_path / "logs"
     async with (
-        headwater(Scripted(ANSWER), SqliteStore(file)) as one,
-        headwater(Scripted(ANSWER), SqliteStore(file)) as two,
+        headwater(Scripted(ANSWER), SqliteStore(file), who=who) as one,
+        headwater(Scripted(ANSWER), SqliteStore(file), who=who) as two,
     ):
         bodies = [asked(f"Question {number}") for number in range(12)]
         responses = await asyncio.gather(
@@ -266,7 +259,7 @@ async def test_many_questions_at_once_over_two_servers_lose_nothing(tmp_path: Pa
 async def test_a_stopped_answer_keeps_its_part_and_does_not_block() -> None:
     """Stopped on the server, by the path that the answer has."""
     model = Scripted([TextDelta("Hel"), SILENCE])
-    async with headwater(model) as server:
+    async with headwater(model, who=who) as server:
         taken = (await post(server.client, asked())).json()
         await until(lambda: model.running, "the model runs")
         stopped = await server.client.post(taken["answer"]["location"] + "/stop")
@@ -299,11 +292,11 @@ async def test_changes_at_once_are_all_kept(server: Headwater) -> None:
 async def test_an_answer_whose_server_is_gone_is_settled_by_another(tmp_path: Path) -> None:
     """It is `lost` with the part that was stored, never empty and never open for ever."""
     file, model = tmp_path / "logs", Scripted([TextDelta("Hel"), SILENCE])
-    async with headwater(model, SqliteStore(file)) as one:
+    async with headwater(model, SqliteStore(file), who=who) as one:
         body = asked()
         taken = (await post(one.client, body)).json()
         await until(lambda: model.running, "the model runs")
-        async with headwater(Scripted(ANSWER), SqliteStore(file)) as two:
+        async with headwater(Scripted(ANSWER), SqliteStore(file), who=who) as two:
             elsewhere = await read(two.client)
             await one.answers.aclose()
             now = await settled(two.client)
@@ -433,7 +426,7 @@ async def test_a_deleted_conversation_is_gone_with_its_logs(server: Headwater) -
 async def test_deleting_while_an_answer_runs_ends_it() -> None:
     """Nothing of it comes back when its follower wakes up."""
     model = Scripted([TextDelta("Hel"), SILENCE])
-    async with headwater(model) as server:
+    async with headwater(model, who=who) as server:
         await post(server.client, asked())
         await until(lambda: model.running, "the model runs")
         deleted = await server.client.delete(at())
@@ -485,12 +478,12 @@ async def test_a_long_conversation_is_kept_and_told_whole() -> None:
     model = Scripted([TextDelta("ö" * 3000), Finish("stop")])
     large = Scripted([TextDelta("x" * 600_000)] * 2 + [Finish("stop")])
     store = MemoryStore()
-    async with headwater(model, store) as server:
+    async with headwater(model, store, who=who) as server:
         parent = None
         for number in range(60):
             parent = (await say(server.client, f"Question {number} " + "y" * 2000, parent))["id"]
         now = await read(server.client)
-    async with headwater(large) as server:
+    async with headwater(large, who=who) as server:
         answer = await say(server.client)
 
     assert len(now["messages"]) == 120

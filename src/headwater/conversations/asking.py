@@ -14,7 +14,7 @@ import msgspec
 from headwater.answers.answers import Answers, Attachment
 from headwater.cache.policy import Directives
 from headwater.conversations.conversations import Conversations, new_id, settings_prompt
-from headwater.conversations.files import Sent, shown, taken
+from headwater.conversations.files import IMAGES, Sent, UnsupportedFile, shown, taken
 from headwater.conversations.nodes import (
     Attached,
     Head,
@@ -144,7 +144,6 @@ class Asking:
             data = {file.id: content for file, content in files}
             branch = [*path(nodes, question.parent), question]
             prompt = await self._prompt(head.place, ask.settings or head.settings, branch, data)
-            self._answers.model(prompt.model)
             if not there and not await self._records.add(owner, head):
                 continue
             reserved = await self._reserve(owner, head, question, answer_id, ask.settings)
@@ -250,6 +249,7 @@ class Asking:
 
     async def _prompt(self, place: str, settings: Settings, branch: list[Node], data: dict[str, bytes]) -> Prompt:
         """What the model is asked at the end of a branch. `data` holds files that are not kept yet."""
+        images = self._answers.takes_images(settings.model or "")
         messages = [Message("system", settings.system)] if settings.system else []
         for node in branch:
             if isinstance(node, Reply):
@@ -258,6 +258,13 @@ class Asking:
                 continue
             parts: list[Part] = []
             for file in node.attachments:
+                if file.type in IMAGES and not images:
+                    if file.id in data:
+                        raise UnsupportedFile(
+                            f"the model takes no images, and {file.name} is one; choose another model"
+                        )
+                    parts.append(Text(f"[{file.name}]\n\n"))
+                    continue
                 content = data[file.id] if file.id in data else await self._records.file(place, file)
                 if content is not None:
                     parts.append(shown(file, content))
