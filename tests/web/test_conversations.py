@@ -466,7 +466,10 @@ async def test_in_an_app_with_a_prefix() -> None:
         log = await client.get(taken["answer"]["location"])
         refused = await client.post("/llm" + at(), json={})
         described = (await client.get("/openapi.json")).json()
+        image = {"name": "a.png", "type": "image/png", "data": "iVBORw0KGgo="}
+        blind = await client.post("/llm" + at("conv-0002", "/messages"), json=asked(attachments=[image]))
 
+    assert (blind.status_code, blind.json()["code"]) == (415, "unsupported_file")
     assert taken["answer"]["location"].startswith("/llm/api/streams/")
     assert log.status_code == 200
     assert (refused.status_code, refused.headers["allow"]) == (405, "DELETE, GET, HEAD, PATCH, PUT")
