@@ -128,8 +128,7 @@ class Asking:
         for _ in range(ATTEMPTS):
             nodes: dict[str, Node] = {}
             try:
-                head = await self._records.renewed(owner, await self._conversations.find(id, principal))
-                there = True
+                head, there = await self._conversations.use(id, principal), True
                 nodes = {each: kept.node for each, kept in (await self._records.nodes(head.place)).items()}
             except NoSuchConversation:
                 if ask.parent is not None:

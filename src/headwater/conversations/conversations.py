@@ -60,9 +60,16 @@ class Conversations:
             raise NoSuchConversation(id)
         return await self.settling.settled(owner, head, principal.tenant)
 
+    async def use(self, id: str, principal: Principal) -> Head:
+        """The head as `find` has it, and all documents kept from today on. Raises `NoSuchConversation`."""
+        return await self.records.renewed(owner_of(principal), await self.find(id, principal))
+
     async def read(self, id: str, principal: Principal) -> Conversation:
         """A conversation. Raises `NoSuchConversation`."""
-        head = await self.records.renewed(owner_of(principal), await self.find(id, principal))
+        return await self.whole(await self.use(id, principal))
+
+    async def whole(self, head: Head) -> Conversation:
+        """The conversation of a head."""
         return Conversation(head, [kept.node for kept in (await self.records.nodes(head.place)).values()])
 
     async def files(self, conversation: Conversation) -> dict[str, bytes]:
@@ -220,7 +227,7 @@ class Conversations:
         if share is None or head is None or head.shared != token:
             raise NoSuchConversation(token)
         head = await self.settling.settled(share.owner, head, share.tenant)
-        return Conversation(head, [kept.node for kept in (await self.records.nodes(head.place)).values()]), share.tenant
+        return await self.whole(head), share.tenant
 
     async def _move(self, begin: str, end: str, head: Head, tenant: str) -> None:
         """Move a head: kept at its new owner first, so that it is at one of them at any time."""
