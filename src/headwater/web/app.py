@@ -18,10 +18,12 @@ from headwater.web.problems import DirectRoute, ProblemRoute, closed, refused
 from headwater.web.routes.conversations import add_conversation_routes
 from headwater.web.routes.doors import EVERY, add_doors, add_unknown, refusal_at
 from headwater.web.routes.follow import add_follow_route
+from headwater.web.routes.join import join_routes
 from headwater.web.routes.login import login_routes
 from headwater.web.routes.logs import add_log_routes
 from headwater.web.routes.native import CHAT, add_native_routes
 from headwater.web.routes.server import About, NoSuchPage, page_routes, server_routes
+from headwater.web.routes.shared import add_share_routes
 from headwater.web.surface import Personal, Surface
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -87,6 +89,7 @@ def create_app(
     app.include_router(server_routes(surface.answers, about, needed))
     if access is not None:
         app.router.routes += login_routes(access, surface)
+    app.router.routes += join_routes(surface, conversations)
     app.router.routes += page_routes(answers=surface.answers)
     app.add_exception_handler(HTTPException, _refused)
     return app
@@ -119,11 +122,13 @@ class StreamsFirst:
 def _streams(
     router: APIRouter, surface: Surface, conversations: Conversations, dialects: Sequence[str] = EVERY
 ) -> APIRouter:
-    add_follow_route(router, surface)
     add_log_routes(router, surface)
     add_native_routes(router, surface)
     add_doors(router, surface, dialects)
-    add_conversation_routes(router, Personal(*surface), conversations)
+    add_follow_route(router, surface)
+    surface = Personal(*surface)
+    add_share_routes(router, surface, conversations)
+    add_conversation_routes(router, surface, conversations)
     return closed(router, refusal_at)
 
 
