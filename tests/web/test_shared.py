@@ -80,9 +80,10 @@ async def test_a_reader_of_a_link_follows_the_live_answer_and_resumes() -> None:
         assert (location, seen["messages"][-1]["state"]) == (f"/api/shared/{token}/stream", "open")
         assert (await other.head(location)).status_code == 200
         async with other.stream("GET", location) as response:
-            read, got = frames(response), []
-            while not got or got[-1]["type"] != "text-delta":
-                got.append(await anext(read))
+            read = frames(response)
+            got = [await anext(read)]
+            while got[-1]["type"] != "text-delta":
+                got += [await anext(read)]
             cursor = got[-1].id
             gate.set()
             got += [frame async for frame in read]
@@ -108,9 +109,10 @@ async def test_a_revoked_link_is_none_at_once_and_ends_open_streams(how: str, mo
         await ask(server, "hi")
         token = await share(server)
         async with other.stream("GET", f"/api/shared/{token}/stream") as response:
-            read, got = frames(response), []
-            while not got or got[-1]["type"] != "text-delta":
-                got.append(await anext(read))
+            read = frames(response)
+            got = [await anext(read)]
+            while got[-1]["type"] != "text-delta":
+                got += [await anext(read)]
             path = f"{CHAT}/share" if how == "unshared" else CHAT
             revoking = asyncio.create_task(server.client.delete(path))
             if how == "unshared":
