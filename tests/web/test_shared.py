@@ -1,6 +1,7 @@
 """Share links: whoever has one reads a conversation, and nothing else."""
 
 import asyncio
+from base64 import b64encode
 from typing import Any
 
 import httpx
@@ -66,6 +67,24 @@ async def test_a_link_shows_the_branch_that_the_owner_sees_and_no_system_prompt(
     assert response.headers["x-robots-tag"] == "noindex"
     assert (again.status_code, again.headers["x-robots-tag"]) == (304, "noindex")
     assert stream.status_code == 204
+
+
+async def test_files_of_the_branch_that_is_shown_come_with_the_link() -> None:
+    """Until it is revoked; those of another branch do not."""
+    async with headwater(Scripted([TextDelta("x"), Finish("stop")])) as server, stranger(server) as other:
+        for name in ("hidden", "shown"):
+            file = {"name": f"{name}.txt", "type": "text/plain", "data": b64encode(name.encode()).decode()}
+            await ask(server, f"read {name}", attachments=[file])
+            await until(lambda: not server.answers.running, "it is answered")
+        token = await share(server)
+        mine = (await server.client.get(CHAT)).json()["messages"]
+        hidden, shown = [node["attachments"][0]["id"] for node in mine if node["role"] == "user"]
+        files = [await other.get(f"/api/shared/{token}/attachments/{id}") for id in (shown, hidden)]
+        await server.client.delete(f"{CHAT}/share")
+        gone = await other.get(f"/api/shared/{token}/attachments/{shown}")
+
+    assert (files[0].text, files[0].headers["cache-control"]) == ("shown", "private, no-cache")
+    assert [files[1].status_code, gone.status_code] == [404, 404]
 
 
 async def test_a_reader_of_a_link_follows_the_live_answer_and_resumes() -> None:

@@ -38,6 +38,22 @@ export class ScriptedLog {
     return this.entries.slice(start).map(({ id, event }) => `data: ${JSON.stringify(event)}\nid: ${id}\n\n`)
   }
 
+  /** Calls with every frame after an offset as it comes, and with the end; returns the way to leave. */
+  watch(after: string | undefined, frame: (frame: string) => void, end: () => void): () => void {
+    let sent = 0
+    const wake = () => {
+      const frames = this.frames(after)
+      for (const one of frames.slice(sent)) frame(one)
+      sent = frames.length
+      if (!this.ended) return
+      this.#readers.delete(wake)
+      end()
+    }
+    this.#readers.add(wake)
+    wake()
+    return () => void this.#readers.delete(wake)
+  }
+
   describe(): Record<string, unknown> {
     const message = this.entries.reduce((message, { event }) => fold(message, event), EMPTY_MESSAGE)
     const timing = { first_token: 0.25, duration: 1.25 }
@@ -90,7 +106,7 @@ export class LogServer {
     request.on('end', () => {
       const received = { method: request.method ?? '', path: request.url ?? '', headers: request.headers, body }
       this.received.push(received)
-      if (!this.override(received, response)) this.#route(received, response)
+      if (!this.override(received, response)) this.route(received, response)
     })
   })
 
@@ -111,7 +127,8 @@ export class LogServer {
     return `${this.url}api/streams/${log.id}`
   }
 
-  #route(request: Received, response: ServerResponse): void {
+  /** Answers a request that no override has taken. */
+  protected route(request: Received, response: ServerResponse): void {
     const { method, path, headers } = request
     if (method === 'POST' && path === '/api/stream/completion/chat') {
       const log = this.answer(request)

@@ -1,29 +1,37 @@
 """Conversations of a subject: found, listed, made, changed, shared, moved and deleted."""
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
 
 from headwater.answers.answers import Answers
 from headwater.conversations.nodes import (
+    ID,
     Head,
     InvalidConversation,
     Node,
+    Question,
     Reply,
     Settings,
     checked_id,
     written,
 )
-from headwater.conversations.records import NoSuchConversation, Records, Share, owner_of
+from headwater.conversations.records import Kept, NoSuchConversation, Records, Share, owner_of
 from headwater.conversations.settling import Settling
-from headwater.errors import Expired, InvalidPrompt, NoSuchLog
+from headwater.conversations.transfer import Imported
+from headwater.errors import Expired, InvalidPrompt, NoSuchLog, UnknownModel
+from headwater.log.store import Description
 from headwater.principal import Principal
 from headwater.prompt import Message, Parameters, Prompt, check
 
+TOGETHER = 50
+"""Messages of a file that are written beside each other."""
 SETTLED_AT_ONCE = 20
 """Conversations of a list whose answers are looked at, at most, each time that it is read."""
 
@@ -56,6 +64,12 @@ class Conversations:
         """A conversation. Raises `NoSuchConversation`."""
         head = await self.records.renewed(owner_of(principal), await self.find(id, principal))
         return Conversation(head, [kept.node for kept in (await self.records.nodes(head.place)).values()])
+
+    async def files(self, conversation: Conversation) -> dict[str, bytes]:
+        """The data of all attachments that are there, by their ids."""
+        attached = [file for node in conversation.nodes if isinstance(node, Question) for file in node.attachments]
+        found = {file.id: await self.records.file(conversation.head.place, file) for file in attached}
+        return {id: data for id, data in found.items() if data is not None}
 
     async def heads(self, principal: Principal) -> list[Head]:
         """The heads of a subject's conversations, newest first; live answers that have ended are settled."""
@@ -116,26 +130,56 @@ class Conversations:
         head = await self.records.head(owner, id)
         if head is None:
             raise NoSuchConversation(id)
-        nodes = [kept.node for kept in (await self.records.nodes(head.place)).values()]
+        nodes = await self.records.nodes(head.place)
         await self.records.delete(owner, head)
-        await self.forget(nodes, principal)
+        await self.forget(_logs(nodes.values()), principal)
 
-    async def forget(self, nodes: Iterable[Node], principal: Principal) -> int:
-        """Forget the logs of these nodes and the cache entries that they are; how many there were.
+    async def take(self, imported: Imported, principal: Principal) -> Head:
+        """Keep a conversation that was read from a file; under a new id, if its own is taken or none.
 
-        One that runs is stopped, and left alone if somebody else wants it.
+        Raises `InvalidPrompt` for settings that nothing can be asked with.
         """
-        logs = {node.location.partition("~")[0] for node in nodes if isinstance(node, Reply) and node.location}
-        found = 0
+        sent, settings, at = imported.sent, imported.sent.settings, self._clock()
+        try:
+            self.check(settings)
+        except UnknownModel:  # another server's
+            settings = msgspec.structs.replace(settings, model=None)
+            self.check(settings)
+        place, now, size = secrets.token_urlsafe(24), written(at), len(imported.nodes)
+        for file, data in imported.files:
+            await self.records.put_file(place, file.id, data)
+        for begin in range(0, size, TOGETHER):
+            some = enumerate(imported.nodes[begin : begin + TOGETHER], begin)
+            await asyncio.gather(*(self.records.put_node(place, number, node, 0) for number, node in some))
+        head = Head(id=sent.id, place=place, created_at=now, updated_at=now, title=sent.title, titled="person")
+        head = msgspec.structs.replace(head, leaf=sent.leaf, settings=settings, size=size, used=at)
+        if not re.fullmatch(ID, head.id):
+            head = msgspec.structs.replace(head, id=new_id())
+        while not await self.records.add(owner_of(principal), head):  # last, so that it is there as a whole
+            head = msgspec.structs.replace(head, id=new_id())
+        return head
+
+    async def logs(self, principal: Principal) -> list[Description]:
+        """The logs of a subject's answers that are still kept."""
+        recent = written(self._clock() - self._answers.kept_for)
+        heads = [head for head in await self.records.heads(owner_of(principal)) if head.updated_at >= recent]
+        kept = [each for head in heads for each in (await self.records.nodes(head.place)).values()]
+        found = [await self._log(log, principal) for log in _logs(kept)]
+        return [log for log in found if log is not None]
+
+    async def forget(self, logs: Iterable[str], principal: Principal) -> None:
+        """Forget logs and the cache entries that they are; one that runs is stopped, unless somebody else wants it."""
         for log in logs:
-            try:
-                described = await self._answers.find(log, principal)
-                if described.state != "open" or await self._answers.stop(described, principal):
-                    await self._answers.forget(described, principal)
-                    found += 1
-            except (NoSuchLog, Expired):
-                continue
-        return found
+            found = await self._log(log, principal)
+            if found is not None and (found.state != "open" or await self._answers.stop(found, principal)):
+                with suppress(NoSuchLog, Expired):
+                    await self._answers.forget(found, principal)
+
+    async def _log(self, log: str, principal: Principal) -> Description | None:
+        try:
+            return await self._answers.find(log, principal)
+        except (NoSuchLog, Expired):
+            return None
 
     async def move_all(self, source: Principal, target: Principal) -> int:
         """Give every conversation of a subject to another one of the same tenant; how many there were."""
@@ -205,6 +249,11 @@ def settings_prompt(settings: Settings, messages: list[Message]) -> Prompt:
     """The prompt that asks these messages under these settings."""
     parameters = Parameters(settings.temperature, settings.top_p, settings.max_tokens)
     return Prompt(model=settings.model or "", messages=messages, parameters=parameters)
+
+
+def _logs(nodes: Iterable[Kept]) -> set[str]:
+    found = (kept.node.location for kept in nodes if isinstance(kept.node, Reply) and kept.node.location)
+    return {log.partition("~")[0] for log in found}
 
 
 def new_id() -> str:

@@ -15,6 +15,7 @@ from headwater.web.gate import Access, Gate
 from headwater.web.origin import Allowed, OriginGuard
 from headwater.web.place import LOGS, place
 from headwater.web.problems import DirectRoute, ProblemRoute, closed, refused
+from headwater.web.routes.conversation_files import add_cache_routes, add_file_routes
 from headwater.web.routes.conversations import add_conversation_routes
 from headwater.web.routes.doors import EVERY, add_doors, add_unknown, refusal_at
 from headwater.web.routes.follow import add_follow_route
@@ -122,13 +123,15 @@ class StreamsFirst:
 def _streams(
     router: APIRouter, surface: Surface, conversations: Conversations, dialects: Sequence[str] = EVERY
 ) -> APIRouter:
+    add_follow_route(router, surface)
     add_log_routes(router, surface)
     add_native_routes(router, surface)
     add_doors(router, surface, dialects)
-    add_follow_route(router, surface)
-    surface = Personal(*surface)
-    add_share_routes(router, surface, conversations)
-    add_conversation_routes(router, surface, conversations)
+    personal = Personal(*surface)
+    add_conversation_routes(router, personal, conversations)
+    add_file_routes(router, personal, conversations)
+    add_cache_routes(router, personal, conversations)
+    add_share_routes(router, personal, conversations)
     return closed(router, refusal_at)
 
 

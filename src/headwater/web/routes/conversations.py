@@ -13,6 +13,7 @@ from headwater.conversations.asking import Ask, Asking, Busy
 from headwater.conversations.conversations import Conversation, Conversations
 from headwater.conversations.nodes import (
     Described,
+    Head,
     Node,
     Question,
     Reply,
@@ -23,6 +24,7 @@ from headwater.conversations.nodes import (
     read,
     summary,
 )
+from headwater.conversations.search import search
 from headwater.dialects.body import json_object
 from headwater.dialects.native import openapi
 from headwater.dialects.native import request as native
@@ -61,12 +63,28 @@ class Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings: Settings | None = None
 
 
-class Listed(msgspec.Struct, frozen=True):
+class Match(msgspec.Struct, frozen=True):
+    """Where a search has found a conversation."""
+
+    message: str | None
+    """The id of the message; null for the title."""
+    text: str
+
+
+class Line(Summary, frozen=True, omit_defaults=True):
+    """A line of the list."""
+
+    match: Match | None = None
+
+
+class Listed(msgspec.Struct, frozen=True, omit_defaults=True):
     """A page of the list, newest first."""
 
-    conversations: list[Summary]
+    conversations: list[Line]
     next: str | None
     """The `after` of the next page; null on the last one."""
+    complete: bool | None = None
+    """Of a search: whether its time was enough to look at all conversations."""
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -85,6 +103,7 @@ ID = parameter("id", "path", "The conversation's id")
 _TAKEN = "Taken; for `Accept: text/event-stream` 200, and the answer as it is written"
 _LIST = (
     parameter("after", "query", "`next` of the page before"),
+    parameter("q", "query", "Words that a conversation must have, in its title, its questions or its answers"),
     parameter("limit", "query", f"Conversations in the page, {PAGE} if it is not given, {LONGEST} at most"),
 )
 
@@ -131,19 +150,21 @@ def version_of(conversation: Conversation) -> str | None:
 
 def add_conversation_routes(router: APIRouter, surface: Surface, conversations: Conversations) -> None:
     """Add the routes of conversations."""
-    asking, dialect = Asking(surface.answers, conversations), Native(native.chat)
 
     @router.head(ALL, include_in_schema=False)
     @router.get(ALL, **route({200: ("A page", Listed)}, *_LIST))
     async def listed(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """The caller's conversations, newest first."""
+        """The caller's conversations, newest first; with `q` those that have all its words."""
         principal, query = await surface.principal(request), request.query_params
-        heads = await conversations.heads(principal)
+        heads, most = await conversations.heads(principal), _limit(query.get("limit"))
+        if (words := query.get("q")) is not None:
+            found, complete = await search(conversations.records, heads, words, most)
+            lines = [_line(each.head, Match(each.message, each.text)) for each in found]
+            return await json_response(request, Listed(lines, None, complete))
         if after := query.get("after"):
-            heads = [head for head in heads if f"{head.updated_at}~{head.id}" < after]
-        most = _limit(query.get("limit"))
-        shown, more = heads[:most], len(heads) > most
-        page = Listed([summary(head) for head in shown], f"{shown[-1].updated_at}~{shown[-1].id}" if more else None)
+            heads = [head for head in heads if _cursor(head) < after]
+        shown = heads[:most]
+        page = Listed([_line(head) for head in shown], _cursor(shown[-1]) if len(heads) > most else None)
         tag = msgspec.json.encode(page).decode()
         return unchanged(request, tag) or await json_response(request, page, tag=tag)
 
@@ -178,6 +199,12 @@ def add_conversation_routes(router: APIRouter, surface: Surface, conversations: 
         await conversations.delete(request.path_params["id"], await surface.principal(request))
         return Response(status_code=204)
 
+    _add_asking(router, surface, conversations)
+
+
+def _add_asking(router: APIRouter, surface: Surface, conversations: Conversations) -> None:
+    asking, dialect = Asking(surface.answers, conversations), Native(native.chat)
+
     @router.post(MESSAGES, **route({202: (_TAKEN, Taken)}, ID, takes=Ask))
     async def ask(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Ask a question, or have `parent` answered once more. The same ids again are the same question."""
@@ -195,6 +222,14 @@ def add_conversation_routes(router: APIRouter, surface: Surface, conversations: 
             return await surface.resume(request, dialect, MESSAGES, asked.reply.location or "")
         delivery = surface.delivery(request, MESSAGES, dialect, asked.attachment)
         return surface.read(asked.attachment, principal, delivery)
+
+
+def _line(head: Head, match: Match | None = None) -> Line:
+    return Line(**msgspec.structs.asdict(summary(head)), match=match)
+
+
+def _cursor(head: Head) -> str:
+    return f"{head.updated_at}~{head.id}"
 
 
 def _busy(request: Request, busy: Busy) -> Response:

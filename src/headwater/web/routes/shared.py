@@ -19,6 +19,7 @@ from headwater.web.address import address, mount
 from headwater.web.json_response import json_response, unchanged
 from headwater.web.place import place
 from headwater.web.response import Delivery, LogResponse, Pages
+from headwater.web.routes.conversation_files import file_of
 from headwater.web.routes.conversations import ID, ONE, route, version_of
 from headwater.web.routes.native import parameter
 from headwater.web.surface import Surface, head, is_read
@@ -26,6 +27,7 @@ from headwater.web.surface import Surface, head, is_read
 SHARE = f"{ONE}/share"
 SHARED = "/api/shared/{token}"
 STREAM = f"{SHARED}/stream"
+FILE = f"{SHARED}/attachments/{{attachment}}"
 LOOK = 1.0
 """Seconds of text at most that an open stream shows after its link was revoked."""
 TOKEN = parameter("token", "path", "The link's token")
@@ -64,6 +66,16 @@ def add_share_routes(router: APIRouter, surface: Surface, conversations: Convers
         same = None if tag is None else unchanged(request, tag)
         response = same or await json_response(request, _seen(request, conversation), tag=tag)
         response.headers["X-Robots-Tag"] = "noindex"
+        return response
+
+    @router.head(FILE, include_in_schema=False)
+    @router.get(FILE, **route({200: ("The file", None)}, TOKEN, parameter("attachment", "path", "Its id")))
+    async def file(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """The data of an attachment of a shared conversation, of the branch that is shown. Needs no key."""
+        conversation, _ = await conversations.shared(request.path_params["token"])
+        shown = Conversation(conversation.head, _branch(conversation))
+        response = await file_of(conversations, shown, request.path_params["attachment"])
+        response.headers["Cache-Control"] = "private, no-cache"  # the link may be revoked
         return response
 
     @router.head(STREAM, include_in_schema=False)

@@ -113,7 +113,7 @@ export function createTransport(base = '/', fetch: typeof globalThis.fetch = (..
 }
 
 /** Turns a response that is not what was asked for into an error. */
-async function problemOf(response: Response): Promise<ProblemError> {
+export async function problemOf(response: Response): Promise<ProblemError> {
   const { ok, status, headers } = response
   // A captive portal answers 200 with a page, and so does a server of another kind.
   const problem = await (ok ? response.body?.cancel() : response.json().catch(() => undefined))

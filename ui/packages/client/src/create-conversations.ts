@@ -1,0 +1,271 @@
+import { newId } from './chat.js'
+import type { ConversationMatch, Conversations, ConversationsSnapshot, ConversationSummary } from './conversations-types.js'
+import { createDeletions } from './deletions.js'
+import { createDrafts } from './drafts.js'
+import { createLink, type LinkOptions } from './link.js'
+import { LiveConversation, titleOf, type Surroundings } from './live-conversation.js'
+import { createOutbox } from './outbox.js'
+import { delay } from './patience.js'
+import { createPublisher } from './publisher.js'
+import { createRequests, type WireList } from './requests.js'
+import { createShelf } from './shelf.js'
+import { createTransport, ProblemError, type Transport } from './transport.js'
+import { summaryOf, type WireSummary } from './wire.js'
+
+/** The server that the conversations are on, and the browser around them. */
+export interface ConversationsOptions extends LinkOptions {
+  /** The server's root: an address, or a path of the page's own server. */
+  readonly base?: string
+  readonly fetch?: typeof globalThis.fetch
+  /** What answers are read through; by default, one connection for each. */
+  readonly transport?: Transport
+  /** Where questions, drafts and deletions wait; `localStorage` by default. */
+  readonly storage?: () => Storage
+  /** Milliseconds between two notifications while text streams; read anew each time. */
+  readonly pace?: () => number
+  /** Milliseconds between two looks at what other devices have done, while the page is visible. */
+  readonly interval?: number
+}
+
+/** The conversations of this visitor, with what a page must end. */
+export interface OpenConversations extends Conversations {
+  /** Ends all reading and waiting. What has not been sent waits in the storage. */
+  readonly close: () => void
+  /** Tells the server what cannot wait: call it when the page goes. */
+  readonly flush: () => void
+}
+
+const PAGE = 50
+const INTERVAL = 15_000
+const HEARING = 200
+
+/** Makes the conversations of a visitor: create them once, outside of any component. */
+export function createConversations(options: ConversationsOptions = {}): OpenConversations {
+  const { base = '/', fetch = (...request) => globalThis.fetch(...request), interval = INTERVAL } = options
+  const { transport = createTransport(base, fetch), hidden = () => globalThis.document?.hidden ?? false } = options
+  const path = new URL(base, globalThis.location?.href ?? 'http://localhost').pathname
+  const shelf = createShelf(`headwater:${path}:`, options.storage)
+  const requests = createRequests(base, fetch)
+  const link = createLink(options)
+  const outbox = createOutbox(shelf)
+  const drafts = createDrafts(shelf)
+  const publisher = createPublisher(() => 0)
+  const opened = new Map<string, LiveConversation>()
+  const channel = openChannel(`headwater:${path}`)
+  const life = new AbortController()
+
+  let lines: ConversationSummary[] = []
+  let next: string | null = null
+  let tag: string | null = null
+  let state: ConversationsSnapshot['state'] = 'loading'
+  let snapshot: ConversationsSnapshot | null = null
+  const changed = () => {
+    snapshot = null
+    publisher.now()
+  }
+  const deletions = createDeletions(shelf, requests, link, (id, how) => {
+    if (how === 'settled') {
+      lines = lines.filter((line) => line.id !== id)
+      tag = null
+      void refresh()
+    }
+    tell({ type: 'removed' })
+    changed()
+  })
+  link.subscribe(changed)
+
+  /** Puts one line into the list, at its place. */
+  const put = (line: ConversationSummary) => {
+    lines = [line, ...lines.filter(({ id }) => id !== line.id)].sort((one, other) => other.updatedAt - one.updatedAt)
+    changed()
+  }
+  const tell = (message: Told) => channel?.postMessage(message)
+  const update = (id: string, summary: WireSummary | null) => {
+    if (summary) put(summaryOf(summary))
+    else {
+      const conversation = opened.get(id)?.getSnapshot()
+      const known = lines.find((line) => line.id === id)
+      const now = Date.now()
+      const { title = '', busy = false, shared = null } = conversation ?? {}
+      const first = outbox.of(id)[0]?.text ?? ''
+      put({ id, title: title || titleOf(first), createdAt: known?.createdAt ?? now, updatedAt: now, live: busy, shared: shared !== null })
+    }
+    tell({ type: 'changed', id })
+  }
+
+  const take = (list: WireList) => {
+    const fresh = list.conversations.map(summaryOf)
+    const ids = new Set(fresh.map(({ id }) => id))
+    const waiting = new Set(outbox.conversations())
+    const last = fresh.at(-1)?.updatedAt ?? 0
+    // Later pages stay as they are; a chat that the server does not have yet stays as long as its question waits.
+    const kept = lines.filter(({ id, updatedAt }) => !ids.has(id) && (waiting.has(id) || (list.next !== null && updatedAt <= last)))
+    lines = [...fresh, ...kept].sort((one, other) => other.updatedAt - one.updatedAt)
+    if (state === 'loading' || kept.length === 0) next = list.next
+    state = 'ready'
+    changed()
+  }
+
+  let refreshing: Promise<void> | null = null
+  let again = false
+  const refresh = (): Promise<void> => {
+    again = true
+    return (refreshing ??= load().finally(() => (refreshing = null)))
+  }
+  const load = async () => {
+    while (again && !life.signal.aborted) {
+      try {
+        again = false
+        const { tag: seen, body } = await requests.list(tag, PAGE)
+        link.ok()
+        // What has changed since the request makes its answer old.
+        if (again) continue
+        tag = seen
+        if (body) take(body)
+      } catch (error) {
+        if (error instanceof ProblemError && !error.retryable) return link.ok()
+        again = true
+        await delay(link.failed(), life.signal, link.wakes)
+      }
+    }
+  }
+
+  const around: Surroundings = { requests, transport, link, outbox, pace: options.pace, hasDraft: (id) => drafts.get(id) !== '', changed: update }
+  const open = (id: string, how: 'new' | 'loading' = 'loading', more: Partial<Surroundings> = {}, key = id): LiveConversation => {
+    const found = opened.get(key)
+    if (found) found.resume()
+    const conversation = found ?? new LiveConversation(id, { ...around, ...more }, how)
+    opened.set(key, conversation)
+    return conversation
+  }
+
+  /** Looks at what other tabs and devices have done. */
+  const look = () => {
+    void refresh()
+    for (const conversation of opened.values()) if (conversation.watched()) void conversation.load()
+  }
+  let hearing: ReturnType<typeof setTimeout> | undefined
+  const hear = (message: Told) => {
+    if (message.type === 'removed') return deletions.look()
+    const conversation = opened.get(message.id)
+    conversation?.look()
+    if (conversation?.watched()) void conversation.load()
+    // Several tabs tell of the same answer.
+    hearing ??= setTimeout(() => {
+      hearing = undefined
+      void refresh()
+    }, HEARING)
+  }
+  if (channel) channel.onmessage = ({ data }: MessageEvent<Told>) => hear(data)
+  const timer = setInterval(() => hidden() || look(), interval)
+  const sleep = link.wakes(() => void (state === 'ready' && look()))
+
+  deletions.look()
+  void refresh()
+  // What was asked before the page went, by this tab or one that has gone, is sent now.
+  for (const id of outbox.conversations()) open(id)
+
+  return {
+    subscribe: publisher.subscribe,
+    getSnapshot: () =>
+      (snapshot ??= {
+        state,
+        items: lines.filter(({ id }) => !deletions.has(id)),
+        more: next !== null,
+        removed: deletions.list(),
+        connection: link.state(),
+      }),
+    open: (id) => open(id),
+    create: () => open(newId(), 'new'),
+    openShared: (token) => open(token, 'loading', { shared: token, transport: sharedTransport(transport, token), changed: () => undefined }, `shared:${token}`),
+    async loadMore() {
+      if (next === null) return
+      const list = await requests.more(next, PAGE)
+      const known = new Set(lines.map(({ id }) => id))
+      lines = [...lines, ...list.conversations.map(summaryOf).filter(({ id }) => !known.has(id))]
+      next = list.next
+      changed()
+    },
+    async search(words, signal) {
+      const { conversations } = await requests.search(words, signal)
+      return conversations
+        .filter(({ id }) => !deletions.has(id))
+        .map((found): ConversationMatch => ({ ...summaryOf(found), message: found.match?.message ?? null, excerpt: found.match?.text ?? '' }))
+    },
+    rename(id, title) {
+      const known = lines.find((line) => line.id === id)
+      if (known) put({ ...known, title })
+      open(id).change({ title })
+    },
+    remove(id) {
+      const now = Date.now()
+      deletions.add(lines.find((line) => line.id === id) ?? { id, title: '', createdAt: now, updatedAt: now, live: false, shared: false })
+    },
+    restore: (id) => deletions.restore(id),
+    exportAddress: requests.exportAddress,
+    fileAddress: requests.fileAddress,
+    async importFile(json) {
+      const answer = await requests.importFile(parsed(json))
+      const summaries = ('conversations' in answer ? answer.conversations : answer).map(summaryOf)
+      await refresh()
+      return summaries
+    },
+    cache: requests.cache,
+    async clearCache() {
+      await requests.clearCache()
+      look()
+    },
+    async joinAddress() {
+      const { url, expires_at } = await requests.joinLink()
+      return { url: requests.address(url), expiresAt: Date.parse(expires_at) }
+    },
+    draft: drafts.get,
+    keepDraft: drafts.keep,
+    wake() {
+      link.wake()
+      look()
+    },
+    flush: deletions.flush,
+    close() {
+      life.abort()
+      clearInterval(timer)
+      clearTimeout(hearing)
+      sleep()
+      channel?.close()
+      for (const conversation of opened.values()) conversation.close()
+    },
+  }
+}
+
+/** What one tab tells the others. */
+type Told = { readonly type: 'changed'; readonly id: string } | { readonly type: 'removed' }
+
+function openChannel(name: string): BroadcastChannel | null {
+  if (!globalThis.BroadcastChannel) return null
+  const channel = new BroadcastChannel(name)
+  // Under Node, an open channel would keep the process alive.
+  ;(channel as { unref?: () => void }).unref?.()
+  return channel
+}
+
+/** Reads the answers of a shared conversation, whose logs have one address for all. */
+function sharedTransport(transport: Transport, token: string): Transport {
+  const location = `api/shared/${encodeURIComponent(token)}/stream`
+  return {
+    ...transport,
+    read: (_, cursor, signal) => transport.read(location, cursor, signal),
+    // The conversation has the answer that has ended.
+    get: () => Promise.reject(new ProblemError(410, 'gone', 'The answer has ended.', false, null)),
+  }
+}
+
+function parsed(json: string): object {
+  let value: unknown
+  try {
+    value = JSON.parse(json)
+  } catch {
+    value = null
+  }
+  if (typeof value === 'object' && value !== null) return value
+  throw new ProblemError(422, 'invalid_import', 'The file is not an exported conversation.', false, null)
+}
