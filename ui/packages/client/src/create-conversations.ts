@@ -2,13 +2,17 @@ import { newId } from './chat.js'
 import type { ConversationMatch, Conversations, ConversationsSnapshot, ConversationSummary } from './conversations-types.js'
 import { createDeletions } from './deletions.js'
 import { createDrafts } from './drafts.js'
+import type { Port } from './follow-types.js'
 import { createLink, type LinkOptions } from './link.js'
-import { LiveConversation, titleOf, type Surroundings } from './live-conversation.js'
+import { LiveConversation, type Surroundings } from './live-conversation.js'
+import { createOneChat } from './one-chat.js'
 import { createOutbox } from './outbox.js'
 import { delay } from './patience.js'
 import { createPublisher } from './publisher.js'
 import { createRequests, type WireList } from './requests.js'
+import { sharedTransport } from './shared-transport.js'
 import { createShelf } from './shelf.js'
+import { titleOf } from './title.js'
 import { createTransport, ProblemError, type Transport } from './transport.js'
 import { summaryOf, type WireSummary } from './wire.js'
 
@@ -17,12 +21,16 @@ export interface ConversationsOptions extends LinkOptions {
   /** The server's root: an address, or a path of the page's own server. */
   readonly base?: string
   readonly fetch?: typeof globalThis.fetch
-  /** What answers are read through; by default, one connection for each. */
+  /** What answers are read through; by default, one connection for each that runs, or that of `connect`. */
   readonly transport?: Transport
+  /** The port of a `SharedWorker` that runs `createFollower`: all tabs then read over one connection. */
+  readonly connect?: () => Port | null
   /** Where questions, drafts and deletions wait; `localStorage` by default. */
   readonly storage?: () => Storage
   /** Milliseconds between two notifications while text streams; read anew each time. */
   readonly pace?: () => number
+  /** The key under which an earlier version of the page kept its one chat; it is imported once. */
+  readonly oneChat?: string
   /** Milliseconds between two looks at what other devices have done, while the page is visible. */
   readonly interval?: number
 }
@@ -42,7 +50,7 @@ const HEARING = 200
 /** Makes the conversations of a visitor: create them once, outside of any component. */
 export function createConversations(options: ConversationsOptions = {}): OpenConversations {
   const { base = '/', fetch = (...request) => globalThis.fetch(...request), interval = INTERVAL } = options
-  const { transport = createTransport(base, fetch), hidden = () => globalThis.document?.hidden ?? false } = options
+  const { connect, transport = readingThrough(connect, base, fetch), hidden = () => globalThis.document?.hidden ?? false } = options
   const path = new URL(base, globalThis.location?.href ?? 'http://localhost').pathname
   const shelf = createShelf(`headwater:${path}:`, options.storage)
   const requests = createRequests(base, fetch)
@@ -130,7 +138,7 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     }
   }
 
-  const around: Surroundings = { requests, transport, link, outbox, pace: options.pace, hasDraft: (id) => drafts.get(id) !== '', changed: update }
+  const around: Surroundings = { requests, transport, link, outbox, shelf, pace: options.pace, hasDraft: (id) => drafts.get(id) !== '', changed: update }
   const open = (id: string, how: 'new' | 'loading' = 'loading', more: Partial<Surroundings> = {}, key = id): LiveConversation => {
     const found = opened.get(key)
     if (found) found.resume()
@@ -142,14 +150,12 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
   /** Looks at what other tabs and devices have done. */
   const look = () => {
     void refresh()
-    for (const conversation of opened.values()) if (conversation.watched()) void conversation.load()
+    for (const conversation of opened.values()) if (conversation.watched) void conversation.load()
   }
   let hearing: ReturnType<typeof setTimeout> | undefined
   const hear = (message: Told) => {
     if (message.type === 'removed') return deletions.look()
-    const conversation = opened.get(message.id)
-    conversation?.look()
-    if (conversation?.watched()) void conversation.load()
+    opened.get(message.id)?.look()
     // Several tabs tell of the same answer.
     hearing ??= setTimeout(() => {
       hearing = undefined
@@ -157,11 +163,24 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     }, HEARING)
   }
   if (channel) channel.onmessage = ({ data }: MessageEvent<Told>) => hear(data)
+  if (globalThis.document) addEventListener('pagehide', deletions.flush, { signal: life.signal })
   const timer = setInterval(() => hidden() || look(), interval)
   const sleep = link.wakes(() => void (state === 'ready' && look()))
 
+  const takeOneChat = async (key: string) => {
+    const chat = createOneChat(key, options.storage)
+    const file = await chat.file(transport)
+    if (!file) return
+    await requests.importFile(file)
+    chat.done()
+    await refresh()
+  }
+  // Of two tabs only one may import it; what fails is tried again by the next page.
+  const importOneChat = (key: string) => void alone(`${path}:import`, () => takeOneChat(key)).catch(() => undefined)
+
   deletions.look()
   void refresh()
+  if (options.oneChat !== undefined) importOneChat(options.oneChat)
   // What was asked before the page went, by this tab or one that has gone, is sent now.
   for (const id of outbox.conversations()) open(id)
 
@@ -177,7 +196,7 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
       }),
     open: (id) => open(id),
     create: () => open(newId(), 'new'),
-    openShared: (token) => open(token, 'loading', { shared: token, transport: sharedTransport(transport, token), changed: () => undefined }, `shared:${token}`),
+    openShared: (token) => open(token, 'loading', { shared: token, transport: publicTransport(transport, token), changed: () => undefined }, `shared:${token}`),
     async loadMore() {
       if (next === null) return
       const list = await requests.more(next, PAGE)
@@ -237,6 +256,17 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
   }
 }
 
+function readingThrough(connect: (() => Port | null) | undefined, base: string, fetch: typeof globalThis.fetch): Transport {
+  const transport = createTransport(base, fetch)
+  return connect ? sharedTransport(transport, base, connect) : transport
+}
+
+/** Runs it while no other tab of this browser does, where the browser has locks. */
+async function alone(name: string, act: () => Promise<void>): Promise<void> {
+  const { locks } = globalThis.navigator ?? {}
+  await (locks ? locks.request(name, act) : act())
+}
+
 /** What one tab tells the others. */
 type Told = { readonly type: 'changed'; readonly id: string } | { readonly type: 'removed' }
 
@@ -249,7 +279,7 @@ function openChannel(name: string): BroadcastChannel | null {
 }
 
 /** Reads the answers of a shared conversation, whose logs have one address for all. */
-function sharedTransport(transport: Transport, token: string): Transport {
+function publicTransport(transport: Transport, token: string): Transport {
   const location = `api/shared/${encodeURIComponent(token)}/stream`
   return {
     ...transport,

@@ -65,6 +65,12 @@ export function createRequests(base: string, fetch: typeof globalThis.fetch) {
     remove: async (id: string, keepalive = false) => void (await send('DELETE', `api/conversations/${id}`, { keepalive })),
     ask: (pending: Pending, signal: AbortSignal) =>
       json<WireAsked>('POST', `api/conversations/${pending.conversation}/messages`, bodyOf(pending), { signal, timeout: ASK_TIMEOUT }),
+    /** The data of a file that the server has, in base64. */
+    async file(id: string, file: string) {
+      const response = await fetch(address(`api/conversations/${id}/attachments/${encodeURIComponent(file)}`), { signal: AbortSignal.timeout(TIMEOUT) })
+      if (!response.ok) throw await problemOf(response)
+      return base64(new Uint8Array(await response.arrayBuffer()))
+    },
     share: (id: string) => json<{ token: string; url: string }>('POST', `api/conversations/${id}/share`),
     unshare: async (id: string) => void (await send('DELETE', `api/conversations/${id}/share`)),
     importFile: (file: object) => json<WireImported>('POST', 'api/conversations/import', file, { timeout: ASK_TIMEOUT }),
@@ -83,4 +89,11 @@ function bodyOf({ id, answer, parent, kind, text, files, settings }: Pending): o
   if (kind === 'again') return { answer, parent }
   const attachments = files.map(({ name, type, data }) => ({ name, type, data }))
   return { id, answer, parent, content: text, kind, ...(files.length > 0 && { attachments }), ...(settings && { settings }) }
+}
+
+// In pieces, since a function takes only so many arguments.
+function base64(bytes: Uint8Array): string {
+  let text = ''
+  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192))
+  return btoa(text)
 }
