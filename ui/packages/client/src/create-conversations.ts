@@ -246,6 +246,7 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     },
     flush: deletions.flush,
     close() {
+      if (life.signal.aborted) return
       life.abort()
       clearInterval(timer)
       clearTimeout(hearing)

@@ -183,6 +183,7 @@ export class LiveConversation implements Conversation {
   }
 
   readonly close = (): void => {
+    if (this.#life.signal.aborted) return
     this.#life.abort()
     this.#loading = null
     this.#reader.leave()
