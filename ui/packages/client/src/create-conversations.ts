@@ -3,7 +3,7 @@ import type { ConversationMatch, Conversations, ConversationsSnapshot, Conversat
 import { createDeletions } from './deletions.js'
 import { createDrafts } from './drafts.js'
 import type { Port } from './follow-types.js'
-import { createLink, type LinkOptions } from './link.js'
+import { createLink, hurried, type LinkOptions } from './link.js'
 import { LiveConversation, type Surroundings } from './live-conversation.js'
 import { createOneChat } from './one-chat.js'
 import { createOutbox } from './outbox.js'
@@ -53,8 +53,8 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
   const { connect, transport = readingThrough(connect, base, fetch), hidden = () => globalThis.document?.hidden ?? false } = options
   const path = new URL(base, globalThis.location?.href ?? 'http://localhost').pathname
   const shelf = createShelf(`headwater:${path}:`, options.storage)
-  const requests = createRequests(base, fetch)
   const link = createLink(options)
+  const requests = createRequests(base, fetch, () => link.state().state === 'live')
   const outbox = createOutbox(shelf)
   const drafts = createDrafts(shelf)
   const publisher = createPublisher(() => 0)
@@ -138,7 +138,7 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     }
   }
 
-  const around: Surroundings = { requests, transport, link, outbox, shelf, pace: options.pace, hasDraft: (id) => drafts.get(id) !== '', changed: update }
+  const around: Surroundings = { requests, transport: hurried(transport, link), link, outbox, shelf, pace: options.pace, hasDraft: (id) => drafts.get(id) !== '', changed: update }
   const open = (id: string, how: 'new' | 'loading' = 'loading', more: Partial<Surroundings> = {}, key = id): LiveConversation => {
     const found = opened.get(key)
     if (found) found.resume()
@@ -163,7 +163,11 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     }, HEARING)
   }
   if (channel) channel.onmessage = ({ data }: MessageEvent<Told>) => hear(data)
-  if (globalThis.document) addEventListener('pagehide', deletions.flush, { signal: life.signal })
+  if (globalThis.document) {
+    addEventListener('pagehide', deletions.flush, life)
+    // Said at once, and not only by the next request that fails.
+    addEventListener('offline', () => void refresh(), life)
+  }
   const timer = setInterval(() => hidden() || look(), interval)
   const sleep = link.wakes(() => void (state === 'ready' && look()))
 
@@ -196,7 +200,7 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
       }),
     open: (id) => open(id),
     create: () => open(newId(), 'new'),
-    openShared: (token) => open(token, 'loading', { shared: token, transport: publicTransport(transport, token), changed: () => undefined }, `shared:${token}`),
+    openShared: (token) => open(token, 'loading', { shared: token, transport: publicTransport(around.transport, token), changed: () => undefined }, `shared:${token}`),
     async loadMore() {
       if (next === null) return
       const list = await requests.more(next, PAGE)

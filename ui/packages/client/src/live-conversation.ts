@@ -136,7 +136,8 @@ export class LiveConversation implements Conversation {
     const found = this.#state.tree.get(question)
     if (found?.turn.role !== 'user' || !text.trim() || !this.#writable) return false
     const busy = this.#busy
-    this.#enter({ ...named(), kind: 'ask', parent: found.parent, follows: false, text, files: found.turn.files, order: this.#sender.front })
+    const files = found.turn.files.filter(({ id, data }) => id !== undefined || data !== undefined)
+    this.#enter({ ...named(), kind: 'ask', parent: found.parent, follows: false, text, files, order: this.#sender.front })
     // The new words take the place of a question that the server never took.
     const held = this.#sender.held(question)
     if (held) this.#sender.forget(held)

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { problem } from '../../../testing/log-server.js'
 import { newAnswer } from './chat.js'
 import { answerOf, asks, begun, FINISH, idle, logs, openTab, server, storage, text, texts, until, useServer } from './conversations.test.fixture.js'
@@ -216,4 +216,39 @@ test('the one chat of an earlier page becomes a conversation, once', async () =>
   const chat = tab.open('old-chat')
   expect(texts(await idle(chat))).toEqual(['Old?', 'Yes'])
   expect(storage.length).toBe(0)
+})
+
+test('a question whose files are too large for the storage keeps its words', async () => {
+  storage.limit = 1000
+  const before = openTab({ fetch: () => Promise.reject(new TypeError('offline')) })
+  const chat = before.create()
+  chat.send('What is on this picture?', [{ name: 'a.png', type: 'image/png', size: 1500, data: 'A'.repeat(2000) }])
+  expect(chat.getSnapshot().problem).toMatchObject({ code: 'storage' })
+  before.close()
+  const again = openTab().open(chat.id)
+  await until(again, ({ turns }) => turns.length === 2)
+  expect(again.getSnapshot().turns).toMatchObject([{ text: 'What is on this picture?', files: [{ name: 'a.png' }] }, { status: 'failed', failure: { code: 'files' } }])
+})
+
+test('an attempt that hangs does not outlast the server’s return', async () => {
+  let how: 'fails' | 'hangs' | 'works' = 'works'
+  const net: typeof fetch = (input, init) => {
+    if (how === 'works') return fetch(input, init)
+    if (how === 'fails') return Promise.reject(new TypeError('away'))
+    return new Promise((_, reject) => init!.signal!.addEventListener('abort', () => reject(init!.signal!.reason)))
+  }
+  const chat = openTab({ fetch: net }).create()
+  chat.send('Hello?')
+  await begun(chat)
+  how = 'fails'
+  server.cut()
+  await until(chat, (now) => answerOf(now).reconnecting)
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  how = 'hangs'
+  await vi.advanceTimersByTimeAsync(2000)
+  how = 'works'
+  logs[0]!.append(text('Hi'), FINISH)
+  await vi.advanceTimersByTimeAsync(4000)
+  vi.useRealTimers()
+  expect(texts(await idle(chat))).toEqual(['Hello?', 'Hi'])
 })

@@ -2,7 +2,7 @@ import { newAnswer, trouble, type Failure } from './chat.js'
 import type { ConversationState } from './conversation-state.js'
 import type { ConversationAnswer, QuestionFile, QueuedQuestion } from './conversations-types.js'
 import type { Link } from './link.js'
-import type { Outbox, Pending } from './outbox.js'
+import { NO_FILES, type Outbox, type Pending } from './outbox.js'
 import { delay } from './patience.js'
 import type { Requests } from './requests.js'
 import { titleOf } from './title.js'
@@ -199,7 +199,11 @@ export class QuestionSender {
 
   /** The question with the data of its files; one that was edited has only their ids. */
   async #filled(pending: Pending): Promise<Pending> {
-    const filled = ({ data, ...file }: QuestionFile) => data ?? this.#requests.file(pending.conversation, file.id!)
+    const filled = ({ data, id }: QuestionFile) => {
+      if (data !== undefined) return data
+      if (id === undefined) throw new ProblemError(422, NO_FILES.code, NO_FILES.message, false, null)
+      return this.#requests.file(pending.conversation, id)
+    }
     const files = pending.files.map(async (file) => ({ ...file, data: await filled(file) }))
     return files.length === 0 ? pending : { ...pending, files: await Promise.all(files) }
   }
