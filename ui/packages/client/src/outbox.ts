@@ -50,8 +50,9 @@ export function createOutbox(shelf: Shelf): Outbox {
         .sort((one, other) => one.order - other.order || one.createdAt - other.createdAt),
     put(pending) {
       // A picture may be too large for the storage where its question is not.
-      const less = { ...pending, held: NO_FILES, files: pending.files.map(({ data: _, ...file }) => file) }
-      return shelf.put(name(pending), JSON.stringify(pending), pending.files.length > 0 ? JSON.stringify(less) : undefined)
+      const less = { ...pending, held: NO_FILES }
+      const words = JSON.stringify(less, (key, value: unknown) => (key === 'data' ? undefined : value))
+      return shelf.put(name(pending), JSON.stringify(pending), pending.files.length > 0 ? words : undefined)
     },
     drop: (pending) => shelf.drop(name(pending)),
     conversations: () => [...new Set(shelf.names(BOX).map((key) => key.slice(BOX.length).split(':')[0]!))],
