@@ -21,7 +21,7 @@ export interface ConversationsOptions extends LinkOptions {
   /** The server's root: an address, or a path of the page's own server. */
   readonly base?: string
   readonly fetch?: typeof globalThis.fetch
-  /** What answers are read through; by default, one connection for each that runs, or that of `connect`. */
+  /** What answers are read and stopped through; by default, made of `base` and `fetch`. */
   readonly transport?: Transport
   /** The port of a `SharedWorker` that runs `createFollower`: all tabs then read over one connection. */
   readonly connect?: () => Port | null
@@ -50,7 +50,8 @@ const HEARING = 200
 /** Makes the conversations of a visitor: create them once, outside of any component. */
 export function createConversations(options: ConversationsOptions = {}): OpenConversations {
   const { base = '/', fetch = (...request) => globalThis.fetch(...request), interval = INTERVAL } = options
-  const { connect, transport = readingThrough(connect, base, fetch), hidden = () => globalThis.document?.hidden ?? false } = options
+  const { connect, transport: direct = createTransport(base, fetch), hidden = () => globalThis.document?.hidden ?? false } = options
+  const transport = connect ? sharedTransport(direct, base, connect) : direct
   const path = new URL(base, globalThis.location?.href ?? 'http://localhost').pathname
   const shelf = createShelf(`headwater:${path}:`, options.storage)
   const link = createLink(options)
@@ -73,6 +74,8 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
   }
   const deletions = createDeletions(shelf, requests, link, (id, how) => {
     if (how === 'settled') {
+      opened.get(id)?.end()
+      drafts.keep(id, '')
       lines = lines.filter((line) => line.id !== id)
       tag = null
       void refresh()
@@ -89,14 +92,15 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
   }
   const tell = (message: Told) => channel?.postMessage(message)
   const update = (id: string, summary: WireSummary | null) => {
+    again = true
     if (summary) put(summaryOf(summary))
     else {
       const conversation = opened.get(id)?.getSnapshot()
       const known = lines.find((line) => line.id === id)
-      const now = Date.now()
       const { title = '', busy = false, shared = null } = conversation ?? {}
-      const first = outbox.of(id)[0]?.text ?? ''
-      put({ id, title: title || titleOf(first), createdAt: known?.createdAt ?? now, updatedAt: now, live: busy, shared: shared !== null })
+      const [first] = outbox.of(id)
+      const now = known && !first ? known.updatedAt : Date.now()
+      put({ id, title: title || titleOf(first?.text ?? ''), createdAt: known?.createdAt ?? now, updatedAt: now, live: busy, shared: shared !== null })
     }
     tell({ type: 'changed', id })
   }
@@ -147,6 +151,18 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     return conversation
   }
 
+  const retitle = async (id: string, title: string) => {
+    while (!life.signal.aborted) {
+      try {
+        update(id, await requests.change(id, { title }))
+        return link.ok()
+      } catch (error) {
+        if (error instanceof ProblemError && !error.retryable) return void refresh()
+        await delay(link.failed(), life.signal, link.wakes)
+      }
+    }
+  }
+
   /** Looks at what other tabs and devices have done. */
   const look = () => {
     void refresh()
@@ -186,7 +202,10 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
   void refresh()
   if (options.oneChat !== undefined) importOneChat(options.oneChat)
   // What was asked before the page went, by this tab or one that has gone, is sent now.
-  for (const id of outbox.conversations()) open(id)
+  for (const id of outbox.conversations()) {
+    open(id)
+    update(id, null)
+  }
 
   return {
     subscribe: publisher.subscribe,
@@ -218,7 +237,9 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     rename(id, title) {
       const known = lines.find((line) => line.id === id)
       if (known) put({ ...known, title })
-      open(id).change({ title })
+      const conversation = opened.get(id)
+      if (conversation) conversation.change({ title })
+      else void retitle(id, title)
     },
     remove(id) {
       const now = Date.now()
@@ -259,11 +280,6 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
       for (const conversation of opened.values()) conversation.close()
     },
   }
-}
-
-function readingThrough(connect: (() => Port | null) | undefined, base: string, fetch: typeof globalThis.fetch): Transport {
-  const transport = createTransport(base, fetch)
-  return connect ? sharedTransport(transport, base, connect) : transport
 }
 
 /** Runs it while no other tab of this browser does, where the browser has locks. */

@@ -30,6 +30,8 @@ export interface Surroundings {
 type Asked = Pick<Pending, 'id' | 'answer' | 'kind' | 'parent' | 'follows'> & Partial<Pending>
 
 const SETTINGS = 'settings:'
+/** A state that is younger is not fetched again by who begins to look. */
+const FRESH = 1000
 
 /** One conversation: what it shows, the questions that wait to be sent, and the answer that is being read. */
 export class LiveConversation implements Conversation {
@@ -45,6 +47,9 @@ export class LiveConversation implements Conversation {
   #changes: Changes | null = null
   #patching = false
   #tag: string | null = null
+  /** Whether only the questions of this browser are known of it. */
+  #partial = false
+  #loaded = -Infinity
   /** Grows with everything the server takes from here, so that a response from before it is known to be old. */
   #epoch = 0
   #life = new AbortController()
@@ -53,8 +58,15 @@ export class LiveConversation implements Conversation {
     this.id = id
     this.#around = around
     const doings = () => ({ busy: this.#busy, queue: this.#sender.queue, connection: around.link.state() })
-    this.#state = new ConversationState(id, state, around.pace, doings)
-    this.subscribe = this.#state.subscribe
+    // A question that makes its conversation has nothing to wait for.
+    const first = around.outbox.of(id).some(({ makes }) => makes)
+    this.#state = new ConversationState(id, first ? 'new' : state, around.pace, doings)
+    this.#partial = first && state === 'loading'
+    this.subscribe = (listener) => {
+      // What other devices have done since somebody looked last.
+      if (!this.watched && Date.now() - this.#loaded > FRESH) void this.load()
+      return this.#state.subscribe(listener)
+    }
     this.#sender = new QuestionSender(this.#state, around, {
       free: () => this.#reader.id === null && this.#state.head.state !== 'loading' && !this.#life.signal.aborted,
       onTaken: (asked, pending) => this.#taken(asked, pending),
@@ -73,7 +85,7 @@ export class LiveConversation implements Conversation {
     const settings = around.shelf.get(SETTINGS + id)
     if (settings !== null) this.#state.set({ settings: JSON.parse(settings) as ChatSettings })
     around.link.subscribe(() => this.#state.changed())
-    this.resume()
+    this.#begin()
   }
 
   get watched(): boolean {
@@ -192,13 +204,20 @@ export class LiveConversation implements Conversation {
     this.#state.changed()
   }
 
-  /** Reads on after `close`, and sends what the outbox has. */
+  /** Reads on after `close`. */
   resume(): void {
-    if (this.#life.signal.aborted) this.#life = new AbortController()
+    if (!this.#life.signal.aborted) return
+    this.#life = new AbortController()
     if (this.#changes) void this.#patch()
-    if (this.#state.head.state !== 'new') return void this.load()
-    this.#sender.reconcile()
-    this.#sender.pump()
+    this.#begin()
+  }
+
+  /** Ends it: the conversation is deleted. */
+  end(): void {
+    this.#sender.forgetAll()
+    this.#around.shelf.drop(SETTINGS + this.id)
+    this.close()
+    this.#state.set({ state: 'missing' })
   }
 
   /** Takes the server's state, however long that takes; one at a time. */
@@ -226,6 +245,13 @@ export class LiveConversation implements Conversation {
     void this.#patch()
   }
 
+  /** Takes the server's state, and sends what the outbox has. */
+  #begin(): void {
+    if (this.#state.head.state !== 'new') return void this.load()
+    this.#sender.reconcile()
+    this.#sender.pump()
+  }
+
   get #busy(): boolean {
     return this.#reader.id !== null || this.#sender.answer !== null
   }
@@ -244,7 +270,7 @@ export class LiveConversation implements Conversation {
     const { settings, state } = this.#state.head
     const createdAt = Date.now()
     const first = state === 'new' && Object.keys(settings).length > 0
-    const pending = { conversation: this.id, createdAt, order: createdAt, held: null, text: '', files: [], ...(first && { settings }), ...asked }
+    const pending = { conversation: this.id, createdAt, order: createdAt, held: null, makes: state === 'new', text: '', files: [], ...(first && { settings }), ...asked }
     this.#state.together(() => {
       this.#sender.keep(pending)
       this.#sender.pump()
@@ -268,6 +294,9 @@ export class LiveConversation implements Conversation {
     // Asked to stop before there was an address.
     if (open && stopping) void this.#reader.stop()
     this.#around.changed(this.id, conversation)
+    // There may be more than what was asked here.
+    if (this.#partial) void this.load()
+    this.#partial = false
   }
 
   async #load(): Promise<void> {
@@ -281,6 +310,7 @@ export class LiveConversation implements Conversation {
         if (epoch !== this.#epoch) continue
         if (signal.aborted) return
         this.#tag = tag
+        this.#loaded = Date.now()
         return this.#state.together(() => {
           if (body) this.#take(body)
           this.#sender.pump()
@@ -319,7 +349,10 @@ export class LiveConversation implements Conversation {
   /** Reads the answer that is open, and no other. */
   #read(): void {
     const { tree } = this.#state
-    const open = [...tree].findLast(([, { turn, known }]) => known === 'there' && turn.role === 'assistant' && turn.status === 'streaming')
+    const open = [...tree].findLast(([id, { known }]) => {
+      const answer = this.#state.answer(id)
+      return known === 'there' && answer?.status === 'streaming' && answer.location !== null
+    })
     if (open) this.#reader.follow(open[0])
     else if (this.#reader.id !== null && tree.get(this.#reader.id)?.known !== 'there') this.#reader.leave()
   }
@@ -330,7 +363,7 @@ export class LiveConversation implements Conversation {
     const begun = this.#sender.queue.length > 0 || hasDraft(this.id) || shelf.get(SETTINGS + this.id) !== null
     const fresh = this.#state.head.state === 'loading' && this.#writable && begun
     this.#state.set({ state: fresh ? 'new' : 'missing' })
-    if (fresh) this.resume()
+    if (fresh) this.#begin()
   }
 
   async #patch(): Promise<void> {

@@ -252,3 +252,42 @@ test('an attempt that hangs does not outlast the server’s return', async () =>
   vi.useRealTimers()
   expect(texts(await idle(chat))).toEqual(['Hello?', 'Hi'])
 })
+
+test('a new chat that was asked offline is in the list and shows its question after a reload, before the server is back', async () => {
+  const offline: typeof fetch = () => Promise.reject(new TypeError('offline'))
+  const before = openTab({ fetch: offline })
+  const { id, send } = before.create()
+  send('Are you there?')
+  before.close()
+  const tab = openTab({ fetch: offline })
+  expect(tab.getSnapshot().items).toMatchObject([{ id, title: 'Are you there?' }])
+  expect(texts(tab.open(id).getSnapshot())).toEqual(['Are you there?', ''])
+})
+
+test('a deleted chat takes its waiting questions along, and does not come back with them', async () => {
+  server.keepTurns('travel-plans', 2)
+  const tab = openTab()
+  const chat = tab.open('travel-plans')
+  await until(chat, ({ state }) => state === 'ready')
+  chat.send('One?')
+  await begun(chat)
+  chat.send('Two?')
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  tab.remove('travel-plans')
+  await vi.advanceTimersByTimeAsync(8000)
+  vi.useRealTimers()
+  await until(chat, ({ state }) => state === 'missing')
+  expect(tab.getSnapshot()).toMatchObject({ items: [], removed: [] })
+  expect([server.conversations.size, storage.length]).toEqual([0, 0])
+})
+
+test('a server that drains is asked again, with the waits of an outage', async () => {
+  let refused = 0
+  server.override = ({ method }, response) => method === 'POST' && refused++ < 2 && (problem(response, 503, 'draining', 'Later.', { retryable: true }), true)
+  const chat = openTab().create()
+  chat.send('Hello?')
+  await until(chat, ({ connection }) => connection.retryAt !== null)
+  await begun(chat)
+  expect(chat.getSnapshot().connection.state).toBe('live')
+  expect(asks()).toHaveLength(3)
+})

@@ -13,6 +13,8 @@ export interface Pending {
   readonly parent: string | null
   /** Whether it goes to the end of the branch of `parent`, however far that has grown; an edited question does not. */
   readonly follows: boolean
+  /** Whether it makes its conversation, which was new when it was asked. */
+  readonly makes: boolean
   readonly text: string
   readonly files: readonly QuestionFile[]
   readonly settings?: ChatSettings

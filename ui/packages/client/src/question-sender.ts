@@ -1,4 +1,4 @@
-import { newAnswer, trouble, type Failure } from './chat.js'
+import { newAnswer, newId, trouble, type Failure } from './chat.js'
 import type { ConversationState } from './conversation-state.js'
 import type { ConversationAnswer, QuestionFile, QueuedQuestion } from './conversations-types.js'
 import type { Link } from './link.js'
@@ -101,7 +101,9 @@ export class QuestionSender {
   /** Sends a question that was held. */
   release(pending: Pending): void {
     this.#retract(pending)
-    this.keep({ ...pending, held: null, order: this.front })
+    // A refusal may be remembered under the answer's id; what was stopped on its way may have arrived under it.
+    const answer = pending.held?.code === UNSENT.code ? pending.answer : newId()
+    this.keep({ ...pending, ...(pending.kind === 'again' ? {} : { answer }), held: null, order: this.front })
     this.pump()
   }
 
@@ -109,6 +111,13 @@ export class QuestionSender {
   stop(): void {
     const { pending } = this.#sending!
     if (this.#state.answer(pending.answer)?.reconnecting) this.#hold(pending, UNSENT)
+  }
+
+  /** Gives all questions up: the conversation is deleted. */
+  forgetAll(): void {
+    this.#sending?.control.abort()
+    this.#sending = null
+    for (const pending of this.#pending) this.forget(pending)
   }
 
   /** Ends all waiting; what is on its way goes on. */
@@ -187,7 +196,7 @@ export class QuestionSender {
       } catch (error) {
         if (control.signal.aborted) return
         const problem = error instanceof ProblemError ? error : null
-        if (problem) this.#link.ok()
+        if (problem && !problem.retryable) this.#link.ok()
         if (problem?.status === 409) return this.#wait(pending)
         if (problem && !problem.retryable) return this.#hold(pending, problem)
         const wait = this.#link.failed((problem?.retryAfter ?? 0) * 1000)
