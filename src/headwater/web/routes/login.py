@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from headwater.access import session
 from headwater.access.attempts import Attempts
 from headwater.errors import HeadwaterError
+from headwater.web.cookies import is_secure
 from headwater.web.gate import COOKIE, LOGIN, LOGOUT, Access, Unauthorized
 from headwater.web.notice import notice
 from headwater.web.origin import Forbidden, forbidden, hosts_of, is_same
@@ -82,9 +83,7 @@ class Login:
         except HeadwaterError as error:
             return _box(_NOT_NOW, error.status)
         response = _to(_back(request))
-        # A proxy that ends TLS need not be named for this: the browser says itself that the page is https.
-        secure = request.url.scheme == "https" or request.headers.get("origin", "").startswith("https://")
-        response.set_cookie(COOKIE, cookie, session.LIFE, httponly=True, samesite="lax", secure=secure)
+        response.set_cookie(COOKIE, cookie, session.LIFE, httponly=True, samesite="lax", secure=is_secure(request))
         return response
 
     async def leave(self, request: Request) -> Response:
