@@ -2,11 +2,12 @@ import react from '@vitejs/plugin-react'
 import { defineConfig } from 'vite'
 import { compressed } from './compressed.ts'
 import { katexFonts } from './katex-fonts.ts'
+import { offline } from './offline.ts'
 
 export default defineConfig({
   // Relative addresses, so that the page works under whatever path an app mounts it at.
   base: './',
-  plugins: [katexFonts(), react(), compressed()],
+  plugins: [katexFonts(), react(), offline(), compressed()],
   worker: { format: 'es' },
   server: { proxy: { '^/(api|login|logout)': process.env.HEADWATER_URL ?? 'http://127.0.0.1:8000' } },
   build: {

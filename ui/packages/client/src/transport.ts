@@ -46,6 +46,8 @@ export interface About {
   readonly notice: string | null
   /** Why the server cannot answer at the moment, and what to do. */
   readonly problem?: string | null
+  /** The models that a chat may choose from. */
+  readonly models?: readonly { readonly name: string; readonly images: boolean }[]
 }
 
 /** A refusal, in the server's words where it has any (RFC 9457 problem JSON). */
