@@ -173,7 +173,7 @@ export function ChatView({ conversation, conversations, about, readOnly = false 
         ) : state === 'missing' ? (
           <p className="chat-missing">{readOnly ? chat.missingShared : chat.missing}</p>
         ) : state === 'new' && !readOnly ? (
-          <EmptyState onAsk={(text) => ask(text, [])} />
+          <EmptyState onAsk={(text) => ask(text, [])} demo={about?.demo ?? false} />
         ) : (
           <p className="chat-loading">{chat.loading}</p>
         )}
