@@ -39,6 +39,8 @@ export function useModal(onClose: () => void) {
     const dialog = frame.current!
     const before = document.activeElement
     dialog.showModal()
+    // The browser would choose the first button, which closes it.
+    dialog.querySelector<HTMLElement>('[data-first]')?.focus()
     const onCancel = (event: Event) => {
       event.preventDefault()
       close.current()
