@@ -13,6 +13,8 @@ export interface Pending {
   readonly parent: string | null
   /** Whether it goes to the end of the branch of `parent`, however far that has grown; an edited question does not. */
   readonly follows: boolean
+  /** Whether it makes its conversation, which was new when it was asked. */
+  readonly makes: boolean
   readonly text: string
   readonly files: readonly QuestionFile[]
   readonly settings?: ChatSettings
@@ -28,7 +30,6 @@ export interface Pending {
 export interface Outbox {
   /** Those of one conversation, in the order in which they are to be sent. */
   of(conversation: string): Pending[]
-  has(pending: Pending): boolean
   /** False when the browser's storage does not take it: it is then lost with the page. */
   put(pending: Pending): boolean
   drop(pending: Pick<Pending, 'id' | 'conversation'>): void
@@ -37,6 +38,8 @@ export interface Outbox {
 }
 
 const BOX = 'ask:'
+/** Why a question is held whose files the storage did not take. */
+export const NO_FILES = { code: 'files', message: 'The files of this question were too large for this browser to keep. Ask it again with them.', retryAfter: null }
 
 /** Makes an outbox on a shelf. */
 export function createOutbox(shelf: Shelf): Outbox {
@@ -47,8 +50,12 @@ export function createOutbox(shelf: Shelf): Outbox {
         .names(`${BOX}${conversation}:`)
         .flatMap((key) => read(shelf.get(key)))
         .sort((one, other) => one.order - other.order || one.createdAt - other.createdAt),
-    has: (pending) => shelf.get(name(pending)) !== null,
-    put: (pending) => shelf.put(name(pending), JSON.stringify(pending)),
+    put(pending) {
+      // A picture may be too large for the storage where its question is not.
+      const less = { ...pending, held: NO_FILES }
+      const words = JSON.stringify(less, (key, value: unknown) => (key === 'data' ? undefined : value))
+      return shelf.put(name(pending), JSON.stringify(pending), pending.files.length > 0 ? words : undefined)
+    },
     drop: (pending) => shelf.drop(name(pending)),
     conversations: () => [...new Set(shelf.names(BOX).map((key) => key.slice(BOX.length).split(':')[0]!))],
   }
