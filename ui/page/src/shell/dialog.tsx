@@ -41,12 +41,17 @@ export function useModal(onClose: () => void) {
     dialog.showModal()
     // The browser would choose the first button, which closes it.
     dialog.querySelector<HTMLElement>('[data-first]')?.focus()
-    const onCancel = (event: Event) => {
-      event.preventDefault()
+    const leave = () => {
+      // A field that goes with the dialog would never say that it was left, and what is in it would not be kept.
+      if (document.activeElement instanceof HTMLElement) document.activeElement.blur()
       close.current()
     }
+    const onCancel = (event: Event) => {
+      event.preventDefault()
+      leave()
+    }
     // The dialog is its own backdrop: what it holds covers it whole.
-    const onPointer = (event: Event) => event.target === dialog && close.current()
+    const onPointer = (event: Event) => event.target === dialog && leave()
     dialog.addEventListener('cancel', onCancel)
     dialog.addEventListener('pointerdown', onPointer)
     return () => {
