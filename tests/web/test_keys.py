@@ -79,16 +79,18 @@ async def test_a_key_is_needed_and_comes_in_a_header(headers: dict[str, str], st
         assert not any(key in response.text for key in (ANN, BOB, EVE))
 
 
-async def test_everything_but_the_probes_and_the_login_box_needs_a_key() -> None:
-    """The page, its files and the description of the API included, whatever the path is spelled like."""
+async def test_everything_but_the_probes_the_login_box_and_what_was_shared_needs_a_key() -> None:
+    """The description of the API included, whatever the path is spelled like; files of the page are no secret."""
     async with locked() as server:
-        for path in ("/", "/index.html", "/api/about", "/openapi.json", "/assets/x.js", "/api/stream", "/nothing"):
+        for path in ("/", "/index.html", "/api/about", "/openapi.json", "/api/stream", "/nothing", "/assets"):
             assert (await server.client.get(path)).status_code == 401, path
         for path in ("/healthz/", "//healthz", "/login/", "/Login", "/healthz%2f..", "/mark.svg/x", "/x?/healthz"):
             assert (await server.client.get(path)).status_code == 401, path
         for path in ("/api/streams/abcdefgh-1", "/api/streams/abcdefgh-1/stop"):
             assert (await server.client.delete(path)).status_code == 401, path
-        for path in ("/healthz", "/readyz", "/login"):
+        for path in ("/assets/x.js", "/assets/%2e%2e/api/about", "/api/shared/none"):
+            assert (await server.client.get(path)).status_code == 404, path
+        for path in ("/healthz", "/readyz", "/login", "/shared"):
             assert (await server.client.get(path)).status_code == 200, path
         assert (await server.client.get("/api/about", headers=bearer(ANN))).status_code == 200
 

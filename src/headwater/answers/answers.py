@@ -6,7 +6,7 @@ all, whatever its id. `ready` and `drain` are about the server and not about any
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -91,6 +91,7 @@ class Answers:
         self._generations: dict[str, Generation] = {}
         self._draining = Drain()
         self._successions = Successions(lambda: self._logs, catalogue, self._policy.continuing, self._start)
+        self._companions: list[tuple[Callable[[], None], Callable[[], Awaitable[None]]]] = []
         self.unprepared: BaseException | None = None
         """Why `prepare` failed the last time, if it did."""
 
@@ -107,6 +108,10 @@ class Answers:
     def model(self, name: str) -> str:
         """The whole name of the model that a request may call so; empty: the default. Raises `UnknownModel`."""
         return self._catalogue.find(name or None, "chat").name
+
+    def takes_images(self, name: str) -> bool:
+        """Whether the model of this name may be shown images; empty: the default. Raises `UnknownModel`."""
+        return self._catalogue.find(name or None, "chat").images
 
     async def count_tokens(self, prompt: Prompt) -> int | None:
         """The tokens of a prompt as its model counts them; None if it does not. Raises `UnknownModel`, `ModelError`."""
@@ -130,7 +135,13 @@ class Answers:
             self._opened = Logs(self._open_store())
             if self._policy.continuing.mode == "all":
                 self._opened.store.watch_abandoned(self._successions.found)
+            for begin, _ in self._companions:
+                begin()
         return self._opened
+
+    def accompany(self, begin: Callable[[], None], end: Callable[[], Awaitable[None]]) -> None:
+        """Call `begin` when the store is opened, and await `end` once every producer has ended, before it is closed."""
+        self._companions.append((begin, end))
 
     async def ask(
         self,
@@ -269,6 +280,11 @@ class Answers:
         """The secret of all servers on this store: the operator's, or one that the store keeps. Raises `StoreError`."""
         return await self._claims.secret(self._logs.store)
 
+    @property
+    def known_secret(self) -> bytes:
+        """The secret as this process knows it, without asking the store; empty before the first use."""
+        return self._claims.known_secret
+
     async def ready(self) -> None:
         """Return if requests may be sent here. Raises `ShuttingDown`, `StoreError`, or why no model can be built."""
         if self._draining.begun:
@@ -299,6 +315,8 @@ class Answers:
         """
         await self._successions.aclose()
         await self._nursery.aclose()
+        for _, end in self._companions:
+            await end()
         await self._catalogue.aclose()
 
     async def aclose(self) -> None:

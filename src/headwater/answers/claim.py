@@ -133,6 +133,11 @@ class Claims:
             await self._confirm_secret(store)
         return self._secret
 
+    @property
+    def known_secret(self) -> bytes:
+        """The secret that was used last; empty before the first use, unless the settings have one."""
+        return self._secret
+
     async def _confirm_secret(self, store: Store) -> None:
         """Use the secret that the store keeps; a store that has lost it keeps ours again."""
         known, self._confirmed = self._secret, self._clock()
