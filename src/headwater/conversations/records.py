@@ -173,16 +173,16 @@ class Records:
 
     async def share(self, token: str) -> Share | None:
         """Which conversation a link shows."""
-        found = await self._documents().get(token, collection=SHARES)
+        found = await self._documents().get(_hash(token), collection=SHARES)
         return found and msgspec.json.decode(found.value, type=Share)
 
     async def put_share(self, token: str, share: Share) -> None:
         """Keep which conversation a link shows."""
-        await self._documents().put(token, _encode(share), ttl=KEPT, collection=SHARES)
+        await self._documents().put(_hash(token), _encode(share), ttl=KEPT, collection=SHARES)
 
     async def drop_share(self, token: str) -> None:
         """Revoke a link."""
-        await self._documents().delete(token, collection=SHARES)
+        await self._documents().delete(_hash(token), collection=SHARES)
 
     async def nodes(self, place: str) -> dict[str, Kept]:
         """Every node of a conversation by its id, in the order in which they were begun."""
@@ -239,6 +239,11 @@ class Records:
         ]
         data = b"".join(part.value for part in parts if part is not None)
         return data if len(data) == attached.size else None
+
+
+def _hash(token: str) -> str:
+    """A link's token as the store's names have it: whoever lists them has no link."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _name(number: int) -> str:
