@@ -3,6 +3,7 @@ import { defineConfig } from 'vite'
 import { compressed } from './compressed.ts'
 import { katexFonts } from './katex-fonts.ts'
 import { notices } from './notices.ts'
+import { offline } from './offline.ts'
 import { packed } from './packed.ts'
 
 const LICENCES = 'THIRD-PARTY-LICENSES.md'
@@ -10,7 +11,7 @@ const LICENCES = 'THIRD-PARTY-LICENSES.md'
 export default defineConfig({
   // Relative addresses, so that the page works under whatever path an app mounts it at.
   base: './',
-  plugins: [katexFonts(), packed(), react(), notices(LICENCES), compressed()],
+  plugins: [katexFonts(), packed(), react(), notices(LICENCES), offline(), compressed()],
   worker: { format: 'es' },
   server: { proxy: { '^/(api|login|logout)': process.env.HEADWATER_URL ?? 'http://127.0.0.1:8000' } },
   build: {
