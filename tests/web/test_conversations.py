@@ -1,18 +1,21 @@
 """Conversations over HTTP: made by asking, read by anybody who is the same subject, and never losing a message."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conversing import CHAT, asked, at, node, post, read, say, settled, who
+from redis_servers import Server, engines
 from serving import Headwater, headwater, parse, serving, text_of, until
 
 from headwater.errors import ModelError
 from headwater.events import Finish, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, Usage
 from headwater.log.memory import MemoryStore
+from headwater.log.redis.store import RedisStore
 from headwater.log.sqlite.store import SqliteStore
+from headwater.log.store import Store
 from headwater.models.scripted import SILENCE, Scripted
 from headwater.prompt import Message
 
@@ -30,6 +33,20 @@ def waiting() -> tuple[Scripted, asyncio.Event]:
     """A model that says one word and waits until it is let go on."""
     gate = asyncio.Event()
     return Scripted([TextDelta("Hel"), gate, TextDelta("lo"), Finish("stop")]), gate
+
+
+@pytest.fixture(params=["sqlite", "valkey"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+    """What opens one store for several servers."""
+    if request.param == "sqlite":
+        yield lambda: SqliteStore(tmp_path / "logs")
+        return
+    engine = Server(engines()[0], tmp_path)
+    engine.start()
+    yield lambda: RedisStore(engine.url)
+    for_ever = engine.keys_without_ttl()
+    engine.kill()
+    assert for_ever == []
 
 
 # ---- asking and reading
@@ -234,12 +251,11 @@ async def test_of_two_questions_at_once_one_is_refused_and_says_why() -> None:
     assert {message["content"] for message in now["messages"] if message["role"] == "user"} == {"One", "Two"}
 
 
-async def test_many_questions_at_once_over_two_servers_lose_nothing(tmp_path: Path) -> None:
+async def test_many_questions_at_once_over_two_servers_lose_nothing(opened: Callable[[], Store]) -> None:
     """Each that is taken is there with its answer, each that is refused left no trace."""
-    file = tmp_path / "logs"
     async with (
-        headwater(Scripted(ANSWER), SqliteStore(file), who=who) as one,
-        headwater(Scripted(ANSWER), SqliteStore(file), who=who) as two,
+        headwater(Scripted(ANSWER), opened(), who=who) as one,
+        headwater(Scripted(ANSWER), opened(), who=who) as two,
     ):
         bodies = [asked(f"Question {number}") for number in range(12)]
         responses = await asyncio.gather(
@@ -289,14 +305,14 @@ async def test_changes_at_once_are_all_kept(server: Headwater) -> None:
 # ---- settled by whoever is there
 
 
-async def test_an_answer_whose_server_is_gone_is_settled_by_another(tmp_path: Path) -> None:
+async def test_an_answer_whose_server_is_gone_is_settled_by_another(opened: Callable[[], Store]) -> None:
     """It is `lost` with the part that was stored, never empty and never open for ever."""
-    file, model = tmp_path / "logs", Scripted([TextDelta("Hel"), SILENCE])
-    async with headwater(model, SqliteStore(file), who=who) as one:
+    model = Scripted([TextDelta("Hel"), SILENCE])
+    async with headwater(model, opened(), who=who) as one:
         body = asked()
         taken = (await post(one.client, body)).json()
         await until(lambda: model.running, "the model runs")
-        async with headwater(Scripted(ANSWER), SqliteStore(file), who=who) as two:
+        async with headwater(Scripted(ANSWER), opened(), who=who) as two:
             elsewhere = await read(two.client)
             await one.answers.aclose()
             now = await settled(two.client)
