@@ -11,11 +11,11 @@ from contextlib import aclosing
 
 import msgspec
 
-from headwater.answer import Answer, Fold, fold
+from headwater.answer import Answer, fold
 from headwater.answers.claim import Caching, Claims, Wanted
 from headwater.answers.continuing import Continuing
 from headwater.answers.drain import Drain
-from headwater.answers.generation import Generation, Timeouts
+from headwater.answers.generation import Generation, Timeouts, written
 from headwater.answers.nursery import Nursery
 from headwater.answers.recovery import kept
 from headwater.answers.source import Source
@@ -24,8 +24,8 @@ from headwater.cache.policy import Directives, cache_status
 from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, ShuttingDown, StoreError
 from headwater.log.logs import Logs
-from headwater.log.store import Claim, Description, Documents, Lease, Store, lost_ending
-from headwater.log.writer import Flushed, StoreFailed, Writer
+from headwater.log.store import Claim, Description, Documents, Store
+from headwater.log.writer import Flushed, StoreFailed
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.model import Counts
 from headwater.observe import Observers, Outcome, Request
@@ -105,13 +105,9 @@ class Answers:
         """The names of the models that are listed; requests may be allowed to name more."""
         return self._catalogue.names
 
-    def model(self, name: str) -> str:
-        """The whole name of the model that a request may call so; empty: the default. Raises `UnknownModel`."""
-        return self._catalogue.find(name or None, "chat").name
-
-    def takes_images(self, name: str) -> bool:
-        """Whether the model of this name may be shown images; empty: the default. Raises `UnknownModel`."""
-        return self._catalogue.find(name or None, "chat").images
+    def offer(self, name: str) -> Offer:
+        """The model that a request may call so, under its whole name; empty: the default. Raises `UnknownModel`."""
+        return self._catalogue.find(name or None, "chat")
 
     async def count_tokens(self, prompt: Prompt) -> int | None:
         """The tokens of a prompt as its model counts them; None if it does not. Raises `UnknownModel`, `ModelError`."""
@@ -354,7 +350,7 @@ class Answers:
                 finally:
                     del self._generations[lease.log]
                     if self._observers and not writer.released:
-                        answer = await _written(writer, lease)
+                        answer = await written(writer, lease)
         finally:  # also when the server shuts down: that is an ending like any other
             if answer is not None:
                 await self._observers.ended(request, answer)
@@ -387,21 +383,6 @@ def _outcome(claim: Claim, fwd: str) -> Outcome:
     if not claim.won:
         return "joined" if claim.state == "open" else "hit"
     return "miss" if fwd == "miss" else "bypass"
-
-
-async def _written(writer: Writer, lease: Lease) -> Answer:
-    """The answer as readers in this process saw it, its ending included, whoever wrote that."""
-    fold = Fold()
-    async with aclosing(writer.read(ORIGIN, follow=False)) as pages:
-        async for page in pages:
-            for entry in page:
-                fold.feed(entry)
-    answer = fold.answer()
-    if answer.ending is None:
-        elapsed = answer.timing.duration or 0.0
-        fold.feed(writer.local_ending or lost_ending(lease.epoch, answer.offset.sequence, elapsed))
-        answer = fold.answer()
-    return answer
 
 
 def _check(found: Attachment | Description, principal: Principal) -> None:

@@ -254,7 +254,7 @@ class Conversations:
 
     def check(self, settings: Settings) -> None:
         """Refuse settings that no question could be asked with. Raises `UnknownModel` or `InvalidPrompt`."""
-        self._answers.model(settings.model or "")
+        self._answers.offer(settings.model or "")
         check(settings_prompt(settings, [Message("user", "?")]))
 
 
