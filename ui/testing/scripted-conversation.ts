@@ -6,7 +6,6 @@ import type {
   ConversationQuestion,
   ConversationSnapshot,
   ConversationTurn,
-  Conversations,
   QuestionFile,
   QueuedQuestion,
 } from '@headwater/client/conversations'
@@ -42,7 +41,7 @@ export function questionOf(text: string, part: Partial<ConversationQuestion> = {
 }
 
 /** A conversation in memory: the tests write its answers. It behaves as `Conversation` promises, without a server. */
-export class FakeConversation implements Conversation {
+export class ScriptedConversation implements Conversation {
   readonly calls: string[] = []
   #nodes: Node[] = []
   #leaf: string | null = null
@@ -217,14 +216,4 @@ export class FakeConversation implements Conversation {
     }
     for (const listener of this.#listeners) listener()
   }
-}
-
-/** Keeps drafts as `Conversations` does; the rest of it is not needed to show one conversation. */
-export function fakeConversations(): Conversations {
-  const drafts = new Map<string, string>()
-  return {
-    draft: (id: string) => drafts.get(id) ?? '',
-    keepDraft: (id: string, text: string) => void drafts.set(id, text),
-    fileAddress: (id: string, file: string) => `http://server.test/api/conversations/${id}/attachments/${file}`,
-  } as Partial<Conversations> as Conversations
 }

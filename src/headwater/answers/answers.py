@@ -109,6 +109,10 @@ class Answers:
         """The whole name of the model that a request may call so; empty: the default. Raises `UnknownModel`."""
         return self._catalogue.find(name or None, "chat").name
 
+    def takes_images(self, name: str) -> bool:
+        """Whether the model of this name may be shown images; empty: the default. Raises `UnknownModel`."""
+        return self._catalogue.find(name or None, "chat").images
+
     async def count_tokens(self, prompt: Prompt) -> int | None:
         """The tokens of a prompt as its model counts them; None if it does not. Raises `UnknownModel`, `ModelError`."""
         offer = self._catalogue.find(prompt.model or None, prompt.kind)

@@ -60,9 +60,16 @@ class Conversations:
             raise NoSuchConversation(id)
         return await self.settling.settled(owner, head, principal.tenant)
 
+    async def use(self, id: str, principal: Principal) -> Head:
+        """The head as `find` has it, and all documents kept from today on. Raises `NoSuchConversation`."""
+        return await self.records.renewed(owner_of(principal), await self.find(id, principal))
+
     async def read(self, id: str, principal: Principal) -> Conversation:
         """A conversation. Raises `NoSuchConversation`."""
-        head = await self.records.renewed(owner_of(principal), await self.find(id, principal))
+        return await self.whole(await self.use(id, principal))
+
+    async def whole(self, head: Head) -> Conversation:
+        """The conversation of a head."""
         return Conversation(head, [kept.node for kept in (await self.records.nodes(head.place)).values()])
 
     async def files(self, conversation: Conversation) -> dict[str, bytes]:
@@ -76,8 +83,11 @@ class Conversations:
         owner = owner_of(principal)
         heads = await self.records.heads(owner)
         live = [head for head in heads if head.live is not None][:SETTLED_AT_ONCE]
-        settled = await asyncio.gather(*(self.settling.settled(owner, head, principal.tenant) for head in live))
-        newer = {head.id: head for head in settled}
+        settling = (self.settling.settled(owner, head, principal.tenant) for head in live)
+        settled = await asyncio.gather(
+            *settling, return_exceptions=True
+        )  # one that is deleted meanwhile hides no other
+        newer = {head.id: head for head in settled if isinstance(head, Head)}
         return [newer.get(head.id, head) for head in heads]
 
     async def create(
@@ -87,18 +97,21 @@ class Conversations:
 
         Raises `InvalidConversation`, `UnknownModel` or `InvalidPrompt`.
         """
-        checked_id(id)
         if settings is not None:
             self.check(settings)
-        at = self._clock()
-        now = written(at)
-        head = Head(id=id, place=secrets.token_urlsafe(24), created_at=now, updated_at=now, used=at)
+        head = self.new(id, settings)
         if title := clean_title(title):
             head = msgspec.structs.replace(head, title=title, titled="person")
-        head = msgspec.structs.replace(head, settings=settings or Settings())
         if await self.records.add(owner_of(principal), head):
             return head, True
         return await self.find(id, principal), False
+
+    def new(self, id: str, settings: Settings | None = None) -> Head:
+        """A head that is not kept yet. Raises `InvalidConversation` for what is no id."""
+        at, place = self._clock(), secrets.token_urlsafe(24)
+        now = written(at)
+        head = Head(id=checked_id(id), place=place, created_at=now, updated_at=now, used=at)
+        return msgspec.structs.replace(head, settings=settings or Settings())
 
     async def patch(
         self, id: str, principal: Principal, title: str | None, leaf: str | None, settings: Settings | None
@@ -214,7 +227,7 @@ class Conversations:
         if share is None or head is None or head.shared != token:
             raise NoSuchConversation(token)
         head = await self.settling.settled(share.owner, head, share.tenant)
-        return Conversation(head, [kept.node for kept in (await self.records.nodes(head.place)).values()]), share.tenant
+        return await self.whole(head), share.tenant
 
     async def _move(self, begin: str, end: str, head: Head, tenant: str) -> None:
         """Move a head: kept at its new owner first, so that it is at one of them at any time."""

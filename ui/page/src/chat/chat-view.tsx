@@ -63,15 +63,10 @@ export function ChatView({ conversation, conversations, about, readOnly = false 
   doing.current = {
     edit: setEditing,
     ask(question, text) {
-      const edit = () => {
-        want()
-        if (!conversation.edit(question, text)) return
-        setEditing(null)
-        focusBox()
-      }
-      // One chat has one running answer.
-      if (busy) void conversation.stop().then(edit)
-      else edit()
+      want()
+      if (!conversation.edit(question, text)) return
+      setEditing(null)
+      focusBox()
     },
     choose(turn, control) {
       const shown = control.closest<HTMLElement>('[data-turn]')
@@ -165,27 +160,20 @@ export function ChatView({ conversation, conversations, about, readOnly = false 
     <>
       <main className="chat">
         {turns.length > 0 ? (
-          <>
-            {!readOnly && (
-              <button type="button" className="skip-to-ask" onClick={() => document.getElementById('ask')?.focus()}>
-                {chat.skipToAsk}
-              </button>
-            )}
-            <TurnList
-              turns={turns}
-              branches={branches}
-              busy={busy}
-              editing={editing}
-              readOnly={readOnly}
-              actions={actions}
-              list={list}
-              onEarlier={scroll.keepBelow}
-            />
-          </>
+          <TurnList
+            turns={turns}
+            branches={branches}
+            busy={busy}
+            editing={editing}
+            readOnly={readOnly}
+            actions={actions}
+            list={list}
+            onEarlier={scroll.keepBelow}
+          />
         ) : state === 'missing' ? (
           <p className="chat-missing">{readOnly ? chat.missingShared : chat.missing}</p>
         ) : state === 'new' && !readOnly ? (
-          <EmptyState onAsk={(text) => ask(text, [])} />
+          <EmptyState onAsk={(text) => ask(text, [])} demo={about?.demo ?? false} />
         ) : (
           <p className="chat-loading">{chat.loading}</p>
         )}

@@ -15,7 +15,7 @@ function current(): Address {
   if (seen !== pathname + search) {
     seen = pathname + search
     const query = new URLSearchParams(search)
-    address = /\/shared$/.test(pathname) ? { view: 'shared', token: query.get('id') ?? '' } : { view: 'chat', chat: query.get('chat') }
+    address = pathname.endsWith('/shared') ? { view: 'shared', token: query.get('id') ?? '' } : { view: 'chat', chat: query.get('chat') }
   }
   return address
 }

@@ -35,7 +35,7 @@ export function ConnectionBanner({ connection: { state, retryAt }, wake }: { con
       {/* The countdown is for the eye: read aloud every second it would be all one hears. */}
       <span role="status">{state === 'offline' ? words.offline : words.reconnecting}</span>
       {left > 0 && <span className="countdown">{words.retryIn(duration(left))}</span>}
-      <button type="button" className="quiet" data-testid="try-now" onClick={wake}>
+      <button type="button" className="quiet" data-testid="try-now" onClick={() => wake()}>
         {words.tryNow}
       </button>
     </div>

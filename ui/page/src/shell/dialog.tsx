@@ -39,12 +39,19 @@ export function useModal(onClose: () => void) {
     const dialog = frame.current!
     const before = document.activeElement
     dialog.showModal()
-    const onCancel = (event: Event) => {
-      event.preventDefault()
+    // The browser would choose the first button, which closes it.
+    dialog.querySelector<HTMLElement>('[data-first]')?.focus()
+    const leave = () => {
+      // A field that goes with the dialog would never say that it was left, and what is in it would not be kept.
+      if (document.activeElement instanceof HTMLElement) document.activeElement.blur()
       close.current()
     }
+    const onCancel = (event: Event) => {
+      event.preventDefault()
+      leave()
+    }
     // The dialog is its own backdrop: what it holds covers it whole.
-    const onPointer = (event: Event) => event.target === dialog && close.current()
+    const onPointer = (event: Event) => event.target === dialog && leave()
     dialog.addEventListener('cancel', onCancel)
     dialog.addEventListener('pointerdown', onPointer)
     return () => {

@@ -61,7 +61,7 @@ export function Header({ title, about, settings, configure, beside, showChats, n
         <ThemeButton />
         <button type="button" className="quiet" data-testid="new-chat" aria-label={words.newChat} title={words.newChat} onClick={newChat}>
           <NewChatIcon />
-          <span>{words.newChat}</span>
+          {!beside && <span>{words.newChat}</span>}
         </button>
       </div>
     </header>
@@ -94,7 +94,7 @@ export function ThemeButton() {
   const { seen, choose } = useTheme()
   const other = seen === 'dark' ? 'light' : 'dark'
   return (
-    <button type="button" className="quiet" data-testid="theme" aria-label={words.theme(other)} title={words.theme(other)} onClick={() => choose(other)}>
+    <button type="button" className="quiet theme" data-testid="theme" aria-label={words.theme(other)} title={words.theme(other)} onClick={() => choose(other)}>
       {other === 'light' ? <SunIcon /> : <MoonIcon />}
     </button>
   )

@@ -56,7 +56,7 @@ export default function SearchPanel({ conversations, open, onClose }: PanelProps
         aria-activedescendant={list[at] && `search-${at}`}
         placeholder={words.searchPlaceholder}
         autoComplete="off"
-        autoFocus
+        data-first
         dir="auto"
         value={text}
         onChange={({ target }) => {

@@ -3,7 +3,7 @@ import { useRef } from 'react'
 import { useWords } from '../words/words'
 import { ChatList } from './chat-list'
 import { useModal } from './dialog'
-import { Mark, NewChatIcon, SearchIcon, SidebarIcon } from './icons'
+import { Mark, MoreIcon, NewChatIcon, SearchIcon, SidebarIcon } from './icons'
 import { keyNames } from './keys'
 import { Menu } from './menu'
 import type { PanelName } from './panels'
@@ -83,7 +83,10 @@ function SidebarContent({ conversations, current, open, newChat, remove, show, i
             { label: words.importFile, act: () => file.current?.click() },
             { label: words.keys, act: () => show('keys') },
           ]}
-        />
+        >
+          <MoreIcon />
+          <span>{words.more}</span>
+        </Menu>
         <input
           ref={file}
           type="file"

@@ -151,7 +151,6 @@ export const chat: Words['chat'] = {
   spokenImage: (name) => `صورة: ${name}.`,
   spokenQuote: (text) => `اقتباس: ${text}`,
   spokenQueued: 'السؤال بانتظار الإجابة الجارية.',
-  skipToAsk: 'الانتقال إلى مربع السؤال',
 
   doneTitle: 'الإجابة جاهزة',
   notifyOffer: 'هل تخبرك هذه الصفحة حين تجهز إجابة وأنت في مكان آخر؟',

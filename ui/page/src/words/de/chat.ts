@@ -140,7 +140,6 @@ export const chat: Words['chat'] = {
   spokenImage: (name) => `Bild: ${name}.`,
   spokenQuote: (text) => `Zitat: ${text}`,
   spokenQueued: 'Die Frage wartet auf die laufende Antwort.',
-  skipToAsk: 'Zum Eingabefeld springen',
 
   doneTitle: 'Antwort fertig',
   notifyOffer: 'Soll diese Seite Bescheid geben, wenn eine Antwort fertig ist, während Sie anderswo sind?',

@@ -140,7 +140,6 @@ export const chat = {
   spokenImage: (name: string) => `Image: ${name}.`,
   spokenQuote: (text: string) => `Quote: ${text}`,
   spokenQueued: 'The question waits for the running answer.',
-  skipToAsk: 'Skip to the question box',
 
   doneTitle: 'Answer ready',
   notifyOffer: 'Shall this page tell you when an answer is ready while you are elsewhere?',

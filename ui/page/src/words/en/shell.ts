@@ -74,7 +74,6 @@ export const shell = {
   themeDark: 'Dark',
   notify: 'Tell me when an answer is done in a hidden tab',
   notifyDenied: 'The browser does not allow it. Its site settings can.',
-  answerDone: 'The answer is done',
   cacheText: 'Equal questions are answered from the log of the first, or join it while it is written.',
   cacheAnswers: 'Answers in your chats',
   cacheHits: 'From the cache',
@@ -95,7 +94,6 @@ export const shell = {
   shareEnd: 'Revoke it',
   address: 'Address',
   copy: 'Copy',
-  copied: 'Copied',
   keySearch: 'Search your chats',
   keyNewChat: 'New chat',
   keyKeys: 'This list',
@@ -105,4 +103,11 @@ export const shell = {
   keyEdit: 'Edit the last question, when the box is empty',
   keyRename: 'Rename a chat in the list',
   suggestions: 'Suggestions',
-} as const satisfies Record<string, string | ((...values: never[]) => string)>
+  // Chosen from thirty by what the embedded demo model made of each, three times over; it is worst at facts and verse.
+  examples: [
+    { title: 'Explain something', prompt: 'What is the difference between weather and climate?' },
+    { title: 'Write some code', prompt: 'Write a Python function that reverses a string.' },
+    { title: 'Make a list', prompt: 'Give me five tips for learning a new language.' },
+    { title: 'Plan something', prompt: 'What should I pack for a weekend at the beach?' },
+  ],
+} as const
