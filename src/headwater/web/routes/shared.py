@@ -97,7 +97,7 @@ def add_share_routes(router: APIRouter, surface: Surface, conversations: Convers
         # Under a name of its own: the log's id would let a reader stop or delete it.
         delivery = Delivery(dialect, f"shared-{run_of(log)}", {"X-Robots-Tag": "noindex"}, cursor)
         pages = answers.read(found, reader, cursor.after, dialect="native")
-        seen = _while_shared(pages, lambda: conversations.shared(token))
+        seen = _while_shared(pages, lambda: conversations.shared_head(token))
         leave, view = answers.departure(found.log), dialect.reader(delivery.message_id, cursor)
         return LogResponse(seen, view, delivery, surface.pace, leave, lambda: answers.retrying(found.log))
 
