@@ -9,7 +9,7 @@ import { freshChat, useFreshAddress } from './shell/fresh-chat'
 import { Header } from './shell/header'
 import { focusQuestion, useKeys } from './shell/keys'
 import { Missing } from './shell/missing'
-import { Panel, type PanelName } from './shell/panels'
+import { fetchSearch, Panel, type PanelName } from './shell/panels'
 import { sidebarPreference, usePreference } from './shell/preference'
 import { reasonOf } from './shell/reason'
 import { SharedView } from './shell/shared-view'
@@ -64,6 +64,7 @@ function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken
   const about = useAbout(transport, last?.role === 'assistant' && last.status === 'failed')
   useTitle(chat.title)
   useFreshAddress(conversation)
+  useEffect(fetchSearch, [])
 
   const open = useCallback((id: string) => goTo(id), [])
   const newChat = useCallback(() => {
@@ -99,16 +100,18 @@ function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken
   const known = chat.state === 'ready' && chat.turns.length > 0
   return (
     <div className="page" data-sidebar={showsSidebar}>
-      <a
-        className="skip"
-        href="#question"
-        onClick={(event) => {
-          event.preventDefault()
-          focusQuestion()
-        }}
-      >
-        {words.skipToQuestion}
-      </a>
+      {chat.state !== 'missing' && (
+        <a
+          className="skip"
+          href="#ask"
+          onClick={(event) => {
+            event.preventDefault()
+            focusQuestion()
+          }}
+        >
+          {words.skipToQuestion}
+        </a>
+      )}
       {showsSidebar && <Sidebar {...sidebar} close={() => setBeside('closed')} />}
       <div className="column">
         <Header
