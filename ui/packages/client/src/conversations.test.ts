@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { problem } from '../../../testing/log-server.js'
 import { answerOf, asks, begun, FINISH, idle, logs, openTab, server, storage, text, texts, until, useServer } from './conversations.test.fixture.js'
 
 useServer()
@@ -135,4 +136,41 @@ test('the rest of an answer that was cut is asked for', async () => {
   chat.goOn()
   await begun(chat)
   expect(asks()[1]).toMatchObject({ kind: 'continue', parent: chat.getSnapshot().turns[1]!.id })
+})
+
+test('a change that the server refuses says why, and is taken back', async () => {
+  server.keepTurns('travel-plans', 2)
+  const chat = openTab().open('travel-plans')
+  await until(chat, ({ state }) => state === 'ready')
+  server.override = ({ method }, response) => method === 'PATCH' && (problem(response, 404, 'unknown_model', 'There is no such model.'), true)
+  chat.configure({ model: 'nowhere' })
+  expect(chat.getSnapshot().settings).toEqual({ model: 'nowhere' })
+  const now = await until(chat, ({ settings }) => settings.model === undefined)
+  expect(now.problem).toMatchObject({ code: 'unknown_model' })
+})
+
+test('a first question that was refused for its settings goes with other ones', async () => {
+  server.override = ({ method, body }, response) => method === 'POST' && body.includes('nowhere') && (problem(response, 404, 'unknown_model', 'There is no such model.'), true)
+  const chat = openTab().create()
+  chat.configure({ model: 'nowhere' })
+  chat.send('Hello?')
+  await until(chat, ({ busy }) => !busy)
+  expect(answerOf(chat.getSnapshot()).failure).toMatchObject({ code: 'unknown_model' })
+  chat.configure({ model: 'somewhere' })
+  chat.retry()
+  await begun(chat)
+  expect(asks().at(-1)).toMatchObject({ content: 'Hello?', settings: { model: 'somewhere' } })
+})
+
+test('the queue is one for all tabs', async () => {
+  const one = openTab()
+  const chat = one.create()
+  chat.send('One?')
+  await begun(chat)
+  const other = openTab().open(chat.id)
+  await begun(other)
+  chat.send('Two?')
+  const { queue } = await until(other, (now) => now.queue.length === 1)
+  other.unqueue(queue[0]!.id)
+  await until(chat, (now) => now.queue.length === 0)
 })

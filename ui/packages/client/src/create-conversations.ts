@@ -46,6 +46,7 @@ export interface OpenConversations extends Conversations {
 const PAGE = 50
 const INTERVAL = 15_000
 const HEARING = 200
+const ORPHANED = 30_000
 
 /** Makes the conversations of a visitor: create them once, outside of any component. */
 export function createConversations(options: ConversationsOptions = {}): OpenConversations {
@@ -167,6 +168,8 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
   const look = () => {
     void refresh()
     for (const conversation of opened.values()) if (conversation.watched) void conversation.load()
+    // The tab that asked has gone, or it would have been sent.
+    for (const id of outbox.conversations(ORPHANED)) if (!opened.has(id)) open(id)
   }
   let hearing: ReturnType<typeof setTimeout> | undefined
   const hear = (message: Told) => {

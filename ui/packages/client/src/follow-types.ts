@@ -8,7 +8,7 @@ export type Wish =
   | { readonly type: 'ping' }
   | { readonly type: 'bye' }
 
-/** What the shared worker tells a tab. `beat` is a sign of life; `lost` is a broken connection, `full` one without room. */
+/** What the shared worker tells a tab. `beat` is a sign of life; `lost` is a broken connection, after `full` the log is read directly. */
 export type News =
   | { readonly type: 'heard' | 'open' | 'beat' | 'settled' | 'end' | 'lost' | 'full'; readonly key: number }
   | { readonly type: 'frame'; readonly key: number; readonly text: string }

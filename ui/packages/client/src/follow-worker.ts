@@ -53,12 +53,12 @@ export function createFollower(fetch: typeof globalThis.fetch = (...request) => 
     if (set?.size === 0) readings.delete(log)
     if (readings.size === 0) close()
   }
-  const finish = (log: string, type: 'end' | 'settled' | 'lost') => {
+  const finish = (log: string, type: 'end' | 'settled' | 'lost' | 'full') => {
     for (const reading of readings.get(log) ?? []) tell(reading, { type: type === 'end' && !reading.level ? 'lost' : type })
     forget(log, () => true)
   }
-  const fail = () => {
-    for (const log of Array.from(readings.keys())) finish(log, 'lost')
+  const fail = (type: 'lost' | 'full' = 'lost') => {
+    for (const log of Array.from(readings.keys())) finish(log, type)
     close()
   }
   const take = ({ event: log, data, id }: Frame) => {
@@ -95,7 +95,8 @@ export function createFollower(fetch: typeof globalThis.fetch = (...request) => 
         url.searchParams.append('read', from === null ? log : `${log}@${from}`)
       }
       const response = await fetch(url, { headers: { Accept: 'text/event-stream' }, cache: 'no-store', signal: patience.signal })
-      if (!response.ok || !response.body) throw new TypeError(`The server answered ${response.status}.`)
+      // Each tab then hears for itself what the server has to say, be it that the person must log in.
+      if (!response.ok || !response.body) return void (connection === here && fail('full'))
       here.opened = true
       for (const reading of all()) tell(reading, { type: 'open' })
       const decoder = new TextDecoder()
@@ -125,15 +126,18 @@ export function createFollower(fetch: typeof globalThis.fetch = (...request) => 
     base = wish.base
     const set = readings.get(wish.log) ?? new Set()
     const { key, cursor } = wish
-    const reading: Reading = { port, key, cursor, level: true }
+    // Until a connection begins for it, what flows is not for it.
+    const reading: Reading = { port, key, cursor, level: false }
     tell(reading, { type: 'heard' })
     if (!readings.has(wish.log) && readings.size >= MOST) return tell(reading, { type: 'full' })
     const flows = connection !== null && connection.opened && connection.logs.has(wish.log) && Date.now() - connection.heard < STALE
     const joins = flows && [...set].some((other) => other.level && other.cursor === cursor)
     set.add(reading)
     readings.set(wish.log, set)
-    if (joins) tell(reading, { type: 'open' })
-    else timer ??= setTimeout(() => void open(), GATHER)
+    if (joins) {
+      reading.level = true
+      tell(reading, { type: 'open' })
+    } else timer ??= setTimeout(() => void open(), GATHER)
   }
   const leave = (port: Port, key?: number) => {
     for (const log of Array.from(readings.keys())) forget(log, (reading) => reading.port === port && (key === undefined || reading.key === key))

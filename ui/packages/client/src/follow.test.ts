@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { ConversationServer } from '../../../testing/conversation-server.js'
-import { moment, ScriptedLog } from '../../../testing/log-server.js'
+import { moment, problem, ScriptedLog } from '../../../testing/log-server.js'
 import type { LogEvent } from './events.js'
 import { advance, EMPTY_MESSAGE, type Progress } from './fold-message.js'
 import type { Port } from './follow-types.js'
@@ -154,4 +154,26 @@ test('the shared conversation’s stream and the logs of other servers are not t
   const shared = openTab()(`${server.url}api/shared/token/stream`)
   await shared.outcome
   expect(connections()).toEqual([])
+})
+
+test('where the server does not follow several logs at once, each is read directly', async () => {
+  server.override = ({ path }, response) => path.startsWith('/api/streams?') && (problem(response, 401, 'unauthenticated', 'Log in.'), true)
+  const log = new ScriptedLog('log', [START, text('Hi'), FINISH])
+  expect(await openTab()(server.keep(log)).outcome).toEqual({ type: 'ended' })
+  expect(server.requests('GET', /streams\/log$/)).toHaveLength(1)
+})
+
+test('a tab that joins while words flow gets them from the beginning', async () => {
+  const log = new ScriptedLog('log', [START, text('0 ')])
+  const first = openTab()(server.keep(log))
+  await first.until('0 ')
+  const second = openTab()(server.keep(log))
+  for (let word = 1; word < 40; word++) {
+    log.append(text(`${word} `))
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  log.append(FINISH)
+  await Promise.all([first.outcome, second.outcome])
+  const all = Array.from({ length: 40 }, (_, word) => `${word} `).join('')
+  expect([first.text(), second.text()]).toEqual([all, all])
 })

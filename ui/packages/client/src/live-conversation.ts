@@ -107,6 +107,7 @@ export class LiveConversation implements Conversation {
     const found = this.#sender.queued(id)
     if (!found) return null
     this.#sender.forget(found)
+    this.#around.changed(this.id, null)
     return { id, text: found.text, files: found.files }
   }
 
@@ -114,6 +115,7 @@ export class LiveConversation implements Conversation {
     const found = this.#sender.queued(id)
     if (!found) return
     this.#sender.keep({ ...found, order: this.#sender.front })
+    this.#around.changed(this.id, null)
     if (this.#busy) void this.stop()
     else this.#sender.pump()
   }
@@ -267,10 +269,9 @@ export class LiveConversation implements Conversation {
   }
 
   #enter(asked: Asked): void {
-    const { settings, state } = this.#state.head
     const createdAt = Date.now()
-    const first = state === 'new' && Object.keys(settings).length > 0
-    const pending = { conversation: this.id, createdAt, order: createdAt, held: null, makes: state === 'new', text: '', files: [], ...(first && { settings }), ...asked }
+    const makes = this.#state.head.state === 'new'
+    const pending = { conversation: this.id, createdAt, order: createdAt, held: null, makes, text: '', files: [], ...asked }
     this.#state.together(() => {
       this.#sender.keep(pending)
       this.#sender.pump()
@@ -384,6 +385,9 @@ export class LiveConversation implements Conversation {
         if (error instanceof ProblemError && !error.retryable) {
           this.#changes = null
           this.#state.set({ problem: failureOf(error) })
+          // What was shown ahead of the server is not so.
+          this.#tag = null
+          void this.load()
         } else await delay(link.failed(), signal, link.wakes)
       }
     }

@@ -1,5 +1,5 @@
 import type { Failure } from './chat.js'
-import type { ChatSettings, QuestionFile } from './conversations-types.js'
+import type { QuestionFile } from './conversations-types.js'
 import type { Shelf } from './shelf.js'
 
 /** A question that the server does not have yet. Its ids are chosen here, so that sending it twice is asking once. */
@@ -17,7 +17,6 @@ export interface Pending {
   readonly makes: boolean
   readonly text: string
   readonly files: readonly QuestionFile[]
-  readonly settings?: ChatSettings
   /** Ms since 1970. */
   readonly createdAt: number
   /** The place in the queue: the smallest goes first. */
@@ -33,8 +32,8 @@ export interface Outbox {
   /** False when the browser's storage does not take it: it is then lost with the page. */
   put(pending: Pending): boolean
   drop(pending: Pick<Pending, 'id' | 'conversation'>): void
-  /** The conversations that have questions here. */
-  conversations(): string[]
+  /** The conversations that have questions here, of at least this age in ms. */
+  conversations(age?: number): string[]
 }
 
 const BOX = 'ask:'
@@ -57,7 +56,10 @@ export function createOutbox(shelf: Shelf): Outbox {
       return shelf.put(name(pending), JSON.stringify(pending), pending.files.length > 0 ? words : undefined)
     },
     drop: (pending) => shelf.drop(name(pending)),
-    conversations: () => [...new Set(shelf.names(BOX).map((key) => key.slice(BOX.length).split(':')[0]!))],
+    conversations(age = 0) {
+      const old = shelf.names(BOX).flatMap((key) => read(shelf.get(key)).filter(({ createdAt }) => Date.now() - createdAt >= age))
+      return [...new Set(old.map(({ conversation }) => conversation))]
+    },
   }
 }
 

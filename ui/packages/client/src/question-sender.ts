@@ -190,7 +190,7 @@ export class QuestionSender {
     this.#state.changed()
     while (!control.signal.aborted) {
       try {
-        const asked = await this.#requests.ask(await this.#filled(pending), control.signal)
+        const asked = await this.#requests.ask(await this.#filled(pending), this.#state.head.settings, control.signal)
         this.#link.ok()
         return this.#state.together(() => this.#take(pending, asked))
       } catch (error) {

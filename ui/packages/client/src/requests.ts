@@ -67,8 +67,9 @@ export function createRequests(base: string, fetch: typeof globalThis.fetch, liv
     shared: (token: string, tag: string | null) => tagged<WireConversation>(`api/shared/${encodeURIComponent(token)}`, tag),
     change: (id: string, changes: Changes) => json<WireSummary>('PATCH', `api/conversations/${id}`, changes),
     remove: async (id: string, keepalive = false) => void (await send('DELETE', `api/conversations/${id}`, { keepalive })),
-    ask: (pending: Pending, signal: AbortSignal) =>
-      json<WireAsked>('POST', `api/conversations/${pending.conversation}/messages`, bodyOf(pending), {
+    /** Asks; `settings` are those of a conversation that this question makes. */
+    ask: (pending: Pending, settings: ChatSettings, signal: AbortSignal) =>
+      json<WireAsked>('POST', `api/conversations/${pending.conversation}/messages`, bodyOf(pending, settings), {
         signal,
         ...(pending.files.length > 0 && { timeout: UPLOAD }),
       }),
@@ -92,10 +93,10 @@ export function createRequests(base: string, fetch: typeof globalThis.fetch, liv
 /** The new conversations, bare or in an object, as the list has them. */
 export type WireImported = readonly WireSummary[] | { readonly conversations: readonly WireSummary[] }
 
-function bodyOf({ id, answer, parent, kind, text, files, settings }: Pending): object {
+function bodyOf({ id, answer, parent, kind, text, files, makes }: Pending, settings: ChatSettings): object {
   if (kind === 'again') return { answer, parent }
   const attachments = files.map(({ name, type, data }) => ({ name, type, data }))
-  return { id, answer, parent, content: text, kind, ...(files.length > 0 && { attachments }), ...(settings && { settings }) }
+  return { id, answer, parent, content: text, kind, ...(files.length > 0 && { attachments }), ...(makes && { settings }) }
 }
 
 // In pieces, since a function takes only so many arguments.

@@ -93,7 +93,7 @@ function openReading(signal: AbortSignal, leave: () => void): { readonly hear: H
       else if (news.type === 'beat') controller?.enqueue(encoder.encode(':\n'))
       else if (news.type === 'end') end(() => open().close())
       else if (news.type === 'settled' && !controller) end(() => resolve(new Response(null, { status: 204 })))
-      else if (news.type === 'full') end(() => resolve('full'))
+      else if (news.type === 'full' && !controller) end(() => resolve('full'))
       else if (news.type === 'refused') {
         const { status, code, message, retryable } = news.problem
         fail(new ProblemError(status, code, message, retryable, null))
