@@ -22,7 +22,7 @@ export function fetchSearch(): void {
   idle(() => void search().catch(() => undefined), { timeout: 5000 })
 }
 
-/** What every panel is given.
+/** What every panel is given. */
 export interface PanelProps {
   readonly conversation: Conversation
   readonly conversations: Conversations
