@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 
 import msgspec
 
@@ -164,8 +165,7 @@ class Answers:
         recovery = kept(prompt, offer, principal) if mends else None
         wanted = Wanted(offer, prompt, principal, directives, idempotency_key, leaves, recovery)
         claim, fwd = await self._claims.claim(self._logs.store, wanted)
-        if claim.lease is not None:
-            prompt = self._claims.keyed(wanted)
+        prompt = prompt if claim.lease is None else self._claims.keyed(wanted)
         request = Request(claim.log, principal, prompt, _outcome(claim, fwd))
         if self._observers:
             self._observers.notify(lambda observer: observer.claimed(request))
@@ -196,8 +196,7 @@ class Answers:
 
     async def find(self, message_id: str, principal: Principal) -> Description:
         """The log behind a message id. Raises `NoSuchLog`, also for another tenant's log, `Expired` or `StoreError`."""
-        match = _MESSAGE_ID.fullmatch(message_id)
-        if match is None:
+        if (match := _MESSAGE_ID.fullmatch(message_id)) is None:
             raise NoSuchLog.of(message_id[:100])
         described = await self._logs.state(match[1])
         _check(described, principal)
@@ -272,21 +271,15 @@ class Answers:
         if self.unprepared is not None:
             raise self.unprepared
 
-    async def secret(self) -> bytes:
+    async def secret(self, *, confirmed: bool = True) -> bytes:
         """The secret of all servers on this store: the operator's, or one that the store keeps. Raises `StoreError`."""
-        return await self._claims.secret(self._logs.store)
-
-    @property
-    def known_secret(self) -> bytes:
-        """The secret as this process knows it, without asking the store; empty before the first use."""
-        return self._claims.known_secret
+        return await self._claims.secret(self._logs.store, confirmed=confirmed)
 
     async def ready(self) -> None:
         """Return if requests may be sent here. Raises `ShuttingDown`, `StoreError`, or why no model can be built."""
         if self._draining.begun:
             raise ShuttingDown("this server is shutting down; ask again in a moment")
-        failed = self.unprepared
-        if failed is None:
+        if (failed := self.unprepared) is None:
             await self._logs.store.check()
             return
         try:
@@ -326,19 +319,16 @@ class Answers:
         """Start the producer of a log."""
         self._nursery.start(request.log, self._generate(offer, request, beginning, leaves))
 
-    def _source(self, offer: Offer, prompt: Prompt) -> Source:
-        return Source(offer.addressed(prompt), lambda: self._catalogue.get(offer))
-
     async def _generate(self, offer: Offer, request: Request, beginning: Beginning, leaves: bool) -> None:
-        answer: Answer | None = None
-        lease = beginning.lease
+        answer, lease = None, beginning.lease
         try:
             flushed, store_failed = self._writer_hooks(lease.log)
             async with self._logs.write(
                 lease, stored=beginning.stored, age=beginning.age, flushed=flushed, store_failed=store_failed
             ) as writer:
                 prompt = request.prompt
-                models = [self._source(each, prompt) for each in (offer, *self._catalogue.fallbacks)]
+                offers, get = (offer, *self._catalogue.fallbacks), self._catalogue.get
+                models = [Source(each.addressed(prompt), partial(get, each)) for each in offers]
                 generation = Generation(models, request, writer, self._policy.timeouts, self._observers)
                 generation.continuing = self._policy.continuing
                 generation.recoverable, generation.leaves = beginning.recoverable, leaves

@@ -291,3 +291,21 @@ test('a server that drains is asked again, with the waits of an outage', async (
   expect(chat.getSnapshot().connection.state).toBe('live')
   expect(asks()).toHaveLength(3)
 })
+
+test('a question that was refused stays as a branch, and the next one follows what the server has', async () => {
+  server.keepTurns('travel-plans', 2)
+  const chat = openTab().open('travel-plans')
+  await until(chat, ({ state }) => state === 'ready')
+  server.override = ({ method }, response) => method === 'POST' && (problem(response, 413, 'too_large', 'Too long.'), true)
+  chat.send('A very long question?')
+  await until(chat, ({ busy }) => !busy)
+  server.override = () => false
+  chat.send('Short?')
+  await begun(chat)
+  expect(asks().at(-1)).toMatchObject({ content: 'Short?', parent: 'turn-1' })
+  expect(texts(chat.getSnapshot())).toEqual(['Question 0', 'Answer 1', 'Short?', ''])
+  const branch = chat.getSnapshot().branches.get(chat.getSnapshot().turns[2]!.id)
+  expect(branch).toMatchObject({ index: 1, count: 2 })
+  chat.choose(branch!.previous!)
+  expect(texts(chat.getSnapshot())).toEqual(['Question 0', 'Answer 1', 'A very long question?', ''])
+})

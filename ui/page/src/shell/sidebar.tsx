@@ -1,5 +1,5 @@
 import type { Conversations } from '@headwater/client/conversations'
-import { useRef } from 'react'
+import { useRef, type ReactNode } from 'react'
 import { useWords } from '../words/words'
 import { ChatList } from './chat-list'
 import { useModal } from './dialog'
@@ -30,7 +30,7 @@ export function Sidebar(props: SidebarProps) {
 }
 
 /** The same list as a drawer over the chat of a narrow screen. */
-export function Drawer(props: SidebarProps) {
+export function Drawer({ children, ...props }: SidebarProps & { children: ReactNode }) {
   const { shell: words } = useWords()
   const frame = useModal(props.close)
   const then = <T extends unknown[]>(act: (...values: T) => void) => (...values: T) => {
@@ -42,6 +42,7 @@ export function Drawer(props: SidebarProps) {
       <nav className="sidebar" aria-label={words.chats}>
         <SidebarContent {...props} open={then(props.open)} newChat={then(props.newChat)} show={then(props.show)} importFile={then(props.importFile)} />
       </nav>
+      {children}
     </dialog>
   )
 }
