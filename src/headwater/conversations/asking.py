@@ -248,7 +248,7 @@ class Asking:
 
     async def _prompt(self, place: str, settings: Settings, branch: list[Node], data: dict[str, bytes]) -> Prompt:
         """What the model is asked at the end of a branch. `data` holds files that are not kept yet."""
-        images = self._answers.takes_images(settings.model or "")
+        images = self._answers.offer(settings.model or "").images
         messages = [Message("system", settings.system)] if settings.system else []
         for node in branch:
             if isinstance(node, Reply):

@@ -220,12 +220,17 @@ class Conversations:
             await self.records.drop_share(head.shared)
             await self.records.change(owner_of(principal), id, lambda head: msgspec.structs.replace(head, shared=None))
 
-    async def shared(self, token: str) -> tuple[Conversation, str]:
-        """The conversation that a link shows, and its tenant. Raises `NoSuchConversation`."""
+    async def shared_head(self, token: str) -> tuple[Head, Share]:
+        """The head of the conversation that a link shows, and whose it is. Raises `NoSuchConversation`."""
         share = await self.records.share(token)
         head = share and await self.records.head(share.owner, share.id)
         if share is None or head is None or head.shared != token:
             raise NoSuchConversation(token)
+        return head, share
+
+    async def shared(self, token: str) -> tuple[Conversation, str]:
+        """The conversation that a link shows, and its tenant. Raises `NoSuchConversation`."""
+        head, share = await self.shared_head(token)
         head = await self.settling.settled(share.owner, head, share.tenant)
         return await self.whole(head), share.tenant
 
@@ -254,7 +259,7 @@ class Conversations:
 
     def check(self, settings: Settings) -> None:
         """Refuse settings that no question could be asked with. Raises `UnknownModel` or `InvalidPrompt`."""
-        self._answers.model(settings.model or "")
+        self._answers.offer(settings.model or "")
         check(settings_prompt(settings, [Message("user", "?")]))
 
 
