@@ -135,6 +135,21 @@ async def test_the_conversations_of_a_client_are_its_own() -> None:
                 await stranger.conversations.get(chats[0].id)
 
 
+async def test_a_conversation_is_shared() -> None:
+    """Whoever has the link reads it without a key, until the link is revoked."""
+    async with headwater(Scripted(ANSWER)) as server, quick(server.client.base_url) as client:
+        chat = await client.conversations.create()
+        await (await chat.ask("France?")).read()
+        token = (await client.conversations.share(chat.id)).rpartition("=")[2]
+
+        shown = await server.client.get(f"/api/shared/{token}")
+
+        assert shown.json()["messages"][1]["text"] == "Paris it is."
+        assert (await client.conversations.list()).conversations[0].shared == token
+        await client.conversations.unshare(chat.id)
+        assert (await server.client.get(f"/api/shared/{token}")).status_code == 404
+
+
 async def test_a_question_whose_answer_was_lost_is_asked_once() -> None:
     """The client sends it again under the same ids, and reads the answer that the first attempt began."""
     model = Scripted(ANSWER)

@@ -154,7 +154,7 @@ def test_the_hook_with_its_parser_is_about_four_kilobytes(installed: Installed) 
         ("export { browserStorage } from '@headwater/client'", 550, "fetch"),
         ("export { useChat } from '@headwater/react'", 200, "fetch"),
         ("export { useLog } from '@headwater/react'", 2900, "Idempotency-Key"),
-        ("export { createConversations } from '@headwater/client/conversations'", 13_500, "Idempotency-Key"),
+        ("export { createConversations } from '@headwater/client/conversations'", 13_600, "Idempotency-Key"),
         ("export { createFollower } from '@headwater/client/conversations'", 2000, "localStorage"),
         ("export { useConversation } from '@headwater/react/conversations'", 200, "fetch"),
     ],

@@ -58,7 +58,7 @@ async def test_a_second_device_becomes_the_same_visitor_and_brings_its_chats() -
         assert '<form method="post">' in looked.text
         assert "(1)" in looked.text
         assert "form-action 'self'" in looked.headers["content-security-policy"]
-        assert "join them" not in nothing.text
+        assert "come along" not in nothing.text
         assert (joined.status_code, joined.headers["location"]) == (303, "/")
         assert {"httponly", "path", "max-age"} <= set(morsel(joined))
         assert phone.cookies[COOKIE] == server.client.cookies[COOKIE] != before

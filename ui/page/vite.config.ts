@@ -5,13 +5,14 @@ import { katexFonts } from './katex-fonts.ts'
 import { notices } from './notices.ts'
 import { offline } from './offline.ts'
 import { packed } from './packed.ts'
+import { unused } from './unused.ts'
 
 const LICENCES = 'THIRD-PARTY-LICENSES.md'
 
 export default defineConfig({
   // Relative addresses, so that the page works under whatever path an app mounts it at.
   base: './',
-  plugins: [katexFonts(), packed(), react(), notices(LICENCES), offline(), compressed()],
+  plugins: [unused(), katexFonts(), packed(), react(), notices(LICENCES), offline(), compressed()],
   worker: { format: 'es' },
   server: { proxy: { '^/(api|login|logout)': process.env.HEADWATER_URL ?? 'http://127.0.0.1:8000' } },
   build: {

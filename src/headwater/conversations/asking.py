@@ -248,7 +248,7 @@ class Asking:
 
     async def _prompt(self, place: str, settings: Settings, branch: list[Node], data: dict[str, bytes]) -> Prompt:
         """What the model is asked at the end of a branch. `data` holds files that are not kept yet."""
-        images = self._answers.takes_images(settings.model or "")
+        images = self._answers.offer(settings.model or "").images
         messages = [Message("system", settings.system)] if settings.system else []
         for node in branch:
             if isinstance(node, Reply):
@@ -268,5 +268,7 @@ class Asking:
                 if content is not None:
                     parts.append(shown(file, content))
             asked = CONTINUE if node.kind == "continue" else node.content
-            messages.append(Message("user", [*parts, Text(asked)] if parts else asked))
+            # Providers refuse an empty text beside other parts.
+            told = [*parts, *([Text(asked)] if asked else [])] if parts else asked
+            messages.append(Message("user", told))
         return check(settings_prompt(settings, messages))

@@ -31,7 +31,7 @@ from headwater.principal import Principal
 from headwater.prompt import Message, Parameters, Prompt, check
 
 TOGETHER = 50
-"""Messages of a file that are written beside each other."""
+"""Messages of a file, or logs, that are worked on beside each other."""
 SETTLED_AT_ONCE = 20
 """Conversations of a list whose answers are looked at, at most, each time that it is read."""
 
@@ -177,16 +177,23 @@ class Conversations:
         recent = written(self._clock() - self._answers.kept_for)
         heads = [head for head in await self.records.heads(owner_of(principal)) if head.updated_at >= recent]
         kept = [each for head in heads for each in (await self.records.nodes(head.place)).values()]
-        found = [await self._log(log, principal) for log in _logs(kept)]
+        logs = sorted(_logs(kept))
+        found: list[Description | None] = []
+        for begin in range(0, len(logs), TOGETHER):
+            found += await asyncio.gather(*(self._log(log, principal) for log in logs[begin : begin + TOGETHER]))
         return [log for log in found if log is not None]
 
     async def forget(self, logs: Iterable[str], principal: Principal) -> None:
         """Forget logs and the cache entries that they are; one that runs is stopped, unless somebody else wants it."""
-        for log in logs:
-            found = await self._log(log, principal)
-            if found is not None and (found.state != "open" or await self._answers.stop(found, principal)):
-                with suppress(NoSuchLog, Expired):
-                    await self._answers.forget(found, principal)
+        left = [*logs]
+        for begin in range(0, len(left), TOGETHER):
+            await asyncio.gather(*(self._forget(log, principal) for log in left[begin : begin + TOGETHER]))
+
+    async def _forget(self, log: str, principal: Principal) -> None:
+        found = await self._log(log, principal)
+        if found is not None and (found.state != "open" or await self._answers.stop(found, principal)):
+            with suppress(NoSuchLog, Expired):
+                await self._answers.forget(found, principal)
 
     async def _log(self, log: str, principal: Principal) -> Description | None:
         try:
@@ -220,12 +227,17 @@ class Conversations:
             await self.records.drop_share(head.shared)
             await self.records.change(owner_of(principal), id, lambda head: msgspec.structs.replace(head, shared=None))
 
-    async def shared(self, token: str) -> tuple[Conversation, str]:
-        """The conversation that a link shows, and its tenant. Raises `NoSuchConversation`."""
+    async def shared_head(self, token: str) -> tuple[Head, Share]:
+        """The head of the conversation that a link shows, and whose it is. Raises `NoSuchConversation`."""
         share = await self.records.share(token)
         head = share and await self.records.head(share.owner, share.id)
         if share is None or head is None or head.shared != token:
             raise NoSuchConversation(token)
+        return head, share
+
+    async def shared(self, token: str) -> tuple[Conversation, str]:
+        """The conversation that a link shows, and its tenant. Raises `NoSuchConversation`."""
+        head, share = await self.shared_head(token)
         head = await self.settling.settled(share.owner, head, share.tenant)
         return await self.whole(head), share.tenant
 
@@ -254,7 +266,7 @@ class Conversations:
 
     def check(self, settings: Settings) -> None:
         """Refuse settings that no question could be asked with. Raises `UnknownModel` or `InvalidPrompt`."""
-        self._answers.model(settings.model or "")
+        self._answers.offer(settings.model or "")
         check(settings_prompt(settings, [Message("user", "?")]))
 
 

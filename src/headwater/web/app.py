@@ -123,10 +123,10 @@ class StreamsFirst:
 def _streams(
     router: APIRouter, surface: Surface, conversations: Conversations, dialects: Sequence[str] = EVERY
 ) -> APIRouter:
-    add_follow_route(router, surface)
     add_log_routes(router, surface)
     add_native_routes(router, surface)
     add_doors(router, surface, dialects)
+    add_follow_route(router, surface)
     personal = Personal(*surface)
     add_conversation_routes(router, personal, conversations)
     add_file_routes(router, personal, conversations)

@@ -25,10 +25,9 @@ async def known(request: Request, answers: Answers) -> str | None:
         return made[0]
     values = cookies(request.headers, COOKIE) if "cookie" in request.headers else []
     for value in values:
-        secret = answers.known_secret
-        id = (visitor.holder(value, secret) if secret else None) or visitor.holder(value, await answers.secret())
-        if id is not None:
-            return id
+        for confirmed in (False, True):
+            if id := visitor.holder(value, await answers.secret(confirmed=confirmed)):
+                return id
     return None
 
 

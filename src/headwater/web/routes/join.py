@@ -35,7 +35,7 @@ _LOGIN = "On this server a key says who you are. Log in with the same key on the
 _FORM = """<p>This browser will show the chats of the device on which the link was made, and may change them.</p>
 {own}<p>Go on only if you made the link yourself.</p>
 <form method="post"><button>Use these chats here</button></form>"""
-_OWN = """<p>The chats of this browser ({count}) join them. <b>The other device can read them then.</b></p>"""
+_OWN = "<p>The chats that this browser has now ({count}) come along. <b>The other device can read them then.</b></p>"
 _OVER = """<p>The link works once, for ten minutes. It was used, or its time is over.</p>
 <p>Make a new one on the other device. <a href="{home}">To the chats of this browser</a></p>"""
 _SAME = """<p>This browser has these chats already. Open the link on another device.</p>

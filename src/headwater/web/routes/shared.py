@@ -48,8 +48,7 @@ def add_share_routes(router: APIRouter, surface: Surface, conversations: Convers
     async def share(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Make a link with which anybody may read the conversation, also what is still to come; or find it."""
         token = await conversations.share(request.path_params["id"], await surface.principal(request))
-        link = Link(token, address(request, f"{mount(request, SHARE)}shared?id={token}"))
-        return await json_response(request, link)
+        return await json_response(request, Link(token, address(request, f"{mount(request, SHARE)}shared?id={token}")))
 
     @router.delete(SHARE, **route({204: ("It is revoked", None)}, ID))
     async def unshare(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -97,12 +96,10 @@ def add_share_routes(router: APIRouter, surface: Surface, conversations: Convers
         surface.capacity.check()
         # Under a name of its own: the log's id would let a reader stop or delete it.
         delivery = Delivery(dialect, f"shared-{run_of(log)}", {"X-Robots-Tag": "noindex"}, cursor)
-        pages = _while_shared(
-            answers.read(found, reader, cursor.after, dialect="native"), lambda: conversations.shared(token)
-        )
-        leave = answers.departure(found.log)
-        view = dialect.reader(delivery.message_id, cursor)
-        return LogResponse(pages, view, delivery, surface.pace, leave, lambda: answers.retrying(found.log))
+        pages = answers.read(found, reader, cursor.after, dialect="native")
+        seen = _while_shared(pages, lambda: conversations.shared_head(token))
+        leave, view = answers.departure(found.log), dialect.reader(delivery.message_id, cursor)
+        return LogResponse(seen, view, delivery, surface.pace, leave, lambda: answers.retrying(found.log))
 
 
 def _seen(request: Request, conversation: Conversation) -> Whole:

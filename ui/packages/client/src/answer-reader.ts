@@ -88,7 +88,9 @@ export class AnswerReader {
     // The server keeps a copy of an answer whose log has gone.
     if (outcome.type === 'gone' || outcome.type === 'refused') await this.#listener.onGone()
     if (this.#run !== run) return
-    const { message: seen, location } = state.answer(id)!
+    const answer = state.answer(id)
+    if (!answer) return this.leave()
+    const { message: seen, location } = answer
     const settled = outcome.type === 'settled'
     const message = settled ? settle(seen, outcome.log) : seen
     state.together(() => {

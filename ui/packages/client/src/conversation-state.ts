@@ -81,17 +81,25 @@ export class ConversationState {
     this.changed(when)
   }
 
-  /** Shows the branch of a turn, at the end that was chosen before. */
+  /** Shows the branch of a turn, to the end that was shown before. */
   choose(turn: string): void {
-    this.#chosen.set(this.tree.get(turn)!.parent, turn)
     this.leaf = tip(this.#below, turn, this.#chosen)
     this.grown()
   }
 
   /** The end of the branch that a turn is on. */
   endOf(turn: string | null): string | null {
-    if (turn === null || this.#path.includes(turn)) return this.leaf
+    return turn === null || this.#path.includes(turn) ? this.leaf : this.under(turn)
+  }
+
+  /** The end of the branch below a turn that was shown last, or else the newest. */
+  under(turn: string | null): string | null {
     return tip(below(this.tree), turn, this.#chosen)
+  }
+
+  /** The answers to a question, the oldest first. */
+  answersTo(question: string): readonly string[] {
+    return this.#below.get(question) ?? []
   }
 
   /** Call it when the tree or the leaf has changed: works out what is shown. */
@@ -101,7 +109,10 @@ export class ConversationState {
     this.#path = pathTo(this.tree, this.leaf)
     this.#turns = this.#path.map((id) => this.tree.get(id)!.turn)
     this.#places.clear()
-    this.#path.forEach((id, place) => this.#places.set(id, place))
+    this.#path.forEach((id, place) => {
+      this.#places.set(id, place)
+      this.#chosen.set(this.tree.get(id)!.parent, id)
+    })
     this.#branches = branches(this.tree, this.#below, this.#path, this.#branches)
     this.changed()
   }

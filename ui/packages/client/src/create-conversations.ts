@@ -4,8 +4,7 @@ import { createDeletions } from './deletions.js'
 import { createDrafts } from './drafts.js'
 import type { Port } from './follow-types.js'
 import { createLink, hurried, type LinkOptions } from './link.js'
-import { LiveConversation, type Surroundings } from './live-conversation.js'
-import { createOneChat } from './one-chat.js'
+import { LiveConversation } from './live-conversation.js'
 import { createOutbox } from './outbox.js'
 import { delay } from './patience.js'
 import { createPublisher } from './publisher.js'
@@ -13,6 +12,7 @@ import { createRequests, type WireList } from './requests.js'
 import { sharedTransport } from './shared-transport.js'
 import { createShelf } from './shelf.js'
 import { titleOf } from './title.js'
+import type { Surroundings } from './surroundings.js'
 import { createTransport, ProblemError, type Transport } from './transport.js'
 import { summaryOf, type WireSummary } from './wire.js'
 
@@ -190,20 +190,24 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
   const timer = setInterval(() => hidden() || look(), interval)
   const sleep = link.wakes(() => void (state === 'ready' && look()))
 
-  const takeOneChat = async (key: string) => {
-    const chat = createOneChat(key, options.storage)
-    const file = await chat.file(transport)
-    if (!file) return
-    await requests.importFile(file)
-    chat.done()
-    await refresh()
+  /** Of two tabs only one may import it; what fails is tried again by the next page. */
+  const importOneChat = async (key: string) => {
+    // Few browsers have such a chat, so few have to load this.
+    const { createOneChat } = await import('./one-chat.js')
+    await alone(`${path}:import`, async () => {
+      const chat = createOneChat(key, options.storage)
+      const file = await chat.file(transport)
+      if (!file) return
+      await requests.importFile(file)
+      chat.done()
+      await refresh()
+    })
   }
-  // Of two tabs only one may import it; what fails is tried again by the next page.
-  const importOneChat = (key: string) => void alone(`${path}:import`, () => takeOneChat(key)).catch(() => undefined)
+  const { oneChat } = options
 
   deletions.look()
   void refresh()
-  if (options.oneChat !== undefined) importOneChat(options.oneChat)
+  if (oneChat !== undefined && createShelf(oneChat, options.storage).get('') !== null) importOneChat(oneChat).catch(() => undefined)
   // What was asked before the page went, by this tab or one that has gone, is sent now.
   for (const id of outbox.conversations()) {
     open(id)

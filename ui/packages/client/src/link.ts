@@ -64,6 +64,11 @@ export function createLink({ wakes = pageWakes, hidden = isHidden, online = isOn
     // A listener that is called may begin to wait anew.
     for (const listener of Array.from(waiting)) listener()
   }
+  // Who comes back to the page should not have to wait because the outage is old.
+  const renew = () => {
+    if (since !== null) since = Date.now()
+  }
+  wakes(renew)
   return {
     subscribe: publisher.subscribe,
     state: () => connection,
@@ -89,7 +94,10 @@ export function createLink({ wakes = pageWakes, hidden = isHidden, online = isOn
         sleep()
       }
     },
-    wake,
+    wake() {
+      renew()
+      wake()
+    },
   }
 }
 

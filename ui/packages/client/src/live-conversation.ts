@@ -2,30 +2,14 @@ import { AnswerReader } from './answer-reader.js'
 import { newId, type Failure } from './chat.js'
 import { ConversationState } from './conversation-state.js'
 import type { ChatSettings, Conversation, ConversationSnapshot, QuestionFile, QueuedQuestion } from './conversations-types.js'
-import type { Link } from './link.js'
-import type { Outbox, Pending } from './outbox.js'
+import type { Pending } from './outbox.js'
 import { delay } from './patience.js'
 import { QuestionSender } from './question-sender.js'
-import type { Changes, Requests, Tagged } from './requests.js'
-import type { Shelf } from './shelf.js'
+import type { Changes, Tagged } from './requests.js'
+import type { Surroundings } from './surroundings.js'
 import { merge } from './tree.js'
-import { ProblemError, type Transport } from './transport.js'
-import { answerOf, questionOf, type WireAsked, type WireConversation, type WireSummary } from './wire.js'
-
-/** What a conversation needs of the page around it. */
-export interface Surroundings {
-  readonly requests: Requests
-  readonly transport: Transport
-  readonly link: Link
-  readonly outbox: Outbox
-  readonly shelf: Shelf
-  readonly pace: (() => number) | undefined
-  readonly hasDraft: (id: string) => boolean
-  /** The list's line of this conversation has changed; null where only the server knows how. */
-  readonly changed: (id: string, summary: WireSummary | null) => void
-  /** The token of a conversation that is only looked at. */
-  readonly shared?: string
-}
+import { ProblemError } from './transport.js'
+import { answerOf, questionOf, type WireAsked, type WireConversation } from './wire.js'
 
 type Asked = Pick<Pending, 'id' | 'answer' | 'kind' | 'parent' | 'follows'> & Partial<Pending>
 
@@ -70,17 +54,14 @@ export class LiveConversation implements Conversation {
     this.#sender = new QuestionSender(this.#state, around, {
       free: () => this.#reader.id === null && this.#state.head.state !== 'loading' && !this.#life.signal.aborted,
       onTaken: (asked, pending) => this.#taken(asked, pending),
-      onBusy: () => this.load(),
+      onBusy: () => this.#reload(),
     })
     this.#reader = new AnswerReader(this.#state, around, {
       onEnded: () => {
         this.#around.changed(this.id, null)
         this.#sender.pump(true)
       },
-      onGone: () => {
-        this.#epoch++
-        return this.load()
-      },
+      onGone: () => this.#reload(),
     })
     const settings = around.shelf.get(SETTINGS + id)
     if (settings !== null) this.#state.set({ settings: JSON.parse(settings) as ChatSettings })
@@ -298,6 +279,12 @@ export class LiveConversation implements Conversation {
     // There may be more than what was asked here.
     if (this.#partial) void this.load()
     this.#partial = false
+  }
+
+  /** Takes the server's state as it is from now on: a request under way may have been answered before. */
+  #reload(): Promise<void> {
+    this.#epoch++
+    return this.load()
   }
 
   async #load(): Promise<void> {

@@ -291,3 +291,54 @@ test('a server that drains is asked again, with the waits of an outage', async (
   expect(chat.getSnapshot().connection.state).toBe('live')
   expect(asks()).toHaveLength(3)
 })
+
+test('a question that was refused stays as a branch, and the next one follows what the server has', async () => {
+  server.keepTurns('travel-plans', 2)
+  const chat = openTab().open('travel-plans')
+  await until(chat, ({ state }) => state === 'ready')
+  server.override = ({ method }, response) => method === 'POST' && (problem(response, 413, 'too_large', 'Too long.'), true)
+  chat.send('A very long question?')
+  await until(chat, ({ busy }) => !busy)
+  server.override = () => false
+  chat.send('Short?')
+  await begun(chat)
+  expect(asks().at(-1)).toMatchObject({ content: 'Short?', parent: 'turn-1' })
+  expect(texts(chat.getSnapshot())).toEqual(['Question 0', 'Answer 1', 'Short?', ''])
+  const branch = chat.getSnapshot().branches.get(chat.getSnapshot().turns[2]!.id)
+  expect(branch).toMatchObject({ index: 1, count: 2 })
+  chat.choose(branch!.previous!)
+  expect(texts(chat.getSnapshot())).toEqual(['Question 0', 'Answer 1', 'A very long question?', ''])
+})
+
+test('a question that came second follows the first, also when this page had looked a moment before', async () => {
+  server.keepTurns('travel-plans', 2)
+  let release = () => undefined as void
+  const held = new Promise<void>((resolve) => (release = resolve))
+  let looks = 0
+  const net: typeof fetch = async (input, init) => {
+    const response = await fetch(input, init)
+    // The second look is answered before the other question comes, and arrives after it.
+    if (String(input).endsWith('travel-plans') && ++looks === 2) await held
+    return response
+  }
+  const one = openTab({ fetch: net }).open('travel-plans')
+  // Another device tells nothing.
+  vi.stubGlobal('BroadcastChannel', undefined)
+  const two = openTab().open('travel-plans')
+  vi.unstubAllGlobals()
+  await until(one, ({ state }) => state === 'ready')
+  await until(two, ({ state }) => state === 'ready')
+  one.wake()
+  await vi.waitUntil(() => looks === 2)
+  two.send('First?')
+  await begun(two)
+  one.send('Second?')
+  await until(one, ({ queue }) => queue.length === 1)
+  logs[0]!.append(text('One'), FINISH)
+  await idle(two)
+  release()
+  await until(one, () => logs.length === 2)
+  logs[1]!.append(text('Two'), FINISH)
+  await until(one, (now) => now.turns.length === 6 && !now.busy)
+  expect(texts(one.getSnapshot())).toEqual(['Question 0', 'Answer 1', 'First?', 'One', 'Second?', 'Two'])
+})

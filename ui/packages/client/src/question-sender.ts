@@ -176,12 +176,19 @@ export class QuestionSender {
     return pending
   }
 
+  /** The answer that a question follows: the last one of its branch that the server has. */
   #placeOf({ answer, parent, follows }: Pending): string | null {
-    if (!follows || this.#state.tree.has(answer)) return parent
-    const end = this.#state.endOf(parent !== null && this.#state.tree.has(parent) ? parent : null)
-    // What the server does not have cannot be followed: a held question is passed by.
-    const held = end === null ? undefined : this.held(end)
-    return held ? held.parent : end
+    const { tree } = this.#state
+    if (!follows || tree.has(answer)) return parent
+    const end = this.#state.endOf(parent !== null && tree.has(parent) ? parent : null)
+    for (let id = end; id !== null; ) {
+      const { turn, known, parent: above } = tree.get(id)!
+      // A question whose last answer was not even asked for has an earlier one.
+      const found = turn.role === 'assistant' ? id : this.#state.answersTo(id).findLast((other) => tree.get(other)!.known !== 'here')
+      if (known !== 'here' && found !== undefined) return found
+      id = above
+    }
+    return null
   }
 
   async #post(pending: Pending): Promise<void> {
@@ -250,9 +257,9 @@ export class QuestionSender {
   #retract({ id, answer, parent }: Pending): void {
     const { tree } = this.#state
     if (tree.get(answer)?.known !== 'here') return
-    if (this.#state.leaf === answer) this.#state.leaf = parent
     tree.delete(answer)
     if (tree.get(id)?.known === 'here') tree.delete(id)
+    if (this.#state.leaf === answer) this.#state.leaf = this.#state.under(parent)
     this.#state.grown()
   }
 }

@@ -1,4 +1,5 @@
 import type { News, Port, Wish } from './follow-types.js'
+import { takeSlot, withSlot } from './slots.js'
 import { ProblemError, type Transport } from './transport.js'
 
 // A worker that lives answers at once.
@@ -42,7 +43,8 @@ export function sharedTransport(transport: Transport, base: string, connect: () 
     async read(location, cursor, signal) {
       if (port === undefined) begin()
       const log = logOf(location, place)
-      if (!port || log === null) return transport.read(location, cursor, signal)
+      if (log === null) return transport.read(location, cursor, signal)
+      if (!port) return directly(transport, location, cursor, signal)
       const key = ++keys
       const reading = openReading(signal, () => {
         readings.delete(key)
@@ -54,8 +56,21 @@ export function sharedTransport(transport: Transport, base: string, connect: () 
       if (typeof answer === 'object') return answer
       // A worker that has died is not waited for again.
       if (answer === 'deaf') port = null
-      return transport.read(location, cursor, signal)
+      return directly(transport, location, cursor, signal)
     },
+  }
+}
+
+/** Reads a log over a connection of its own, of which all tabs together have only so many. */
+async function directly(transport: Transport, location: string, cursor: string | null, signal: AbortSignal): Promise<Response> {
+  const { locks } = globalThis.navigator ?? {}
+  if (!locks) return transport.read(location, cursor, signal)
+  const slot = await takeSlot(locks, () => globalThis.document?.hidden ?? false, signal)
+  try {
+    return withSlot(await transport.read(location, cursor, AbortSignal.any([signal, slot.lost])), slot)
+  } catch (error) {
+    slot.free()
+    throw error
   }
 }
 
