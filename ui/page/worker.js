@@ -6,6 +6,9 @@ const PATIENCE = 4000
 const index = new URL('./', self.location.href).href
 
 self.addEventListener('install', (event) => {
+  // What the API is asked passes by here: a deletion that a page sends as it goes would be lost with the page (Chromium).
+  const pathname = `${new URL(index).pathname.replace(/[^\w/.~-]/g, '\\$&')}api/*`
+  event.addRoutes?.([{ condition: { urlPattern: new URLPattern({ pathname }) }, source: 'network' }])
   const keep = async () => {
     const cache = await caches.open(CACHE)
     await cache.addAll(KEPT)
