@@ -110,9 +110,6 @@ class Records:
             return False
         return True
 
-    async def _put_head(self, owner: str, head: Head, version: int | None) -> None:
-        await self._documents().put(head.id, _encode(head), ttl=KEPT + DAY, version=version, collection=owner)
-
     async def leave(self, owner: str, id: str, revision: int) -> bool:
         """Forget a head that has moved to another owner; False if it was changed since this revision, or deleted."""
         found = await self._documents().get(id, collection=owner)
@@ -142,9 +139,7 @@ class Records:
                 return head
             changed = msgspec.structs.replace(changed, revision=head.revision + 1)
             try:
-                await self._documents().put(
-                    id, _encode(changed), ttl=KEPT + DAY, version=found.version, collection=owner
-                )
+                await self._put_head(owner, changed, found.version)
             except Conflict:
                 await asyncio.sleep(secrets.randbelow(10) / 1000)  # apart, so that one of many gets through
                 continue
@@ -239,6 +234,9 @@ class Records:
         ]
         data = b"".join(part.value for part in parts if part is not None)
         return data if len(data) == attached.size else None
+
+    async def _put_head(self, owner: str, head: Head, version: int | None) -> None:
+        await self._documents().put(head.id, _encode(head), ttl=KEPT + DAY, version=version, collection=owner)
 
 
 def _hash(token: str) -> str:
