@@ -10,6 +10,8 @@ import { root } from './shell/address'
 import { languagePreference, speak } from './words/language'
 import './styles/tokens.css'
 import './styles/page.css'
+import './styles/start.css'
+import './styles/sidebar.css'
 import './styles/chat.css'
 import './styles/prose.css'
 

@@ -2,11 +2,11 @@ import type { Conversations } from '@headwater/client/conversations'
 import { useRef, type ReactNode } from 'react'
 import { useWords } from '../words/words'
 import { ChatList } from './chat-list'
-import { useModal } from './dialog'
 import { Mark, MoreIcon, NewChatIcon, SearchIcon, SidebarIcon } from './icons'
 import { keyNames } from './keys'
 import { Menu } from './menu'
 import type { PanelName } from './panels'
+import { useModal } from './use-modal'
 
 export interface SidebarProps {
   readonly conversations: Conversations
