@@ -1,4 +1,4 @@
-"""Hostile Markdown, as an answer of a real server in Chromium and Firefox: it runs nothing, loads nothing, jams nothing."""
+"""Hostile Markdown, as an answer of a real server in Chromium and Firefox: nothing runs, loads or jams."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any

@@ -1,6 +1,7 @@
 """Many tabs of one browser, and tabs that go: answers over one connection, and no question lost."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Sequence
 
 import pytest
@@ -112,7 +113,9 @@ async def test_two_tabs_that_ask_in_one_chat_at_once_both_get_their_answer(brows
         model.gate.clear()
 
         await asyncio.gather(ask(one, "lakes"), ask(two, "seas"))
-        await until(lambda: len(model.asked) == 2, "one of them is asked")
+        for tab in (one, two):
+            await expect(tab.get_by_test_id("message-assistant").last).to_contain_text(re.compile("LAKES:|SEAS:"))
+        assert len(model.asked) == 2
         model.gate.set()
 
         for tab in (one, two):

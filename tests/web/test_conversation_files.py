@@ -36,7 +36,8 @@ async def test_files_go_to_the_model_and_stay() -> None:
     ]
     async with headwater(model, who=who) as server:
         first = await say(server.client, "What is it?", attachments=sent)
-        await say(server.client, "And now?", first["id"])
+        second = await say(server.client, "And now?", first["id"])
+        await say(server.client, "", second["id"], attachments=sent[:1])
         question = (await read(server.client))["messages"][0]
         image, text = [
             await server.client.get(at(CHAT, f"/attachments/{each['id']}")) for each in question["attachments"]
@@ -47,7 +48,8 @@ async def test_files_go_to_the_model_and_stay() -> None:
         Image(data=sent[0]["data"], media_type="image/png"),
         Text("notes.md\n````\nÄpfel\n```\ncode\n```\n````\n\n"),
     ]
-    assert [prompt.messages[0].content for prompt in model.prompts] == [[*told, Text("What is it?")]] * 2
+    assert [prompt.messages[0].content for prompt in model.prompts] == [[*told, Text("What is it?")]] * 3
+    assert model.prompts[-1].messages[-1].content == told[:1]
     assert [(each["name"], each["type"]) for each in question["attachments"]] == [
         ("a cat.png", "image/png"),
         ("notes.md", "text/markdown"),

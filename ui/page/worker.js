@@ -41,10 +41,11 @@ self.addEventListener('fetch', (event) => {
 
 /** The index of the server, else the one that was kept: an update shows at the next load. */
 async function page(request) {
-  const control = new AbortController()
-  const timer = setTimeout(() => control.abort(), PATIENCE)
+  let timer
+  const late = new Promise((_, fail) => (timer = setTimeout(fail, PATIENCE)))
   try {
-    return await fetch(request, { signal: control.signal })
+    // With a signal of its own it would be a script's request, which is told of a login in JSON.
+    return await Promise.race([fetch(request), late])
   } catch {
     return kept(index)
   } finally {

@@ -268,5 +268,7 @@ class Asking:
                 if content is not None:
                     parts.append(shown(file, content))
             asked = CONTINUE if node.kind == "continue" else node.content
-            messages.append(Message("user", [*parts, Text(asked)] if parts else asked))
+            # Providers refuse an empty text beside other parts.
+            told = [*parts, *([Text(asked)] if asked else [])] if parts else asked
+            messages.append(Message("user", told))
         return check(settings_prompt(settings, messages))

@@ -31,7 +31,7 @@ from headwater.principal import Principal
 from headwater.prompt import Message, Parameters, Prompt, check
 
 TOGETHER = 50
-"""Messages of a file that are written beside each other."""
+"""Messages of a file, or logs, that are worked on beside each other."""
 SETTLED_AT_ONCE = 20
 """Conversations of a list whose answers are looked at, at most, each time that it is read."""
 
@@ -177,16 +177,23 @@ class Conversations:
         recent = written(self._clock() - self._answers.kept_for)
         heads = [head for head in await self.records.heads(owner_of(principal)) if head.updated_at >= recent]
         kept = [each for head in heads for each in (await self.records.nodes(head.place)).values()]
-        found = [await self._log(log, principal) for log in _logs(kept)]
+        logs = sorted(_logs(kept))
+        found: list[Description | None] = []
+        for begin in range(0, len(logs), TOGETHER):
+            found += await asyncio.gather(*(self._log(log, principal) for log in logs[begin : begin + TOGETHER]))
         return [log for log in found if log is not None]
 
     async def forget(self, logs: Iterable[str], principal: Principal) -> None:
         """Forget logs and the cache entries that they are; one that runs is stopped, unless somebody else wants it."""
-        for log in logs:
-            found = await self._log(log, principal)
-            if found is not None and (found.state != "open" or await self._answers.stop(found, principal)):
-                with suppress(NoSuchLog, Expired):
-                    await self._answers.forget(found, principal)
+        left = [*logs]
+        for begin in range(0, len(left), TOGETHER):
+            await asyncio.gather(*(self._forget(log, principal) for log in left[begin : begin + TOGETHER]))
+
+    async def _forget(self, log: str, principal: Principal) -> None:
+        found = await self._log(log, principal)
+        if found is not None and (found.state != "open" or await self._answers.stop(found, principal)):
+            with suppress(NoSuchLog, Expired):
+                await self._answers.forget(found, principal)
 
     async def _log(self, log: str, principal: Principal) -> Description | None:
         try:

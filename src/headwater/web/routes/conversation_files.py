@@ -22,7 +22,7 @@ FILE = f"{ONE}/attachments/{{attachment}}"
 EXPORT = f"{ONE}/export"
 IMPORT = f"{ALL}/import"
 CACHE = "/api/cache"
-IMPORT_BYTES = 64 * 1024 * 1024
+IMPORT_BYTES = 32 * 1024 * 1024
 """Bytes of a file that is imported, at most."""
 
 

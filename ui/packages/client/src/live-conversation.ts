@@ -54,17 +54,14 @@ export class LiveConversation implements Conversation {
     this.#sender = new QuestionSender(this.#state, around, {
       free: () => this.#reader.id === null && this.#state.head.state !== 'loading' && !this.#life.signal.aborted,
       onTaken: (asked, pending) => this.#taken(asked, pending),
-      onBusy: () => this.load(),
+      onBusy: () => this.#reload(),
     })
     this.#reader = new AnswerReader(this.#state, around, {
       onEnded: () => {
         this.#around.changed(this.id, null)
         this.#sender.pump(true)
       },
-      onGone: () => {
-        this.#epoch++
-        return this.load()
-      },
+      onGone: () => this.#reload(),
     })
     const settings = around.shelf.get(SETTINGS + id)
     if (settings !== null) this.#state.set({ settings: JSON.parse(settings) as ChatSettings })
@@ -282,6 +279,12 @@ export class LiveConversation implements Conversation {
     // There may be more than what was asked here.
     if (this.#partial) void this.load()
     this.#partial = false
+  }
+
+  /** Takes the server's state as it is from now on: a request under way may have been answered before. */
+  #reload(): Promise<void> {
+    this.#epoch++
+    return this.load()
   }
 
   async #load(): Promise<void> {

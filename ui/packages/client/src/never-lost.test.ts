@@ -309,3 +309,36 @@ test('a question that was refused stays as a branch, and the next one follows wh
   chat.choose(branch!.previous!)
   expect(texts(chat.getSnapshot())).toEqual(['Question 0', 'Answer 1', 'A very long question?', ''])
 })
+
+test('a question that came second follows the first, also when this page had looked a moment before', async () => {
+  server.keepTurns('travel-plans', 2)
+  let release = () => undefined as void
+  const held = new Promise<void>((resolve) => (release = resolve))
+  let looks = 0
+  const net: typeof fetch = async (input, init) => {
+    const response = await fetch(input, init)
+    // The second look is answered before the other question comes, and arrives after it.
+    if (String(input).endsWith('travel-plans') && ++looks === 2) await held
+    return response
+  }
+  const one = openTab({ fetch: net }).open('travel-plans')
+  // Another device tells nothing.
+  vi.stubGlobal('BroadcastChannel', undefined)
+  const two = openTab().open('travel-plans')
+  vi.unstubAllGlobals()
+  await until(one, ({ state }) => state === 'ready')
+  await until(two, ({ state }) => state === 'ready')
+  one.wake()
+  await vi.waitUntil(() => looks === 2)
+  two.send('First?')
+  await begun(two)
+  one.send('Second?')
+  await until(one, ({ queue }) => queue.length === 1)
+  logs[0]!.append(text('One'), FINISH)
+  await idle(two)
+  release()
+  await until(one, () => logs.length === 2)
+  logs[1]!.append(text('Two'), FINISH)
+  await until(one, (now) => now.turns.length === 6 && !now.busy)
+  expect(texts(one.getSnapshot())).toEqual(['Question 0', 'Answer 1', 'First?', 'One', 'Second?', 'Two'])
+})

@@ -5,6 +5,7 @@ import remarkGfm from 'remark-gfm'
 import remend from 'remend'
 import { ELEMENTS } from './elements'
 import { remarkFormulas } from './formula/remark-formulas'
+import { guarded } from './guarded'
 import { reportRender } from './render-pace'
 import { NO_BLOCKS, splitBlocks, type Blocks } from './split-blocks'
 
@@ -21,7 +22,7 @@ interface MarkdownProps {
 }
 
 /** Markdown that may still be growing: settled blocks are rendered once, only the end is rendered again. */
-export const Markdown = memo(function Markdown({ text, growing, seams = [] }: MarkdownProps) {
+export const Markdown = guarded(memo(function Markdown({ text, growing, seams = [] }: MarkdownProps) {
   const began = performance.now()
   const previous = useRef<Blocks>(NO_BLOCKS)
   const split = splitBlocks(previous.current, text)
@@ -42,7 +43,7 @@ export const Markdown = memo(function Markdown({ text, growing, seams = [] }: Ma
       </Fragment>
     )
   })
-})
+}))
 
 function Mark({ cause }: Pick<Seam, 'cause'>) {
   const who = cause === 'server' ? 'The server' : 'The provider'

@@ -11,6 +11,8 @@ export interface Drawing {
 const LONGEST = 20_000
 const LARGEST = 2_000_000
 const GZIP = 0x1f
+// Pictures, fonts and styles from elsewhere. The frame's policy blocks them; such a source is not even tried.
+const FOREIGN = /\bimg\s*:|<img\b|url\s*\(|@import/i
 const PATIENCE = 15_000
 const ROOT = /^<svg[^>]*\sviewBox="[-\d.e]+[ ,]+[-\d.e]+[ ,]+([\d.e]+)[ ,]+([\d.e]+)"/
 
@@ -31,6 +33,7 @@ export function draw(source: string): Promise<Drawing> {
 
 async function drawNow(source: string): Promise<Drawing> {
   if (source.length > LONGEST) throw new Error('the source is too long')
+  if (FOREIGN.test(source)) throw new Error('the source wants to load something')
   text ??= fetchProgram()
   frame ??= open()
   const [to, code] = await Promise.all([frame, text])
