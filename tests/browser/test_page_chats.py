@@ -123,6 +123,7 @@ async def test_chats_are_found_renamed_deleted_and_had_back(page: Page) -> None:
         await expect(page.get_by_test_id("search-result").locator("mark").first).to_be_visible()
         await page.keyboard.press("Enter")
         await expect(page).to_have_title("rivers")
+        await expect(page.get_by_test_id("message-assistant")).to_be_in_viewport()
 
         await choose(row(page, "rivers"), "Rename")
         await page.keyboard.type("Streams\n")

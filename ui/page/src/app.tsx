@@ -12,6 +12,7 @@ import { Missing } from './shell/missing'
 import { fetchSearch, Panel, type PanelName } from './shell/panels'
 import { sidebarPreference, usePreference } from './shell/preference'
 import { reasonOf } from './shell/reason'
+import { reveal } from './shell/reveal'
 import { SharedView } from './shell/shared-view'
 import { Drawer, Sidebar } from './shell/sidebar'
 import { Toast } from './shell/toast'
@@ -66,7 +67,13 @@ function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken
   useFreshAddress(conversation)
   useEffect(fetchSearch, [])
 
-  const open = useCallback((id: string) => goTo(id), [])
+  const open = useCallback(
+    (id: string, turn?: string | null) => {
+      goTo(id)
+      if (turn) reveal(conversations.open(id), turn)
+    },
+    [conversations],
+  )
   const newChat = useCallback(() => {
     goTo(null)
     // Once the new chat's box is there; the one of a chat that is new already keeps what is in it.

@@ -27,7 +27,8 @@ export interface PanelProps {
   readonly conversation: Conversation
   readonly conversations: Conversations
   readonly about: About | null
-  readonly open: (chat: string) => void
+  /** Opens a chat, at one of its turns where a search has found that. */
+  readonly open: (chat: string, turn?: string | null) => void
   readonly onClose: () => void
 }
 
