@@ -11,7 +11,7 @@ export const ELEMENTS: Components = {
   pre: ({ children }) => <CodeBlock language={languageOf(children)}>{children}</CodeBlock>,
   table: ({ children }) => (
     <div className="table-scroll" tabIndex={0} role="group" aria-label="Table">
-      <table>{children}</table>
+      <table dir="auto">{children}</table>
     </div>
   ),
   input: ({ checked }) => <span className="task" role="img" aria-label={checked ? 'done' : 'open'} data-done={checked || undefined} />,
