@@ -13,8 +13,8 @@ from tagged import Tagged
 
 from headwater.cache.key import log_id
 from headwater.errors import StoreError
+from headwater.log.lua.documents import DocumentSteps
 from headwater.log.lua.script import Argument, Script, key
-from headwater.log.lua.steps import Steps
 from headwater.log.redis.client import RedisClient
 from headwater.log.redis.store import RedisStore
 from headwater.log.redis.times import RedisTimes
@@ -289,7 +289,8 @@ async def outcome(store: RedisStore, lease: Lease) -> StoreError | None:
     return None
 
 
-async def test_a_put_whose_answer_was_lost(server: Server) -> None:
+@pytest.mark.parametrize("collection", ["", "chats"])
+async def test_a_put_whose_answer_was_lost(server: Server, collection: str) -> None:
     """A put that is sent again changes nothing more, and returns what its first attempt replaced."""
     client = RedisClient(server.url, RedisTimes(), connections=1)
 
@@ -297,11 +298,41 @@ async def test_a_put_whose_answer_was_lost(server: Server) -> None:
         await client.run(script, keys, arguments)
         return await client.run(script, keys, arguments)
 
-    steps = Steps(twice, LIMITS, lambda: 0.0)
-    assert await steps.put("repeated", b"a", 60, 0) is None
-    assert await steps.put("repeated", b"b", 60, None) == Document(b"a", 1)
-    assert await steps.get("repeated") == Document(b"b", 2)
+    steps = DocumentSteps(twice, lambda: 0.0)
+    assert await steps.put("repeated", b"a", 60, 0, collection=collection) is None
+    assert await steps.put("repeated", b"b", 60, None, collection=collection) == Document(b"a", 1)
+    assert await steps.get("repeated", collection) == Document(b"b", 2)
     await client.aclose()
+
+
+async def test_a_collection_whose_list_of_names_was_evicted(server: Server) -> None:
+    """Redis evicts one key and keeps the other: the documents that are there are listed all the same."""
+    store = RedisStore(server.url)
+    for name in ("b", "a"):
+        await store.put(name, name.encode(), ttl=60, collection="evicted")
+    server.command("DEL", *(each for each in server.command("KEYS", "*:names:*evicted")))
+    await store.put("c", b"c", ttl=60, collection="evicted")
+    assert [name for name, _ in await store.list_documents("evicted")] == ["a", "b", "c"]
+    server.command("DEL", *(each for each in server.command("KEYS", "*:collection:*evicted")))
+    assert await store.list_documents("evicted") == []
+    await store.put("d", b"d", ttl=60, collection="evicted")
+    assert [name for name, _ in await store.list_documents("evicted")] == ["d"]
+    await store.delete_documents("evicted")
+    assert server.command("KEYS", "*evicted") == []
+    await store.aclose()
+
+
+async def test_most_documents_of_a_large_collection_expire(server: Server) -> None:
+    """However many they are; those of the collection that are left are listed, and the others take no place."""
+    clock = Clock()
+    store = RedisStore(server.url, clock=clock)
+    await asyncio.gather(*(store.put(f"{i}", b"", ttl=60, collection="old") for i in range(2100)))
+    await store.put("new", b"", ttl=90, collection="old")
+    clock.now += 61
+    assert [name for name, _ in await store.list_documents("old")] == ["new"]
+    [collection] = server.command("KEYS", "*:collection:*old")
+    assert server.command("HLEN", collection) == 3
+    await store.aclose()
 
 
 async def test_more_subjects_that_leave_than_one_command_takes(server: Server) -> None:

@@ -17,7 +17,7 @@ from headwater.log.sqlite.lock import FileLock
 from headwater.log.sqlite.rows import Rows
 from headwater.log.sqlite.store import SqliteStore
 from headwater.log.sqlite.thread import SqliteThread
-from headwater.log.store import Limits
+from headwater.log.store import Document, Limits
 from headwater.testing.contract import LIMITS, QUICK, Clock, Harness, StoreContract
 from headwater.testing.contract_harness import ALICE, TTL, WHOLE, entries, entry, reading, run, until
 
@@ -290,3 +290,32 @@ def test_expired_documents_are_swept_in_small_transactions(path: Path) -> None:
         clock.now += 31
         assert [rows.sweep(), rows.sweep()] == [True, False]
         assert db.execute("SELECT name FROM documents").fetchall() == [("kept",)]
+
+
+def test_documents_of_an_earlier_version_stay_where_they_are(path: Path) -> None:
+    """A version without collections finds them as well; no name leads into a collection."""
+    clock = Clock()
+    with closing(open_file(path)) as db:
+        rows = Rows(db, LIMITS, clock)
+        db.execute("INSERT INTO documents VALUES ('chat', 3, ?, 'earlier')", (clock.now + 60,))
+        found = rows.get("chat")
+        assert found is not None
+        assert found.version == 3
+        rows.put("name", b"collected", 60, None, "a")
+        inside = [name for (name,) in db.execute("SELECT name FROM documents WHERE name <> 'chat'")]
+        rows.put(inside[0], b"alone", 60, None)
+        assert rows.list_documents("a", "") == [("name", Document(b"collected", 1))]
+        assert rows.get(inside[0]) == Document(b"alone", 1)
+
+
+def test_a_collection_is_listed_without_a_sort(path: Path) -> None:
+    """A page costs as much as its documents, however many documents there are."""
+    with closing(open_file(path)) as db:
+        rows = Rows(db, LIMITS, Clock())
+        asked: list[str] = []
+        db.set_trace_callback(asked.append)
+        rows.list_documents("a", "")
+        db.set_trace_callback(None)
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {asked[0]}")]
+    assert len(plan) == 1
+    assert "sqlite_autoindex_documents_1 (name>? AND name<?)" in plan[0]

@@ -5,6 +5,7 @@ The database itself counts, so that commands inside scripts count like any other
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 import msgspec
@@ -13,6 +14,7 @@ from upstash_double import UpstashDouble
 
 from headwater.events import Finish, Start, TextDelta
 from headwater.log.logs import Logs
+from headwater.log.store import DOCUMENTS
 from headwater.log.upstash.store import UpstashStore
 from headwater.log.upstash.times import UpstashTimes
 from headwater.testing.contract_harness import ALICE, TTL, WHOLE, entries, entry, reading, run, until
@@ -143,6 +145,28 @@ async def test_many_logs_that_rest(here: UpstashStore, there: UpstashStore, upst
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await at_rest()
+
+
+async def test_a_collection(here: UpstashStore, upstash: UpstashDouble) -> None:
+    """A step over a collection costs a few commands, however many documents it has; each locks its own keys alone."""
+    month = 30 * 86_400.0
+    steps: dict[str, Callable[[str], Awaitable[object]]] = {
+        "put": lambda name: here.put(name, b"value", ttl=month, collection="chat"),
+        "get": lambda name: here.get(name, collection="chat"),
+        "renew": lambda _: here.renew_documents("chat", month),
+        "list": lambda _: here.list_documents("chat"),
+        "delete": lambda name: here.delete(name, collection="chat"),
+        "drop": lambda _: here.delete_documents("chat"),
+    }
+    costs: dict[str, int] = {}
+    for name in map(str, range(DOCUMENTS)):
+        await steps["put"](name)
+    for what, step in (("new", "put"), *((each, each) for each in steps)):
+        before = upstash.carried_out()
+        await steps[step]("another")
+        costs[what] = upstash.carried_out() - before
+    assert costs == {"new": 6, "put": 4, "get": 3, "renew": 4, "list": 6, "delete": 3, "drop": 2}
+    assert upstash.locked == upstash.requests.count("EVAL")
 
 
 @hasty

@@ -285,10 +285,10 @@ class Counted(MemoryStore):
 
     puts = 0
 
-    async def put(self, name: str, value: bytes, *, ttl: float, version: int | None = None) -> Any:
+    async def put(self, name: str, value: bytes, *, ttl: float, **more: Any) -> Any:
         self.puts += 1
         assert len(name) < 100
-        return await super().put(name, value, ttl=ttl, version=version)
+        return await super().put(name, value, ttl=ttl, **more)
 
 
 async def test_only_a_client_that_names_its_run_costs_documents() -> None:

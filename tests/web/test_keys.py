@@ -20,6 +20,7 @@ from headwater.models.scripted import Scripted
 from headwater.observe import Observer
 from headwater.observe import Request as Claim
 from headwater.web.gate import Access
+from headwater.web.routes.server import STATIC
 
 ANSWER = [TextDelta("x"), Finish("stop")]
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -79,18 +80,29 @@ async def test_a_key_is_needed_and_comes_in_a_header(headers: dict[str, str], st
         assert not any(key in response.text for key in (ANN, BOB, EVE))
 
 
-async def test_everything_but_the_probes_and_the_login_box_needs_a_key() -> None:
-    """The page, its files and the description of the API included, whatever the path is spelled like."""
+async def test_everything_but_the_probes_the_login_box_and_what_was_shared_needs_a_key() -> None:
+    """The description of the API included, whatever the path is spelled like; files of the page are no secret."""
     async with locked() as server:
-        for path in ("/", "/index.html", "/api/about", "/openapi.json", "/assets/x.js", "/api/stream", "/nothing"):
+        for path in ("/", "/index.html", "/api/about", "/openapi.json", "/api/stream", "/nothing", "/assets"):
             assert (await server.client.get(path)).status_code == 401, path
         for path in ("/healthz/", "//healthz", "/login/", "/Login", "/healthz%2f..", "/mark.svg/x", "/x?/healthz"):
             assert (await server.client.get(path)).status_code == 401, path
         for path in ("/api/streams/abcdefgh-1", "/api/streams/abcdefgh-1/stop"):
             assert (await server.client.delete(path)).status_code == 401, path
-        for path in ("/healthz", "/readyz", "/login"):
+        for path in ("/assets/x.js", "/assets/%2e%2e/api/about", "/api/shared/none"):
+            assert (await server.client.get(path)).status_code == 404, path
+        for path in ("/healthz", "/readyz", "/login", "/shared"):
             assert (await server.client.get(path)).status_code == 200, path
         assert (await server.client.get("/api/about", headers=bearer(ANN))).status_code == 200
+
+
+async def test_the_page_of_a_shared_conversation_has_all_its_files_without_a_key() -> None:
+    """Whatever the build has beside the index."""
+    files = [file.name for file in STATIC.iterdir() if file.is_file() and file.suffix not in (".br", ".gz", ".md")]
+    assert "mark.svg" in files, "the page is not built here: make page"
+    async with locked() as server:
+        for name in {*files} - {"index.html"}:
+            assert (await server.client.get(f"/{name}")).status_code == 200, name
 
 
 async def test_a_preflight_needs_no_key_and_a_refusal_can_be_read_by_the_page_that_asked() -> None:

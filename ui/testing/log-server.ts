@@ -38,6 +38,27 @@ export class ScriptedLog {
     return this.entries.slice(start).map(({ id, event }) => `data: ${JSON.stringify(event)}\nid: ${id}\n\n`)
   }
 
+  /** How many are reading it. */
+  get readers(): number {
+    return this.#readers.size
+  }
+
+  /** Calls with every frame after an offset as it comes, and with the end; returns the way to leave. */
+  watch(after: string | undefined, frame: (frame: string) => void, end: () => void): () => void {
+    let sent = 0
+    const wake = () => {
+      const frames = this.frames(after)
+      for (const one of frames.slice(sent)) frame(one)
+      sent = frames.length
+      if (!this.ended) return
+      this.#readers.delete(wake)
+      end()
+    }
+    this.#readers.add(wake)
+    wake()
+    return () => void this.#readers.delete(wake)
+  }
+
   describe(): Record<string, unknown> {
     const message = this.entries.reduce((message, { event }) => fold(message, event), EMPTY_MESSAGE)
     const timing = { first_token: 0.25, duration: 1.25 }
@@ -90,7 +111,7 @@ export class LogServer {
     request.on('end', () => {
       const received = { method: request.method ?? '', path: request.url ?? '', headers: request.headers, body }
       this.received.push(received)
-      if (!this.override(received, response)) this.#route(received, response)
+      if (!this.override(received, response)) this.route(received, response)
     })
   })
 
@@ -98,6 +119,11 @@ export class LogServer {
     await new Promise<void>((resolve) => this.#http.listen(port, '127.0.0.1', resolve))
     this.url = `http://127.0.0.1:${(this.#http.address() as AddressInfo).port}/`
     return this
+  }
+
+  /** Breaks every connection. */
+  cut(): void {
+    this.#http.closeAllConnections()
   }
 
   async close(): Promise<void> {
@@ -111,7 +137,8 @@ export class LogServer {
     return `${this.url}api/streams/${log.id}`
   }
 
-  #route(request: Received, response: ServerResponse): void {
+  /** Answers a request that no override has taken. */
+  protected route(request: Received, response: ServerResponse): void {
     const { method, path, headers } = request
     if (method === 'POST' && path === '/api/stream/completion/chat') {
       const log = this.answer(request)

@@ -1,4 +1,4 @@
-"""The owner of all producer tasks: they outlive the requests that started them, and end with the server."""
+"""The owner of tasks that outlive the requests that started them, producers above all, and end with the server."""
 
 import asyncio
 import logging
@@ -8,14 +8,18 @@ logger = logging.getLogger(__name__)
 
 
 class Nursery:
-    """Keeps a reference to every producer task, logs those that fail, and cancels them all at the shutdown."""
+    """Keeps a reference to every task, logs those that fail, and cancels them all at the shutdown.
 
-    def __init__(self) -> None:
+    `kind` is what the tasks are named after, with the name of their log.
+    """
+
+    def __init__(self, kind: str = "generation") -> None:
+        self._kind = kind
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, log: str, producer: Coroutine[None, None, None]) -> None:
         """Run a log's producer as a task of its own, out of reach of any client's disconnect or cancellation."""
-        task = self._tasks[log] = asyncio.create_task(producer, name=f"generation {log}")
+        task = self._tasks[log] = asyncio.create_task(producer, name=f"{self._kind} {log}")
         task.add_done_callback(lambda done: self._done(log, done))
 
     def has(self, log: str) -> bool:

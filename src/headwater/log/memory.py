@@ -283,10 +283,10 @@ class MemoryStore:
         return page
 
     async def renew_documents(self, collection: str, ttl: float) -> None:
-        self._sweep()
-        for key, (document, _) in self._documents.items():
-            if key[0] == collection:
-                self._documents[key] = (document, self._clock() + ttl)
+        now = self._clock()
+        for key, (document, until) in self._documents.items():
+            if key[0] == collection and until > now:
+                self._documents[key] = (document, now + ttl)
 
     async def delete_documents(self, collection: str) -> None:
         for key in [key for key in self._documents if key[0] == collection]:

@@ -25,6 +25,8 @@ class Offer(NamedTuple):
     """Whether a `prompt_cache_key` is derived where the caller sets none, since the provider caches prefixes."""
     borrowed: bool = False
     """Whether the model is an object of the user's, which only the user closes."""
+    images: bool = True
+    """Whether a chat may hold images; true also where nobody knows."""
     continuable: bool = True
     """Whether an answer may be asked for again in the middle; not of a graph, whose tools would act twice."""
 
@@ -78,6 +80,12 @@ class Catalogue:
     def names(self) -> Sequence[str]:
         """The names of the listed models; the one that answers chats comes first."""
         return [*dict.fromkeys((self.chat.name, *self._offers))]
+
+    @property
+    def chats(self) -> Sequence[Offer]:
+        """The listed models that answer chats, the one that does so by default first."""
+        others = [each for each in self._offers.values() if each is not self.completion]
+        return [*{each.name: each for each in (self.chat, *others)}.values()]
 
     def find(self, name: str | None, kind: str) -> Offer:
         """The offer for a request that names `name`, or no model at all. Raises `UnknownModel`.

@@ -10,16 +10,22 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from headwater.conversations.conversations import Conversations
 from headwater.web.gate import Access, Gate
 from headwater.web.origin import Allowed, OriginGuard
 from headwater.web.place import LOGS, place
 from headwater.web.problems import DirectRoute, ProblemRoute, closed, refused
+from headwater.web.routes.conversation_files import add_cache_routes, add_file_routes
+from headwater.web.routes.conversations import add_conversation_routes
 from headwater.web.routes.doors import EVERY, add_doors, add_unknown, refusal_at
+from headwater.web.routes.follow import add_follow_route
+from headwater.web.routes.join import join_routes
 from headwater.web.routes.login import login_routes
 from headwater.web.routes.logs import add_log_routes
 from headwater.web.routes.native import CHAT, add_native_routes
 from headwater.web.routes.server import About, NoSuchPage, page_routes, server_routes
-from headwater.web.surface import Surface
+from headwater.web.routes.shared import add_share_routes
+from headwater.web.surface import Personal, Surface
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -39,7 +45,7 @@ def api(surface: Surface, lifespan: Lifespan | None = None, dialects: Sequence[s
     """
     router = Routes(route_class=ProblemRoute, lifespan=lifespan, tags=["stream"])
     router.surface = surface
-    _streams(router, surface, dialects)
+    _streams(router, surface, Conversations(surface.answers), dialects)
     router.add_api_route("/", _no_page, include_in_schema=False, route_class_override=PrefixRoute)
     return router
 
@@ -68,7 +74,8 @@ def create_app(
     dialects: Sequence[str] = EVERY,
 ) -> FastAPI:
     """The whole server: routes, page, and the guards in front of them. With `access`, the scope has the principal."""
-    streams = _streams(APIRouter(route_class=DirectRoute, tags=["stream"]), surface, dialects).routes
+    conversations = Conversations(surface.answers)
+    streams = _streams(APIRouter(route_class=DirectRoute, tags=["stream"]), surface, conversations, dialects).routes
 
     class App(FastAPI):
         def build_middleware_stack(self) -> ASGIApp:
@@ -79,10 +86,12 @@ def create_app(
     # Added without `include_router`, with which FastAPI would look for the route twice at every level.
     app.router.routes += streams
     add_unknown(app.router)
-    app.include_router(server_routes(surface.answers, about))
+    needed = (lambda: access.keys.required) if access is not None else (lambda: False)
+    app.include_router(server_routes(surface.answers, about, needed))
     if access is not None:
         app.router.routes += login_routes(access, surface)
-    app.router.routes += page_routes()
+    app.router.routes += join_routes(surface, conversations)
+    app.router.routes += page_routes(answers=surface.answers)
     app.add_exception_handler(HTTPException, _refused)
     return app
 
@@ -111,10 +120,18 @@ class StreamsFirst:
         await self._app(scope, receive, send)
 
 
-def _streams(router: APIRouter, surface: Surface, dialects: Sequence[str] = EVERY) -> APIRouter:
+def _streams(
+    router: APIRouter, surface: Surface, conversations: Conversations, dialects: Sequence[str] = EVERY
+) -> APIRouter:
     add_log_routes(router, surface)
     add_native_routes(router, surface)
     add_doors(router, surface, dialects)
+    add_follow_route(router, surface)
+    personal = Personal(*surface)
+    add_conversation_routes(router, personal, conversations)
+    add_file_routes(router, personal, conversations)
+    add_cache_routes(router, personal, conversations)
+    add_share_routes(router, personal, conversations)
     return closed(router, refusal_at)
 
 

@@ -14,14 +14,18 @@ from headwater.access.keys import Key
 from headwater.dialects.problem import problem
 from headwater.errors import HeadwaterError, RequestError
 from headwater.principal import ANYONE, Principal
+from headwater.web.cookies import cookies
 from headwater.web.notice import wants_page
 from headwater.web.origin import HEALTH
 from headwater.web.problems import RefusalAt, refused
 
 COOKIE = "headwater_session"
 LOGIN, LOGOUT = "/login", "/logout"
-OPEN = frozenset({*HEALTH, LOGIN, LOGOUT, "/mark.svg"})
-"""What anybody may call: the probes, the login box and its picture."""
+FILES = ("/mark.svg", "/diagram.html", "/theme-early.js", "/sw.js", "/manifest.webmanifest")
+OPEN = frozenset({*HEALTH, LOGIN, LOGOUT, "/shared", *FILES})
+"""What anybody may call: the probes, the login box, the page of a shared conversation, and the page's files."""
+OPEN_BELOW = ("/assets/", "/icon-", "/api/shared/")
+"""The same for paths that begin so: a shared conversation is named by its token alone."""
 PRINCIPAL = "headwater.principal"
 """The key in an ASGI scope of who asks."""
 
@@ -51,8 +55,8 @@ class Access:
         """The key that a request brings, or that its session stands for. Raises `Unauthorized` or `StoreError`."""
         if (written := _written(headers)) is not None:
             found, why = self.keys.current().find(written), WRONG
-        elif (cookie := _session(headers)) is not None:
-            found, why = session.holder(cookie, self.keys.current(), await self.secret(), time.time()), ENDED
+        elif found := cookies(headers, COOKIE):
+            found, why = session.holder(found[0], self.keys.current(), await self.secret(), time.time()), ENDED
         else:
             found, why = None, MISSING
         if found is None:
@@ -71,7 +75,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             scope[PRINCIPAL] = ANYONE
-            if self._access.keys.required and scope["path"] not in OPEN:
+            if self._access.keys.required and not _is_open(scope["path"]):
                 headers = Headers(scope=scope)
                 try:
                     key = await self._access.key(headers)
@@ -94,15 +98,11 @@ class Gate:
         return response
 
 
+def _is_open(path: str) -> bool:
+    return path in OPEN or path.startswith(OPEN_BELOW)
+
+
 def _written(headers: Headers) -> str | None:
     """The key as it stands in a header; None without one. Other schemes are a proxy's, such as its Basic password."""
     scheme, _, written = headers.get("authorization", "").partition(" ")
     return written.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
-
-
-def _session(headers: Headers) -> str | None:
-    for pair in headers.get("cookie", "").split(";"):
-        name, _, value = pair.strip().partition("=")
-        if name == COOKIE:
-            return value
-    return None

@@ -111,7 +111,7 @@ class OriginGuard:
         any_header = len(wanted) <= _MOST and _HEADER_NAMES.fullmatch(wanted)
         headers = {
             **self._shared_with(origin),
-            "Access-Control-Allow-Methods": "GET, POST, DELETE",
+            "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
             "Access-Control-Allow-Headers": wanted if any_header else ALLOWED_HEADERS,
             "Access-Control-Max-Age": "600",
             "Vary": "Origin, Access-Control-Request-Headers",
@@ -165,6 +165,7 @@ def _setting(name: str, value: str) -> str:
 
 
 def _follows_link_to_page(scope: Scope, headers: Headers) -> bool:
-    """Whether this is a navigation to the chat page: the page opens in a tab, where the other origin cannot read it."""
+    """Whether this is a navigation to a page for people: it opens in a tab, where the other origin cannot read it."""
     link = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
-    return link and scope["method"] == "GET" and scope["path"] in ("/", "/login")
+    path: str = scope["path"]
+    return link and scope["method"] == "GET" and (path in ("/", "/login", "/shared") or path.startswith("/join/"))

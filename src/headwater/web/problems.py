@@ -17,6 +17,7 @@ from headwater.dialects.problem import problem
 from headwater.errors import HeadwaterError, StoreError
 from headwater.events import Error, error_event, unforeseen
 from headwater.web.capacity import ServerFull
+from headwater.web.visitors import admitted
 
 logger = logging.getLogger(__name__)
 
@@ -113,9 +114,11 @@ def closed(router: APIRouter, refusal_at: RefusalAt = lambda _: problem) -> APIR
 def _refusing(endpoint: Endpoint) -> Endpoint:
     @wraps(endpoint)
     async def refusing(*args: Any, **kwargs: Any) -> Response:
+        request: Request | None = next(iter((*args, *kwargs.values())), None)
         try:
-            return await endpoint(*args, **kwargs)
+            response = await endpoint(*args, **kwargs)
         except (HeadwaterError, HTTPException) as error:
-            return refused(error, request=next(iter((*args, *kwargs.values())), None))
+            response = refused(error, request=request)
+        return response if request is None else admitted(request, response)
 
     return refusing

@@ -13,12 +13,12 @@ from headwater.answers.answers import Answers, Attachment
 from headwater.answers.claim import AGAIN, FIRST
 from headwater.cache import policy
 from headwater.dialects.body import UnsupportedBody
-from headwater.dialects.dialect import Ask, Dialect
+from headwater.dialects.dialect import Ask, Cursor, Dialect
 from headwater.errors import Expired, HeadwaterError, RequestError
 from headwater.log.store import Description, check_offset
 from headwater.models.catalogue import Offer
 from headwater.offsets import run_of
-from headwater.principal import Principal
+from headwater.principal import ANYONE, Principal
 from headwater.prompt import Prompt
 from headwater.web.accept import field
 from headwater.web.capacity import Capacity
@@ -26,6 +26,7 @@ from headwater.web.place import location
 from headwater.web.problems import refused
 from headwater.web.replay import INSTANT, paced, rate_of
 from headwater.web.response import Delivery, LogResponse, Pace
+from headwater.web.visitors import admit, visitor_of
 from headwater.web.whole import WholeResponse
 
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]+)", re.IGNORECASE)
@@ -61,7 +62,8 @@ class Surface(NamedTuple):
     """What the routes share."""
 
     answers: Answers
-    principal: Callable[[Request], Awaitable[Principal]]
+    identify: Callable[[Request], Awaitable[Principal]]
+    """Who asks, as the keys or the app know it; `ANYONE` where they name nobody."""
     pace: Pace = Pace()
     max_body: int = 4 * 1024 * 1024
     """Bytes of a request's body that are read at most."""
@@ -71,6 +73,11 @@ class Surface(NamedTuple):
     """Limits the streams of this process."""
     replay: float = INSTANT
     """The rate at which stored answers are told, unless the request names another (`replay.rate_of`)."""
+
+    async def principal(self, request: Request) -> Principal:
+        """Who asks; a visitor where nobody else names the caller. Raises `StoreError`, and what `identify` raises."""
+        found = await self.identify(request)
+        return await visitor_of(request, self.answers) if found == ANYONE else found
 
     async def body(self, request: Request) -> bytes:
         """The request's body, whatever its content type claims.
@@ -146,8 +153,6 @@ class Surface(NamedTuple):
             principal = await self.principal(request)
             found = await self.answers.find(message_id, principal)
             cursor = dialect.cursor(request.headers, request.query_params)
-            if cursor.run and cursor.run != run_of(found.log):
-                raise Expired.beyond(cursor.after, found.last)
             headers = {"Location": location(request, route, message_id), **dialect.headers(message_id)}
             delivery = Delivery(dialect, message_id, headers, cursor)
             rate = INSTANT if found.state == "open" else self._rate(request, "~" in message_id)
@@ -191,11 +196,8 @@ class Surface(NamedTuple):
         headers_only: bool = False,
     ) -> Response:
         """What follows the delivery's cursor, or 204. Raises `Expired` or `ServerFull`."""
-        after = delivery.cursor.after
-        if found.state != "open":
-            check_offset(after, found.state, found.last.epoch, found.last)
-            if after == found.last:
-                return Response(status_code=204)
+        if is_read(found, delivery.cursor):
+            return Response(status_code=204)
         if headers_only:
             return head(delivery.dialect, delivery.headers)
         self.capacity.check()
@@ -220,6 +222,24 @@ class Surface(NamedTuple):
         """The answer as one JSON object, once it has ended."""
         pages = self.answers.read(found, principal, dialect=delivery.dialect.name)
         return WholeResponse(pages, delivery, self.answers.departure(found.log))
+
+
+class Personal(Surface):
+    """The same for routes that keep something for one caller: whoever is `ANYONE` becomes a visitor, by a cookie."""
+
+    async def principal(self, request: Request) -> Principal:
+        found = await self.identify(request)
+        return await admit(request, self.answers) if found == ANYONE else found
+
+
+def is_read(found: Description, cursor: Cursor) -> bool:
+    """Whether a client at this cursor has the whole log. Raises `Expired` for an offset that is not of this log."""
+    if cursor.run and cursor.run != run_of(found.log):
+        raise Expired.beyond(cursor.after, found.last)
+    if found.state == "open":
+        return False
+    check_offset(cursor.after, found.state, found.last.epoch, found.last)
+    return cursor.after == found.last
 
 
 def _check_encoding(request: Request) -> None:

@@ -66,10 +66,10 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
 
     def offer(name: str) -> Offer:
         if name == "echo":
-            return Offer("echo", "echo", True, _ready(Echo()), sends_extra=False)
+            return Offer("echo", "echo", True, _ready(Echo()), sends_extra=False, images=False)
         if name == "local":
             build_local = partial(embedded.build, settings.data_dir)
-            return Offer("local", embedded.UPSTREAM, True, build_local, sends_extra=False)
+            return Offer("local", embedded.UPSTREAM, True, build_local, sends_extra=False, images=False)
 
         api = (meaning(name) or ("",))[0]
 

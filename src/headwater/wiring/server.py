@@ -56,9 +56,11 @@ class Server(NamedTuple):
 def server(settings: Settings, files: int | None = None) -> Server:
     """Everything that `headwater serve` runs; `files` is the process's limit on open files, None for no check."""
     choice = choose(settings)
-    answers = answers_of(settings, catalogue(settings, choice.model))
+    models = catalogue(settings, choice.model)
+    answers = answers_of(settings, models)
     surface = surface_of(settings, answers, lambda request: request.scope[PRINCIPAL])
-    about = About(VERSION, choice.model, choice.demo, choice.notice)
+    chats = [{"name": each.name, "images": each.images} for each in models.chats]
+    about = About(VERSION, choice.model, choice.demo, choice.notice, chats, settings.max_body)
     app = create_app(
         surface._replace(capacity=Capacity(files)),
         about,

@@ -1,51 +1,182 @@
-import type { About, Answer, ChatStore, Transport } from '@headwater/client'
-import { useChat } from '@headwater/react'
-import { useEffect, useRef, useState } from 'react'
-import { Announcer } from './chat/announcer'
-import { Composer } from './chat/composer'
-import { Transcript } from './chat/transcript'
-import { useFollow } from './chat/use-follow'
-import { EmptyState } from './shell/empty-state'
-import { DemoBanner, Header, ProblemBanner } from './shell/header'
-import { DownIcon } from './shell/icons'
+import type { About, Transport } from '@headwater/client'
+import type { Conversation, Conversations } from '@headwater/client/conversations'
+import { useConversation, useConversations } from '@headwater/react/conversations'
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import { ChatView } from './chat/chat-view'
+import { goTo, useAddress } from './shell/address'
+import { ConnectionBanner, DemoBanner, ProblemBanner } from './shell/banners'
+import { freshChat, useFreshAddress } from './shell/fresh-chat'
+import { Header } from './shell/header'
+import { focusQuestion, useKeys } from './shell/keys'
+import { Missing } from './shell/missing'
+import { fetchSearch, Panel, type PanelName } from './shell/panels'
+import { sidebarPreference, usePreference } from './shell/preference'
+import { reasonOf } from './shell/reason'
+import { reveal } from './shell/reveal'
+import { SharedView } from './shell/shared-view'
+import { Drawer, Sidebar } from './shell/sidebar'
+import { Toast } from './shell/toast'
+import { useMedia } from './shell/use-media'
+import { useFormats } from './words/formats'
+import { LanguageContext, useSpoken, type Spoken } from './words/language'
+import { useWords, WordsContext } from './words/words'
 
-/** The page: one chat with one server. */
-export function App({ store, transport }: { store: ChatStore; transport: Transport }) {
-  const chat = useChat(store)
-  const content = useRef<HTMLElement>(null)
-  const { away, toLatest } = useFollow(content)
-  const last = chat.turns.at(-1)
-  const answer = last?.role === 'assistant' ? last : undefined
-  const about = useAbout(transport, answer?.status)
-  const ask = (text: string) => {
-    const sent = chat.send(text)
-    if (sent) toLatest()
-    return sent
-  }
-  useEscape(chat.busy, chat.stop)
+interface AppProps {
+  readonly conversations: Conversations
+  readonly transport: Transport
+  /** The language that is loaded already, so that no other one shows first. */
+  readonly spoken: Spoken
+}
+
+/** The page: one chat of many, or one that somebody shares. */
+export function App({ conversations, transport, spoken }: AppProps) {
+  const { language, words } = useSpoken(spoken)
+  const address = useAddress()
+  const conversation = useMemo(() => {
+    if (address.view === 'shared') return conversations.openShared(address.token)
+    return address.chat === null ? freshChat(conversations) : conversations.open(address.chat)
+  }, [conversations, address])
+  const shared = address.view === 'shared'
   return (
-    <div className="page">
-      <Header about={about} empty={chat.turns.length === 0} onNewChat={chat.clear} />
-      {about?.problem && <ProblemBanner problem={about.problem} />}
-      {about?.demo && <DemoBanner about={about} />}
-      <main ref={content}>
-        {chat.turns.length === 0 ? (
-          <EmptyState onAsk={ask} />
+    <LanguageContext value={language}>
+      <WordsContext value={words}>
+        {shared ? (
+          <SharedView conversation={conversation} conversations={conversations} />
         ) : (
-          <Transcript turns={chat.turns} regenerate={chat.regenerate} retry={chat.retry} />
+          <Desk conversation={conversation} conversations={conversations} transport={transport} />
         )}
-      </main>
-      <section className="dock" aria-label="Ask">
-        {away && (
-          <button type="button" className="round jump" aria-label="Jump to latest" title="Jump to latest" onClick={toLatest}>
-            <DownIcon />
-          </button>
+      </WordsContext>
+    </LanguageContext>
+  )
+}
+
+/** The list of chats, the chat, and what opens above them. */
+function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken'> & { conversation: Conversation }) {
+  const { shell: words } = useWords()
+  const { number } = useFormats()
+  const chat = useConversation(conversation)
+  const { connection } = useConversations(conversations)
+  const wide = useMedia('(min-width: 60rem)')
+  const [beside, setBeside] = usePreference(sidebarPreference)
+  const [drawer, setDrawer] = useState(false)
+  const [panel, setPanel] = useState<PanelName | null>(null)
+  const [said, setSaid] = useState<string | null>(null)
+  const last = chat.turns.at(-1)
+  const about = useAbout(transport, last?.role === 'assistant' && last.status === 'failed')
+  useTitle(chat.title)
+  useFreshAddress(conversation)
+  useEffect(fetchSearch, [])
+
+  const open = useCallback(
+    (id: string, turn?: string | null) => {
+      goTo(id)
+      if (turn) reveal(conversations.open(id), turn)
+    },
+    [conversations],
+  )
+  const newChat = useCallback(() => {
+    goTo(null)
+    // Once the new chat's box is there; the one of a chat that is new already keeps what is in it.
+    requestAnimationFrame(focusQuestion)
+  }, [])
+  const left = useRef<string | null>(null)
+  const remove = useCallback(
+    (id: string) => {
+      conversations.remove(id)
+      if (id !== conversation.id) return
+      left.current = id
+      goTo(null)
+    },
+    [conversations, conversation],
+  )
+  const restore = (id: string) => {
+    conversations.restore(id)
+    // Back to where one was, and not away from where one is.
+    if (left.current === id) goTo(id)
+  }
+  const importFile = (file: File) =>
+    void file
+      .text()
+      .then(conversations.importFile)
+      .then((made) => {
+        setSaid(words.imported(number(made.length)))
+        if (made[0]) goTo(made[0].id)
+      })
+      .catch((error: unknown) => setSaid(words.importRefused(reasonOf(error))))
+  useKeys({ search: () => setPanel('search'), newChat, keys: () => setPanel('keys') })
+
+  const showsSidebar = wide && beside === 'open'
+  const showsDrawer = drawer && !wide
+  const sidebar = { conversations, current: conversation.id, open, newChat, remove, show: setPanel, importFile }
+  const toast = <Toast conversations={conversations} restore={restore} said={said} unsay={() => setSaid(null)} />
+  const known = chat.state === 'ready' && chat.turns.length > 0
+  return (
+    <div className="page" data-sidebar={showsSidebar}>
+      {chat.state !== 'missing' && (
+        <a
+          className="skip"
+          href="#ask"
+          onClick={(event) => {
+            event.preventDefault()
+            focusQuestion()
+          }}
+        >
+          {words.skipToQuestion}
+        </a>
+      )}
+      {showsSidebar && <Sidebar {...sidebar} close={() => setBeside('closed')} />}
+      <div className="column">
+        <Header
+          title={chat.title}
+          about={about}
+          settings={chat.settings}
+          configure={conversation.configure}
+          beside={showsSidebar}
+          showChats={() => (wide ? setBeside('open') : setDrawer(true))}
+          newChat={newChat}
+          showSettings={() => setPanel('settings')}
+          rename={(title) => conversations.rename(conversation.id, title)}
+          items={
+            known
+              ? [
+                  { label: words.share, act: () => setPanel('share') },
+                  { label: words.exportMarkdown, href: conversations.exportAddress(conversation.id, 'markdown') },
+                  { label: words.exportJson, href: conversations.exportAddress(conversation.id, 'json') },
+                  { label: words.remove, danger: true, act: () => remove(conversation.id) },
+                ]
+              : []
+          }
+        />
+        {about?.problem && <ProblemBanner problem={about.problem} />}
+        {about?.demo && <DemoBanner about={about} />}
+        <ConnectionBanner connection={connection} wake={conversations.wake} />
+        {chat.state === 'missing' ? (
+          <Missing newChat={newChat} />
+        ) : (
+          <ChatView key={conversation.id} conversation={conversation} conversations={conversations} about={about} />
         )}
-        {/* A new chat begins with an empty composer that has the focus. */}
-        <Composer key={chat.id} busy={chat.busy} stopping={answer?.stopping ?? false} send={ask} stop={chat.stop} />
-        <p className="hint">Enter sends · Shift+Enter new line · Esc stops</p>
-      </section>
-      <Announcer answer={answer} />
+      </div>
+      {showsDrawer && (
+        <Drawer {...sidebar} close={() => setDrawer(false)}>
+          {toast}
+        </Drawer>
+      )}
+      {panel && (
+        <Panel
+          name={panel}
+          conversation={conversation}
+          conversations={conversations}
+          about={about}
+          open={open}
+          onClose={() => setPanel(null)}
+          onFailure={() => {
+            setPanel(null)
+            setSaid(words.panelFailed)
+          }}
+        />
+      )}
+      {/* Behind an open drawer nothing can be reached. */}
+      {!showsDrawer && toast}
     </div>
   )
 }
@@ -54,20 +185,16 @@ export function App({ store, transport }: { store: ChatStore; transport: Transpo
  * A server that cannot say who it is can still answer, so a failure here only leaves the header bare.
  * Asked again when an answer fails: the server may say why, and what to do.
  */
-function useAbout(transport: Transport, status: Answer['status'] | undefined): About | null {
+function useAbout(transport: Transport, failed: boolean): About | null {
   const [about, setAbout] = useState<About | null>(null)
-  const failed = status === 'failed'
   useEffect(() => {
-    transport.get<About>('api/about').then(setAbout, () => setAbout(null))
+    transport.get<About>('api/about').then(setAbout, () => undefined)
   }, [transport, failed])
   return about
 }
 
-function useEscape(active: boolean, act: () => unknown): void {
+function useTitle(title: string): void {
   useEffect(() => {
-    if (!active) return
-    const onKey = (event: KeyboardEvent) => event.key === 'Escape' && !event.isComposing && void act()
-    window.addEventListener('keydown', onKey)
-    return () => window.removeEventListener('keydown', onKey)
-  }, [active, act])
+    document.title = title || 'Headwater'
+  }, [title])
 }

@@ -1,32 +1,39 @@
-import { browserStorage, ChatStore, createTransport } from '@headwater/client'
+import { createTransport } from '@headwater/client'
+import { createConversations } from '@headwater/client/conversations'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { App } from './app'
-import { withFigures } from './figures'
+import { connectFollower } from './follow'
 import { withLogin } from './login'
 import { renderPace } from './markdown/render-pace'
+import { root } from './shell/address'
+import { languagePreference, speak } from './words/language'
 import './styles/tokens.css'
 import './styles/page.css'
+import './styles/start.css'
+import './styles/sidebar.css'
 import './styles/chat.css'
 import './styles/prose.css'
 
-const base = document.baseURI
-const key = `headwater.chat:${new URL('.', base).pathname}`
-const transport = createTransport(base, withLogin(base))
-const store = new ChatStore({
-  ...withFigures(transport),
-  // Each mount path has a chat of its own.
-  storage: browserStorage(key),
-  pace: renderPace,
-})
+const base = root().href
+const fetch = withLogin(base)
+const transport = createTransport(base, fetch)
+// The page of an earlier version kept its one chat under this key.
+const oneChat = `headwater.chat:${root().pathname}`
+const conversations = createConversations({ base, fetch, transport, connect: connectFollower, oneChat, pace: renderPace })
 
-// A phone may never fire unload: hiding is the last event that is certain to come.
-window.addEventListener('pagehide', store.save)
-document.addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && store.save())
-window.addEventListener('storage', (event) => event.key === key && store.reload())
+window.addEventListener('pagehide', conversations.flush)
 
-createRoot(document.getElementById('root')!).render(
-  <StrictMode>
-    <App store={store} transport={transport} />
-  </StrictMode>,
+void speak(languagePreference.get()).then((spoken) =>
+  createRoot(document.getElementById('root')!).render(
+    <StrictMode>
+      <App conversations={conversations} transport={transport} spoken={spoken} />
+    </StrictMode>,
+  ),
 )
+
+// Without a build there is no list of what to keep for a visit without a network.
+if (import.meta.env.PROD && 'serviceWorker' in navigator) {
+  // A browser that forbids it, or a plain-http address, has the page as before.
+  void navigator.serviceWorker.register(new URL('sw.js', base)).catch(() => undefined)
+}

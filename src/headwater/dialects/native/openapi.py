@@ -4,6 +4,7 @@ Each schema is complete in itself, without references into a document: a router 
 document of an app that is somebody else's.
 """
 
+from functools import cache
 from typing import Any, cast
 
 from headwater.dialects import problem
@@ -35,12 +36,12 @@ SENT = (
 
 def request(body: type[ChatBody] | type[CompletionBody]) -> Json:
     """The `requestBody` of a route that starts an answer."""
-    return {"required": True, "content": {"application/json": {"schema": _schema(body)}}}
+    return {"required": True, "content": {"application/json": {"schema": schema(body)}}}
 
 
 def answer() -> Json:
     """The `content` of an answer, in each of its forms."""
-    events = [_schema(kind) for kind in SENT]
+    events = [schema(kind) for kind in SENT]
     about = "The JSON of the `data:` line of one frame; `finish`, `stop` or `error` comes last, once."
     return {
         "text/event-stream": {"schema": {"description": about, "anyOf": events}},
@@ -51,17 +52,19 @@ def answer() -> Json:
 
 def state() -> Json:
     """The `content` of an answer as one JSON object."""
-    return {"application/json": {"schema": _schema(State)}}
+    return {"application/json": {"schema": schema(State)}}
 
 
 def failure() -> Json:
     """The `content` of a refusal."""
-    return {problem.MEDIA_TYPE: {"schema": _schema(problem.Problem)}}
+    return {problem.MEDIA_TYPE: {"schema": schema(problem.Problem)}}
 
 
-def _schema(kind: type) -> Json:
-    schema, components = described(kind)
-    return _inlined(schema, components)
+@cache
+def schema(kind: Any) -> Json:
+    """The schema of a struct."""
+    found, components = described(kind)
+    return _inlined(found, components)
 
 
 def _inlined(node: Any, components: Json) -> Any:

@@ -67,6 +67,33 @@ class NativeReader:
         )  # an entry that is in no store has no id
 
 
+class NamedReader:
+    """The same for one of several logs that share a connection: each frame has an `event:` line with the log's id."""
+
+    def __init__(self, message_id: str, begin: Offset = ORIGIN) -> None:
+        self._reader = NativeReader(message_id, begin)
+        self._event = b"event: %b\n" % message_id.encode()
+
+    def feed(self, page: Sequence[Entry]) -> bytes:
+        return self._named(self._reader.feed(page))
+
+    def broken(self, error: Error) -> bytes:
+        return self._named(self._reader.broken(error))
+
+    def refused(self, error: Error) -> bytes:
+        """The frame that says why the log cannot be read."""
+        refusal = {"status": error.status, "code": error.code, "message": error.message, "retryable": error.retryable}
+        return self._named(sse.frame({"type": "refused", **refusal}))
+
+    def settled(self) -> bytes:
+        """The frame that says that nothing follows: the client has the ending."""
+        return self._named(sse.frame({"type": "settled"}))
+
+    def _named(self, frames: bytes) -> bytes:
+        # JSON has no line breaks, so a blank line only ends a frame.
+        return self._event + frames[:-2].replace(b"\n\n", b"\n\n" + self._event) + b"\n\n"
+
+
 class SentError(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
     """The answer broke off; what came before is a part, never the whole. An `Error` without its HTTP status."""
 

@@ -200,7 +200,7 @@ class CompletionBody(Body, kw_only=True):
     prompt: Annotated[str | None, Meta(description="The text", examples=["Once upon a time"])] = None
 
 
-def described(kind: type) -> tuple[Json, Json]:
+def described(kind: Any) -> tuple[Json, Json]:
     """The JSON schema of a struct, and the components that it refers to."""
     kinds = (kind, *_PARTS, *_CALLS, *_TOOLS)
     (schema, *_), components = msgspec.json.schema_components(kinds, ref_template=_REF)

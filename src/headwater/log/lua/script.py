@@ -4,9 +4,10 @@ Redis runs a script as one atomic step.
 """
 
 import hashlib
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from headwater.offsets import TAG
 
@@ -24,6 +25,10 @@ class Script(NamedTuple):
     text: str
     digest: str
     lane: Lane = "prompt"
+
+
+Run = Callable[[Script, Sequence[bytes], Sequence[Argument]], Awaitable[Any]]
+"""Runs a script completely, or raises `StoreError`."""
 
 
 @cache

@@ -4,25 +4,22 @@ Steps do not know how a script reaches Redis. `run` does: it runs the script com
 step may run twice, because it finds what was done already.
 """
 
-import hashlib
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn, cast
 
 from headwater.entries import Entry
-from headwater.errors import Conflict, Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError, Torn
+from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError, Torn
 from headwater.events import Ending, Event, State, is_admissible, state_after
 from headwater.log.lua.packs import opened
-from headwater.log.lua.script import Argument, Script, key, script
+from headwater.log.lua.script import Argument, Run, key, script
 from headwater.log.packs import PACK, Pack
-from headwater.log.store import PAGE, Abandoned, Claim, Description, Document, Lease, Limits, Terms, lost_ending
-from headwater.offsets import ORIGIN, TAG, Offset
+from headwater.log.store import PAGE, Abandoned, Claim, Description, Lease, Limits, Terms, lost_ending
+from headwater.offsets import ORIGIN, Offset
 from headwater.principal import LEAVES, Principal
 
 CONSTANT_TTL = 366 * 86_400.0
 """Seconds for which a constant is kept after its last use; every start of a server uses it."""
-
-Run = Callable[[Script, Sequence[bytes], Sequence[Argument]], Awaitable[Any]]
 
 _CLAIM = script("claim", "log", "name")
 _FIND = script("find", "log", "name")
@@ -38,7 +35,6 @@ _ABANDONED = script("abandoned", "log", lane="large")
 _TAKE_OVER = script("take_over", "log")
 _FORGET = script("forget", "log")
 _CONSTANT = script("constant")
-_DOCUMENT = script("document")
 _CHECK = script("check")
 
 # The `lost` ending, cut in two at its time, which only the step that finds the log lapsed knows.
@@ -192,27 +188,6 @@ class Steps:
         answer = await self._run(_CONSTANT, [key("constant", name)], [value, _ms(CONSTANT_TTL)])
         kept: bytes = answer[1]
         return kept
-
-    async def get(self, name: str) -> Document | None:
-        """The document of this name."""
-        return await self._document(name, "get")
-
-    async def put(self, name: str, value: bytes, ttl: float, version: int | None) -> Document | None:
-        """Keep a document; returns the one that it replaced."""
-        wanted = -1 if version is None else version
-        return await self._document(name, "put", value, _ms(ttl), wanted, secrets.token_hex(8))
-
-    async def delete(self, name: str) -> None:
-        """Forget a document."""
-        await self._document(name, "delete")
-
-    async def _document(self, name: str, *arguments: Argument) -> Document | None:
-        # Documents lie on all servers of a cluster, whatever their names begin with.
-        spread = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:TAG]
-        answer = await self._run(_DOCUMENT, [key("document", spread + name)], [_ms(self._skew()), *arguments])
-        if answer[0] == b"conflict":
-            raise Conflict(f"the document {name} has another version than {arguments[3]}; read it and put it again")
-        return Document(*answer[1:3]) if len(answer) > 1 else None
 
     async def check(self) -> None:
         """Return if a server takes writes: the only one, or in a cluster one of them."""

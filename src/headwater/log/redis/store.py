@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from headwater.entries import Entry
 from headwater.errors import NoSuchLog, StoreError, Torn
 from headwater.events import Ending
+from headwater.log.lua.documents import DocumentSteps
 from headwater.log.lua.script import tag
 from headwater.log.lua.steps import Page, Sight, Steps
 from headwater.log.packs import packed
@@ -73,7 +74,9 @@ class RedisStore:
         self.flush = Flush()
         self._times = times or RedisTimes()
         self._client = RedisClient(url, self._times, connections)
-        self._steps = Steps(self._client.run, self.limits, lambda: 0.0 if clock is None else clock() - time.time())
+        skew = lambda: 0.0 if clock is None else clock() - time.time()  # noqa: E731 - as short as its two uses
+        self._steps = Steps(self._client.run, self.limits, skew)
+        self._documents = DocumentSteps(self._client.run, skew)
         self._tailer = RedisTailer(self._client.connect, self._look, self.limits.lease, self._times)
         self._mark = 3 * self._tailer.pace  # seconds for which a reader's mark lasts; every look renews it
         self._pages: SingleFlight[Page] = SingleFlight()
@@ -152,15 +155,26 @@ class RedisStore:
     async def constant(self, name: str, value: bytes) -> bytes:
         return await self._steps.constant(name, value)
 
-    async def get(self, name: str) -> Document | None:
-        return await self._steps.get(name)
+    async def get(self, name: str, *, collection: str = "") -> Document | None:
+        return await self._documents.get(name, collection)
 
-    async def put(self, name: str, value: bytes, *, ttl: float, version: int | None = None) -> Document | None:
+    async def put(
+        self, name: str, value: bytes, *, ttl: float, version: int | None = None, collection: str = ""
+    ) -> Document | None:
         check_size(value)
-        return await self._steps.put(name, value, ttl, version)
+        return await self._documents.put(name, value, ttl, version, collection=collection)
 
-    async def delete(self, name: str) -> None:
-        await self._steps.delete(name)
+    async def delete(self, name: str, *, collection: str = "") -> None:
+        await self._documents.delete(name, collection)
+
+    async def list_documents(self, collection: str, *, after: str = "") -> Sequence[tuple[str, Document]]:
+        return await self._documents.page(collection, after)
+
+    async def renew_documents(self, collection: str, ttl: float) -> None:
+        await self._documents.renew(collection, ttl)
+
+    async def delete_documents(self, collection: str) -> None:
+        await self._documents.drop(collection)
 
     async def check(self) -> None:
         await self._steps.check()

@@ -237,18 +237,27 @@ class Rows:
         found = self.db.execute("SELECT value FROM constants WHERE name = ?", (name,)).fetchone()
         return found[0] if found else None
 
-    def get(self, name: str) -> Document | None:
+    def get(self, name: str, collection: str = "") -> Document | None:
         """The document of this name."""
-        return documents.get(self.db, name, self._clock())
+        return documents.get(self.db, documents.row(name, collection), self._clock())
 
-    def put(self, name: str, value: bytes, ttl: float, version: int | None) -> Document | None:
+    def put(self, name: str, value: bytes, ttl: float, version: int | None, collection: str = "") -> Document | None:
         """Keep a document; returns the one that it replaced."""
         now = self._clock()
-        return documents.put(self.db, name, value, (now, now + ttl), version)
+        return documents.put(self.db, documents.row(name, collection), value, (now, now + ttl), version)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, collection: str) -> None:
         """Forget a document."""
-        documents.delete(self.db, name)
+        documents.delete(self.db, documents.row(name, collection))
+
+    def list_documents(self, collection: str, after: str) -> Sequence[tuple[str, Document]]:
+        """A page of a collection."""
+        return documents.page(self.db, collection, after, self._clock())
+
+    def renew_documents(self, collection: str, ttl: float) -> None:
+        """Keep all documents of a collection for so many seconds; with 0 they are left to the sweep."""
+        now = self._clock()
+        documents.expire(self.db, collection, now, now + ttl)
 
     def check(self) -> None:
         """Read a table; the transaction around this step has already taken the write lock."""

@@ -153,17 +153,31 @@ class SqliteStore:
         kept = await self._reads.do(Rows.kept, name)  # without the write lock, which others may hold
         return kept or await self._writes.do(Rows.constant, name, value)
 
-    async def get(self, name: str) -> Document | None:
+    async def get(self, name: str, *, collection: str = "") -> Document | None:
         self._tailer.start()
-        return await self._reads.do(Rows.get, name)
+        return await self._reads.do(Rows.get, name, collection)
 
-    async def put(self, name: str, value: bytes, *, ttl: float, version: int | None = None) -> Document | None:
+    async def put(
+        self, name: str, value: bytes, *, ttl: float, version: int | None = None, collection: str = ""
+    ) -> Document | None:
         check_size(value)
         self._tailer.start()
-        return await self._writes.do(Rows.put, name, value, ttl, version)
+        return await self._writes.do(Rows.put, name, value, ttl, version, collection)
 
-    async def delete(self, name: str) -> None:
-        await self._writes.do(Rows.delete, name)
+    async def delete(self, name: str, *, collection: str = "") -> None:
+        await self._writes.do(Rows.delete, name, collection)
+
+    async def list_documents(self, collection: str, *, after: str = "") -> Sequence[tuple[str, Document]]:
+        self._tailer.start()
+        return await self._reads.do(Rows.list_documents, collection, after)
+
+    async def renew_documents(self, collection: str, ttl: float) -> None:
+        await self._writes.do(Rows.renew_documents, collection, ttl)
+
+    async def delete_documents(self, collection: str) -> None:
+        # Deleting large documents would hold up all writes: they expire at once, and the sweep deletes a few at a time.
+        self._tailer.start()
+        await self._writes.do(Rows.renew_documents, collection, 0)
 
     async def check(self) -> None:
         self._tailer.start()

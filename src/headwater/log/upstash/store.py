@@ -11,6 +11,7 @@ import base64
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,7 +19,8 @@ import msgspec
 from headwater.entries import Entry
 from headwater.errors import StoreError
 from headwater.events import Ending
-from headwater.log.lua.script import Argument, Script, key
+from headwater.log.lua.documents import DocumentSteps
+from headwater.log.lua.script import Argument, Run, Script, key
 from headwater.log.lua.steps import Page, Steps, keys_of
 from headwater.log.packs import packed
 from headwater.log.single_flight import SingleFlight
@@ -84,6 +86,7 @@ class UpstashStore:
         self._permits = asyncio.Semaphore(READER_CONNECTIONS)
         self._pages: SingleFlight[Page] = SingleFlight()
         self._steps = Steps(self._run_queued, self.limits, self._skew)
+        self._documents = DocumentSteps(partial(self._run_locking, self._run_queued), self._skew)
         self._written: dict[
             Lease, UpstashWriter
         ] = {}  # those granted here, until their logs end or their writers leave
@@ -185,15 +188,28 @@ class UpstashStore:
     async def constant(self, name: str, value: bytes) -> bytes:
         return base64.b64decode(await self._steps.constant(name, base64.b64encode(value)))
 
-    async def get(self, name: str) -> Document | None:
-        return _decoded(await self._steps.get(name))
+    async def get(self, name: str, *, collection: str = "") -> Document | None:
+        return _decoded(await self._documents.get(name, collection))
 
-    async def put(self, name: str, value: bytes, *, ttl: float, version: int | None = None) -> Document | None:
+    async def put(
+        self, name: str, value: bytes, *, ttl: float, version: int | None = None, collection: str = ""
+    ) -> Document | None:
         check_size(value)
-        return _decoded(await self._steps.put(name, base64.b64encode(value), ttl, version))
+        encoded = base64.b64encode(value)
+        return _decoded(await self._documents.put(name, encoded, ttl, version, collection=collection))
 
-    async def delete(self, name: str) -> None:
-        await self._steps.delete(name)
+    async def delete(self, name: str, *, collection: str = "") -> None:
+        await self._documents.delete(name, collection)
+
+    async def list_documents(self, collection: str, *, after: str = "") -> Sequence[tuple[str, Document]]:
+        found = await self._documents.page(collection, after)
+        return [(name, document._replace(value=base64.b64decode(document.value))) for name, document in found]
+
+    async def renew_documents(self, collection: str, ttl: float) -> None:
+        await self._documents.renew(collection, ttl)
+
+    async def delete_documents(self, collection: str) -> None:
+        await self._documents.drop(collection)
 
     async def check(self) -> None:
         """Send one PING, which is billed as one command; a read-only token is found by the first write instead."""
@@ -216,6 +232,18 @@ class UpstashStore:
         finally:
             self._permits.release()
 
+    async def _run_locking(self, run: Run, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
+        """Run a script that names all keys it uses, so that Upstash locks only these and not the whole database."""
+        locking = script._replace(text=self._locking + script.text)
+        try:
+            return await run(locking, keys, arguments)
+        except StoreError as refusal:
+            if not self._locking or "allow-key-locking" not in str(refusal):
+                raise
+            _log.warning("Upstash will lock the whole database for every seal and document: %s", refusal)
+            self._locking = ""
+            return await run(script, keys, arguments)
+
     async def _run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
         return await self.rest.eval(script.text, [_text(each) for each in keys], [_text(each) for each in arguments])
 
@@ -228,24 +256,14 @@ class UpstashStore:
         return made or UpstashWriter(self._pipeline, self._steps, self.limits, self._times, known=None)
 
     def _new_writer(self, log: str, *names: str | None) -> UpstashWriter:
-        """A writer whose scripts name all keys they use, so that Upstash locks only these and not the whole database.
+        """A writer whose scripts name all keys they use.
 
         Other steps may meet a lapsed log with names that are not known beforehand, so they lock the database.
         """
         known = [*keys_of(log), key("recovery", log), *(key("name", name) for name in names if name)]
 
-        async def run(script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
-            if not self._locking:
-                return await self._run(script, keys, arguments)
-            locking = script._replace(text=self._locking + script.text)
-            try:
-                return await self._run(locking, known, arguments)
-            except StoreError as refusal:
-                if "allow-key-locking" not in str(refusal):
-                    raise
-                _log.warning("Upstash will lock the whole database for every seal: %s", refusal)
-                self._locking = ""
-                return await self._run(script, keys, arguments)
+        async def run(script: Script, _: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
+            return await self._run_locking(self._run, script, known, arguments)
 
         steps = Steps(run, self.limits, self._skew)
         return UpstashWriter(self._pipeline, steps, self.limits, self._times, known=EMPTY)

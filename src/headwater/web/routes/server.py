@@ -2,10 +2,12 @@
 
 import asyncio
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from mimetypes import guess_type
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -15,17 +17,24 @@ from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Receive, Scope, Send
 
 from headwater.answers.answers import Answers
-from headwater.errors import HeadwaterError, RequestError
+from headwater.errors import HeadwaterError, RequestError, StoreError
+from headwater.principal import ANYONE
 from headwater.web.accept import codings, field
+from headwater.web.gate import PRINCIPAL
 from headwater.web.problems import ProblemRoute, closed, not_allowed, refused
+from headwater.web.visitors import renewed
 
 STATIC = Path(__file__).parents[2] / "static"
 
 CSP = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self'; script-src 'self'; connect-src 'self'; "
-    "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "worker-src 'self'; manifest-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
 )
 """The page loads nothing from elsewhere: a model's Markdown must not make the browser call an address of its choice."""
+
+DIAGRAM, DIAGRAM_CSP = "diagram.html", "sandbox allow-scripts; frame-ancestors 'self'"
+"""Where the page draws diagrams: a document without an origin. Its own text forbids it every request."""
 
 SAFE = {"Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
@@ -54,10 +63,14 @@ class About(NamedTuple):
     demo: bool = False
     notice: str | None = None
     """A warning for people, such as that the model is a demo."""
+    models: Sequence[Mapping[str, Any]] = ()
+    """The `name` of each model that a chat may choose, and whether it takes `images`."""
+    max_body: int = 0
+    """Bytes of a request's body that are read at most."""
 
 
-def server_routes(answers: Answers, about: About) -> APIRouter:
-    """Liveness, readiness, and what the page needs to know."""
+def server_routes(answers: Answers, about: About, keys: Callable[[], bool] = lambda: False) -> APIRouter:
+    """Liveness, readiness, and what the page needs to know; `keys` says whether a request needs a key."""
     router = APIRouter(route_class=ProblemRoute, tags=["server"])
 
     @router.head("/healthz", include_in_schema=False)
@@ -76,45 +89,55 @@ def server_routes(answers: Answers, about: About) -> APIRouter:
     @router.head("/api/about", include_in_schema=False)
     @router.get("/api/about")
     async def describe() -> Response:  # pyright: ignore[reportUnusedFunction]
-        """Which server this is, which model answers, and why none can answer now, if that is so."""
+        """Which server this is, which models answer, and why none can answer now, if that is so."""
         problem: str | None = None
         try:
             if answers.unprepared is not None:
                 await answers.ready()
         except HeadwaterError as error:
             problem = error.told
-        content = {"name": "Headwater", **about._asdict(), "problem": problem}
+        content = {"name": "Headwater", **about._asdict(), "keys": keys(), "problem": problem}
         return JSONResponse(content, headers={"Cache-Control": "no-store"})
 
     return closed(router)
 
 
-def page_routes(static: Path = STATIC) -> list[BaseRoute]:
-    """The built chat page, at every path without another route."""
-    return [Route("/{path:path}", Page(static), include_in_schema=False)]
+def page_routes(static: Path = STATIC, answers: Answers | None = None) -> list[BaseRoute]:
+    """The built chat page, at every path without another route; with `answers` it makes callers visitors."""
+    return [Route("/{path:path}", Page(static, answers), include_in_schema=False)]
 
 
 class Page:
     """The files of the page. The index is revalidated at every visit; assets, named by hash, are cached for ever.
 
     A text is sent as the build has compressed it (ui/page/compressed.ts), in the coding that the client prefers.
+    A shared conversation has the same index, and nobody becomes a visitor by looking at it.
     """
 
-    def __init__(self, static: Path) -> None:
+    def __init__(self, static: Path, answers: Answers | None = None) -> None:
         self._static = static
+        self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await asyncio.to_thread(self._answer, Request(scope), scope["path_params"]["path"])
+        request, path = Request(scope), scope["path_params"]["path"]
+        response = await asyncio.to_thread(self._answer, request, path)
+        if not path and self._answers is not None and scope.get(PRINCIPAL, ANYONE) == ANYONE:
+            with suppress(StoreError):  # the page can say that the store is down
+                response.headers["Set-Cookie"] = await renewed(request, self._answers)
+                response.headers["Cache-Control"] = "private, no-cache"
         await response(scope, receive, send)
 
     def _answer(self, request: Request, path: str) -> Response:
-        file = self._file(path or "index.html")
-        if file is None and path:
+        shared = path == "shared"
+        file = self._file("index.html" if shared else path or "index.html")
+        if file is None and path and not shared:
             return refused(NoSuchPage(f"there is nothing at /{path[:100]}"))
         if request.method not in ("GET", "HEAD"):
             return not_allowed(request.method, "GET, HEAD")
         for_ever = path.startswith("assets/")
         headers = {**SAFE, "Cache-Control": "public, max-age=31536000, immutable" if for_ever else "no-cache"}
+        headers["Content-Security-Policy"] = DIAGRAM_CSP if path == DIAGRAM else CSP
+        headers |= {"X-Robots-Tag": "noindex"} if shared else {}
         return HTMLResponse(UNBUILT, headers=headers) if file is None else _sent(request, file, headers)
 
     def _file(self, path: str) -> Path | None:

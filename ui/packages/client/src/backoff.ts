@@ -7,3 +7,8 @@ export function backoff(failures: number, retry: number, random: number): number
   // Jitter spreads the readers of a restarted server over half the wait.
   return (Math.min(LONGEST_WAIT, retry * 2 ** (failures - 1)) * (1 + random)) / 2
 }
+
+/** Waits as `backoff` says, and gives up after eight failures in a row. */
+export function eightTimes(failures: number, retry: number): number | null {
+  return failures > MAX_FAILURES ? null : backoff(failures, retry, Math.random())
+}

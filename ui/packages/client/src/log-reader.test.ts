@@ -234,11 +234,11 @@ function readInFakeTime(location: string) {
   return { textCame, reconnecting, state, outcome, wake }
 }
 
-test('thirty silent seconds mean a dead connection, which is opened again', async () => {
+test('twenty-five silent seconds mean a dead connection, which is opened again', async () => {
   const log = new ScriptedLog('log', EVENTS.slice(0, 2))
   const { textCame, reconnecting, state, outcome } = readInFakeTime(server.keep(log))
   await textCame.came
-  await vi.advanceTimersByTimeAsync(29_000)
+  await vi.advanceTimersByTimeAsync(24_000)
   expect(server.received).toHaveLength(1)
   await vi.advanceTimersByTimeAsync(1_000)
   await reconnecting.came

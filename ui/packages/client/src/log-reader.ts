@@ -1,4 +1,4 @@
-import { backoff, MAX_FAILURES } from './backoff.js'
+import { eightTimes } from './backoff.js'
 import { isEnding, parseEvent, type Entry } from './events.js'
 import { createFrameParser, type Frame } from './frames.js'
 import { createPatience, delay, pageWakes, type Patience, type WakeSource } from './patience.js'
@@ -25,6 +25,8 @@ export interface ReadOptions {
   readonly onConnection?: (connection: 'live' | 'reconnecting') => void
   /** Events that make a waiting reader try again at once; by default `online` and a page becoming visible. */
   readonly wakes?: WakeSource | undefined
+  /** The wait in milliseconds after so many failures in a row, where the server asks for `retry`; null gives up. */
+  readonly wait?: ((failures: number, retry: number) => number | null) | undefined
 }
 
 /** How a connection ended: with the reader's outcome, or with the least time in milliseconds before the next one. */
@@ -36,7 +38,7 @@ const LOST = [SyntaxError, TypeError, DOMException]
 
 /** Reads one log to its ending, however often the connection breaks on the way. */
 export async function readLog(options: ReadOptions): Promise<Outcome> {
-  const { transport, location, signal, onEntries, onConnection, wakes = pageWakes } = options
+  const { transport, location, signal, onEntries, onConnection, wakes = pageWakes, wait = eightTimes } = options
   let { cursor, response } = options
   let failures = 0
   let retry = 2000
@@ -129,8 +131,9 @@ export async function readLog(options: ReadOptions): Promise<Outcome> {
     const attempt = await connect()
     if (signal.aborted) return { type: 'closed' }
     if (typeof attempt === 'object') return attempt
-    if (++failures > MAX_FAILURES) return { type: 'gave-up' }
+    const pause = wait(++failures, retry)
+    if (pause === null) return { type: 'gave-up' }
     onConnection?.('reconnecting')
-    if (attempt !== AT_ONCE) await delay(Math.max(attempt, backoff(failures, retry, Math.random())), signal, wakes)
+    if (attempt !== AT_ONCE) await delay(Math.max(attempt, pause), signal, wakes)
   }
 }

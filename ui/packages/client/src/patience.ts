@@ -4,8 +4,8 @@ export type WakeSource = (listener: () => void) => () => void
 /** Its signal aborts when nothing has come for too long, or when the reader is closed. */
 export type Patience = ReturnType<typeof createPatience>
 
-// The server sends a heartbeat after 10 s without an event, so three missed ones mean a dead connection.
-const SILENCE = 30_000
+// The server sends a heartbeat after 10 s without an event, so two missed ones mean a dead connection.
+const SILENCE = 25_000
 // After a wake one missed heartbeat is enough: after a sleep, a laptop may hold a dead socket.
 const SILENCE_AFTER_WAKE = 12_000
 

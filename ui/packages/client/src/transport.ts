@@ -46,6 +46,12 @@ export interface About {
   readonly notice: string | null
   /** Why the server cannot answer at the moment, and what to do. */
   readonly problem?: string | null
+  /** The models that may be chosen. */
+  readonly models?: readonly { readonly name: string; readonly images: boolean }[]
+  /** Bytes of a question, at most. */
+  readonly max_body?: number
+  /** Whether callers have to log in. */
+  readonly keys?: boolean
 }
 
 /** A refusal, in the server's words where it has any (RFC 9457 problem JSON). */
@@ -113,7 +119,7 @@ export function createTransport(base = '/', fetch: typeof globalThis.fetch = (..
 }
 
 /** Turns a response that is not what was asked for into an error. */
-async function problemOf(response: Response): Promise<ProblemError> {
+export async function problemOf(response: Response): Promise<ProblemError> {
   const { ok, status, headers } = response
   // A captive portal answers 200 with a page, and so does a server of another kind.
   const problem = await (ok ? response.body?.cancel() : response.json().catch(() => undefined))

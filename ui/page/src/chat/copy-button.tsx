@@ -1,8 +1,17 @@
-import { useEffect, useState } from 'react'
+import { useEffect, useState, type ReactNode } from 'react'
 import { CheckIcon, CopyIcon } from '../shell/icons'
+import { useWords } from '../words/words'
+
+interface CopyButtonProps {
+  readonly label: string
+  readonly text: () => string
+  /** What is shown beside the sign; "Copy" if nothing is said. */
+  readonly children?: ReactNode
+}
 
 /** Copies a text and says so for a moment. */
-export function CopyButton({ label, text }: { label: string; text: () => string }) {
+export function CopyButton({ label, text, children }: CopyButtonProps) {
+  const { chat } = useWords()
   const [copied, setCopied] = useState(false)
   useEffect(() => {
     if (!copied) return
@@ -10,9 +19,9 @@ export function CopyButton({ label, text }: { label: string; text: () => string 
     return () => clearTimeout(timer)
   }, [copied])
   return (
-    <button type="button" className="quiet" aria-label={label} title={label} onClick={() => void copy(text()).then(setCopied)}>
+    <button type="button" className="quiet" aria-label={copied ? chat.copied : label} title={label} onClick={() => void copy(text()).then(setCopied)}>
       {copied ? <CheckIcon /> : <CopyIcon />}
-      <span>{copied ? 'Copied' : 'Copy'}</span>
+      <span>{copied ? chat.copied : (children ?? chat.copy)}</span>
     </button>
   )
 }
@@ -22,9 +31,11 @@ async function copy(text: string): Promise<boolean> {
   if (navigator.clipboard) return navigator.clipboard.writeText(text).then(() => true, () => false)
   const field = document.createElement('textarea')
   field.value = text
+  const focused = document.activeElement
   document.body.append(field)
   field.select()
   const done = document.execCommand('copy')
   field.remove()
+  if (focused instanceof HTMLElement) focused.focus()
   return done
 }

@@ -1,25 +1,35 @@
-import { Children, isValidElement, type ReactNode } from 'react'
+import type { Element } from 'hast'
+import type { ReactNode } from 'react'
 import type { Components } from 'react-markdown'
+import { useWords } from '../words/words'
+import '../styles/code.css'
 import { CodeBlock } from './code-block'
+import { Diagram } from './diagram/diagram'
+import { Formula } from './formula/formula'
+import { Picture } from './picture'
 import { safeUrl } from './safe-url'
 
 /** How Markdown elements of a model's answer are shown: nothing loads by itself, every link leaves safely. */
 export const ELEMENTS: Components = {
   a: ({ href, children }) => <SafeLink href={href}>{children}</SafeLink>,
-  // A remote image would report what the model put in its address the moment it is shown.
-  img: ({ src, alt }) => <SafeLink href={typeof src === 'string' ? src : undefined}>{`Image: ${alt || 'untitled'}`}</SafeLink>,
-  pre: ({ children }) => <CodeBlock language={languageOf(children)}>{children}</CodeBlock>,
-  table: ({ children }) => (
-    <div className="table-scroll" tabIndex={0} role="group" aria-label="Table">
-      <table dir="auto">{children}</table>
-    </div>
-  ),
-  input: ({ checked }) => <span className="task" role="img" aria-label={checked ? 'done' : 'open'} data-done={checked || undefined} />,
+  img: ({ src, alt }) => <Picture src={typeof src === 'string' ? src : undefined} alt={alt ?? ''} />,
+  pre: ({ node, children }) => <Pre node={node}>{children}</Pre>,
+  // What the formula syntax makes of a formula; Markdown itself has no such element.
+  var: ({ node }) => <Formula source={textOf(node)} />,
+  table: ({ children }) => <Table>{children}</Table>,
+  input: ({ checked }) => <Task done={checked ?? false} />,
 }
 
 function SafeLink({ href, children }: { href: string | undefined; children: ReactNode }) {
+  const { markdown } = useWords()
   const url = safeUrl(href)
-  if (url === null) return <span className="dead-link">{children}</span>
+  if (url === null) {
+    return (
+      <span className="dead-link" title={markdown.deadLink}>
+        {children}
+      </span>
+    )
+  }
   return (
     <a href={url} target="_blank" rel="noopener noreferrer">
       {children}
@@ -27,8 +37,44 @@ function SafeLink({ href, children }: { href: string | undefined; children: Reac
   )
 }
 
-function languageOf(children: ReactNode): string | null {
-  const [code] = Children.toArray(children)
-  if (!isValidElement<{ className?: string }>(code)) return null
-  return /language-(\S+)/.exec(code.props.className ?? '')?.[1] ?? null
+function Table({ children }: { children: ReactNode }) {
+  const { markdown } = useWords()
+  return (
+    <div className="table-scroll" tabIndex={0} role="group" aria-label={markdown.table}>
+      <table dir="auto">{children}</table>
+    </div>
+  )
+}
+
+function Task({ done }: { done: boolean }) {
+  const { markdown } = useWords()
+  return <span className="task" role="img" aria-label={done ? markdown.taskDone : markdown.taskOpen} data-done={done || undefined} />
+}
+
+interface FenceProps {
+  readonly language: string | null
+  readonly code: string
+  readonly meta: string | null
+}
+
+/** A closed fence: a diagram if it says so, code else. */
+export function Fence({ language, code, meta }: FenceProps) {
+  return language?.toLowerCase() === 'mermaid' ? <Diagram source={code} /> : <CodeBlock language={language} code={code} meta={meta} />
+}
+
+function Pre({ node, children }: { node: Element | undefined; children: ReactNode }) {
+  const [code] = node?.children ?? []
+  if (code?.type !== 'element') return <pre>{children}</pre>
+  const meta = (code.data as { meta?: string | null } | undefined)?.meta ?? null
+  return <Fence language={languageOf(code)} code={textOf(code)} meta={meta} />
+}
+
+function languageOf(code: Element): string | null {
+  const names = code.properties['className']
+  const name = Array.isArray(names) ? names.find((each) => String(each).startsWith('language-')) : undefined
+  return name === undefined ? null : String(name).slice('language-'.length, 'language-'.length + 40) || null
+}
+
+function textOf(node: Element | undefined): string {
+  return (node?.children ?? []).map((child) => (child.type === 'text' ? child.value : child.type === 'element' ? textOf(child) : '')).join('')
 }

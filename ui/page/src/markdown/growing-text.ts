@@ -3,12 +3,12 @@ import { reopened, type Container } from './containers'
 import { collectDefinitions, holdsBlocks, labelsIn, lineOf, type Definitions } from './references'
 import { lastLeaf, settledLevels } from './settle'
 import { isDelimiterRow } from './sentences'
-import { parse, syntaxVersion, type Node, type Parsed } from './syntax'
+import { parse, type Node, type Parsed } from './syntax'
 
 /** Part of a paragraph that cannot change any more. */
 export type Piece = readonly PhrasingContent[]
 /** A paragraph whose beginning, or code whose lines, settled piece by piece; what may still change is in the node itself. */
-export type Pieced = Node & { readonly pieces?: readonly Piece[]; readonly chunks?: readonly string[] }
+export type Pieced = Node & { readonly pieces?: readonly Piece[]; readonly chunks?: readonly string[]; open?: boolean }
 
 /** A node that is still open, with those of its parts that cannot change any more. */
 export interface Level {
@@ -30,7 +30,6 @@ interface Origin {
 
 /** How far a growing text settled, and from where it is read again. */
 export interface State {
-  readonly syntax: number
   /** The open nodes, from the whole text inwards. */
   readonly levels: readonly Level[]
   /** One for each settled block of the text. */
@@ -70,10 +69,11 @@ export type Repair = (text: string) => string
 
 /** From so many characters on that are read again, some of them are settled. */
 const TAIL = 160
+/** The last line of such a text ends a fence. */
+const CLOSED = /\n[ \t>]*(?:`{3,}|~{3,})\s*$/
 const NO_DEFINITIONS: Definitions = new Map()
 const ROOT: Level = { node: { type: 'root', children: [] }, settled: [] }
 const EMPTY: State = {
-  syntax: 0,
   levels: [ROOT],
   origins: [],
   skeleton: '',
@@ -97,10 +97,9 @@ export const NOTHING: GrowingText = {
 /** Reads a text, or only the end of it if it merely grew. `repair` completes the last block of a growing one, for show. */
 export function growText(previous: GrowingText, text: string, growing: boolean, repair: Repair = (block) => block): GrowingText {
   const source = text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text
-  const syntax = syntaxVersion()
-  const known = previous.state.syntax === syntax && source.startsWith(previous.source)
+  const known = source.startsWith(previous.source)
   if (known && source === previous.source && growing === previous.growing) return previous
-  let state: State = known ? previous.state : { ...EMPTY, syntax }
+  let state: State = known ? previous.state : EMPTY
   let reading: Reading
   ;[state, reading] = readOn(state, source, growing)
   if (!growing || (state.pending.size > 0 && !isDefinition(lastLeaf(reading)))) {
@@ -269,9 +268,11 @@ function shown(state: State, reading: Reading, source: string, growing: boolean,
   const leaf = lastLeaf(reading)
   if (growing && leaf) {
     const from = Math.max(leaf.type === 'table' ? text.lastIndexOf('\n') + 1 : lineOf(leaf, text, shift), text.lastIndexOf('\n', state.skeleton.length - 1) + 1)
-    const repaired = ['code', 'html', 'math'].includes(leaf.type) ? text : text.slice(0, from) + repair(text.slice(from))
+    const repaired = ['code', 'html', 'formula'].includes(leaf.type as string) ? text : text.slice(0, from) + repair(text.slice(from))
     if (repaired !== text) visible = read(state, source, growing, repaired) ?? reading
   }
+  const last: Pieced | undefined = lastLeaf(visible)
+  if (growing && last?.type === 'code' && !CLOSED.test(source)) last.open = true
   const [root] = visible.open
   return {
     source,

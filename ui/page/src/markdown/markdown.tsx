@@ -1,11 +1,11 @@
 import type { Seam } from '@headwater/client'
-import { memo, useId, useLayoutEffect, useMemo, useRef, useSyncExternalStore } from 'react'
+import { memo, useId, useLayoutEffect, useMemo, useRef } from 'react'
 import { growText, NOTHING, type GrowingText } from './growing-text'
+import { guarded } from './guarded'
 import { Blocks, DefinitionsContext, Footnotes, NotesContext } from './nodes'
 import { numberNotes } from './references'
 import { reportRender } from './render-pace'
 import { repair } from './repair'
-import { onSyntax, syntaxVersion } from './syntax'
 
 interface MarkdownProps {
   readonly text: string
@@ -15,9 +15,8 @@ interface MarkdownProps {
 }
 
 /** Markdown that may still be growing: what settled is rendered once, only the end is read and rendered again. */
-export const Markdown = memo(function Markdown({ text, growing, seams = [] }: MarkdownProps) {
+export const Markdown = guarded(memo(function Markdown({ text, growing, seams = [] }: MarkdownProps) {
   const began = performance.now()
-  useSyncExternalStore(onSyntax, syntaxVersion)
   const previous = useRef<GrowingText>(NOTHING)
   const grown = growText(previous.current, text, growing, repair)
   useLayoutEffect(() => {
@@ -42,7 +41,7 @@ export const Markdown = memo(function Markdown({ text, growing, seams = [] }: Ma
       </NotesContext>
     </DefinitionsContext>
   )
-})
+}))
 
 function Mark({ cause }: Pick<Seam, 'cause'>) {
   const who = cause === 'server' ? 'The server' : 'The provider'

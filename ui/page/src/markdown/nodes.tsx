@@ -1,7 +1,8 @@
 import type { Code, FootnoteReference, ImageReference, LinkReference, List, ListItem, PhrasingContent, Table, TableRow } from 'mdast'
 import { normalizeUri } from 'micromark-util-sanitize-uri'
 import { createContext, createElement, Fragment, memo, useContext, type ComponentType, type ReactNode } from 'react'
-import { ELEMENTS } from './elements'
+import { CodeBlock } from './code-block'
+import { ELEMENTS, Fence } from './elements'
 import type { Piece, Pieced } from './growing-text'
 import { keyOf, type Definitions, type Notes } from './references'
 import type { Node } from './syntax'
@@ -184,10 +185,17 @@ const Item = memo(function Item({ item, loose }: { item: ListItem; loose: boolea
 })
 
 function CodeLines({ node }: { node: Code & Pieced }) {
-  const language = node.lang?.split(/\s+/)[0]
+  const language = node.lang?.split(/\s+/)[0]?.slice(0, 40) || null
   const chunks = node.chunks ?? []
   const last = node.value !== '' || chunks.length > 0 ? `${node.value}\n` : ''
-  return element('pre', {}, element('code', { className: language && `language-${language}` }, ...chunks, last))
+  if (node.open) {
+    return (
+      <CodeBlock language={language} code="" meta={node.meta ?? null}>
+        {[...chunks, last]}
+      </CodeBlock>
+    )
+  }
+  return <Fence language={language} code={[...chunks, last].join('')} meta={node.meta ?? null} />
 }
 
 function Rows({ table, dir }: { table: Table; dir: string | undefined }) {
@@ -242,7 +250,8 @@ function hast({ type, value, tagName = 'span', properties = {}, children = [] }:
   if (type === 'text') return value
   const { className, ...others } = properties
   const names = Array.isArray(className) ? className.join(' ') : (className as string | undefined)
-  return element(tagName, { ...others, className: names }, ...children.map((child, index) => <Fragment key={index}>{hast(child)}</Fragment>))
+  const node = tagName in ELEMENTS ? { children } : undefined
+  return element(tagName, { ...others, className: names, node }, ...children.map((child, index) => <Fragment key={index}>{hast(child)}</Fragment>))
 }
 
 /** An element as this page shows it; properties that are undefined are left out. */

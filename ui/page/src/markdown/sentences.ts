@@ -8,6 +8,7 @@ export interface Cut {
 }
 
 const SHORTEST = 120
+const LONGEST_FORMULA = 4100
 const PUNCTUATION = /[。！？；，、：]/
 const DELIMITER_ROW = /^[\s>]*[|:-][\s|:-]*$/
 
@@ -16,7 +17,7 @@ const DELIMITER_ROW = /^[\s>]*[|:-][\s|:-]*$/
  * No cut follows a mark that a later one could pair with: a star, bracket or backtick that opens something.
  */
 export function cutParagraph(paragraph: Paragraph, source: string, shift: number): Cut | null {
-  const opened: Opened = { brackets: 0, math: false, dollars: false, forGood: false }
+  const opened: Opened = { brackets: 0, formula: -1, forGood: false }
   const begin = offsetOf(paragraph) - shift
   let best: { child: number; offset: number; suffix: number } | null = null
   for (const [index, child] of paragraph.children.entries()) {
@@ -64,8 +65,8 @@ export function isDelimiterRow(line: string): boolean {
 /** What is open at some place of a text. */
 interface Opened {
   brackets: number
-  math: boolean
-  dollars: boolean
+  /** Up to where a formula may reach that has begun. */
+  formula: number
   forGood: boolean
 }
 
@@ -85,8 +86,7 @@ function readText(text: string, from: number, to: number, own: boolean, opened: 
     const next = text[at + 1] ?? ''
     switch (text[at]) {
       case '\\':
-        if (next === '(' || next === '[') opened.math = true
-        if (next === ')' || next === ']') opened.math = false
+        if (next === '(' || next === '[') opened.formula = at + LONGEST_FORMULA
         if (/[!-/:-@[-`{-~]/.test(next)) at++
         break
       case '[':
@@ -98,8 +98,7 @@ function readText(text: string, from: number, to: number, own: boolean, opened: 
         if (next === '(') opened.forGood = true
         break
       case '$':
-        while (text[at + 1] === '$') at++
-        opened.dollars = !opened.dollars
+        if (next !== ' ') opened.formula = at + LONGEST_FORMULA
         break
       case '`':
         opened.forGood = true
@@ -115,6 +114,6 @@ function readText(text: string, from: number, to: number, own: boolean, opened: 
         if (own && next !== ' ' && !(text[at] === '_' && /[\p{L}\p{N}]/u.test(text[at - 1] ?? ''))) opened.forGood = true
     }
     if (opened.forGood) return
-    if (own && opened.brackets === 0 && !opened.math && !opened.dollars && at + 1 > from) free(at + 1)
+    if (own && opened.brackets === 0 && at > opened.formula) free(at + 1)
   }
 }

@@ -11,15 +11,11 @@ import { gfmStrikethrough } from 'micromark-extension-gfm-strikethrough'
 import { gfmTable } from 'micromark-extension-gfm-table'
 import { gfmTaskListItem } from 'micromark-extension-gfm-task-list-item'
 import type { Extension } from 'micromark-util-types'
+import { formulaTree } from './formula/remark-formulas'
+import { formulaSyntax } from './formula/syntax'
 
 /** A node of the syntax tree; see mdast. */
 export type Node = Nodes
-
-/** One more kind of syntax, as the micromark and the mdast extension that understand it. */
-export interface Syntax {
-  readonly micromark: Extension
-  readonly mdast: TreeExtension
-}
 
 const extensions: Extension[] = [
   gfmAutolinkLiteral(),
@@ -28,6 +24,7 @@ const extensions: Extension[] = [
   gfmStrikethrough({ singleTilde: false }),
   gfmTable(),
   gfmTaskListItem(),
+  formulaSyntax,
 ]
 const mdastExtensions: TreeExtension[] = [
   gfmAutolinkLiteralFromMarkdown(),
@@ -35,29 +32,8 @@ const mdastExtensions: TreeExtension[] = [
   gfmStrikethroughFromMarkdown(),
   gfmTableFromMarkdown(),
   gfmTaskListItemFromMarkdown(),
+  formulaTree,
 ]
-const listeners = new Set<() => void>()
-let version = 0
-
-/** Adds syntax, such as math, for every text from now on; what is shown is read anew. */
-export function addSyntax({ micromark, mdast }: Syntax): void {
-  extensions.push(micromark)
-  mdastExtensions.push(mdast)
-  version++
-  for (const listener of listeners) listener()
-}
-
-/** Calls back when syntax was added. */
-export function onSyntax(listener: () => void): () => void {
-  listeners.add(listener)
-  return () => listeners.delete(listener)
-}
-
-/** Changes when syntax was added. */
-export function syntaxVersion(): number {
-  return version
-}
-
 /** A parsed text: its nodes, and by how much their offsets are larger than those of the text. */
 export interface Parsed {
   readonly root: Root

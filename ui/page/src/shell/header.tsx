@@ -1,45 +1,101 @@
 import type { About } from '@headwater/client'
-import { Mark, MoonIcon, NewChatIcon, SunIcon } from './icons'
+import type { ChatSettings } from '@headwater/client/conversations'
+import { useState } from 'react'
+import { useWords } from '../words/words'
+import { TitleField } from './chat-list'
+import { Mark, MoonIcon, NewChatIcon, SettingsIcon, SidebarIcon, SunIcon } from './icons'
+import { Menu, type MenuItem } from './menu'
+import { modelsOf } from './models'
 import { useTheme } from './theme'
 
-/** The name, the model that answers, and the page's two switches. */
-export function Header({ about, empty, onNewChat }: { about: About | null; empty: boolean; onNewChat: () => void }) {
-  const { theme, toggle } = useTheme()
-  const other = theme === 'dark' ? 'light' : 'dark'
+interface HeaderProps {
+  readonly title: string
+  readonly about: About | null
+  readonly settings: ChatSettings
+  readonly configure: (settings: ChatSettings) => void
+  /** Whether the list of chats stands beside the chat, with the name and its own button. */
+  readonly beside: boolean
+  readonly showChats: () => void
+  readonly newChat: () => void
+  readonly showSettings: () => void
+  /** What can be done with this chat; none while the server does not know it. */
+  readonly items: readonly MenuItem[]
+  readonly rename: (title: string) => void
+}
+
+/** The title of the chat, the model that answers, and the page's switches. */
+export function Header({ title, about, settings, configure, beside, showChats, newChat, showSettings, items, rename }: HeaderProps) {
+  const { shell: words } = useWords()
+  const [renaming, setRenaming] = useState(false)
+  const known = items.length > 0
+  const renamed = (name: string | null) => {
+    setRenaming(false)
+    if (name !== null && name.trim() !== '' && name.trim() !== title) rename(name.trim())
+  }
   return (
     <header className="header">
-      <h1 className="wordmark">
-        <Mark />
-        Headwater
-      </h1>
-      {about && <p className="model" title={`Headwater ${about.version}`}>{about.model}</p>}
-      <div className="header-actions">
-        <button type="button" className="quiet" data-testid="new-chat" disabled={empty} onClick={onNewChat}>
-          <NewChatIcon />
-          <span>New chat</span>
+      {!beside && (
+        <button type="button" className="quiet" data-testid="open-chats" aria-label={words.openChats} title={words.openChats} onClick={showChats}>
+          <SidebarIcon />
         </button>
-        <button type="button" className="quiet" data-testid="theme" aria-label={`Use the ${other} theme`} title={`Use the ${other} theme`} onClick={toggle}>
-          {theme === 'dark' ? <SunIcon /> : <MoonIcon />}
+      )}
+      {!beside && (
+        <p className="wordmark">
+          <Mark />
+          <span>Headwater</span>
+        </p>
+      )}
+      {renaming ? (
+        <TitleField title={title} done={renamed} />
+      ) : (
+        <h1 className="chat-title" dir="auto" data-testid="chat-title" title={title || undefined} onDoubleClick={() => known && setRenaming(true)}>
+          {title || (known ? words.untitled : words.newChat)}
+        </h1>
+      )}
+      {about && <ModelPicker about={about} settings={settings} configure={configure} />}
+      <div className="header-actions">
+        {known && <Menu label={words.menuOf(title || words.untitled)} items={[{ label: words.rename, act: () => setRenaming(true) }, ...items]} />}
+        <button type="button" className="quiet" data-testid="settings" aria-label={words.settings} title={words.settings} onClick={showSettings}>
+          <SettingsIcon />
+        </button>
+        <ThemeButton />
+        <button type="button" className="quiet" data-testid="new-chat" aria-label={words.newChat} title={words.newChat} onClick={newChat}>
+          <NewChatIcon />
+          {!beside && <span>{words.newChat}</span>}
         </button>
       </div>
     </header>
   )
 }
 
-/** Says why no question can be answered, and what to do about it; text in backticks is shown as code. */
-export function ProblemBanner({ problem }: { problem: string }) {
+function ModelPicker({ about, settings, configure }: Pick<HeaderProps, 'settings' | 'configure'> & { about: About }) {
+  const { shell: words } = useWords()
+  const models = modelsOf(about)
+  if (models.length < 2) return <p className="model" title={`Headwater ${about.version}`}>{about.model}</p>
   return (
-    <aside className="demo-banner problem-banner" data-testid="problem-banner" role="alert" aria-label="About this server">
-      <strong>Not ready</strong> {problem.split('`').map((part, place) => (place % 2 ? <code key={place}>{part}</code> : part))}
-    </aside>
+    <select
+      className="model"
+      data-testid="model-picker"
+      aria-label={words.chooseModel}
+      title={words.chooseModel}
+      value={settings.model ?? about.model}
+      onChange={({ target }) => configure({ ...settings, model: target.value })}
+    >
+      {models.map((model) => (
+        <option key={model}>{model}</option>
+      ))}
+    </select>
   )
 }
 
-/** Says that the model at work is only for trying things out. */
-export function DemoBanner({ about }: { about: About }) {
+/** Changes between light and dark. */
+export function ThemeButton() {
+  const { shell: words } = useWords()
+  const { seen, choose } = useTheme()
+  const other = seen === 'dark' ? 'light' : 'dark'
   return (
-    <aside className="demo-banner" data-testid="demo-banner" aria-label="About this model">
-      <strong>Demo model</strong> {about.notice ?? `“${about.model}” is for trying out the page. Do not rely on its answers.`}
-    </aside>
+    <button type="button" className="quiet theme" data-testid="theme" aria-label={words.theme(other)} title={words.theme(other)} onClick={() => choose(other)}>
+      {other === 'light' ? <SunIcon /> : <MoonIcon />}
+    </button>
   )
 }

@@ -81,3 +81,43 @@ export const CacheIcon = () => (
     <path d="M8 1.8c2.6 3.2 4.2 5.4 4.2 7.8a4.2 4.2 0 0 1-8.4 0c0-2.4 1.6-4.6 4.2-7.8z" />
   </Icon>
 )
+/** A window with its side: the list of chats. */
+export const SidebarIcon = () => (
+  <Icon>
+    <rect x="2" y="3" width="12" height="10" rx="2" />
+    <path d="M6.2 3v10" />
+  </Icon>
+)
+/** A magnifying glass: search. */
+export const SearchIcon = () => (
+  <Icon>
+    <circle cx="7" cy="7" r="4.2" />
+    <path d="m10.2 10.2 3.3 3.3" />
+  </Icon>
+)
+/** Sliders: settings. */
+export const SettingsIcon = () => (
+  <Icon>
+    <path d="M2.5 5h6M12 5h1.5M2.5 11H4M7.5 11h6" />
+    <circle cx="10.2" cy="5" r="1.7" />
+    <circle cx="5.8" cy="11" r="1.7" />
+  </Icon>
+)
+/** Three dots: what else can be done. */
+export const MoreIcon = () => (
+  <Icon>
+    <path d="M3.5 8h.01M8 8h.01M12.5 8h.01" strokeWidth={2.4} />
+  </Icon>
+)
+/** A cross: close. */
+export const CloseIcon = () => (
+  <Icon>
+    <path d="m4 4 8 8M12 4l-8 8" />
+  </Icon>
+)
+/** Two links of a chain: share. */
+export const LinkIcon = () => (
+  <Icon>
+    <path d="M6.8 9.2a2.6 2.6 0 0 0 3.7 0l2-2a2.6 2.6 0 0 0-3.7-3.7l-.9.9M9.2 6.8a2.6 2.6 0 0 0-3.7 0l-2 2a2.6 2.6 0 0 0 3.7 3.7l.9-.9" />
+  </Icon>
+)

@@ -1,43 +1,21 @@
-import { useSyncExternalStore } from 'react'
+import { useEffect } from 'react'
+import { preference, usePreference } from './preference'
+import { useMedia } from './use-media'
 
-/** The two looks of the page. */
-export type Theme = 'light' | 'dark'
+/** The looks of the page; `system` follows the device. */
+export const THEMES = ['system', 'light', 'dark'] as const
+export type Theme = (typeof THEMES)[number]
 
-const KEY = 'headwater.theme'
-const listeners = new Set<() => void>()
+// theme-early.js reads the same key before the first paint.
+const themePreference = preference<Theme>('headwater.theme', THEMES, () => 'system')
 
-function systemTheme(): MediaQueryList {
-  return matchMedia('(prefers-color-scheme: dark)')
-}
-
-function currentTheme(): Theme {
-  const chosen = document.documentElement.dataset.theme
-  if (chosen === 'light' || chosen === 'dark') return chosen
-  return systemTheme().matches ? 'dark' : 'light'
-}
-
-function subscribe(listener: () => void): () => void {
-  const system = systemTheme()
-  listeners.add(listener)
-  system.addEventListener('change', listener)
-  return () => {
-    listeners.delete(listener)
-    system.removeEventListener('change', listener)
-  }
-}
-
-function choose(theme: Theme): void {
-  document.documentElement.dataset.theme = theme
-  try {
-    localStorage.setItem(KEY, theme)
-  } catch {
-    // Where storage is forbidden the choice lasts as long as the page.
-  }
-  for (const listener of listeners) listener()
-}
-
-/** The current theme, the system's until one is chosen, and the way to change it. */
-export function useTheme(): { theme: Theme; toggle: () => void } {
-  const theme = useSyncExternalStore(subscribe, currentTheme)
-  return { theme, toggle: () => choose(theme === 'dark' ? 'light' : 'dark') }
+/** What is chosen, what is seen, and the way to change it; keeps the document's attribute in step. */
+export function useTheme(): { chosen: Theme; seen: 'light' | 'dark'; choose: (theme: Theme) => void } {
+  const [chosen, choose] = usePreference(themePreference)
+  const dark = useMedia('(prefers-color-scheme: dark)')
+  useEffect(() => {
+    if (chosen === 'system') delete document.documentElement.dataset.theme
+    else document.documentElement.dataset.theme = chosen
+  }, [chosen])
+  return { chosen, seen: chosen === 'system' ? (dark ? 'dark' : 'light') : chosen, choose }
 }

@@ -1,3 +1,25 @@
 import type { Words } from '../words'
 
-export const markdown: Words['markdown'] = {}
+export const markdown: Words['markdown'] = {
+  text: 'نص',
+  toolbar: (title) => `كتلة ${title}`,
+  code: (language) => `شيفرة، ${language}`,
+  copyCode: 'نسخ الشيفرة',
+  download: 'تنزيل',
+  wrap: 'التفاف الأسطر الطويلة',
+  table: 'جدول',
+  taskDone: 'تم',
+  taskOpen: 'لم يتم',
+  deadLink: 'هذا الرابط لا يؤدي إلى شيء: عنوانه ليس من عناوين الويب.',
+  picture: (alt) => `صورة: ${alt || 'بلا عنوان'}`,
+  deadPicture: 'ليس لهذه الصورة عنوان على الويب.',
+  remotePicture: (host) => `فتح في ${host}`,
+  remotePictureTitle: (host) => `تُفتح في لسان جديد، وبذلك يعرف ${host} عنوان الصورة وكل ما فيه.`,
+  diagram: 'مخطط',
+  diagramAlt: 'مخطط؛ مصدره خلف الزر',
+  diagramDrawing: 'يجري رسم المخطط',
+  diagramFailed: 'لا يمكن رسم هذا المخطط. هذا مصدره.',
+  showSource: 'إظهار المصدر',
+  showDiagram: 'إظهار المخطط',
+  copySource: 'نسخ المصدر',
+}

@@ -1,3 +1,25 @@
 import type { Words } from '../words'
 
-export const markdown: Words['markdown'] = {}
+export const markdown: Words['markdown'] = {
+  text: 'Text',
+  toolbar: (title) => `Block mit ${title}`,
+  code: (language) => `Code, ${language}`,
+  copyCode: 'Code kopieren',
+  download: 'Herunterladen',
+  wrap: 'Lange Zeilen umbrechen',
+  table: 'Tabelle',
+  taskDone: 'erledigt',
+  taskOpen: 'offen',
+  deadLink: 'Dieser Link führt nirgendwohin: Seine Adresse ist keine des Webs.',
+  picture: (alt) => `Bild: ${alt || 'ohne Titel'}`,
+  deadPicture: 'Dieses Bild hat keine Adresse im Web.',
+  remotePicture: (host) => `Bei ${host} öffnen`,
+  remotePictureTitle: (host) => `Öffnet einen neuen Tab. ${host} erfährt dadurch die Adresse des Bildes und alles, was darin steht.`,
+  diagram: 'Diagramm',
+  diagramAlt: 'Diagramm; der Quelltext ist hinter dem Knopf',
+  diagramDrawing: 'Das Diagramm wird gezeichnet',
+  diagramFailed: 'Dieses Diagramm lässt sich nicht zeichnen. Hier ist sein Quelltext.',
+  showSource: 'Quelltext zeigen',
+  showDiagram: 'Diagramm zeigen',
+  copySource: 'Quelltext kopieren',
+}

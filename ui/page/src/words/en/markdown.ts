@@ -1,2 +1,24 @@
 /** Words of markdown/. */
-export const markdown = {} as const satisfies Record<string, string | ((...values: never[]) => string)>
+export const markdown = {
+  text: 'text',
+  toolbar: (title: string) => `Block of ${title}`,
+  code: (language: string) => `Code, ${language}`,
+  copyCode: 'Copy code',
+  download: 'Download',
+  wrap: 'Wrap long lines',
+  table: 'Table',
+  taskDone: 'done',
+  taskOpen: 'open',
+  deadLink: 'This link leads nowhere: its address is not one of the web.',
+  picture: (alt: string) => `Image: ${alt || 'untitled'}`,
+  deadPicture: 'This image has no address on the web.',
+  remotePicture: (host: string) => `Open at ${host}`,
+  remotePictureTitle: (host: string) => `Opens in a new tab. That tells ${host} the address of the image, and whatever stands in it.`,
+  diagram: 'Diagram',
+  diagramAlt: 'Diagram; its source is behind the button',
+  diagramDrawing: 'Drawing the diagram',
+  diagramFailed: 'This diagram cannot be drawn. Here is its source.',
+  showSource: 'Show the source',
+  showDiagram: 'Show the diagram',
+  copySource: 'Copy the source',
+} as const satisfies Record<string, string | ((...values: never[]) => string)>

@@ -1,0 +1,1 @@
+"""Conversations that the server keeps: trees of questions and answers, in documents."""

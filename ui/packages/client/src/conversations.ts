@@ -1,0 +1,20 @@
+export type {
+  Branch,
+  CacheFigures,
+  ChatSettings,
+  Connection,
+  Conversation,
+  ConversationAnswer,
+  ConversationMatch,
+  ConversationQuestion,
+  Conversations,
+  ConversationSnapshot,
+  ConversationsSnapshot,
+  ConversationSummary,
+  ConversationTurn,
+  QuestionFile,
+  QueuedQuestion,
+} from './conversations-types.js'
+export { createConversations, type ConversationsOptions, type OpenConversations } from './create-conversations.js'
+export type { Port } from './follow-types.js'
+export { createFollower } from './follow-worker.js'

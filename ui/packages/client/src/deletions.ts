@@ -1,0 +1,101 @@
+import type { ConversationSummary } from './conversations-types.js'
+import type { Link } from './link.js'
+import { delay } from './patience.js'
+import type { Requests } from './requests.js'
+import type { Shelf } from './shelf.js'
+import { ProblemError } from './transport.js'
+
+/** How long a deletion can be undone, in ms. */
+export const UNDO = 8000
+
+const SHELF = 'removed:'
+
+interface Removed {
+  readonly summary: ConversationSummary
+  readonly due: number
+}
+
+/** Conversations that are hidden here and deleted on the server a little later; kept over a reload until that is done. */
+export interface Deletions {
+  has(id: string): boolean
+  list(): readonly ConversationSummary[]
+  add(summary: ConversationSummary): void
+  restore(id: string): void
+  /** Takes in what another tab, or this one before a reload, has begun. */
+  look(): void
+  /** Deletes at once: the page goes. */
+  flush(): void
+}
+
+/** What has become of a conversation: `settled` is deleted, or was restored by another tab; the server knows. */
+export type Removal = 'hidden' | 'restored' | 'settled'
+
+/** Makes the deletions of a page. */
+export function createDeletions(shelf: Shelf, requests: Requests, link: Link, changed: (id: string, how: Removal) => void): Deletions {
+  const removed = new Map<string, Removed>()
+  const flushed = new Set<string>()
+  const timers = new Map<string, ReturnType<typeof setTimeout>>()
+  const end = (id: string, how: Removal) => {
+    clearTimeout(timers.get(id))
+    timers.delete(id)
+    flushed.delete(id)
+    removed.delete(id)
+    shelf.drop(SHELF + id)
+    changed(id, how)
+  }
+  const run = async (id: string) => {
+    while (removed.has(id)) {
+      try {
+        await requests.remove(id)
+        link.ok()
+        return end(id, 'settled')
+      } catch (error) {
+        // One that the server does not have is deleted, and one that it will not delete comes back.
+        if (error instanceof ProblemError && !error.retryable) return end(id, 'settled')
+        await delay(link.failed(), new AbortController().signal, link.wakes)
+      }
+    }
+  }
+  const schedule = (id: string, { due }: Removed) => timers.set(id, setTimeout(() => void run(id), Math.max(0, due - Date.now())))
+  return {
+    has: (id) => removed.has(id),
+    list: () => [...removed.values()].map(({ summary }) => summary),
+    add(summary) {
+      const { id } = summary
+      if (removed.has(id)) return
+      const entry = { summary, due: Date.now() + UNDO }
+      shelf.put(SHELF + id, JSON.stringify(entry))
+      removed.set(id, entry)
+      schedule(id, entry)
+      changed(id, 'hidden')
+    },
+    restore: (id) => void (removed.has(id) && end(id, 'restored')),
+    look() {
+      const kept = shelf.names(SHELF).map((name) => name.slice(SHELF.length))
+      for (const id of kept) {
+        const entry = read(shelf.get(SHELF + id))
+        if (removed.has(id) || !entry) continue
+        removed.set(id, entry)
+        schedule(id, entry)
+        changed(id, 'hidden')
+      }
+      for (const id of removed.keys()) if (!kept.includes(id)) end(id, 'settled')
+    },
+    flush() {
+      // The key stays: whether the server heard it is not known before the next visit.
+      for (const id of removed.keys()) {
+        if (!flushed.has(id)) void requests.remove(id, true).catch(() => undefined)
+        flushed.add(id)
+      }
+    },
+  }
+}
+
+function read(text: string | null): Removed | null {
+  try {
+    const entry = JSON.parse(text ?? 'null') as Removed | null
+    return typeof entry?.summary?.id === 'string' ? entry : null
+  } catch {
+    return null
+  }
+}

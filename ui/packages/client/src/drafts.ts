@@ -1,0 +1,32 @@
+import type { Shelf } from './shelf.js'
+
+/** What was typed and not sent, by conversation. */
+export interface Drafts {
+  get(id: string): string
+  /** An empty text forgets the draft. */
+  keep(id: string, text: string): void
+}
+
+const DRAFT = 'draft:'
+const LIFE = 30 * 24 * 3_600_000
+
+/** Makes drafts that live for thirty days on a shelf. */
+export function createDrafts(shelf: Shelf): Drafts {
+  for (const name of shelf.names(DRAFT)) if (Date.now() - read(shelf.get(name)).at > LIFE) shelf.drop(name)
+  return {
+    get: (id) => read(shelf.get(DRAFT + id)).text,
+    keep(id, text) {
+      if (text === '') shelf.drop(DRAFT + id)
+      else shelf.put(DRAFT + id, JSON.stringify({ text, at: Date.now() }))
+    },
+  }
+}
+
+function read(kept: string | null): { readonly text: string; readonly at: number } {
+  try {
+    const { text, at } = JSON.parse(kept ?? '{}') as { text?: unknown; at?: unknown }
+    return typeof text === 'string' && typeof at === 'number' ? { text, at } : { text: '', at: 0 }
+  } catch {
+    return { text: '', at: 0 }
+  }
+}

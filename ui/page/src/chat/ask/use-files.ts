@@ -1,0 +1,105 @@
+import type { About } from '@headwater/client'
+import type { QuestionFile } from '@headwater/client/conversations'
+import { useCallback, useEffect, useRef, useState } from 'react'
+
+const MOST = 8
+// A question of a server that does not say more: what is left of it for files in base64, which adds a third.
+const BODY = 1024 * 1024
+const TEXT_BESIDE = 64 * 1024
+
+/** What files a question may have. */
+export interface FileLimits {
+  readonly images: boolean
+  readonly count: number
+  /** Bytes of all files together. */
+  readonly bytes: number
+}
+
+type Offering = About & { readonly models?: readonly { readonly name: string; readonly images: boolean }[]; readonly max_body?: number }
+
+/** The limits of the chosen model and of the server. */
+export function limitsOf(about: About | null, chosen: string | undefined): FileLimits {
+  const { models = [], max_body = BODY } = (about ?? {}) as Partial<Offering>
+  const model = models.find(({ name }) => name === (chosen ?? about?.model)) ?? (models.length === 1 ? models[0] : undefined)
+  return { images: model?.images ?? false, count: MOST, bytes: Math.max(0, Math.floor(((max_body - TEXT_BESIDE) * 3) / 4)) }
+}
+
+/** What the browser's file picker offers. */
+export function acceptedTypes(images: boolean): string {
+  const texts = 'text/*,application/json,application/xml,.md,.csv,.tsv,.log,.yaml,.yml,.toml,.ini,.py,.js,.ts,.tsx,.jsx,.java,.c,.h,.cpp,.rs,.go,.rb,.sh,.sql,.svg'
+  return images ? `image/png,image/jpeg,image/gif,image/webp,${texts}` : texts
+}
+
+/** Why a file does not go with the question. */
+export interface Refusal {
+  readonly why: 'tooMany' | 'tooLarge' | 'noImages' | 'notText' | 'unreadable'
+  readonly name: string
+}
+
+/** The files of the question that is being written. */
+export interface Files {
+  readonly all: readonly QuestionFile[]
+  readonly refused: readonly Refusal[]
+  /** Files are being dragged over the page. */
+  readonly dropping: boolean
+  readonly add: (files: readonly File[]) => void
+  readonly put: (files: readonly QuestionFile[]) => void
+  readonly remove: (index: number) => void
+  readonly clear: () => void
+}
+
+/** Collects files that are chosen, pasted, or dropped anywhere on the page. */
+export function useFiles(limits: FileLimits): Files {
+  const [all, setAll] = useState<readonly QuestionFile[]>([])
+  const [refused, setRefused] = useState<readonly Refusal[]>([])
+  const [dropping, setDropping] = useState(false)
+  const current = useRef({ all, limits })
+  current.current = { all, limits }
+
+  const add = useCallback((files: readonly File[]) => {
+    if (files.length === 0) return
+    // Reading files is a rare need, and so not part of the first load.
+    void import('./read-files').then(async ({ readFiles }) => {
+      const read = await readFiles(files, current.current.all, current.current.limits)
+      setAll((now) => [...now, ...read.files].slice(0, MOST))
+      setRefused(read.refused)
+    })
+  }, [])
+
+  useEffect(() => {
+    const carries = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false
+    const onDrag = (event: DragEvent) => {
+      if (!carries(event)) return
+      event.preventDefault()
+      setDropping(event.type !== 'dragleave' || event.relatedTarget !== null)
+    }
+    const onDrop = (event: DragEvent) => {
+      if (!carries(event)) return
+      event.preventDefault()
+      setDropping(false)
+      add([...(event.dataTransfer?.files ?? [])])
+    }
+    for (const type of ['dragenter', 'dragover', 'dragleave'] as const) window.addEventListener(type, onDrag)
+    window.addEventListener('drop', onDrop)
+    return () => {
+      for (const type of ['dragenter', 'dragover', 'dragleave'] as const) window.removeEventListener(type, onDrag)
+      window.removeEventListener('drop', onDrop)
+    }
+  }, [add])
+
+  return {
+    all,
+    refused,
+    dropping,
+    add,
+    put: (files) => setAll((now) => [...now, ...files].slice(0, MOST)),
+    remove: (index) => {
+      setAll((now) => now.filter((_, at) => at !== index))
+      setRefused([])
+    },
+    clear: () => {
+      setAll([])
+      setRefused([])
+    },
+  }
+}

@@ -1,0 +1,102 @@
+import { useEffect, useRef, useState } from 'react'
+
+const KEY = 'headwater.notify'
+
+/** Whether the person may be offered to be told of finished answers. */
+export interface DoneNotice {
+  readonly offered: boolean
+  readonly accept: () => void
+  readonly decline: () => void
+}
+
+interface Watched {
+  readonly busy: boolean
+  readonly title: string
+}
+
+/**
+ * Tells of an answer that is done in a hidden tab: by a sign in the title, and by a notification where the person wants it.
+ * Offered once, when somebody comes back who had left during an answer; the browser's own question follows a yes only.
+ */
+export function useDoneNotice({ busy, title }: Watched, words: { readonly ready: string; readonly done: (title: string) => string }): DoneNotice {
+  const [offered, setOffered] = useState(false)
+  const current = useRef({ busy, title, words })
+  const left = useRef(false)
+  const was = useRef(busy)
+  useEffect(() => {
+    current.current = { busy, title, words }
+    if (was.current && !busy && document.hidden) {
+      markTitle()
+      notify(words.ready, words.done(title))
+    }
+    was.current = busy
+  }, [busy, title, words])
+  useEffect(() => {
+    const onVisibility = () => {
+      if (document.hidden) left.current = current.current.busy
+      else if (left.current && 'Notification' in window && Notification.permission === 'default' && remembered() === null) setOffered(true)
+    }
+    document.addEventListener('visibilitychange', onVisibility)
+    return () => document.removeEventListener('visibilitychange', onVisibility)
+  }, [])
+  return {
+    offered,
+    accept() {
+      remember('yes')
+      setOffered(false)
+      void Notification.requestPermission()
+    },
+    decline() {
+      remember('no')
+      setOffered(false)
+    },
+  }
+}
+
+/** A sign before the title of the page until the tab is seen again; another title keeps it. */
+function markTitle(): void {
+  const mark = () => {
+    if (!document.title.startsWith('● ')) document.title = `● ${document.title}`
+  }
+  mark()
+  const observer = new MutationObserver(mark)
+  const head = document.querySelector('head')
+  if (head) observer.observe(head, { subtree: true, childList: true, characterData: true })
+  const seen = () => {
+    if (document.hidden) return
+    observer.disconnect()
+    document.title = document.title.replace(/^● /, '')
+    document.removeEventListener('visibilitychange', seen)
+  }
+  document.addEventListener('visibilitychange', seen)
+}
+
+function notify(title: string, body: string): void {
+  if (!('Notification' in window) || Notification.permission !== 'granted' || remembered() === 'no') return
+  try {
+    const notification = new Notification(title, { body, tag: 'headwater-answer' })
+    notification.onclick = () => {
+      window.focus()
+      notification.close()
+    }
+  } catch {
+    // Android lets only service workers notify; the title still tells.
+  }
+}
+
+function remembered(): string | null {
+  try {
+    return localStorage.getItem(KEY)
+  } catch {
+    // A browser that forgets would ask again and again.
+    return 'no'
+  }
+}
+
+function remember(answer: 'yes' | 'no'): void {
+  try {
+    localStorage.setItem(KEY, answer)
+  } catch {
+    // Not offered again in this visit anyway.
+  }
+}

@@ -1,0 +1,48 @@
+import type { Extension as TreeExtension } from 'mdast-util-from-markdown'
+import type { Processor } from 'unified'
+import { formulaSyntax } from './syntax'
+
+/** A formula's opening sign; what follows it up to the closing sign is TeX. */
+const OPENING = /^(?:\$\$|\\\[|\\\(|\$)/
+const CLOSING: Readonly<Record<string, string>> = { $: '$', $$: '$$', '\\(': '\\)', '\\[': '\\]' }
+
+/** A formula as it stands in the text; `tex` is null while its end is missing. */
+export interface Written {
+  readonly source: string
+  readonly tex: string | null
+  readonly display: boolean
+}
+
+/** Takes a formula apart. */
+export function readFormula(written: string): Written {
+  const source = written.trimEnd()
+  const opening = OPENING.exec(source)?.[0] ?? ''
+  const closing = CLOSING[opening] ?? ''
+  const whole = opening !== '' && source.length > opening.length + closing.length && source.endsWith(closing)
+  const tex = whole ? source.slice(opening.length, -closing.length) : null
+  return { source: written, tex, display: opening === '$$' || opening === '\\[' }
+}
+
+/** What becomes of formulas in the tree, for mdast-util-from-markdown. */
+export const formulaTree: TreeExtension = {
+  enter: {
+    formula(token) {
+      const source = this.sliceSerialize(token)
+      // Markdown has no <var>, so that the element says: this is a formula.
+      const data = { hName: 'var', hChildren: [{ type: 'text', value: source }] }
+      this.enter({ type: 'formula', data } as never, token)
+    },
+  },
+  exit: {
+    formula(token) {
+      this.exit(token)
+    },
+  },
+}
+
+/** A remark plugin that reads formulas; `elements.tsx` shows them. */
+export function remarkFormulas(this: Processor): void {
+  const data = this.data() as { micromarkExtensions?: unknown[]; fromMarkdownExtensions?: unknown[] }
+  ;(data.micromarkExtensions ??= []).push(formulaSyntax)
+  ;(data.fromMarkdownExtensions ??= []).push(formulaTree)
+}

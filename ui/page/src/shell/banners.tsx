@@ -1,0 +1,54 @@
+import type { About } from '@headwater/client'
+import type { Connection } from '@headwater/client/conversations'
+import { useEffect, useState } from 'react'
+import { useFormats } from '../words/formats'
+import { useWords } from '../words/words'
+
+/** Says why no question can be answered, and what to do about it; text in backticks is shown as code. */
+export function ProblemBanner({ problem }: { problem: string }) {
+  const { shell: words } = useWords()
+  return (
+    <aside className="banner banner-bad" data-testid="problem-banner" role="alert" aria-label={words.aboutServer}>
+      <strong>{words.notReady}</strong> {problem.split('`').map((part, place) => (place % 2 ? <code key={place}>{part}</code> : part))}
+    </aside>
+  )
+}
+
+/** Says that the model at work is only for trying things out. */
+export function DemoBanner({ about }: { about: About }) {
+  const { shell: words } = useWords()
+  return (
+    <aside className="banner" data-testid="demo-banner" aria-label={words.aboutModel}>
+      <strong>{words.demoModel}</strong> {about.notice ?? words.demoNotice(about.model)}
+    </aside>
+  )
+}
+
+/** Says that the server is away, when it is tried again, and lets a person not wait for that. */
+export function ConnectionBanner({ connection: { state, retryAt }, wake }: { connection: Connection; wake: () => void }) {
+  const { shell: words } = useWords()
+  const { duration } = useFormats()
+  const left = useSecondsUntil(state === 'live' ? null : retryAt)
+  if (state === 'live') return null
+  return (
+    <div className="banner banner-away" data-testid="connection-banner">
+      {/* The countdown is for the eye: read aloud every second it would be all one hears. */}
+      <span role="status">{state === 'offline' ? words.offline : words.reconnecting}</span>
+      {left > 0 && <span className="countdown">{words.retryIn(duration(left))}</span>}
+      <button type="button" className="quiet" data-testid="try-now" onClick={() => wake()}>
+        {words.tryNow}
+      </button>
+    </div>
+  )
+}
+
+function useSecondsUntil(time: number | null): number {
+  const [now, setNow] = useState(Date.now)
+  useEffect(() => {
+    if (time === null) return
+    setNow(Date.now())
+    const timer = setInterval(() => setNow(Date.now()), 500)
+    return () => clearInterval(timer)
+  }, [time])
+  return time === null ? 0 : Math.max(0, Math.ceil((time - now) / 1000))
+}
