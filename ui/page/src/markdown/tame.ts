@@ -1,5 +1,5 @@
 /** Quotes and lists that may stand in each other. A parser follows them by recursion, and so does what shows them. */
-const DEEPEST = 60
+const DEEPEST = 30
 const MARK = /[ \t]*(?:>|[-+*](?=[ \t])|\d{1,9}[.)](?=[ \t]))/y
 const TOO_DEEP = new RegExp(`^(?:[ \\t]*(?:>|[-+*](?=[ \\t])|\\d{1,9}[.)](?=[ \\t]))){${DEEPEST + 1}}.*`, 'gm')
 const LIKE: Readonly<Record<string, string>> = { '>': '›', '-': '‐', '+': '＋', '*': '∗', '.': '․', ')': '）' }
