@@ -7,10 +7,10 @@ from kept import ANN, BOB, CHAT, kept
 from serving import until
 
 from headwater.conversations.asking import Ask, Busy
-from headwater.conversations.nodes import Reply, title_of
+from headwater.conversations.nodes import Reply, Settings, title_of
 from headwater.conversations.records import DAY, KEPT, Kept, NoSuchConversation, owner_of
 from headwater.conversations.settling import RESERVED, SETTLING
-from headwater.errors import ShuttingDown, StoreError
+from headwater.errors import InvalidPrompt, ShuttingDown, StoreError, UnknownModel
 from headwater.events import Finish, TextDelta
 from headwater.log.memory import MemoryStore
 from headwater.models.scripted import SILENCE, Scripted
@@ -82,7 +82,7 @@ async def test_a_question_that_was_never_asked_blocks_for_half_a_minute() -> Non
     nodes = await server.nodes()
 
     assert (same.question.id, same.reply.id) == ("question-1", "answer-001")
-    assert {"question-1", "answer-001", "question-3", later.question.id, later.reply.id} == set(nodes)
+    assert {"question-1", "answer-001", later.question.id, later.reply.id} == set(nodes)
     await server.answers.aclose()
 
 
@@ -123,6 +123,9 @@ async def test_a_refused_question_leaves_no_trace() -> None:
     with pytest.raises(ShuttingDown):
         await server.ask(Ask(content="Two", parent="answer-001"))
     server.answers.ask = asks
+    for refused in (Ask(content="Two", parent="answer-001", settings=Settings(model="none:such")), Ask(content="")):
+        with pytest.raises((UnknownModel, InvalidPrompt)):
+            await server.ask(refused)
     conversation = await server.conversations.read(CHAT, ANN)
 
     assert [node.id for node in conversation.nodes] == ["question-1", "answer-001"]
@@ -142,7 +145,7 @@ async def test_a_conversation_is_kept_from_its_last_use_on() -> None:
     now[0] += KEPT + 2 * DAY
     with pytest.raises(NoSuchConversation):
         await server.nodes()
-    now[0] += DAY
+    now[0] += 2 * DAY
     await store.put("another", b"", ttl=1)
 
     assert [owner for owner, _ in store._documents if owner.startswith("chat")] == []  # pyright: ignore[reportPrivateUsage]

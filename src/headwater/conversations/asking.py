@@ -168,23 +168,22 @@ class Asking:
     async def _begin(
         self, begun: "_Begun", prompt: Prompt, principal: Principal, directives: Directives, *, again: bool
     ) -> Asked:
-        """Keep the question, ask the model, and keep its answer's node."""
+        """Ask the model, and keep the question's and the answer's nodes."""
         head, question, live = begun.head, begun.question, begun.head.live
         assert live is not None
+        for file, content in begun.files if begun.new else ():
+            await self._records.put_file(head.place, file.id, content)
         try:
-            if begun.new:
-                for file, content in begun.files:
-                    await self._records.put_file(head.place, file.id, content)
-                await self._records.put_node(head.place, live.number - 1, question, 0)
             directives = msgspec.structs.replace(directives, no_cache=directives.no_cache or again)
             attachment = await self._answers.ask(prompt, principal, directives, idempotency_key=begun.answer)
         except StoreError:
             raise  # what was done is unknown: whoever asks again under the same ids goes on
         except HeadwaterError:
-            if begun.new:
-                await self._records.drop_node(head.place, live.number - 1)
             await self._settling.withdraw(owner_of(principal), head.id, begun.answer)
             raise
+        # Only now, so that a refusal leaves no question behind, and takes none away that the same request has kept.
+        if begun.new:
+            await self._records.put_node(head.place, live.number - 1, question, 0)
         now, age = self._clock(), attachment.age
         reply = Reply(
             id=begun.answer,

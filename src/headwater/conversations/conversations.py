@@ -84,9 +84,8 @@ class Conversations:
         heads = await self.records.heads(owner)
         live = [head for head in heads if head.live is not None][:SETTLED_AT_ONCE]
         settling = (self.settling.settled(owner, head, principal.tenant) for head in live)
-        settled = await asyncio.gather(
-            *settling, return_exceptions=True
-        )  # one that is deleted meanwhile hides no other
+        # One that is deleted meanwhile hides no other.
+        settled = await asyncio.gather(*settling, return_exceptions=True)
         newer = {head.id: head for head in settled if isinstance(head, Head)}
         return [newer.get(head.id, head) for head in heads]
 

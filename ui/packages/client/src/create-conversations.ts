@@ -254,7 +254,7 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     },
     restore: (id) => deletions.restore(id),
     exportAddress: requests.exportAddress,
-    fileAddress: requests.fileAddress,
+    fileAddress: (id, file) => requests.fileAddress(id, file, opened.has(`shared:${id}`)),
     async importFile(json) {
       const answer = await requests.importFile(parsed(json))
       const summaries = ('conversations' in answer ? answer.conversations : answer).map(summaryOf)

@@ -86,7 +86,8 @@ export function createRequests(base: string, fetch: typeof globalThis.fetch, liv
     clearCache: async () => void (await send('DELETE', 'api/cache')),
     joinLink: () => json<{ url: string; expires_at: string }>('POST', 'api/visitor/link'),
     exportAddress: (id: string, format: string) => address(`api/conversations/${id}/export?format=${format}`),
-    fileAddress: (id: string, file: string) => address(`api/conversations/${id}/attachments/${encodeURIComponent(file)}`),
+    fileAddress: (id: string, file: string, shared = false) =>
+      address(`api/${shared ? 'shared' : 'conversations'}/${encodeURIComponent(id)}/attachments/${encodeURIComponent(file)}`),
   }
 }
 

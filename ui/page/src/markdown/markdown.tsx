@@ -3,13 +3,14 @@ import { Fragment, memo, useLayoutEffect, useRef } from 'react'
 import ReactMarkdown from 'react-markdown'
 import remarkGfm from 'remark-gfm'
 import remend from 'remend'
+import { remarkOpenFences } from './code/open-fences'
 import { ELEMENTS } from './elements'
 import { remarkFormulas } from './formula/remark-formulas'
 import { guarded } from './guarded'
 import { reportRender } from './render-pace'
 import { NO_BLOCKS, splitBlocks, type Blocks } from './split-blocks'
 
-const PLUGINS = [remarkGfm, remarkFormulas]
+const PLUGINS = [remarkGfm, remarkFormulas, remarkOpenFences]
 // One or two backticks at the start of a line are mostly a code fence on its way.
 const HALF_FENCE = /(^|\n) {0,3}(`{1,2}|~{1,2})$/
 const UNFINISHED = { katex: false, linkMode: 'text-only' } as const

@@ -56,3 +56,16 @@ test('another text is split anew', () => {
   expect(splitBlocks(splitBlocks(NO_BLOCKS, TEXT), 'Something else').blocks).toEqual(['Something else'])
   expect(splitBlocks(NO_BLOCKS, 'a\r\n\r\nb').blocks.join('')).toBe('a\n\nb')
 })
+
+test('a display formula is one block, whatever its lines look like, and ends before a blank line', () => {
+  for (const formula of ['\\[\na\n- b\n+ c\n> d\n\\]\n', '$$\na\n- b\n- c\n- d\n$$\n', '$$ a\n= b $$\n']) {
+    const text = `Before:\n${formula}\nAfter.`
+    const whole = splitBlocks(NO_BLOCKS, text).blocks
+    expect(whole.some((block) => block.trim() === formula.trim())).toBe(true)
+    let split = NO_BLOCKS
+    for (let end = 1; end <= text.length; end++) split = splitBlocks(split, text.slice(0, end))
+    expect(split.blocks.join('')).toBe(text)
+    expect(split.blocks).toEqual(whole)
+  }
+  expect(splitBlocks(NO_BLOCKS, '\\[ never closed\n\nMore.').blocks).toHaveLength(2)
+})

@@ -1,4 +1,4 @@
-import { marked } from 'marked'
+import { Marked } from 'marked'
 
 /** A Markdown text cut into blocks that can be rendered on their own; joined they are the text. */
 export interface Blocks {
@@ -13,6 +13,22 @@ export const NO_BLOCKS: Blocks = { source: '', blocks: [] }
 const DEFINITION = /^ {0,3}\[[^\]\n]+\]:/m
 // New text may close, lengthen or merge the last block and the one before it, never earlier ones.
 const UNSETTLED = 2
+
+// A display formula may have lines that look like lists; it ends with its sign, before a blank line, or with the text.
+const FORMULA = /^ {0,3}(?:\$\$(?!\$)|\\\[)(?:(?!\n[ \t]*\n)[^])*?(?:(?:\$\$|\\\])[ \t]*(?:\n|$)|$)/
+const marked = new Marked({
+  extensions: [
+    {
+      name: 'formula',
+      level: 'block',
+      start: (text) => /\n {0,3}(?:\$\$|\\\[)/.exec(text)?.index,
+      tokenizer: (text) => {
+        const [raw] = FORMULA.exec(text) ?? []
+        return raw ? { type: 'formula', raw } : undefined
+      },
+    },
+  ],
+})
 
 /** Splits a text, re-reading only the end of it when it merely grew. */
 export function splitBlocks(previous: Blocks, text: string): Blocks {
