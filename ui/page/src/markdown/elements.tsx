@@ -1,4 +1,5 @@
-import { Children, isValidElement, type ReactNode } from 'react'
+import type { Element } from 'hast'
+import type { ReactNode } from 'react'
 import type { Components } from 'react-markdown'
 import { useWords } from '../words/words'
 import '../styles/code.css'
@@ -12,9 +13,9 @@ import { safeUrl } from './safe-url'
 export const ELEMENTS: Components = {
   a: ({ href, children }) => <SafeLink href={href}>{children}</SafeLink>,
   img: ({ src, alt }) => <Picture src={typeof src === 'string' ? src : undefined} alt={alt ?? ''} />,
-  pre: ({ children }) => <Pre>{children}</Pre>,
+  pre: ({ node, children }) => <Pre node={node}>{children}</Pre>,
   // What the formula syntax makes of a formula; Markdown itself has no such element.
-  var: ({ children }) => <Formula source={textIn(children)} />,
+  var: ({ node }) => <Formula source={textOf(node)} />,
   table: ({ children }) => <Table>{children}</Table>,
   input: ({ checked }) => <Task done={checked ?? false} />,
 }
@@ -40,7 +41,7 @@ function Table({ children }: { children: ReactNode }) {
   const { markdown } = useWords()
   return (
     <div className="table-scroll" tabIndex={0} role="group" aria-label={markdown.table}>
-      <table>{children}</table>
+      <table dir="auto">{children}</table>
     </div>
   )
 }
@@ -50,28 +51,30 @@ function Task({ done }: { done: boolean }) {
   return <span className="task" role="img" aria-label={done ? markdown.taskDone : markdown.taskOpen} data-done={done || undefined} />
 }
 
-interface CodeProps {
-  readonly className?: string
-  readonly children?: ReactNode
-  /** The fence is still being written. */
-  readonly 'data-open'?: boolean
-  /** What the fence says behind its language. */
-  readonly 'data-meta'?: string
+interface FenceProps {
+  readonly language: string | null
+  readonly code: string
+  readonly meta: string | null
 }
 
-/** A fence, or indented code: a closed one is a diagram if it says so. */
-function Pre({ children }: { children: ReactNode }) {
-  const [code] = Children.toArray(children)
-  if (!isValidElement<CodeProps>(code)) return <pre>{children}</pre>
-  const { className = '', children: text, 'data-open': open, 'data-meta': meta = null } = code.props
-  const language = /language-(\S{1,40})/.exec(className)?.[1] ?? null
-  if (open) return <CodeBlock language={language}>{text}</CodeBlock>
-  if (language?.toLowerCase() === 'mermaid') return <Diagram source={textIn(text)} />
-  return <CodeBlock language={language} code={textIn(text)} meta={meta} />
+/** A closed fence: a diagram if it says so, code else. */
+export function Fence({ language, code, meta }: FenceProps) {
+  return language?.toLowerCase() === 'mermaid' ? <Diagram source={code} /> : <CodeBlock language={language} code={code} meta={meta} />
 }
 
-function textIn(children: ReactNode): string {
-  if (Array.isArray(children)) return children.map(textIn).join('')
-  if (isValidElement<{ children?: ReactNode }>(children)) return textIn(children.props.children)
-  return typeof children === 'string' || typeof children === 'number' ? String(children) : ''
+function Pre({ node, children }: { node: Element | undefined; children: ReactNode }) {
+  const [code] = node?.children ?? []
+  if (code?.type !== 'element') return <pre>{children}</pre>
+  const meta = (code.data as { meta?: string | null } | undefined)?.meta ?? null
+  return <Fence language={languageOf(code)} code={textOf(code)} meta={meta} />
+}
+
+function languageOf(code: Element): string | null {
+  const names = code.properties['className']
+  const name = Array.isArray(names) ? names.find((each) => String(each).startsWith('language-')) : undefined
+  return name === undefined ? null : String(name).slice('language-'.length, 'language-'.length + 40) || null
+}
+
+function textOf(node: Element | undefined): string {
+  return (node?.children ?? []).map((child) => (child.type === 'text' ? child.value : child.type === 'element' ? textOf(child) : '')).join('')
 }
