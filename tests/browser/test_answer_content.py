@@ -37,8 +37,11 @@ ASK = """(async () => {
   ;(await until(() => find('send')?.disabled === false && find('send'), 'send')).click()
   return true
 })()"""
-GEOMETRY = """(() => { const { x, width, height } = find('message-assistant').querySelector('pre').getBoundingClientRect()
-  return [x, width, height, find('message-assistant').querySelector('pre').textContent] })()"""
+GEOMETRY = """(() => {
+  const code = find('message-assistant').querySelector('pre')
+  const { x, width, height } = code.getBoundingClientRect()
+  return [x, width, height, code.textContent]
+})()"""
 PLAIN = """until(() => find('message-assistant')?.querySelector('pre')?.textContent.split('\\n').length > 90, 'code')
   .then(() => find('message-assistant').querySelectorAll('code span[class^=t-]').length)"""
 COLOURED = """until(() => document.querySelectorAll('code .t-keyword').length >= 180, 'colours').then(() => true)"""
