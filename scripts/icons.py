@@ -21,7 +21,9 @@ PADDED = 'viewBox="-6 -6 44 44"'
 async def main() -> None:
     """Render each icon as a page of its own size, with nothing behind it."""
     mark = (PUBLIC / "mark.svg").read_text()
-    maskable = re.sub(r"<rect [^>]*fill", '<rect x="-6" y="-6" width="44" height="44" fill', mark.replace(WHOLE, PADDED))
+    maskable = re.sub(
+        r"<rect [^>]*fill", '<rect x="-6" y="-6" width="44" height="44" fill', mark.replace(WHOLE, PADDED)
+    )
     icons = [("icon-192", 192, mark), ("icon-512", 512, mark), ("icon-maskable-512", 512, maskable)]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=FLAGS)

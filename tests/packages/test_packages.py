@@ -46,11 +46,10 @@ store.send(1)
 """
 
 
-def snippet(package: str) -> str:
-    """The code in the README of a package, which is the first that is not for a shell."""
-    found = re.search(r"```(?:js|tsx)\n(.*?)```", (UI / "packages" / package / "README.md").read_text(), re.DOTALL)
-    assert found is not None
-    return found[1]
+def snippet(package: str, place: int = 0) -> str:
+    """A piece of code in the README of a package that is not for a shell."""
+    text = (UI / "packages" / package / "README.md").read_text()
+    return re.findall(r"```(?:js|tsx)\n(.*?)```", text, re.DOTALL)[place]
 
 
 def bundle(app: Installed, name: str, code: str, *external: str) -> str:
@@ -81,23 +80,30 @@ def test_the_types_are_found_and_are_right(installed: Installed, module: str, re
     (installed.folder / "program.ts").write_text(PROGRAM)
     (installed.folder / "chat.tsx").write_text(snippet("react"))
     options = ["--noEmit", "--strict", "--target", "es2022", "--lib", "es2023,dom", "--jsx", "react-jsx", "--allowJs"]
+    (installed.folder / "turns.tsx").write_text(snippet("react", 1))
     (installed.folder / "ask.js").write_text(snippet("client"))
+    (installed.folder / "converse.js").write_text(snippet("client", 1))
     resolving = ["--module", module, "--moduleResolution", resolution]
     tsc = UI / "node_modules" / "typescript" / "bin" / "tsc"
-    installed.node(tsc, *options, *resolving, "--checkJs", "program.ts", "chat.tsx", "ask.js")
+    installed.node(
+        tsc, *options, *resolving, "--checkJs", "program.ts", "chat.tsx", "turns.tsx", "ask.js", "converse.js"
+    )
 
 
-async def test_the_clients_snippet_reads_an_answer_to_its_end_under_node(installed: Installed, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [0, 1], ids=["one chat", "conversations"])
+async def test_the_clients_snippets_read_an_answer_to_its_end_under_node(
+    installed: Installed, tmp_path: Path, place: int
+) -> None:
     """From a server as an operator starts it."""
     async with serve(tmp_path, HEADWATER_MODEL="echo", HEADWATER_STORE="memory:") as server:
-        code = snippet("client")
+        code = snippet("client", place)
         assert "http://127.0.0.1:8000" in code
         file = installed.folder / "asks.js"
         file.write_text(code.replace("http://127.0.0.1:8000", str(server.client.base_url)))
         printed = await asyncio.to_thread(installed.node, "--enable-source-maps", file.name)
 
     lines = printed.splitlines()
-    assert lines[0].startswith("streaming")
+    assert place or lines[0].startswith("streaming")
     assert lines[-1].startswith("finished")
     assert "Where do rivers begin?" in lines[-1]
 
@@ -148,6 +154,9 @@ def test_the_hook_with_its_parser_is_about_four_kilobytes(installed: Installed) 
         ("export { browserStorage } from '@headwater/client'", 550, "fetch"),
         ("export { useChat } from '@headwater/react'", 200, "fetch"),
         ("export { useLog } from '@headwater/react'", 2900, "Idempotency-Key"),
+        ("export { createConversations } from '@headwater/client/conversations'", 13_600, "Idempotency-Key"),
+        ("export { createFollower } from '@headwater/client/conversations'", 2000, "localStorage"),
+        ("export { useConversation } from '@headwater/react/conversations'", 200, "fetch"),
     ],
 )
 def test_what_an_app_does_not_import_is_not_shipped_to_it(

@@ -20,6 +20,7 @@ from headwater.models.scripted import Scripted
 from headwater.observe import Observer
 from headwater.observe import Request as Claim
 from headwater.web.gate import Access
+from headwater.web.routes.server import STATIC
 
 ANSWER = [TextDelta("x"), Finish("stop")]
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -93,6 +94,15 @@ async def test_everything_but_the_probes_the_login_box_and_what_was_shared_needs
         for path in ("/healthz", "/readyz", "/login", "/shared"):
             assert (await server.client.get(path)).status_code == 200, path
         assert (await server.client.get("/api/about", headers=bearer(ANN))).status_code == 200
+
+
+async def test_the_page_of_a_shared_conversation_has_all_its_files_without_a_key() -> None:
+    """Whatever the build has beside the index."""
+    files = [file.name for file in STATIC.iterdir() if file.is_file() and file.suffix not in (".br", ".gz", ".md")]
+    assert "mark.svg" in files, "the page is not built here: make page"
+    async with locked() as server:
+        for name in {*files} - {"index.html"}:
+            assert (await server.client.get(f"/{name}")).status_code == 200, name
 
 
 async def test_a_preflight_needs_no_key_and_a_refusal_can_be_read_by_the_page_that_asked() -> None:

@@ -2,12 +2,17 @@ import react from '@vitejs/plugin-react'
 import { defineConfig } from 'vite'
 import { compressed } from './compressed.ts'
 import { katexFonts } from './katex-fonts.ts'
+import { notices } from './notices.ts'
 import { offline } from './offline.ts'
+import { packed } from './packed.ts'
+import { unused } from './unused.ts'
+
+const LICENCES = 'THIRD-PARTY-LICENSES.md'
 
 export default defineConfig({
   // Relative addresses, so that the page works under whatever path an app mounts it at.
   base: './',
-  plugins: [katexFonts(), react(), offline(), compressed()],
+  plugins: [unused(), katexFonts(), packed(), react(), notices(LICENCES), offline(), compressed()],
   worker: { format: 'es' },
   server: { proxy: { '^/(api|login|logout)': process.env.HEADWATER_URL ?? 'http://127.0.0.1:8000' } },
   build: {
@@ -16,6 +21,6 @@ export default defineConfig({
     target: 'es2022',
     // An inlined data: asset would have to be allowed by the page's CSP.
     assetsInlineLimit: 0,
-    license: { fileName: 'THIRD-PARTY-LICENSES.md' },
+    license: { fileName: LICENCES },
   },
 })

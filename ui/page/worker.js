@@ -6,6 +6,9 @@ const PATIENCE = 4000
 const index = new URL('./', self.location.href).href
 
 self.addEventListener('install', (event) => {
+  // What the API is asked passes by here: a deletion that a page sends as it goes would be lost with the page (Chromium).
+  const pathname = `${new URL(index).pathname.replace(/[^\w/.~-]/g, '\\$&')}api/*`
+  event.addRoutes?.([{ condition: { urlPattern: new URLPattern({ pathname }) }, source: 'network' }])
   const keep = async () => {
     const cache = await caches.open(CACHE)
     await cache.addAll(KEPT)
@@ -38,10 +41,11 @@ self.addEventListener('fetch', (event) => {
 
 /** The index of the server, else the one that was kept: an update shows at the next load. */
 async function page(request) {
-  const control = new AbortController()
-  const timer = setTimeout(() => control.abort(), PATIENCE)
+  let timer
+  const late = new Promise((_, fail) => (timer = setTimeout(fail, PATIENCE)))
   try {
-    return await fetch(request, { signal: control.signal })
+    // With a signal of its own it would be a script's request, which is told of a login in JSON.
+    return await Promise.race([fetch(request), late])
   } catch {
     return kept(index)
   } finally {

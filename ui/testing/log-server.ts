@@ -38,6 +38,11 @@ export class ScriptedLog {
     return this.entries.slice(start).map(({ id, event }) => `data: ${JSON.stringify(event)}\nid: ${id}\n\n`)
   }
 
+  /** How many are reading it. */
+  get readers(): number {
+    return this.#readers.size
+  }
+
   /** Calls with every frame after an offset as it comes, and with the end; returns the way to leave. */
   watch(after: string | undefined, frame: (frame: string) => void, end: () => void): () => void {
     let sent = 0
@@ -114,6 +119,11 @@ export class LogServer {
     await new Promise<void>((resolve) => this.#http.listen(port, '127.0.0.1', resolve))
     this.url = `http://127.0.0.1:${(this.#http.address() as AddressInfo).port}/`
     return this
+  }
+
+  /** Breaks every connection. */
+  cut(): void {
+    this.#http.closeAllConnections()
   }
 
   async close(): Promise<void> {

@@ -2,6 +2,8 @@
 export class MemoryStorage implements Storage {
   readonly #kept = new Map<string, string>()
   full = false
+  /** Characters that a value may have. */
+  limit = Infinity
   forbidden = false
 
   get length(): number {
@@ -29,7 +31,7 @@ export class MemoryStorage implements Storage {
 
   setItem(key: string, value: string): void {
     this.#permit()
-    if (this.full) throw new DOMException('The quota has been exceeded.', 'QuotaExceededError')
+    if (this.full || value.length > this.limit) throw new DOMException('The quota has been exceeded.', 'QuotaExceededError')
     this.#kept.set(key, value)
   }
 

@@ -8,12 +8,13 @@ import re
 import secrets
 from base64 import urlsafe_b64encode
 
-from headwater.principal import Principal
+from headwater.principal import ANYONE, Principal
 
 LIFE = 400 * 24 * 3600
 """Seconds for which a browser keeps the cookie after its last visit; browsers allow no more."""
 SERVERS = 4
 """Tokens in a cookie at most."""
+_KIND = "visitor:"
 _ONE = r"[\w-]{22}\.[\w-]{43}"
 _FORM = re.compile(rf"{_ONE}(?:~{_ONE}){{0,{SERVERS - 1}}}", re.ASCII)
 
@@ -25,7 +26,12 @@ def new() -> str:
 
 def principal(id: str) -> Principal:
     """A visitor as a subject of the tenant to which everybody without a key belongs."""
-    return Principal("default", f"visitor:{id}")
+    return Principal(ANYONE.tenant, _KIND + id)
+
+
+def is_keyless(caller: Principal) -> bool:
+    """Whether neither a key nor an app names the caller."""
+    return caller == ANYONE or (caller.tenant == ANYONE.tenant and caller.subject.startswith(_KIND))
 
 
 def issue(id: str, secret: bytes, cookie: str = "") -> str:

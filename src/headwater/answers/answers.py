@@ -8,14 +8,15 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 
 import msgspec
 
-from headwater.answer import Answer, Fold, fold
+from headwater.answer import Answer, fold
 from headwater.answers.claim import Caching, Claims, Wanted
 from headwater.answers.continuing import Continuing
 from headwater.answers.drain import Drain
-from headwater.answers.generation import Generation, Timeouts
+from headwater.answers.generation import Generation, Timeouts, written
 from headwater.answers.nursery import Nursery
 from headwater.answers.recovery import kept
 from headwater.answers.source import Source
@@ -24,8 +25,8 @@ from headwater.cache.policy import Directives, cache_status
 from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, ShuttingDown, StoreError
 from headwater.log.logs import Logs
-from headwater.log.store import Claim, Description, Documents, Lease, Store, lost_ending
-from headwater.log.writer import Flushed, StoreFailed, Writer
+from headwater.log.store import Claim, Description, Documents, Store
+from headwater.log.writer import Flushed, StoreFailed
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.model import Counts
 from headwater.observe import Observers, Outcome, Request
@@ -105,9 +106,9 @@ class Answers:
         """The names of the models that are listed; requests may be allowed to name more."""
         return self._catalogue.names
 
-    def model(self, name: str) -> str:
-        """The whole name of the model that a request may call so; empty: the default. Raises `UnknownModel`."""
-        return self._catalogue.find(name or None, "chat").name
+    def offer(self, name: str) -> Offer:
+        """The model that a request may call so, under its whole name; empty: the default. Raises `UnknownModel`."""
+        return self._catalogue.find(name or None, "chat")
 
     async def count_tokens(self, prompt: Prompt) -> int | None:
         """The tokens of a prompt as its model counts them; None if it does not. Raises `UnknownModel`, `ModelError`."""
@@ -164,8 +165,7 @@ class Answers:
         recovery = kept(prompt, offer, principal) if mends else None
         wanted = Wanted(offer, prompt, principal, directives, idempotency_key, leaves, recovery)
         claim, fwd = await self._claims.claim(self._logs.store, wanted)
-        if claim.lease is not None:
-            prompt = self._claims.keyed(wanted)
+        prompt = prompt if claim.lease is None else self._claims.keyed(wanted)
         request = Request(claim.log, principal, prompt, _outcome(claim, fwd))
         if self._observers:
             self._observers.notify(lambda observer: observer.claimed(request))
@@ -196,8 +196,7 @@ class Answers:
 
     async def find(self, message_id: str, principal: Principal) -> Description:
         """The log behind a message id. Raises `NoSuchLog`, also for another tenant's log, `Expired` or `StoreError`."""
-        match = _MESSAGE_ID.fullmatch(message_id)
-        if match is None:
+        if (match := _MESSAGE_ID.fullmatch(message_id)) is None:
             raise NoSuchLog.of(message_id[:100])
         described = await self._logs.state(match[1])
         _check(described, principal)
@@ -272,21 +271,15 @@ class Answers:
         if self.unprepared is not None:
             raise self.unprepared
 
-    async def secret(self) -> bytes:
+    async def secret(self, *, confirmed: bool = True) -> bytes:
         """The secret of all servers on this store: the operator's, or one that the store keeps. Raises `StoreError`."""
-        return await self._claims.secret(self._logs.store)
-
-    @property
-    def known_secret(self) -> bytes:
-        """The secret as this process knows it, without asking the store; empty before the first use."""
-        return self._claims.known_secret
+        return await self._claims.secret(self._logs.store, confirmed=confirmed)
 
     async def ready(self) -> None:
         """Return if requests may be sent here. Raises `ShuttingDown`, `StoreError`, or why no model can be built."""
         if self._draining.begun:
             raise ShuttingDown("this server is shutting down; ask again in a moment")
-        failed = self.unprepared
-        if failed is None:
+        if (failed := self.unprepared) is None:
             await self._logs.store.check()
             return
         try:
@@ -326,19 +319,16 @@ class Answers:
         """Start the producer of a log."""
         self._nursery.start(request.log, self._generate(offer, request, beginning, leaves))
 
-    def _source(self, offer: Offer, prompt: Prompt) -> Source:
-        return Source(offer.addressed(prompt), lambda: self._catalogue.get(offer))
-
     async def _generate(self, offer: Offer, request: Request, beginning: Beginning, leaves: bool) -> None:
-        answer: Answer | None = None
-        lease = beginning.lease
+        answer, lease = None, beginning.lease
         try:
             flushed, store_failed = self._writer_hooks(lease.log)
             async with self._logs.write(
                 lease, stored=beginning.stored, age=beginning.age, flushed=flushed, store_failed=store_failed
             ) as writer:
                 prompt = request.prompt
-                models = [self._source(each, prompt) for each in (offer, *self._catalogue.fallbacks)]
+                offers, get = (offer, *self._catalogue.fallbacks), self._catalogue.get
+                models = [Source(each.addressed(prompt), partial(get, each)) for each in offers]
                 generation = Generation(models, request, writer, self._policy.timeouts, self._observers)
                 generation.continuing = self._policy.continuing
                 generation.recoverable, generation.leaves = beginning.recoverable, leaves
@@ -350,7 +340,7 @@ class Answers:
                 finally:
                     del self._generations[lease.log]
                     if self._observers and not writer.released:
-                        answer = await _written(writer, lease)
+                        answer = await written(writer, lease)
         finally:  # also when the server shuts down: that is an ending like any other
             if answer is not None:
                 await self._observers.ended(request, answer)
@@ -383,21 +373,6 @@ def _outcome(claim: Claim, fwd: str) -> Outcome:
     if not claim.won:
         return "joined" if claim.state == "open" else "hit"
     return "miss" if fwd == "miss" else "bypass"
-
-
-async def _written(writer: Writer, lease: Lease) -> Answer:
-    """The answer as readers in this process saw it, its ending included, whoever wrote that."""
-    fold = Fold()
-    async with aclosing(writer.read(ORIGIN, follow=False)) as pages:
-        async for page in pages:
-            for entry in page:
-                fold.feed(entry)
-    answer = fold.answer()
-    if answer.ending is None:
-        elapsed = answer.timing.duration or 0.0
-        fold.feed(writer.local_ending or lost_ending(lease.epoch, answer.offset.sequence, elapsed))
-        answer = fold.answer()
-    return answer
 
 
 def _check(found: Attachment | Description, principal: Principal) -> None:

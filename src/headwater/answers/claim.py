@@ -124,18 +124,15 @@ class Claims:
         await self.secret(store)
         return log_id(self._name(wanted), run)
 
-    async def secret(self, store: Store) -> bytes:
+    async def secret(self, store: Store, *, confirmed: bool = True) -> bytes:
         """A secret that the store confirmed not long ago; one from the settings needs no store.
 
-        Raises `StoreError`.
+        Unless it must be `confirmed`, one that this process knows is given at once. Raises `StoreError`.
         """
+        if not confirmed and self._secret:
+            return self._secret
         if not self._caching.secret and (not self._secret or self._clock() - self._confirmed >= TRUSTED):
             await self._confirm_secret(store)
-        return self._secret
-
-    @property
-    def known_secret(self) -> bytes:
-        """The secret that was used last; empty before the first use, unless the settings have one."""
         return self._secret
 
     async def _confirm_secret(self, store: Store) -> None:

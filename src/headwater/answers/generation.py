@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from headwater.answer import Answer, fold
+from headwater.answer import Answer, Fold, fold
 from headwater.answers import continuing
 from headwater.answers.continuing import Continuing, lost
 from headwater.answers.source import Source
@@ -45,9 +45,11 @@ from headwater.events import (
     error_event,
     unforeseen,
 )
+from headwater.log.store import Lease, lost_ending
 from headwater.log.writer import Writer
 from headwater.models.model import RUN, Reattaches, prepared
 from headwater.observe import Observers, Request
+from headwater.offsets import ORIGIN
 from headwater.principal import LEAVES
 
 logger = logging.getLogger(__name__)
@@ -374,3 +376,18 @@ class Generation:
 
 def _is_refused(ending: Ending) -> bool:
     return isinstance(ending, Error) and ending.code == "cannot_continue"
+
+
+async def written(writer: Writer, lease: Lease) -> Answer:
+    """The answer as readers in this process saw it, its ending included, whoever wrote that."""
+    fold = Fold()
+    async with aclosing(writer.read(ORIGIN, follow=False)) as pages:
+        async for page in pages:
+            for entry in page:
+                fold.feed(entry)
+    answer = fold.answer()
+    if answer.ending is None:
+        elapsed = answer.timing.duration or 0.0
+        fold.feed(writer.local_ending or lost_ending(lease.epoch, answer.offset.sequence, elapsed))
+        answer = fold.answer()
+    return answer

@@ -5,15 +5,16 @@ async with Client("http://127.0.0.1:8000") as client:
     async for event in answer:
         ...
 
-`SyncClient` is the same for programs without `async`.
+`client.conversations` are those that the server keeps. `SyncClient` is the same for programs without `async`.
 """
 
 from headwater.answer import ToolCall
 from headwater.client.answer import Answer
 from headwater.client.client import About, Client
+from headwater.client.conversations import Conversation, Message, Summary
 from headwater.client.failures import NotHeadwater, NothingListens, Unreachable
 from headwater.client.patience import Patience
-from headwater.client.sync import SyncAnswer, SyncClient
+from headwater.client.sync import SyncAnswer, SyncClient, SyncConversation
 from headwater.errors import (
     Expired,
     HeadwaterError,
@@ -50,6 +51,7 @@ __all__ = [
     "Answer",
     "Client",
     "Continued",
+    "Conversation",
     "Ending",
     "Error",
     "Event",
@@ -57,6 +59,7 @@ __all__ = [
     "Finish",
     "HeadwaterError",
     "InvalidPrompt",
+    "Message",
     "Metadata",
     "ModelError",
     "NoSuchLog",
@@ -71,8 +74,10 @@ __all__ = [
     "Start",
     "Stop",
     "StoreError",
+    "Summary",
     "SyncAnswer",
     "SyncClient",
+    "SyncConversation",
     "TextDelta",
     "ToolCall",
     "ToolCallDelta",

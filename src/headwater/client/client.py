@@ -1,6 +1,5 @@
 """`Client`: asks a Headwater server and returns answers that reconnect by themselves."""
 
-import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -10,8 +9,8 @@ import msgspec
 
 from headwater.client.answer import Answer
 from headwater.client.connection import Server
-from headwater.client.failures import unexpected
-from headwater.client.patience import Attempts, Notice, Patience
+from headwater.client.conversations import Conversations
+from headwater.client.patience import Notice, Patience
 from headwater.client.reader import Persistence, Reader
 from headwater.errors import Expired, RequestError
 from headwater.offsets import ORIGIN, Offset, parse_with_run, run_of
@@ -48,6 +47,7 @@ class Client:
     ) -> None:
         self._server = Server(base_url, {**_bearer(api_key), **(headers or {})}, patience)
         self._persistence = Persistence(patience, on_retry)
+        self.conversations = Conversations(self._server, self._persistence)
 
     async def chat(
         self,
@@ -109,20 +109,9 @@ class Client:
         await self.aclose()
 
     async def _ask(self, path: str, fields: dict[str, Any], no_cache: bool) -> Answer:
-        # ASCII-only JSON, because UTF-8 cannot encode an unpaired surrogate.
-        body = json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
         # The key makes the POST safe to repeat: a second one joins the generation that the first one started.
-        headers = {"Content-Type": "application/json", "Idempotency-Key": secrets.token_hex(16)}
-        if no_cache:
-            headers["Cache-Control"] = "no-cache"
-        patience, notice = self._persistence
-        attempts = Attempts(patience, patience.requests, notice)
-        response, connection = await attempts.persist(lambda: self._server.stream("POST", path, headers, body))
-        location = response.headers.get("location")
-        if location is None or connection is None:
-            await response.aclose()
-            raise unexpected(response.request, "answered without a Location header")
-        return Answer(Reader(self._server, location, self._persistence, opened=(response, connection)))
+        headers = {"Idempotency-Key": secrets.token_hex(16), **({"Cache-Control": "no-cache"} if no_cache else {})}
+        return Answer(await Reader.ask(self._server, path, fields, headers, self._persistence))
 
 
 def _bearer(api_key: str | None) -> dict[str, str]:

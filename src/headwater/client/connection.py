@@ -1,9 +1,10 @@
 """HTTP for the client: requests to one server, and a streaming response read as frames."""
 
+import json
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
@@ -17,6 +18,7 @@ from headwater.version import VERSION
 Shape = TypeVar("Shape")
 
 EVENTS = "text/event-stream"
+JSON = "application/json"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -120,21 +122,34 @@ class Server:
             raise unexpected(response.request, f"answered with the content type {media_type}, not {EVENTS}")
         return response, Connection(response, self._patience.silence)
 
-    async def get(self, method: str, path: str, shape: type[Shape]) -> Shape:
-        """Send a request and decode its JSON response as `shape`. Raises as `open` does."""
-        response = await self.open(method, path, headers={"Accept": "application/json"})
+    async def read(self, method: str, path: str, body: bytes = b"") -> httpx.Response:
+        """Send a request and read its response. Raises as `open` does."""
+        response = await self.open(method, path, headers={"Accept": JSON, "Content-Type": JSON}, body=body)
         try:
-            return msgspec.json.decode(await response.aread(), type=shape)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise unexpected(response.request, "answered with unexpected JSON") from error
+            await response.aread()
         except httpx.RequestError as error:
             raise Unreachable(f"the answer of {shown(response.request.url)} broke off") from error
         finally:
             await response.aclose()
+        return response
+
+    async def get(self, method: str, path: str, shape: type[Shape], body: bytes = b"") -> Shape:
+        """Send a request and decode its JSON response as `shape`, an empty one as null. Raises as `open` does."""
+        response = await self.read(method, path, body)
+        try:
+            return msgspec.json.decode(response.content or b"null", type=shape)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise unexpected(response.request, "answered with unexpected JSON") from error
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self._http.aclose()
+
+
+def written(fields: Mapping[str, Any]) -> bytes:
+    """The JSON of a request, without the fields that are None."""
+    # ASCII-only, because UTF-8 cannot encode an unpaired surrogate.
+    return json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
 
 
 def _unconnected(error: httpx.ConnectError, where: str) -> Unreachable:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -10,8 +11,8 @@ import msgspec
 
 from headwater.answer import Answer as Folded
 from headwater.answer import Fold, ToolCall
-from headwater.client.connection import Connection, Server
-from headwater.client.failures import NotHeadwater, Unreachable, failure_of, is_transient
+from headwater.client.connection import JSON, Connection, Server, written
+from headwater.client.failures import NotHeadwater, Unreachable, failure_of, is_transient, unexpected
 from headwater.client.frames import Frame
 from headwater.client.patience import Attempts, Notice, Patience
 from headwater.entries import decode
@@ -82,6 +83,26 @@ class Reader:
             age = response.headers.get("age", "")
             self.age = int(age) if age.isascii() and age.isdigit() else None
             self.cache_status = response.headers.get("cache-status", "")
+
+    @classmethod
+    async def ask(
+        cls,
+        server: Server,
+        path: str,
+        fields: Mapping[str, Any],
+        headers: Mapping[str, str],
+        persistence: Persistence,
+    ) -> Self:
+        """Send a question, again while the server cannot be reached, and read its answer."""
+        patience, notice = persistence
+        attempts = Attempts(patience, patience.requests, notice)
+        headers, body = {"Content-Type": JSON, **headers}, written(fields)
+        response, connection = await attempts.persist(lambda: server.stream("POST", path, headers, body))
+        location = response.headers.get("location")
+        if location is None or connection is None:
+            await response.aclose()
+            raise unexpected(response.request, "answered without a Location header")
+        return cls(server, location, persistence, opened=(response, connection))
 
     @property
     def ready(self) -> bool:

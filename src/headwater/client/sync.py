@@ -6,15 +6,18 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError
 from functools import wraps
 from threading import Lock, Thread, current_thread
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from headwater.client.answer import Answer, Progress
-from headwater.client.client import About, Client
+from headwater.client.client import Client
+from headwater.client.conversations import Content, Conversation, Conversations
 from headwater.client.patience import Notice, Patience
 from headwater.events import Event, State
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
+Inner = TypeVar("Inner")
+_Method = Callable[Concatenate[Inner, Given], Coroutine[Any, Any, Result]]
 
 CLOSING = 5.0
 """Seconds for which `close` waits for the connections to close."""
@@ -64,7 +67,7 @@ class SyncAnswer(Progress):
 
     def __init__(self, answer: Answer, residence: Residence) -> None:
         super().__init__(answer._reader)
-        self._residence = residence
+        self.residence = residence
         self._taking = Lock()
 
     def __iter__(self) -> Self:
@@ -72,7 +75,7 @@ class SyncAnswer(Progress):
 
     def __next__(self) -> Event:
         with self._taking:
-            if not self._reader.ready and not self._residence.run(self._reader.fill):
+            if not self._reader.ready and not self.residence.run(self._reader.fill):
                 raise StopIteration
             return self._reader.next()
 
@@ -84,11 +87,11 @@ class SyncAnswer(Progress):
 
     def stop(self) -> State:
         """Stop the answer on the server unless other subjects read it; returns the state reached, after 2 s at most."""
-        return self._residence.run(self._reader.stop)
+        return self.residence.run(self._reader.stop)
 
     def close(self) -> None:
         """Close the connection. The server goes on writing the answer, and a later read connects again."""
-        self._residence.run(self._reader.aclose)
+        self.residence.run(self._reader.aclose)
 
     def __enter__(self) -> Self:
         return self
@@ -97,18 +100,67 @@ class SyncAnswer(Progress):
         self.close()
 
 
+class _Within(Generic[Inner]):
+    """Stands for an object that lives in the thread of a client."""
+
+    def __init__(self, inner: Inner, residence: Residence) -> None:
+        self.inner = inner
+        self.residence = residence
+
+
+@overload
+def _blocking(method: "_Method[Inner, Given, Answer]") -> Callable[Concatenate[_Within[Inner], Given], SyncAnswer]: ...
+@overload
 def _blocking(
-    method: Callable[Concatenate[Client, Given], Coroutine[Any, Any, Answer]],
-) -> Callable[Concatenate["SyncClient", Given], SyncAnswer]:
+    method: "_Method[Inner, Given, Conversation]",
+) -> Callable[Concatenate[_Within[Inner], Given], "SyncConversation"]: ...
+@overload
+def _blocking(method: "_Method[Inner, Given, Result]") -> Callable[Concatenate[_Within[Inner], Given], Result]: ...
+def _blocking(method: "_Method[Inner, Given, Any]") -> Callable[Concatenate[_Within[Inner], Given], Any]:
     @wraps(method)
-    def call(self: "SyncClient", *args: Given.args, **kwargs: Given.kwargs) -> SyncAnswer:
+    def call(self: _Within[Inner], *args: Given.args, **kwargs: Given.kwargs) -> Any:
         home = self.residence
-        return SyncAnswer(home.run(lambda: method(home.client, *args, **kwargs)), home)
+        found = home.run(lambda: method(self.inner, *args, **kwargs))
+        if isinstance(found, Answer):
+            return SyncAnswer(found, home)
+        return SyncConversation(found, home) if isinstance(found, Conversation) else found
 
     return call
 
 
-class SyncClient:
+class SyncConversation(_Within[Conversation]):
+    """`Conversation` with methods that block."""
+
+    @property
+    def id(self) -> str:
+        """The id of the conversation."""
+        return self.inner.id
+
+    @property
+    def content(self) -> Content:
+        """What it had when it was read, and what was asked here since."""
+        return self.inner.content
+
+    ask = _blocking(Conversation.ask)
+    regenerate = _blocking(Conversation.regenerate)
+    refresh = _blocking(Conversation.refresh)
+
+
+class SyncConversations(_Within[Conversations]):
+    """`Conversations` with methods that block."""
+
+    list = _blocking(Conversations.list)
+    create = _blocking(Conversations.create)
+    get = _blocking(Conversations.get)
+    rename = _blocking(Conversations.rename)
+    delete = _blocking(Conversations.delete)
+    share = _blocking(Conversations.share)
+    unshare = _blocking(Conversations.unshare)
+    export = _blocking(Conversations.export)
+    import_ = _blocking(Conversations.import_)
+
+
+class SyncClient(_Within[Client]):
     """`Client` for programs without `async`: its methods block, and answers are read by a plain `for` loop.
 
     Several threads may use it at once. In the thread of a running event loop, such as a notebook's, it blocks that
@@ -125,15 +177,13 @@ class SyncClient:
         on_retry: Notice | None = None,
     ) -> None:
         client = Client(base_url, api_key=api_key, headers=headers, patience=patience, on_retry=on_retry)
-        self.residence = Residence(client)
+        super().__init__(client, Residence(client))
+        self.conversations = SyncConversations(client.conversations, self.residence)
 
     chat = _blocking(Client.chat)
     complete = _blocking(Client.complete)
     attach = _blocking(Client.attach)
-
-    def about(self) -> About:
-        """Describe the server, in one attempt. Raises `NothingListens`, `Unreachable` or `NotHeadwater`."""
-        return self.residence.run(self.residence.client.about)
+    about = _blocking(Client.about)
 
     def close(self) -> None:
         """Close every connection. The server goes on writing its answers."""

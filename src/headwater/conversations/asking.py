@@ -14,7 +14,7 @@ import msgspec
 from headwater.answers.answers import Answers, Attachment
 from headwater.cache.policy import Directives
 from headwater.conversations.conversations import Conversations, new_id, settings_prompt
-from headwater.conversations.files import Sent, shown, taken
+from headwater.conversations.files import IMAGES, Sent, UnsupportedFile, shown, taken
 from headwater.conversations.nodes import (
     Attached,
     Head,
@@ -31,6 +31,7 @@ from headwater.conversations.nodes import (
 )
 from headwater.conversations.records import ATTEMPTS, NoSuchConversation, owner_of
 from headwater.conversations.settling import Pending
+from headwater.conversations.transfer import MESSAGES
 from headwater.errors import Conflict, HeadwaterError, RequestError, StoreError
 from headwater.principal import Principal
 from headwater.prompt import Message, Part, Prompt, Text, check
@@ -123,15 +124,16 @@ class Asking:
         question_id, answer_id = ask.parent if ask.again else ask.id or new_id(), ask.answer or new_id()
         if question_id is None or question_id == answer_id:
             raise InvalidConversation("name the question to answer again in `parent`, or send `content`")
-        files = taken(ask.attachments, question_id)
+        files, owner = taken(ask.attachments, question_id), owner_of(principal)
         for _ in range(ATTEMPTS):
+            nodes: dict[str, Node] = {}
             try:
-                head = await self._conversations.find(id, principal)
+                head, there = await self._conversations.use(id, principal), True
+                nodes = {each: kept.node for each, kept in (await self._records.nodes(head.place)).items()}
             except NoSuchConversation:
                 if ask.parent is not None:
                     raise
-                head, _ = await self._conversations.create(id, principal, settings=ask.settings)
-            nodes = {each: kept.node for each, kept in (await self._records.nodes(head.place)).items()}
+                head, there = self._conversations.new(id, ask.settings), False
             known = nodes.get(answer_id)
             if isinstance(known, Reply) and isinstance(question := nodes.get(known.parent), Question):
                 return Asked(head, question, known, None)
@@ -141,8 +143,9 @@ class Asking:
             data = {file.id: content for file, content in files}
             branch = [*path(nodes, question.parent), question]
             prompt = await self._prompt(head.place, ask.settings or head.settings, branch, data)
-            self._answers.model(prompt.model)
-            reserved = await self._reserve(owner_of(principal), head, question, answer_id, ask.settings)
+            if not there and not await self._records.add(owner, head):
+                continue
+            reserved = await self._reserve(owner, head, question, answer_id, ask.settings)
             if reserved is not None:
                 begun = _Begun(reserved, question, answer_id, question_id not in nodes, files)
                 return await self._begin(begun, prompt, principal, directives, again=ask.again)
@@ -165,23 +168,22 @@ class Asking:
     async def _begin(
         self, begun: "_Begun", prompt: Prompt, principal: Principal, directives: Directives, *, again: bool
     ) -> Asked:
-        """Keep the question, ask the model, and keep its answer's node."""
+        """Ask the model, and keep the question's and the answer's nodes."""
         head, question, live = begun.head, begun.question, begun.head.live
         assert live is not None
+        for file, content in begun.files if begun.new else ():
+            await self._records.put_file(head.place, file.id, content)
         try:
-            if begun.new:
-                for file, content in begun.files:
-                    await self._records.put_file(head.place, file.id, content)
-                await self._records.put_node(head.place, live.number - 1, question, 0)
             directives = msgspec.structs.replace(directives, no_cache=directives.no_cache or again)
             attachment = await self._answers.ask(prompt, principal, directives, idempotency_key=begun.answer)
         except StoreError:
             raise  # what was done is unknown: whoever asks again under the same ids goes on
         except HeadwaterError:
-            if begun.new:
-                await self._records.drop_node(head.place, live.number - 1)
             await self._settling.withdraw(owner_of(principal), head.id, begun.answer)
             raise
+        # Only now, so that a refusal leaves no question behind, and takes none away that the same request has kept.
+        if begun.new:
+            await self._records.put_node(head.place, live.number - 1, question, 0)
         now, age = self._clock(), attachment.age
         reply = Reply(
             id=begun.answer,
@@ -226,6 +228,10 @@ class Asking:
                 raise Busy(live.answer, live.number)
             if live is not None or head.size != seen.size:
                 return None
+            if head.size >= MESSAGES:
+                raise InvalidConversation(
+                    f"the conversation has {head.size} messages, and takes no more; begin another"
+                )
             live = Live(answer, head.size + 1, now, head.leaf)
             title = head.title or (title_of(question.content) if head.titled == "auto" else "")
             head = msgspec.structs.replace(head, live=live, size=head.size + 2, leaf=answer, title=title)
@@ -241,6 +247,7 @@ class Asking:
 
     async def _prompt(self, place: str, settings: Settings, branch: list[Node], data: dict[str, bytes]) -> Prompt:
         """What the model is asked at the end of a branch. `data` holds files that are not kept yet."""
+        images = self._answers.offer(settings.model or "").images
         messages = [Message("system", settings.system)] if settings.system else []
         for node in branch:
             if isinstance(node, Reply):
@@ -249,9 +256,18 @@ class Asking:
                 continue
             parts: list[Part] = []
             for file in node.attachments:
+                if file.type in IMAGES and not images:
+                    if file.id in data:
+                        raise UnsupportedFile(
+                            f"the model takes no images, and {file.name} is one; choose another model"
+                        )
+                    parts.append(Text(f"[{file.name}]\n\n"))
+                    continue
                 content = data[file.id] if file.id in data else await self._records.file(place, file)
                 if content is not None:
                     parts.append(shown(file, content))
             asked = CONTINUE if node.kind == "continue" else node.content
-            messages.append(Message("user", [*parts, Text(asked)] if parts else asked))
+            # Providers refuse an empty text beside other parts.
+            told = [*parts, *([Text(asked)] if asked else [])] if parts else asked
+            messages.append(Message("user", told))
         return check(settings_prompt(settings, messages))

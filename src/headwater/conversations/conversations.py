@@ -31,7 +31,7 @@ from headwater.principal import Principal
 from headwater.prompt import Message, Parameters, Prompt, check
 
 TOGETHER = 50
-"""Messages of a file that are written beside each other."""
+"""Messages of a file, or logs, that are worked on beside each other."""
 SETTLED_AT_ONCE = 20
 """Conversations of a list whose answers are looked at, at most, each time that it is read."""
 
@@ -60,9 +60,16 @@ class Conversations:
             raise NoSuchConversation(id)
         return await self.settling.settled(owner, head, principal.tenant)
 
+    async def use(self, id: str, principal: Principal) -> Head:
+        """The head as `find` has it, and all documents kept from today on. Raises `NoSuchConversation`."""
+        return await self.records.renewed(owner_of(principal), await self.find(id, principal))
+
     async def read(self, id: str, principal: Principal) -> Conversation:
         """A conversation. Raises `NoSuchConversation`."""
-        head = await self.records.renewed(owner_of(principal), await self.find(id, principal))
+        return await self.whole(await self.use(id, principal))
+
+    async def whole(self, head: Head) -> Conversation:
+        """The conversation of a head."""
         return Conversation(head, [kept.node for kept in (await self.records.nodes(head.place)).values()])
 
     async def files(self, conversation: Conversation) -> dict[str, bytes]:
@@ -76,8 +83,10 @@ class Conversations:
         owner = owner_of(principal)
         heads = await self.records.heads(owner)
         live = [head for head in heads if head.live is not None][:SETTLED_AT_ONCE]
-        settled = await asyncio.gather(*(self.settling.settled(owner, head, principal.tenant) for head in live))
-        newer = {head.id: head for head in settled}
+        settling = (self.settling.settled(owner, head, principal.tenant) for head in live)
+        # One that is deleted meanwhile hides no other.
+        settled = await asyncio.gather(*settling, return_exceptions=True)
+        newer = {head.id: head for head in settled if isinstance(head, Head)}
         return [newer.get(head.id, head) for head in heads]
 
     async def create(
@@ -87,18 +96,21 @@ class Conversations:
 
         Raises `InvalidConversation`, `UnknownModel` or `InvalidPrompt`.
         """
-        checked_id(id)
         if settings is not None:
             self.check(settings)
-        at = self._clock()
-        now = written(at)
-        head = Head(id=id, place=secrets.token_urlsafe(24), created_at=now, updated_at=now, used=at)
+        head = self.new(id, settings)
         if title := clean_title(title):
             head = msgspec.structs.replace(head, title=title, titled="person")
-        head = msgspec.structs.replace(head, settings=settings or Settings())
         if await self.records.add(owner_of(principal), head):
             return head, True
         return await self.find(id, principal), False
+
+    def new(self, id: str, settings: Settings | None = None) -> Head:
+        """A head that is not kept yet. Raises `InvalidConversation` for what is no id."""
+        at, place = self._clock(), secrets.token_urlsafe(24)
+        now = written(at)
+        head = Head(id=checked_id(id), place=place, created_at=now, updated_at=now, used=at)
+        return msgspec.structs.replace(head, settings=settings or Settings())
 
     async def patch(
         self, id: str, principal: Principal, title: str | None, leaf: str | None, settings: Settings | None
@@ -164,16 +176,23 @@ class Conversations:
         recent = written(self._clock() - self._answers.kept_for)
         heads = [head for head in await self.records.heads(owner_of(principal)) if head.updated_at >= recent]
         kept = [each for head in heads for each in (await self.records.nodes(head.place)).values()]
-        found = [await self._log(log, principal) for log in _logs(kept)]
+        logs = sorted(_logs(kept))
+        found: list[Description | None] = []
+        for begin in range(0, len(logs), TOGETHER):
+            found += await asyncio.gather(*(self._log(log, principal) for log in logs[begin : begin + TOGETHER]))
         return [log for log in found if log is not None]
 
     async def forget(self, logs: Iterable[str], principal: Principal) -> None:
         """Forget logs and the cache entries that they are; one that runs is stopped, unless somebody else wants it."""
-        for log in logs:
-            found = await self._log(log, principal)
-            if found is not None and (found.state != "open" or await self._answers.stop(found, principal)):
-                with suppress(NoSuchLog, Expired):
-                    await self._answers.forget(found, principal)
+        left = [*logs]
+        for begin in range(0, len(left), TOGETHER):
+            await asyncio.gather(*(self._forget(log, principal) for log in left[begin : begin + TOGETHER]))
+
+    async def _forget(self, log: str, principal: Principal) -> None:
+        found = await self._log(log, principal)
+        if found is not None and (found.state != "open" or await self._answers.stop(found, principal)):
+            with suppress(NoSuchLog, Expired):
+                await self._answers.forget(found, principal)
 
     async def _log(self, log: str, principal: Principal) -> Description | None:
         try:
@@ -207,14 +226,19 @@ class Conversations:
             await self.records.drop_share(head.shared)
             await self.records.change(owner_of(principal), id, lambda head: msgspec.structs.replace(head, shared=None))
 
-    async def shared(self, token: str) -> tuple[Conversation, str]:
-        """The conversation that a link shows, and its tenant. Raises `NoSuchConversation`."""
+    async def shared_head(self, token: str) -> tuple[Head, Share]:
+        """The head of the conversation that a link shows, and whose it is. Raises `NoSuchConversation`."""
         share = await self.records.share(token)
         head = share and await self.records.head(share.owner, share.id)
         if share is None or head is None or head.shared != token:
             raise NoSuchConversation(token)
+        return head, share
+
+    async def shared(self, token: str) -> tuple[Conversation, str]:
+        """The conversation that a link shows, and its tenant. Raises `NoSuchConversation`."""
+        head, share = await self.shared_head(token)
         head = await self.settling.settled(share.owner, head, share.tenant)
-        return Conversation(head, [kept.node for kept in (await self.records.nodes(head.place)).values()]), share.tenant
+        return await self.whole(head), share.tenant
 
     async def _move(self, begin: str, end: str, head: Head, tenant: str) -> None:
         """Move a head: kept at its new owner first, so that it is at one of them at any time."""
@@ -241,7 +265,7 @@ class Conversations:
 
     def check(self, settings: Settings) -> None:
         """Refuse settings that no question could be asked with. Raises `UnknownModel` or `InvalidPrompt`."""
-        self._answers.model(settings.model or "")
+        self._answers.offer(settings.model or "")
         check(settings_prompt(settings, [Message("user", "?")]))
 
 

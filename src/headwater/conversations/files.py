@@ -58,7 +58,7 @@ def taken(sent: Sequence[Sent], question: str) -> list[tuple[Attached, bytes]]:
     """The files of a question with their data. Raises `UnsupportedFile`, `FileTooLarge`, or `RequestError`."""
     if len(sent) > MOST:
         raise FileTooLarge(f"the question has {len(sent)} files; {MOST} are taken")
-    return [_taken(file, f"{question[:60]}-{number}") for number, file in enumerate(sent)]
+    return [_taken(file, f"{question}-{number}") for number, file in enumerate(sent)]
 
 
 def shown(file: Attached, data: bytes) -> Part:

@@ -22,9 +22,9 @@ from headwater.principal import Principal
 
 DAY = 24 * 3600.0
 KEPT = 30 * DAY
-"""Seconds for which a conversation is kept from its last use on."""
-OUTLIVES = 2 * DAY
-"""Seconds for which nodes and files outlive their head, since they are renewed once a day only."""
+"""Seconds for which a conversation is kept from its last use on; up to a day longer, as uses are noted once a day."""
+OUTLIVES = 3 * DAY
+"""Seconds for which nodes, files and links are kept beyond that, so that a head is never there without them."""
 SHARES = "shares"
 ATTEMPTS = 50
 """How often a change is tried anew, because others have changed the head meanwhile."""
@@ -105,7 +105,7 @@ class Records:
         """Keep a new head; False if its id is taken and it is not to be `replaced`."""
         try:
             version = None if replaced else 0
-            await self._documents().put(head.id, _encode(head), ttl=KEPT, version=version, collection=owner)
+            await self._put_head(owner, head, version)
         except Conflict:
             return False
         return True
@@ -116,9 +116,8 @@ class Records:
         head = found and _of_head(found.value)
         if found is None or head is None or head.revision != revision:
             return False
-        moved = _encode(msgspec.structs.replace(head, moved=True))
         try:
-            await self._documents().put(id, moved, ttl=KEPT, version=found.version, collection=owner)
+            await self._put_head(owner, msgspec.structs.replace(head, moved=True), found.version)
         except Conflict:
             return False
         await self.delete_head(owner, id)
@@ -140,7 +139,7 @@ class Records:
                 return head
             changed = msgspec.structs.replace(changed, revision=head.revision + 1)
             try:
-                await self._documents().put(id, _encode(changed), ttl=KEPT, version=found.version, collection=owner)
+                await self._put_head(owner, changed, found.version)
             except Conflict:
                 await asyncio.sleep(secrets.randbelow(10) / 1000)  # apart, so that one of many gets through
                 continue
@@ -173,16 +172,16 @@ class Records:
 
     async def share(self, token: str) -> Share | None:
         """Which conversation a link shows."""
-        found = await self._documents().get(token, collection=SHARES)
+        found = await self._documents().get(_hash(token), collection=SHARES)
         return found and msgspec.json.decode(found.value, type=Share)
 
     async def put_share(self, token: str, share: Share) -> None:
         """Keep which conversation a link shows."""
-        await self._documents().put(token, _encode(share), ttl=KEPT, collection=SHARES)
+        await self._documents().put(_hash(token), _encode(share), ttl=KEPT + OUTLIVES, collection=SHARES)
 
     async def drop_share(self, token: str) -> None:
         """Revoke a link."""
-        await self._documents().delete(token, collection=SHARES)
+        await self._documents().delete(_hash(token), collection=SHARES)
 
     async def nodes(self, place: str) -> dict[str, Kept]:
         """Every node of a conversation by its id, in the order in which they were begun."""
@@ -219,10 +218,6 @@ class Records:
             return False
         return True
 
-    async def drop_node(self, place: str, number: int) -> None:
-        """Forget a node that was begun in vain."""
-        await self._documents().delete(_name(number), collection=chat_of(place))
-
     async def put_file(self, place: str, id: str, data: bytes) -> None:
         """Keep the data of an attachment."""
         put = self._documents().put
@@ -239,6 +234,14 @@ class Records:
         ]
         data = b"".join(part.value for part in parts if part is not None)
         return data if len(data) == attached.size else None
+
+    async def _put_head(self, owner: str, head: Head, version: int | None) -> None:
+        await self._documents().put(head.id, _encode(head), ttl=KEPT + DAY, version=version, collection=owner)
+
+
+def _hash(token: str) -> str:
+    """A link's token as the store's names have it: whoever lists them has no link."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _name(number: int) -> str:

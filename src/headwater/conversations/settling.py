@@ -17,7 +17,7 @@ from headwater.answers.answers import Answers
 from headwater.answers.nursery import Nursery
 from headwater.conversations.nodes import Head, Reply
 from headwater.conversations.records import Kept, NoSuchConversation, Records
-from headwater.errors import Expired, HeadwaterError, NoSuchLog
+from headwater.errors import Expired, HeadwaterError, NoSuchLog, ShuttingDown
 from headwater.principal import Principal
 
 SETTLING = "settling"
@@ -128,6 +128,8 @@ class Settling:
             await self._finish(pending, fold if fold.ending is not None else None)
         except (NoSuchLog, Expired):
             await self._finish(pending)
+        except ShuttingDown:
+            pass  # another server goes on with the answer, and settles it
         except (HeadwaterError, TimeoutError) as error:
             logger.warning("the answer %s could not be settled yet: %s", pending.log, error)
 

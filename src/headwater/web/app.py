@@ -19,10 +19,12 @@ from headwater.web.routes.conversation_files import add_cache_routes, add_file_r
 from headwater.web.routes.conversations import add_conversation_routes
 from headwater.web.routes.doors import EVERY, add_doors, add_unknown, refusal_at
 from headwater.web.routes.follow import add_follow_route
+from headwater.web.routes.join import join_routes
 from headwater.web.routes.login import login_routes
 from headwater.web.routes.logs import add_log_routes
 from headwater.web.routes.native import CHAT, add_native_routes
 from headwater.web.routes.server import About, NoSuchPage, page_routes, server_routes
+from headwater.web.routes.shared import add_share_routes
 from headwater.web.surface import Personal, Surface
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -88,6 +90,7 @@ def create_app(
     app.include_router(server_routes(surface.answers, about, needed))
     if access is not None:
         app.router.routes += login_routes(access, surface)
+    app.router.routes += join_routes(surface, conversations)
     app.router.routes += page_routes(answers=surface.answers)
     app.add_exception_handler(HTTPException, _refused)
     return app
@@ -120,14 +123,15 @@ class StreamsFirst:
 def _streams(
     router: APIRouter, surface: Surface, conversations: Conversations, dialects: Sequence[str] = EVERY
 ) -> APIRouter:
-    add_follow_route(router, surface)
     add_log_routes(router, surface)
     add_native_routes(router, surface)
     add_doors(router, surface, dialects)
+    add_follow_route(router, surface)
     personal = Personal(*surface)
     add_conversation_routes(router, personal, conversations)
     add_file_routes(router, personal, conversations)
     add_cache_routes(router, personal, conversations)
+    add_share_routes(router, personal, conversations)
     return closed(router, refusal_at)
 
 

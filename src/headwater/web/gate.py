@@ -21,10 +21,11 @@ from headwater.web.problems import RefusalAt, refused
 
 COOKIE = "headwater_session"
 LOGIN, LOGOUT = "/login", "/logout"
-OPEN = frozenset({*HEALTH, LOGIN, LOGOUT, "/shared", "/mark.svg", "/theme-early.js", "/sw.js", "/manifest.webmanifest"})
+FILES = ("/mark.svg", "/diagram.html", "/theme-early.js", "/sw.js", "/manifest.webmanifest")
+OPEN = frozenset({*HEALTH, LOGIN, LOGOUT, "/shared", *FILES})
 """What anybody may call: the probes, the login box, the page of a shared conversation, and the page's files."""
-OPEN_BELOW = ("/assets/", "/icons/", "/api/shared/")
-"""The same below these: a shared conversation is named by its token alone."""
+OPEN_BELOW = ("/assets/", "/icon-", "/api/shared/")
+"""The same for paths that begin so: a shared conversation is named by its token alone."""
 PRINCIPAL = "headwater.principal"
 """The key in an ASGI scope of who asks."""
 

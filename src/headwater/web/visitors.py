@@ -13,7 +13,7 @@ from headwater.web.place import place
 
 COOKIE = "headwater_visitor"
 _MADE = "headwater.visitor"
-"""The key in an ASGI scope of a visitor's id that the request itself has made, and of the cookie that says so."""
+"""The key in an ASGI scope of the id of a visitor that the request itself has made, and of its cookie, if any."""
 
 
 async def known(request: Request, answers: Answers) -> str | None:
@@ -25,10 +25,9 @@ async def known(request: Request, answers: Answers) -> str | None:
         return made[0]
     values = cookies(request.headers, COOKIE) if "cookie" in request.headers else []
     for value in values:
-        secret = answers.known_secret
-        id = (visitor.holder(value, secret) if secret else None) or visitor.holder(value, await answers.secret())
-        if id is not None:
-            return id
+        for confirmed in (False, True):
+            if id := visitor.holder(value, await answers.secret(confirmed=confirmed)):
+                return id
     return None
 
 
@@ -39,11 +38,15 @@ async def visitor_of(request: Request, answers: Answers) -> Principal:
 
 
 async def admit(request: Request, answers: Answers) -> Principal:
-    """The caller as a visitor; a new one gets a cookie with the response. Raises `StoreError`."""
+    """The caller as a visitor; a new one that changes something gets a cookie with the response. Raises `StoreError`.
+
+    One that only looks finds nothing anyway, and is to have no cookie for looking at what somebody else has shared.
+    """
     id = await known(request, answers)
     if id is None:
-        id = visitor.new()
-        request.scope[_MADE] = id, await cookie_of(request, answers, id, place(request).rsplit("/api/", 1)[0] + "/")
+        id, path = visitor.new(), place(request).rsplit("/api/", 1)[0] + "/"
+        looks = request.method in ("GET", "HEAD")
+        request.scope[_MADE] = id, None if looks else await cookie_of(request, answers, id, path)
     return visitor.principal(id)
 
 
@@ -62,8 +65,8 @@ async def cookie_of(request: Request, answers: Answers, id: str, path: str) -> s
 
 def admitted(request: Request, response: Response) -> Response:
     """The response, with the cookie of a visitor that the request has made."""
-    made = request.scope.get(_MADE)
-    return response if made is None else _WithCookie(response, made[1])
+    _, cookie = request.scope.get(_MADE, (None, None))
+    return response if cookie is None else _WithCookie(response, cookie)
 
 
 class _WithCookie(Response):

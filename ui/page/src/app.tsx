@@ -1,7 +1,7 @@
 import type { About, Transport } from '@headwater/client'
 import type { Conversation, Conversations } from '@headwater/client/conversations'
 import { useConversation, useConversations } from '@headwater/react/conversations'
-import { useCallback, useEffect, useMemo, useState } from 'react'
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { ChatView } from './chat/chat-view'
 import { goTo, useAddress } from './shell/address'
 import { ConnectionBanner, DemoBanner, ProblemBanner } from './shell/banners'
@@ -9,9 +9,10 @@ import { freshChat, useFreshAddress } from './shell/fresh-chat'
 import { Header } from './shell/header'
 import { focusQuestion, useKeys } from './shell/keys'
 import { Missing } from './shell/missing'
-import { Panel, type PanelName } from './shell/panels'
+import { fetchSearch, Panel, type PanelName } from './shell/panels'
 import { sidebarPreference, usePreference } from './shell/preference'
 import { reasonOf } from './shell/reason'
+import { reveal } from './shell/reveal'
 import { SharedView } from './shell/shared-view'
 import { Drawer, Sidebar } from './shell/sidebar'
 import { Toast } from './shell/toast'
@@ -64,23 +65,34 @@ function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken
   const about = useAbout(transport, last?.role === 'assistant' && last.status === 'failed')
   useTitle(chat.title)
   useFreshAddress(conversation)
+  useEffect(fetchSearch, [])
 
-  const open = useCallback((id: string) => goTo(id), [])
+  const open = useCallback(
+    (id: string, turn?: string | null) => {
+      goTo(id)
+      if (turn) reveal(conversations.open(id), turn)
+    },
+    [conversations],
+  )
   const newChat = useCallback(() => {
     goTo(null)
     // Once the new chat's box is there; the one of a chat that is new already keeps what is in it.
     requestAnimationFrame(focusQuestion)
   }, [])
+  const left = useRef<string | null>(null)
   const remove = useCallback(
     (id: string) => {
       conversations.remove(id)
-      if (id === conversation.id) goTo(null)
+      if (id !== conversation.id) return
+      left.current = id
+      goTo(null)
     },
     [conversations, conversation],
   )
   const restore = (id: string) => {
     conversations.restore(id)
-    goTo(id)
+    // Back to where one was, and not away from where one is.
+    if (left.current === id) goTo(id)
   }
   const importFile = (file: File) =>
     void file
@@ -94,21 +106,24 @@ function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken
   useKeys({ search: () => setPanel('search'), newChat, keys: () => setPanel('keys') })
 
   const showsSidebar = wide && beside === 'open'
+  const showsDrawer = drawer && !wide
   const sidebar = { conversations, current: conversation.id, open, newChat, remove, show: setPanel, importFile }
   const toast = <Toast conversations={conversations} restore={restore} said={said} unsay={() => setSaid(null)} />
   const known = chat.state === 'ready' && chat.turns.length > 0
   return (
     <div className="page" data-sidebar={showsSidebar}>
-      <a
-        className="skip"
-        href="#question"
-        onClick={(event) => {
-          event.preventDefault()
-          focusQuestion()
-        }}
-      >
-        {words.skipToQuestion}
-      </a>
+      {chat.state !== 'missing' && (
+        <a
+          className="skip"
+          href="#ask"
+          onClick={(event) => {
+            event.preventDefault()
+            focusQuestion()
+          }}
+        >
+          {words.skipToQuestion}
+        </a>
+      )}
       {showsSidebar && <Sidebar {...sidebar} close={() => setBeside('closed')} />}
       <div className="column">
         <Header
@@ -141,7 +156,11 @@ function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken
           <ChatView key={conversation.id} conversation={conversation} conversations={conversations} about={about} />
         )}
       </div>
-      {drawer && !wide && <Drawer {...sidebar} close={() => setDrawer(false)} />}
+      {showsDrawer && (
+        <Drawer {...sidebar} close={() => setDrawer(false)}>
+          {toast}
+        </Drawer>
+      )}
       {panel && (
         <Panel
           name={panel}
@@ -156,7 +175,8 @@ function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken
           }}
         />
       )}
-      {toast}
+      {/* Behind an open drawer nothing can be reached. */}
+      {!showsDrawer && toast}
     </div>
   )
 }

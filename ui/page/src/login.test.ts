@@ -29,3 +29,12 @@ test('every other response is passed on', async () => {
   expect((await withLogin(document.baseURI, leave)('/api/about')).status).toBe(403)
   expect(leave).not.toHaveBeenCalled()
 })
+
+test('a shared chat needs no login', async () => {
+  vi.stubGlobal('fetch', async () => new Response('{}', { status: 401 }))
+  history.replaceState(null, '', '/shared?id=token')
+  const leave = vi.fn()
+  expect((await withLogin(document.baseURI, leave)('/api/conversations')).status).toBe(401)
+  expect(leave).not.toHaveBeenCalled()
+  history.replaceState(null, '', '/')
+})

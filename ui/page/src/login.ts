@@ -1,11 +1,14 @@
 const DRAFT = 'headwater.draft'
 
-/** Sends a visitor without a session to the server's login box, which leads back here; nothing typed is lost. */
+/**
+ * Sends a visitor without a session to the server's login box, which leads back here; nothing typed is lost. Not from
+ * a shared chat, which needs none.
+ */
 export function withLogin(base: string, leave: (url: string) => void = (url) => location.assign(url)): typeof fetch {
   let leaving = false
   return async (...request) => {
     const response = await fetch(...request)
-    if (response.status !== 401) return response
+    if (response.status !== 401 || new URL('shared', base).pathname === location.pathname) return response
     if (!leaving) {
       leaving = true
       keepDraft(document.querySelector('textarea')?.value ?? '')

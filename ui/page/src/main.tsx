@@ -3,19 +3,24 @@ import { createConversations } from '@headwater/client/conversations'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { App } from './app'
+import { connectFollower } from './follow'
 import { withLogin } from './login'
 import { renderPace } from './markdown/render-pace'
 import { root } from './shell/address'
 import { languagePreference, speak } from './words/language'
 import './styles/tokens.css'
 import './styles/page.css'
+import './styles/start.css'
+import './styles/sidebar.css'
 import './styles/chat.css'
 import './styles/prose.css'
 
 const base = root().href
 const fetch = withLogin(base)
 const transport = createTransport(base, fetch)
-const conversations = createConversations({ base, fetch, transport, pace: renderPace })
+// The page of an earlier version kept its one chat under this key.
+const oneChat = `headwater.chat:${root().pathname}`
+const conversations = createConversations({ base, fetch, transport, connect: connectFollower, oneChat, pace: renderPace })
 
 window.addEventListener('pagehide', conversations.flush)
 

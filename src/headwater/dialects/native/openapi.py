@@ -4,6 +4,7 @@ Each schema is complete in itself, without references into a document: a router 
 document of an app that is somebody else's.
 """
 
+from functools import cache
 from typing import Any, cast
 
 from headwater.dialects import problem
@@ -59,6 +60,7 @@ def failure() -> Json:
     return {problem.MEDIA_TYPE: {"schema": schema(problem.Problem)}}
 
 
+@cache
 def schema(kind: Any) -> Json:
     """The schema of a struct."""
     found, components = described(kind)

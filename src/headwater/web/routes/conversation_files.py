@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headwater.conversations.conversations import Conversations
+from headwater.conversations.conversations import Conversation, Conversations
 from headwater.conversations.files import IMAGES
 from headwater.conversations.nodes import Question, Saved, Summary, summary
 from headwater.conversations.transfer import exported, imported, markdown
@@ -22,7 +22,7 @@ FILE = f"{ONE}/attachments/{{attachment}}"
 EXPORT = f"{ONE}/export"
 IMPORT = f"{ALL}/import"
 CACHE = "/api/cache"
-IMPORT_BYTES = 64 * 1024 * 1024
+IMPORT_BYTES = 32 * 1024 * 1024
 """Bytes of a file that is imported, at most."""
 
 
@@ -58,24 +58,8 @@ def add_file_routes(router: APIRouter, surface: Surface, conversations: Conversa
     @router.get(FILE, **route({200: ("The file", None)}, ID, attachment))
     async def file(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The data of an attachment."""
-        id: str = request.path_params["attachment"]
         conversation = await conversations.read(request.path_params["id"], await surface.principal(request))
-        attached = {
-            file.id: file for node in conversation.nodes if isinstance(node, Question) for file in node.attachments
-        }
-        found = attached.get(id)
-        data = found and await conversations.records.file(conversation.head.place, found)
-        if found is None or data is None:
-            raise NoSuchFile(f"there is no file {id[:80]} in this conversation")
-        image = found.type in IMAGES
-        headers = {
-            "Content-Type": found.type if image else "text/plain; charset=utf-8",
-            "Content-Disposition": f"{'inline' if image else 'attachment'}; filename*=UTF-8''{quote(found.name)}",
-            "X-Content-Type-Options": "nosniff",
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-            "Cache-Control": "private, max-age=31536000, immutable",
-        }
-        return Response(data, headers=headers)
+        return await file_of(conversations, conversation, request.path_params["attachment"])
 
     @router.head(EXPORT, include_in_schema=False)
     @router.get(EXPORT, **route({200: ("The file", None)}, ID, form))
@@ -105,6 +89,24 @@ def add_file_routes(router: APIRouter, surface: Surface, conversations: Conversa
         read = imported(json_object(await surface._replace(max_body=IMPORT_BYTES).body(request)))
         heads = [await conversations.take(each, principal) for each in read]
         return await json_response(request, Taken([summary(head) for head in heads]), 201)
+
+
+async def file_of(conversations: Conversations, conversation: Conversation, id: str) -> Response:
+    """The data of an attachment. Raises `NoSuchFile`."""
+    attached = {file.id: file for node in conversation.nodes if isinstance(node, Question) for file in node.attachments}
+    found = attached.get(id)
+    data = found and await conversations.records.file(conversation.head.place, found)
+    if found is None or data is None:
+        raise NoSuchFile(f"there is no file {id[:80]} in this conversation")
+    image = found.type in IMAGES
+    headers = {
+        "Content-Type": found.type if image else "text/plain; charset=utf-8",
+        "Content-Disposition": f"{'inline' if image else 'attachment'}; filename*=UTF-8''{quote(found.name)}",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Cache-Control": "private, max-age=31536000, immutable",
+    }
+    return Response(data, headers=headers)
 
 
 def add_cache_routes(router: APIRouter, surface: Surface, conversations: Conversations) -> None:

@@ -180,7 +180,11 @@ def add_conversation_routes(router: APIRouter, surface: Surface, conversations: 
     @router.get(ONE, **route({200: ("The conversation", Whole), 304: ("The client has it", None)}, ID))
     async def one(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """A conversation with all messages of its tree."""
-        conversation = await conversations.read(request.path_params["id"], await surface.principal(request))
+        head = await conversations.use(request.path_params["id"], await surface.principal(request))
+        tag = version_of(Conversation(head, []))  # where nothing is being written, the head alone tells
+        if tag is not None and (same := unchanged(request, tag)):
+            return same
+        conversation = await conversations.whole(head)
         tag = version_of(conversation)
         same = None if tag is None else unchanged(request, tag)
         return same or await json_response(request, whole(request, ONE, conversation), tag=tag)

@@ -23,7 +23,7 @@ _LOCAL = re.compile(r"/(?!/|login\b|logout\b)[!-\[\]-~]{0,2000}", re.ASCII)
 _MOST = 4096
 """Bytes of the form that are read."""
 _NOT_NOW = "The server cannot take this now. Try again in a moment."
-_FOREIGN = Forbidden(
+FOREIGN = Forbidden(
     "This form came from a page at another address. Open the server's own address; a proxy that changes the address "
     "must be named in HEADWATER_PROXIES."
 )
@@ -66,8 +66,8 @@ class Login:
 
     async def enter(self, request: Request) -> Response:
         """`POST /login`: a session for a valid key; after too many wrong ones from an address, 429 for a while."""
-        if not _is_own(request):
-            return forbidden(_FOREIGN, request.headers)
+        if not is_own(request):
+            return forbidden(FOREIGN, request.headers)
         address = request.client.host if request.client else ""
         try:
             form = parse_qs((await self._surface.body(request)).decode("ascii", "replace"))
@@ -88,8 +88,8 @@ class Login:
 
     async def leave(self, request: Request) -> Response:
         """`POST /logout`: the browser forgets the session."""
-        if not _is_own(request):
-            return forbidden(_FOREIGN, request.headers)
+        if not is_own(request):
+            return forbidden(FOREIGN, request.headers)
         response = _to(LOGIN)
         response.delete_cookie(COOKIE, httponly=True, samesite="lax")
         return response
@@ -123,7 +123,7 @@ def _back(request: Request) -> str:
     return wanted if _LOCAL.fullmatch(wanted) else "/"
 
 
-def _is_own(request: Request) -> bool:
+def is_own(request: Request) -> bool:
     """Whether a form comes from this server's own page. Behind a development server only the browser can say so."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None:

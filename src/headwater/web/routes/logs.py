@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from headwater.access.visitor import is_keyless
 from headwater.dialects.native import openapi
 from headwater.dialects.native import request as native
 from headwater.log.store import Description
@@ -38,7 +39,7 @@ _STOP: dict[int | str, dict[str, Any]] = {
     202: {"description": "Only the caller was detached, or the end has not been reached yet", "content": _STATE},
     **_GONE,
 }
-
+_FORGET = {202: _STOP[202], **_GONE}
 
 _ID = parameter("message_id", "path", "The last part of `Location`")
 _BY_ID = {"parameters": [_ID]}
@@ -80,13 +81,17 @@ def add_log_routes(router: APIRouter, surface: Surface) -> None:
         ended = found.state != "open" or await answers.stop(found, principal)
         return await state(found, principal, message_id, 200 if ended else 202)
 
-    @router.delete(LOG, status_code=204, response_class=Response, responses=_GONE, openapi_extra=_BY_ID)
+    @router.delete(LOG, status_code=204, response_class=Response, responses=_FORGET, openapi_extra=_BY_ID)
     async def forget(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """Forget the log and the name bound to it; a running one is stopped first, if no other subject wants it."""
+        """Forget the log and the name bound to it; a running one is stopped first, if no other subject wants it.
+
+        Callers without a key do not trust each other: what another one still reads is left to run, and 202 says so.
+        """
         message_id: str = request.path_params["message_id"]
         principal = await surface.principal(request)
         found = await answers.find(message_id, principal)
-        if found.state == "open":
-            await answers.stop(found, principal)
+        ended = found.state != "open" or await answers.stop(found, principal)
+        if not ended and is_keyless(principal):
+            return await state(found, principal, message_id, 202)
         await answers.forget(found, principal)
         return Response(status_code=204)

@@ -24,7 +24,7 @@ def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
 
     async def one(request: Request) -> Response:
         await surface.principal(request)
-        return Response(model(surface.answers.model(request.path_params["model"])), media_type="application/json")
+        return Response(model(surface.answers.offer(request.path_params["model"]).name), media_type="application/json")
 
     return {
         f"POST {CHAT}": partial(surface.ask, dialect=OpenAI("chat"), route=CHAT, leaves=True),

@@ -88,7 +88,7 @@ class _Routes:
         made = await self._surface.ask(request, dialect, ROUTE, attached, leaves=not wanted.background, body=body)
         if not (at and wanted.background and not wanted.streamed):
             return made
-        id, model = at[0].message_id, self._answers.model(dialect.ask(body).prompt.model)
+        id, model = at[0].message_id, self._answers.offer(dialect.ask(body).prompt.model).name
         begun = record(ORIGIN, 0, Start(id, model, int(time.time())))
         return Response(dialect.whole(id, [begun], "queued"), 200, {"x-request-id": id}, "application/json")
 

@@ -33,6 +33,9 @@ CSP = (
 )
 """The page loads nothing from elsewhere: a model's Markdown must not make the browser call an address of its choice."""
 
+DIAGRAM, DIAGRAM_CSP = "diagram.html", "sandbox allow-scripts; frame-ancestors 'self'"
+"""Where the page draws diagrams: a document without an origin. Its own text forbids it every request."""
+
 SAFE = {"Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 SUFFIXES = {"br": ".br", "gzip": ".gz"}
@@ -133,6 +136,7 @@ class Page:
             return not_allowed(request.method, "GET, HEAD")
         for_ever = path.startswith("assets/")
         headers = {**SAFE, "Cache-Control": "public, max-age=31536000, immutable" if for_ever else "no-cache"}
+        headers["Content-Security-Policy"] = DIAGRAM_CSP if path == DIAGRAM else CSP
         headers |= {"X-Robots-Tag": "noindex"} if shared else {}
         return HTMLResponse(UNBUILT, headers=headers) if file is None else _sent(request, file, headers)
 

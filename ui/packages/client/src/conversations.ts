@@ -16,3 +16,5 @@ export type {
   QueuedQuestion,
 } from './conversations-types.js'
 export { createConversations, type ConversationsOptions, type OpenConversations } from './create-conversations.js'
+export type { Port } from './follow-types.js'
+export { createFollower } from './follow-worker.js'

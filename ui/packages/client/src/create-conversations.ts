@@ -2,13 +2,17 @@ import { newId } from './chat.js'
 import type { ConversationMatch, Conversations, ConversationsSnapshot, ConversationSummary } from './conversations-types.js'
 import { createDeletions } from './deletions.js'
 import { createDrafts } from './drafts.js'
-import { createLink, type LinkOptions } from './link.js'
-import { LiveConversation, titleOf, type Surroundings } from './live-conversation.js'
+import type { Port } from './follow-types.js'
+import { createLink, hurried, type LinkOptions } from './link.js'
+import { LiveConversation } from './live-conversation.js'
 import { createOutbox } from './outbox.js'
 import { delay } from './patience.js'
 import { createPublisher } from './publisher.js'
 import { createRequests, type WireList } from './requests.js'
+import { sharedTransport } from './shared-transport.js'
 import { createShelf } from './shelf.js'
+import { titleOf } from './title.js'
+import type { Surroundings } from './surroundings.js'
 import { createTransport, ProblemError, type Transport } from './transport.js'
 import { summaryOf, type WireSummary } from './wire.js'
 
@@ -17,12 +21,16 @@ export interface ConversationsOptions extends LinkOptions {
   /** The server's root: an address, or a path of the page's own server. */
   readonly base?: string
   readonly fetch?: typeof globalThis.fetch
-  /** What answers are read through; by default, one connection for each. */
+  /** What answers are read and stopped through; by default, made of `base` and `fetch`. */
   readonly transport?: Transport
+  /** The port of a `SharedWorker` that runs `createFollower`: all tabs then read over one connection. */
+  readonly connect?: () => Port | null
   /** Where questions, drafts and deletions wait; `localStorage` by default. */
   readonly storage?: () => Storage
   /** Milliseconds between two notifications while text streams; read anew each time. */
   readonly pace?: () => number
+  /** The key under which an earlier version of the page kept its one chat; it is imported once. */
+  readonly oneChat?: string
   /** Milliseconds between two looks at what other devices have done, while the page is visible. */
   readonly interval?: number
 }
@@ -38,15 +46,17 @@ export interface OpenConversations extends Conversations {
 const PAGE = 50
 const INTERVAL = 15_000
 const HEARING = 200
+const ORPHANED = 30_000
 
 /** Makes the conversations of a visitor: create them once, outside of any component. */
 export function createConversations(options: ConversationsOptions = {}): OpenConversations {
   const { base = '/', fetch = (...request) => globalThis.fetch(...request), interval = INTERVAL } = options
-  const { transport = createTransport(base, fetch), hidden = () => globalThis.document?.hidden ?? false } = options
+  const { connect, transport: direct = createTransport(base, fetch), hidden = () => globalThis.document?.hidden ?? false } = options
+  const transport = connect ? sharedTransport(direct, base, connect) : direct
   const path = new URL(base, globalThis.location?.href ?? 'http://localhost').pathname
   const shelf = createShelf(`headwater:${path}:`, options.storage)
-  const requests = createRequests(base, fetch)
   const link = createLink(options)
+  const requests = createRequests(base, fetch, () => link.state().state === 'live')
   const outbox = createOutbox(shelf)
   const drafts = createDrafts(shelf)
   const publisher = createPublisher(() => 0)
@@ -65,6 +75,8 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
   }
   const deletions = createDeletions(shelf, requests, link, (id, how) => {
     if (how === 'settled') {
+      opened.get(id)?.end()
+      drafts.keep(id, '')
       lines = lines.filter((line) => line.id !== id)
       tag = null
       void refresh()
@@ -81,14 +93,15 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
   }
   const tell = (message: Told) => channel?.postMessage(message)
   const update = (id: string, summary: WireSummary | null) => {
+    again = true
     if (summary) put(summaryOf(summary))
     else {
       const conversation = opened.get(id)?.getSnapshot()
       const known = lines.find((line) => line.id === id)
-      const now = Date.now()
       const { title = '', busy = false, shared = null } = conversation ?? {}
-      const first = outbox.of(id)[0]?.text ?? ''
-      put({ id, title: title || titleOf(first), createdAt: known?.createdAt ?? now, updatedAt: now, live: busy, shared: shared !== null })
+      const [first] = outbox.of(id)
+      const now = known && !first ? known.updatedAt : Date.now()
+      put({ id, title: title || titleOf(first?.text ?? ''), createdAt: known?.createdAt ?? now, updatedAt: now, live: busy, shared: shared !== null })
     }
     tell({ type: 'changed', id })
   }
@@ -130,7 +143,7 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     }
   }
 
-  const around: Surroundings = { requests, transport, link, outbox, pace: options.pace, hasDraft: (id) => drafts.get(id) !== '', changed: update }
+  const around: Surroundings = { requests, transport: hurried(transport, link), link, outbox, shelf, pace: options.pace, hasDraft: (id) => drafts.get(id) !== '', changed: update }
   const open = (id: string, how: 'new' | 'loading' = 'loading', more: Partial<Surroundings> = {}, key = id): LiveConversation => {
     const found = opened.get(key)
     if (found) found.resume()
@@ -139,17 +152,29 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     return conversation
   }
 
+  const retitle = async (id: string, title: string) => {
+    while (!life.signal.aborted) {
+      try {
+        update(id, await requests.change(id, { title }))
+        return link.ok()
+      } catch (error) {
+        if (error instanceof ProblemError && !error.retryable) return void refresh()
+        await delay(link.failed(), life.signal, link.wakes)
+      }
+    }
+  }
+
   /** Looks at what other tabs and devices have done. */
   const look = () => {
     void refresh()
-    for (const conversation of opened.values()) if (conversation.watched()) void conversation.load()
+    for (const conversation of opened.values()) if (conversation.watched) void conversation.load()
+    // The tab that asked has gone, or it would have been sent.
+    for (const id of outbox.conversations(ORPHANED)) if (!opened.has(id)) open(id)
   }
   let hearing: ReturnType<typeof setTimeout> | undefined
   const hear = (message: Told) => {
     if (message.type === 'removed') return deletions.look()
-    const conversation = opened.get(message.id)
-    conversation?.look()
-    if (conversation?.watched()) void conversation.load()
+    opened.get(message.id)?.look()
     // Several tabs tell of the same answer.
     hearing ??= setTimeout(() => {
       hearing = undefined
@@ -157,13 +182,37 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     }, HEARING)
   }
   if (channel) channel.onmessage = ({ data }: MessageEvent<Told>) => hear(data)
+  if (globalThis.document) {
+    addEventListener('pagehide', deletions.flush, life)
+    // Said at once, and not only by the next request that fails.
+    addEventListener('offline', () => void refresh(), life)
+  }
   const timer = setInterval(() => hidden() || look(), interval)
   const sleep = link.wakes(() => void (state === 'ready' && look()))
 
+  /** Of two tabs only one may import it; what fails is tried again by the next page. */
+  const importOneChat = async (key: string) => {
+    // Few browsers have such a chat, so few have to load this.
+    const { createOneChat } = await import('./one-chat.js')
+    await alone(`${path}:import`, async () => {
+      const chat = createOneChat(key, options.storage)
+      const file = await chat.file(transport)
+      if (!file) return
+      await requests.importFile(file)
+      chat.done()
+      await refresh()
+    })
+  }
+  const { oneChat } = options
+
   deletions.look()
   void refresh()
+  if (oneChat !== undefined && createShelf(oneChat, options.storage).get('') !== null) importOneChat(oneChat).catch(() => undefined)
   // What was asked before the page went, by this tab or one that has gone, is sent now.
-  for (const id of outbox.conversations()) open(id)
+  for (const id of outbox.conversations()) {
+    open(id)
+    update(id, null)
+  }
 
   return {
     subscribe: publisher.subscribe,
@@ -177,7 +226,7 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
       }),
     open: (id) => open(id),
     create: () => open(newId(), 'new'),
-    openShared: (token) => open(token, 'loading', { shared: token, transport: sharedTransport(transport, token), changed: () => undefined }, `shared:${token}`),
+    openShared: (token) => open(token, 'loading', { shared: token, transport: publicTransport(around.transport, token), changed: () => undefined }, `shared:${token}`),
     async loadMore() {
       if (next === null) return
       const list = await requests.more(next, PAGE)
@@ -195,7 +244,9 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     rename(id, title) {
       const known = lines.find((line) => line.id === id)
       if (known) put({ ...known, title })
-      open(id).change({ title })
+      const conversation = opened.get(id)
+      if (conversation) conversation.change({ title })
+      else void retitle(id, title)
     },
     remove(id) {
       const now = Date.now()
@@ -203,7 +254,7 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     },
     restore: (id) => deletions.restore(id),
     exportAddress: requests.exportAddress,
-    fileAddress: requests.fileAddress,
+    fileAddress: (id, file) => requests.fileAddress(id, file, opened.has(`shared:${id}`)),
     async importFile(json) {
       const answer = await requests.importFile(parsed(json))
       const summaries = ('conversations' in answer ? answer.conversations : answer).map(summaryOf)
@@ -227,6 +278,7 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     },
     flush: deletions.flush,
     close() {
+      if (life.signal.aborted) return
       life.abort()
       clearInterval(timer)
       clearTimeout(hearing)
@@ -235,6 +287,12 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
       for (const conversation of opened.values()) conversation.close()
     },
   }
+}
+
+/** Runs it while no other tab of this browser does, where the browser has locks. */
+async function alone(name: string, act: () => Promise<void>): Promise<void> {
+  const { locks } = globalThis.navigator ?? {}
+  await (locks ? locks.request(name, act) : act())
 }
 
 /** What one tab tells the others. */
@@ -249,7 +307,7 @@ function openChannel(name: string): BroadcastChannel | null {
 }
 
 /** Reads the answers of a shared conversation, whose logs have one address for all. */
-function sharedTransport(transport: Transport, token: string): Transport {
+function publicTransport(transport: Transport, token: string): Transport {
   const location = `api/shared/${encodeURIComponent(token)}/stream`
   return {
     ...transport,

@@ -33,10 +33,12 @@ export type Removal = 'hidden' | 'restored' | 'settled'
 /** Makes the deletions of a page. */
 export function createDeletions(shelf: Shelf, requests: Requests, link: Link, changed: (id: string, how: Removal) => void): Deletions {
   const removed = new Map<string, Removed>()
+  const flushed = new Set<string>()
   const timers = new Map<string, ReturnType<typeof setTimeout>>()
   const end = (id: string, how: Removal) => {
     clearTimeout(timers.get(id))
     timers.delete(id)
+    flushed.delete(id)
     removed.delete(id)
     shelf.drop(SHELF + id)
     changed(id, how)
@@ -81,7 +83,10 @@ export function createDeletions(shelf: Shelf, requests: Requests, link: Link, ch
     },
     flush() {
       // The key stays: whether the server heard it is not known before the next visit.
-      for (const id of removed.keys()) void requests.remove(id, true).catch(() => undefined)
+      for (const id of removed.keys()) {
+        if (!flushed.has(id)) void requests.remove(id, true).catch(() => undefined)
+        flushed.add(id)
+      }
     },
   }
 }

@@ -1,5 +1,5 @@
 /** The fields of one frame; a comment, which is the server's heartbeat, is a frame without any. */
-export type Frame = { readonly [field in 'id' | 'data' | 'retry']?: string | undefined }
+export type Frame = { readonly [field in 'id' | 'data' | 'retry' | 'event']?: string | undefined }
 
 // An event is at most 64 kB, and every one of its characters may be escaped as \uXXXX.
 const LARGEST_FRAME = 1_000_000

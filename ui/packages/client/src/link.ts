@@ -1,12 +1,15 @@
 import type { Connection } from './conversations-types.js'
 import { pageWakes, type WakeSource } from './patience.js'
 import { createPublisher } from './publisher.js'
+import type { Transport } from './transport.js'
 
 // A person who looks at the page should have it back within two seconds of the server.
 const FIRST = 300
 const WATCHED = 1500
 const LONG = 10_000
 const HIDDEN = 30_000
+/** How long an attempt may wait for an answer while the server is away. */
+export const HURRY = 4000
 // What has been away for minutes may be away for long, and many pages ask for it.
 const RECENT = 5 * 60_000
 
@@ -21,6 +24,23 @@ export interface Link {
   /** Moments at which waiting should end: `wake`, the end of an outage, and the page's own. */
   readonly wakes: WakeSource
   wake(): void
+}
+
+/** Reads logs with little patience while the server is away: an attempt that hangs must not outlast its return. */
+export function hurried(transport: Transport, link: Link): Transport {
+  return {
+    ...transport,
+    async read(location, cursor, signal) {
+      if (link.state().state === 'live') return transport.read(location, cursor, signal)
+      const hurry = new AbortController()
+      const timer = setTimeout(() => hurry.abort(), HURRY)
+      try {
+        return await transport.read(location, cursor, AbortSignal.any([signal, hurry.signal]))
+      } finally {
+        clearTimeout(timer)
+      }
+    },
+  }
 }
 
 /** What a link knows of its surroundings; a test replaces them. */
@@ -44,6 +64,11 @@ export function createLink({ wakes = pageWakes, hidden = isHidden, online = isOn
     // A listener that is called may begin to wait anew.
     for (const listener of Array.from(waiting)) listener()
   }
+  // Who comes back to the page should not have to wait because the outage is old.
+  const renew = () => {
+    if (since !== null) since = Date.now()
+  }
+  wakes(renew)
   return {
     subscribe: publisher.subscribe,
     state: () => connection,
@@ -69,7 +94,10 @@ export function createLink({ wakes = pageWakes, hidden = isHidden, online = isOn
         sleep()
       }
     },
-    wake,
+    wake() {
+      renew()
+      wake()
+    },
   }
 }
 

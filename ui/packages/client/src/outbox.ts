@@ -1,5 +1,5 @@
 import type { Failure } from './chat.js'
-import type { ChatSettings, QuestionFile } from './conversations-types.js'
+import type { QuestionFile } from './conversations-types.js'
 import type { Shelf } from './shelf.js'
 
 /** A question that the server does not have yet. Its ids are chosen here, so that sending it twice is asking once. */
@@ -13,9 +13,10 @@ export interface Pending {
   readonly parent: string | null
   /** Whether it goes to the end of the branch of `parent`, however far that has grown; an edited question does not. */
   readonly follows: boolean
+  /** Whether it makes its conversation, which was new when it was asked. */
+  readonly makes: boolean
   readonly text: string
   readonly files: readonly QuestionFile[]
-  readonly settings?: ChatSettings
   /** Ms since 1970. */
   readonly createdAt: number
   /** The place in the queue: the smallest goes first. */
@@ -28,15 +29,16 @@ export interface Pending {
 export interface Outbox {
   /** Those of one conversation, in the order in which they are to be sent. */
   of(conversation: string): Pending[]
-  has(pending: Pending): boolean
   /** False when the browser's storage does not take it: it is then lost with the page. */
   put(pending: Pending): boolean
   drop(pending: Pick<Pending, 'id' | 'conversation'>): void
-  /** The conversations that have questions here. */
-  conversations(): string[]
+  /** The conversations that have questions here, of at least this age in ms. */
+  conversations(age?: number): string[]
 }
 
 const BOX = 'ask:'
+/** Why a question is held whose files the storage did not take. */
+export const NO_FILES = { code: 'files', message: 'The files of this question were too large for this browser to keep. Ask it again with them.', retryAfter: null }
 
 /** Makes an outbox on a shelf. */
 export function createOutbox(shelf: Shelf): Outbox {
@@ -47,10 +49,17 @@ export function createOutbox(shelf: Shelf): Outbox {
         .names(`${BOX}${conversation}:`)
         .flatMap((key) => read(shelf.get(key)))
         .sort((one, other) => one.order - other.order || one.createdAt - other.createdAt),
-    has: (pending) => shelf.get(name(pending)) !== null,
-    put: (pending) => shelf.put(name(pending), JSON.stringify(pending)),
+    put(pending) {
+      // A picture may be too large for the storage where its question is not.
+      const less = { ...pending, held: NO_FILES }
+      const words = JSON.stringify(less, (key, value: unknown) => (key === 'data' ? undefined : value))
+      return shelf.put(name(pending), JSON.stringify(pending), pending.files.length > 0 ? words : undefined)
+    },
     drop: (pending) => shelf.drop(name(pending)),
-    conversations: () => [...new Set(shelf.names(BOX).map((key) => key.slice(BOX.length).split(':')[0]!))],
+    conversations(age = 0) {
+      const old = shelf.names(BOX).flatMap((key) => read(shelf.get(key)).filter(({ createdAt }) => Date.now() - createdAt >= age))
+      return [...new Set(old.map(({ conversation }) => conversation))]
+    },
   }
 }
 

@@ -1,4 +1,5 @@
 import type { CacheFigures, ChatSettings } from './conversations-types.js'
+import { HURRY } from './link.js'
 import type { Pending } from './outbox.js'
 import { problemOf } from './transport.js'
 import type { WireAsked, WireConversation, WireSummary } from './wire.js'
@@ -25,22 +26,25 @@ export interface Tagged<T> {
 /** The requests about conversations; each rejects with a `ProblemError` where the server refuses it. */
 export type Requests = ReturnType<typeof createRequests>
 
-// A JSON answer comes at once; a question may carry files.
-const TIMEOUT = 20_000
-const ASK_TIMEOUT = 120_000
+// Longer than a server takes that is short of nothing but luck; files have to be sent first.
+const HEADERS = 20_000
+const UPLOAD = 120_000
+const WHOLE = 300_000
 
-/** Makes the requests about conversations to the server at `base`. */
-export function createRequests(base: string, fetch: typeof globalThis.fetch) {
+/** Makes the requests about conversations to the server at `base`; `live` says whether it answered last time. */
+export function createRequests(base: string, fetch: typeof globalThis.fetch, live: () => boolean) {
   const address = (path: string) => new URL(path, new URL(base, globalThis.location?.href)).href
   const send = async (method: string, path: string, init: RequestInit & { timeout?: number; tag?: string | null } = {}) => {
-    const { timeout = TIMEOUT, tag, signal, ...rest } = init
+    const { timeout = live() ? HEADERS : HURRY, tag, signal, ...rest } = init
     const headers: Record<string, string> = { Accept: 'application/json' }
     if (rest.body) headers['Content-Type'] = 'application/json'
     if (tag) headers['If-None-Match'] = tag
-    const signals = [AbortSignal.timeout(timeout), ...(signal ? [signal] : [])]
+    const silence = new AbortController()
+    const timer = setTimeout(() => silence.abort(), timeout)
+    const signals = [silence.signal, AbortSignal.timeout(WHOLE), ...(signal ? [signal] : [])]
     // Not for a question: browsers turn it into `Cache-Control: no-cache`, which calls the model again.
     if (method === 'GET') rest.cache = 'no-store'
-    const response = await fetch(address(path), { ...rest, method, headers, signal: AbortSignal.any(signals) })
+    const response = await fetch(address(path), { ...rest, method, headers, signal: AbortSignal.any(signals) }).finally(() => clearTimeout(timer))
     const { ok, status } = response
     const expected = status === 204 || (status === 304 && tag) || (ok && response.headers.get('Content-Type')?.startsWith('application/json'))
     if (!expected) throw await problemOf(response)
@@ -63,24 +67,42 @@ export function createRequests(base: string, fetch: typeof globalThis.fetch) {
     shared: (token: string, tag: string | null) => tagged<WireConversation>(`api/shared/${encodeURIComponent(token)}`, tag),
     change: (id: string, changes: Changes) => json<WireSummary>('PATCH', `api/conversations/${id}`, changes),
     remove: async (id: string, keepalive = false) => void (await send('DELETE', `api/conversations/${id}`, { keepalive })),
-    ask: (pending: Pending, signal: AbortSignal) =>
-      json<WireAsked>('POST', `api/conversations/${pending.conversation}/messages`, bodyOf(pending), { signal, timeout: ASK_TIMEOUT }),
+    /** Asks; `settings` are those of a conversation that this question makes. */
+    ask: (pending: Pending, settings: ChatSettings, signal: AbortSignal) =>
+      json<WireAsked>('POST', `api/conversations/${pending.conversation}/messages`, bodyOf(pending, settings), {
+        signal,
+        ...(pending.files.length > 0 && { timeout: UPLOAD }),
+      }),
+    /** The data of a file that the server has, in base64. */
+    async file(id: string, file: string) {
+      const response = await fetch(address(`api/conversations/${id}/attachments/${encodeURIComponent(file)}`), { signal: AbortSignal.timeout(UPLOAD) })
+      if (!response.ok) throw await problemOf(response)
+      return base64(new Uint8Array(await response.arrayBuffer()))
+    },
     share: (id: string) => json<{ token: string; url: string }>('POST', `api/conversations/${id}/share`),
     unshare: async (id: string) => void (await send('DELETE', `api/conversations/${id}/share`)),
-    importFile: (file: object) => json<WireImported>('POST', 'api/conversations/import', file, { timeout: ASK_TIMEOUT }),
+    importFile: (file: object) => json<WireImported>('POST', 'api/conversations/import', file, { timeout: UPLOAD }),
     cache: () => json<CacheFigures>('GET', 'api/cache'),
     clearCache: async () => void (await send('DELETE', 'api/cache')),
     joinLink: () => json<{ url: string; expires_at: string }>('POST', 'api/visitor/link'),
     exportAddress: (id: string, format: string) => address(`api/conversations/${id}/export?format=${format}`),
-    fileAddress: (id: string, file: string) => address(`api/conversations/${id}/attachments/${encodeURIComponent(file)}`),
+    fileAddress: (id: string, file: string, shared = false) =>
+      address(`api/${shared ? 'shared' : 'conversations'}/${encodeURIComponent(id)}/attachments/${encodeURIComponent(file)}`),
   }
 }
 
 /** The new conversations, bare or in an object, as the list has them. */
 export type WireImported = readonly WireSummary[] | { readonly conversations: readonly WireSummary[] }
 
-function bodyOf({ id, answer, parent, kind, text, files, settings }: Pending): object {
+function bodyOf({ id, answer, parent, kind, text, files, makes }: Pending, settings: ChatSettings): object {
   if (kind === 'again') return { answer, parent }
   const attachments = files.map(({ name, type, data }) => ({ name, type, data }))
-  return { id, answer, parent, content: text, kind, ...(files.length > 0 && { attachments }), ...(settings && { settings }) }
+  return { id, answer, parent, content: text, kind, ...(files.length > 0 && { attachments }), ...(makes && { settings }) }
+}
+
+// In pieces, since a function takes only so many arguments.
+function base64(bytes: Uint8Array): string {
+  let text = ''
+  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192))
+  return btoa(text)
 }

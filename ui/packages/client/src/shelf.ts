@@ -1,8 +1,8 @@
 /** Small texts by name in the browser's storage, each under a key of its own, so that no tab overwrites another's. */
 export interface Shelf {
   get(name: string): string | null
-  /** False when the storage is full or forbidden; the text is then kept until the page goes. */
-  put(name: string, text: string): boolean
+  /** False when the storage is full or forbidden: the text is kept until the page goes, and `less` after that. */
+  put(name: string, text: string, less?: string): boolean
   drop(name: string): void
   /** The names that begin like this. */
   names(prefix: string): string[]
@@ -20,10 +20,12 @@ export function createShelf(prefix: string, storage: () => Storage = () => local
   }
   return {
     get: (name) => spare.get(name) ?? attempt((kept) => kept.getItem(prefix + name), null),
-    put(name, text) {
-      const kept = attempt((storage) => (storage.setItem(prefix + name, text), true), false)
+    put(name, text, less) {
+      const set = (value: string) => attempt((kept) => (kept.setItem(prefix + name, value), true), false)
+      const kept = set(text)
       if (kept) spare.delete(name)
       else spare.set(name, text)
+      if (!kept && less !== undefined) set(less)
       return kept
     },
     drop(name) {

@@ -46,8 +46,12 @@ export interface About {
   readonly notice: string | null
   /** Why the server cannot answer at the moment, and what to do. */
   readonly problem?: string | null
-  /** The models that a chat may choose from. */
+  /** The models that may be chosen. */
   readonly models?: readonly { readonly name: string; readonly images: boolean }[]
+  /** Bytes of a question, at most. */
+  readonly max_body?: number
+  /** Whether callers have to log in. */
+  readonly keys?: boolean
 }
 
 /** A refusal, in the server's words where it has any (RFC 9457 problem JSON). */

@@ -9,7 +9,7 @@ import { useHighlight } from './code/use-highlight'
 interface CodeBlockProps {
   readonly language: string | null
   /** The code of a fence that is closed: it gets colours. */
-  readonly code: string
+  readonly code?: string
   /** What the fence says behind its language, such as a file's name. */
   readonly meta?: string | null
   /** What is shown of a fence that is still being written, in place of `code`: plain, as it comes. */
@@ -17,7 +17,7 @@ interface CodeBlockProps {
 }
 
 /** A fenced code block: its language, buttons that stay in sight, and its code. */
-export const CodeBlock = memo(function CodeBlock({ language, code, meta = null, children }: CodeBlockProps) {
+export const CodeBlock = memo(function CodeBlock({ language, code = '', meta = null, children }: CodeBlockProps) {
   const { markdown } = useWords()
   const [wrapped, setWrapped] = useState(false)
   const pre = useRef<HTMLPreElement>(null)

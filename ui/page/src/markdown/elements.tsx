@@ -13,7 +13,7 @@ import { safeUrl } from './safe-url'
 export const ELEMENTS: Components = {
   a: ({ href, children }) => <SafeLink href={href}>{children}</SafeLink>,
   img: ({ src, alt }) => <Picture src={typeof src === 'string' ? src : undefined} alt={alt ?? ''} />,
-  pre: ({ node, children }) => <Fence node={node}>{children}</Fence>,
+  pre: ({ node, children }) => <Pre node={node}>{children}</Pre>,
   // What the formula syntax makes of a formula; Markdown itself has no such element.
   var: ({ node }) => <Formula source={textOf(node)} />,
   table: ({ children }) => <Table>{children}</Table>,
@@ -41,7 +41,7 @@ function Table({ children }: { children: ReactNode }) {
   const { markdown } = useWords()
   return (
     <div className="table-scroll" tabIndex={0} role="group" aria-label={markdown.table}>
-      <table>{children}</table>
+      <table dir="auto">{children}</table>
     </div>
   )
 }
@@ -51,14 +51,22 @@ function Task({ done }: { done: boolean }) {
   return <span className="task" role="img" aria-label={done ? markdown.taskDone : markdown.taskOpen} data-done={done || undefined} />
 }
 
+interface FenceProps {
+  readonly language: string | null
+  readonly code: string
+  readonly meta: string | null
+}
+
 /** A closed fence: a diagram if it says so, code else. */
-function Fence({ node, children }: { node: Element | undefined; children: ReactNode }) {
+export function Fence({ language, code, meta }: FenceProps) {
+  return language?.toLowerCase() === 'mermaid' ? <Diagram source={code} /> : <CodeBlock language={language} code={code} meta={meta} />
+}
+
+function Pre({ node, children }: { node: Element | undefined; children: ReactNode }) {
   const [code] = node?.children ?? []
   if (code?.type !== 'element') return <pre>{children}</pre>
-  const language = languageOf(code)
-  const text = textOf(code)
   const meta = (code.data as { meta?: string | null } | undefined)?.meta ?? null
-  return language?.toLowerCase() === 'mermaid' ? <Diagram source={text} /> : <CodeBlock language={language} code={text} meta={meta} />
+  return <Fence language={languageOf(code)} code={textOf(code)} meta={meta} />
 }
 
 function languageOf(code: Element): string | null {

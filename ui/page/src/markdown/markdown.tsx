@@ -1,17 +1,11 @@
 import type { Seam } from '@headwater/client'
-import { Fragment, memo, useLayoutEffect, useRef } from 'react'
-import ReactMarkdown from 'react-markdown'
-import remarkGfm from 'remark-gfm'
-import remend from 'remend'
-import { ELEMENTS } from './elements'
-import { remarkFormulas } from './formula/remark-formulas'
+import { memo, useId, useLayoutEffect, useMemo, useRef } from 'react'
+import { growText, NOTHING, type GrowingText } from './growing-text'
+import { guarded } from './guarded'
+import { Blocks, DefinitionsContext, Footnotes, NotesContext } from './nodes'
+import { numberNotes } from './references'
 import { reportRender } from './render-pace'
-import { NO_BLOCKS, splitBlocks, type Blocks } from './split-blocks'
-
-const PLUGINS = [remarkGfm, remarkFormulas]
-// One or two backticks at the start of a line are mostly a code fence on its way.
-const HALF_FENCE = /(^|\n) {0,3}(`{1,2}|~{1,2})$/
-const UNFINISHED = { katex: false, linkMode: 'text-only' } as const
+import { repair } from './repair'
 
 interface MarkdownProps {
   readonly text: string
@@ -20,29 +14,34 @@ interface MarkdownProps {
   readonly seams?: readonly Seam[]
 }
 
-/** Markdown that may still be growing: settled blocks are rendered once, only the end is rendered again. */
-export const Markdown = memo(function Markdown({ text, growing, seams = [] }: MarkdownProps) {
+/** Markdown that may still be growing: what settled is rendered once, only the end is read and rendered again. */
+export const Markdown = guarded(memo(function Markdown({ text, growing, seams = [] }: MarkdownProps) {
   const began = performance.now()
-  const previous = useRef<Blocks>(NO_BLOCKS)
-  const split = splitBlocks(previous.current, text)
+  const previous = useRef<GrowingText>(NOTHING)
+  const grown = growText(previous.current, text, growing, repair)
   useLayoutEffect(() => {
-    previous.current = split
-    if (growing) reportRender(split, performance.now() - began)
+    previous.current = grown
+    if (growing) reportRender(grown, performance.now() - began)
   })
-  const last = split.blocks.length - 1
-  let end = 0
-  return split.blocks.map((block, index) => {
-    const begin = end
-    end = index === last ? Infinity : begin + block.length
-    return (
-      // Settled blocks never move, so the position is the identity.
-      <Fragment key={index}>
-        <Block text={growing && index === last ? repair(block) : block} />
-        {seams.map(({ cause, at = text.length }, number) => at > begin && at <= end && <Mark key={number} cause={cause} />)}
-      </Fragment>
-    )
-  })
-})
+  const { blocks, starts, definitions } = grown
+  const prefix = `note${useId()}`.replace(/[^\w]/g, '-')
+  const notes = useMemo(
+    () => (grown.source.includes('[^') ? { notes: numberNotes(blocks, definitions), prefix } : null),
+    [grown, blocks, definitions, prefix],
+  )
+  const marks = (index: number) => {
+    const [begin, end] = [starts[index] ?? 0, starts[index + 1] ?? Infinity]
+    return seams.map(({ cause, at = text.length }, number) => at > begin && at <= end && <Mark key={number} cause={cause} />)
+  }
+  return (
+    <DefinitionsContext value={definitions}>
+      <NotesContext value={notes}>
+        <Blocks nodes={blocks} {...(seams.length > 0 && { after: marks })} />
+        {notes && <Footnotes {...notes} label="Footnotes" />}
+      </NotesContext>
+    </DefinitionsContext>
+  )
+}))
 
 function Mark({ cause }: Pick<Seam, 'cause'>) {
   const who = cause === 'server' ? 'The server' : 'The provider'
@@ -51,23 +50,4 @@ function Mark({ cause }: Pick<Seam, 'cause'>) {
       {who} broke off here; the answer goes on.
     </p>
   )
-}
-
-const Block = memo(function Block({ text }: { text: string }) {
-  return (
-    <div className="block" dir="auto">
-      {/* Addresses are judged where they are shown, and by one rule. */}
-      <ReactMarkdown remarkPlugins={PLUGINS} components={ELEMENTS} urlTransform={identity}>
-        {text}
-      </ReactMarkdown>
-    </div>
-  )
-})
-
-function repair(block: string): string {
-  return remend(block.replace(HALF_FENCE, '$1'), UNFINISHED)
-}
-
-function identity(url: string): string {
-  return url
 }

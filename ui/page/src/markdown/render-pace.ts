@@ -1,8 +1,6 @@
-import type { Blocks } from './split-blocks'
-
 const STEADY = 50
 const SLOW = 150
-const LONG_BLOCK = 8000
+const LONG = 8000
 const FRAME = 16
 
 let pace = STEADY
@@ -12,7 +10,7 @@ export function renderPace(): number {
   return pace
 }
 
-/** Slows down when one block has grown so long, or a render so slow, that twenty a second would jam the page. */
-export function reportRender({ blocks }: Blocks, milliseconds: number): void {
-  pace = (blocks.at(-1)?.length ?? 0) > LONG_BLOCK || milliseconds > FRAME ? SLOW : STEADY
+/** Slows down when so much has to be read again, or a render is so slow, that twenty a second would jam the page. */
+export function reportRender({ effort }: { readonly effort: number }, milliseconds: number): void {
+  pace = effort > LONG || milliseconds > FRAME ? SLOW : STEADY
 }

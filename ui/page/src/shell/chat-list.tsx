@@ -1,5 +1,5 @@
 import type { Conversations, ConversationSummary } from '@headwater/client/conversations'
-import { memo, useEffect, useRef, useState, useSyncExternalStore, type KeyboardEvent, type MouseEvent } from 'react'
+import { memo, useLayoutEffect, useRef, useState, useSyncExternalStore, type KeyboardEvent, type MouseEvent } from 'react'
 import { useFormats } from '../words/formats'
 import { useWords } from '../words/words'
 import { chatAddress } from './address'
@@ -108,13 +108,9 @@ export function TitleField({ title, done }: { title: string; done: (title: strin
     settled.current = true
     done(name)
   }
-  useEffect(() => {
-    // After the menu that began it has given the focus back.
-    const frame = requestAnimationFrame(() => {
-      field.current?.focus()
-      field.current?.select()
-    })
-    return () => cancelAnimationFrame(frame)
+  useLayoutEffect(() => {
+    field.current?.focus()
+    field.current?.select()
   }, [])
   const onKeyDown = (event: KeyboardEvent<HTMLInputElement>) => {
     if (event.nativeEvent.isComposing || (event.key !== 'Enter' && event.key !== 'Escape')) return

@@ -1,6 +1,8 @@
-import { useEffect, useId, useRef, type ReactNode } from 'react'
+import { useId, type ReactNode } from 'react'
 import { useWords } from '../words/words'
 import { CloseIcon } from './icons'
+import { useModal } from './use-modal'
+import '../styles/dialogs.css'
 
 interface DialogProps {
   readonly title: string
@@ -28,34 +30,4 @@ export function Dialog({ title, className = '', testId, onClose, children }: Dia
       </div>
     </dialog>
   )
-}
-
-/** Shows a `<dialog>` for as long as it is mounted. */
-export function useModal(onClose: () => void) {
-  const frame = useRef<HTMLDialogElement>(null)
-  const close = useRef(onClose)
-  close.current = onClose
-  useEffect(() => {
-    const dialog = frame.current!
-    const before = document.activeElement
-    dialog.showModal()
-    // The browser would choose the first button, which closes it.
-    dialog.querySelector<HTMLElement>('[data-first]')?.focus()
-    const onCancel = (event: Event) => {
-      event.preventDefault()
-      close.current()
-    }
-    // The dialog is its own backdrop: what it holds covers it whole.
-    const onPointer = (event: Event) => event.target === dialog && close.current()
-    dialog.addEventListener('cancel', onCancel)
-    dialog.addEventListener('pointerdown', onPointer)
-    return () => {
-      dialog.removeEventListener('cancel', onCancel)
-      dialog.removeEventListener('pointerdown', onPointer)
-      dialog.close()
-      // What had the focus may have gone with what the dialog did.
-      if (before instanceof HTMLElement && before.isConnected) before.focus()
-    }
-  }, [])
-  return frame
 }

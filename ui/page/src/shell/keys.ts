@@ -36,5 +36,5 @@ export function useKeys(actions: KeyActions): void {
 
 /** Puts the focus into the question box, where there is one. */
 export function focusQuestion(): void {
-  document.querySelector<HTMLElement>('[data-testid=composer]')?.focus()
+  document.getElementById('ask')?.focus()
 }

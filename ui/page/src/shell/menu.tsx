@@ -88,8 +88,9 @@ export function Menu({ label, items, children = <MoreIcon /> }: { label: string;
 /** Puts a popover under a button, or over it where there is no room. */
 function place(popover: HTMLElement, { top, bottom, left, right }: DOMRect): void {
   const { width, height } = popover.getBoundingClientRect()
+  // It ends where a small button ends, and begins where a wide one begins.
   const rtl = document.documentElement.dir === 'rtl'
-  const x = rtl ? left : right - width
+  const x = right - left < width === rtl ? left : right - width
   const y = bottom + height + 8 > innerHeight ? top - height - 4 : bottom + 4
   popover.style.left = `${Math.max(8, Math.min(x, innerWidth - width - 8))}px`
   popover.style.top = `${Math.max(8, y)}px`

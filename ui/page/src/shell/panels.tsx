@@ -2,9 +2,11 @@ import type { About } from '@headwater/client'
 import type { Conversation, Conversations } from '@headwater/client/conversations'
 import { Component, lazy, Suspense, type ReactNode } from 'react'
 
+const search = () => import('./search-panel')
+
 /** The dialogs, none of which is part of the first load. */
 const PANELS = {
-  search: lazy(() => import('./search-panel')),
+  search: lazy(search),
   settings: lazy(() => import('./settings-panel')),
   keys: lazy(() => import('./keys-panel')),
   cache: lazy(() => import('./cache-panel')),
@@ -13,12 +15,20 @@ const PANELS = {
 } as const
 export type PanelName = keyof typeof PANELS
 
+/** Fetches the search once the page has nothing else to do: what is typed after its keys must not miss it. */
+export function fetchSearch(): void {
+  // Safari has no idle callback.
+  const idle = globalThis.requestIdleCallback ?? ((act: () => void) => setTimeout(act, 2000))
+  idle(() => void search().catch(() => undefined), { timeout: 5000 })
+}
+
 /** What every panel is given. */
 export interface PanelProps {
   readonly conversation: Conversation
   readonly conversations: Conversations
   readonly about: About | null
-  readonly open: (chat: string) => void
+  /** Opens a chat, at one of its turns where a search has found that. */
+  readonly open: (chat: string, turn?: string | null) => void
   readonly onClose: () => void
 }
 

@@ -15,6 +15,8 @@ interface Found {
   readonly matches: readonly ConversationMatch[] | 'failed'
 }
 
+type Line = ConversationSummary & Partial<Pick<ConversationMatch, 'message' | 'excerpt'>>
+
 /** Searches all chats for words; the arrow keys choose, Enter opens. */
 export default function SearchPanel({ conversations, open, onClose }: PanelProps) {
   const { shell: words } = useWords()
@@ -25,12 +27,12 @@ export default function SearchPanel({ conversations, open, onClose }: PanelProps
   const found = useSearch(conversations.search, wanted)
   const failed = wanted !== '' && found?.matches === 'failed'
   const matches = found === null || found.matches === 'failed' ? [] : found.matches
-  const list: readonly (ConversationSummary & { excerpt?: string })[] = wanted === '' ? conversations.getSnapshot().items.slice(0, RECENT) : matches
+  const list: readonly Line[] = wanted === '' ? conversations.getSnapshot().items.slice(0, RECENT) : matches
   const at = Math.min(chosen, list.length - 1)
   const settled = found?.words === wanted
-  const enter = (chat: string) => {
+  const enter = ({ id, message }: Line) => {
     onClose()
-    open(chat)
+    open(id, message)
   }
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.nativeEvent.isComposing) return
@@ -41,7 +43,7 @@ export default function SearchPanel({ conversations, open, onClose }: PanelProps
       setChosen((at + step + list.length) % list.length)
     } else if (event.key === 'Enter' && chat) {
       event.preventDefault()
-      enter(chat.id)
+      enter(chat)
     }
   }
   return (
@@ -80,7 +82,7 @@ export default function SearchPanel({ conversations, open, onClose }: PanelProps
             aria-selected={place === at}
             data-testid="search-result"
             onPointerMove={() => setChosen(place)}
-            onClick={() => enter(chat.id)}
+            onClick={() => enter(chat)}
           >
             <strong dir="auto">{marked(chat.title || words.untitled, wanted)}</strong>
             <time dateTime={new Date(chat.updatedAt).toISOString()}>{ago(chat.updatedAt, Date.now())}</time>

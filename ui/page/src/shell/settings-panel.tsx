@@ -106,12 +106,12 @@ function NotifyField() {
   const change = async (on: boolean) => {
     const allowed = on && (await Notification.requestPermission()) === 'granted'
     setDenied(on && !allowed)
-    setNotify(allowed ? 'on' : 'off')
+    setNotify(allowed ? 'yes' : 'no')
   }
   return (
     <div className="field field-check">
       <label>
-        <input type="checkbox" data-testid="setting-notify" checked={notify === 'on' && !denied} onChange={({ target }) => void change(target.checked)} />
+        <input type="checkbox" data-testid="setting-notify" checked={notify === 'yes' && Notification.permission === 'granted'} onChange={({ target }) => void change(target.checked)} />
         {words.notify}
       </label>
       {denied && <p className="field-hint">{words.notifyDenied}</p>}

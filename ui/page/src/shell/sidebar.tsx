@@ -1,12 +1,12 @@
 import type { Conversations } from '@headwater/client/conversations'
-import { useRef } from 'react'
+import { useRef, type ReactNode } from 'react'
 import { useWords } from '../words/words'
 import { ChatList } from './chat-list'
-import { useModal } from './dialog'
 import { Mark, MoreIcon, NewChatIcon, SearchIcon, SidebarIcon } from './icons'
 import { keyNames } from './keys'
 import { Menu } from './menu'
 import type { PanelName } from './panels'
+import { useModal } from './use-modal'
 
 export interface SidebarProps {
   readonly conversations: Conversations
@@ -30,7 +30,7 @@ export function Sidebar(props: SidebarProps) {
 }
 
 /** The same list as a drawer over the chat of a narrow screen. */
-export function Drawer(props: SidebarProps) {
+export function Drawer({ children, ...props }: SidebarProps & { children: ReactNode }) {
   const { shell: words } = useWords()
   const frame = useModal(props.close)
   const then = <T extends unknown[]>(act: (...values: T) => void) => (...values: T) => {
@@ -42,6 +42,7 @@ export function Drawer(props: SidebarProps) {
       <nav className="sidebar" aria-label={words.chats}>
         <SidebarContent {...props} open={then(props.open)} newChat={then(props.newChat)} show={then(props.show)} importFile={then(props.importFile)} />
       </nav>
+      {children}
     </dialog>
   )
 }

@@ -1,4 +1,5 @@
 import { marked, type Token, type Tokens } from 'marked'
+import { tamed } from '../../markdown/tame'
 import type { Words } from '../../words/words'
 
 /** Words of an answer that are announced; one who wants more of it reads it. */
@@ -7,7 +8,7 @@ const MOST = 120
 /** Markdown as one would read it aloud: no signs, headings and code fences named, lists by their items. */
 export function plainText(markdown: string, words: Words['chat']): string {
   return marked
-    .lexer(markdown)
+    .lexer(tamed(markdown))
     .map((token) => block(token, words))
     .filter(Boolean)
     .join(' ')

@@ -2,8 +2,8 @@ import { KINDS, type Runs } from './tokens'
 
 /** Lines that are laid out, and coloured, together. */
 export const PART = 40
-// A slice leaves most of a frame to everything else.
-const SLICE = 5
+// Milliseconds; a slice leaves most of a frame to its layout and everything else.
+const SLICE = 4
 
 /** Cuts a code into parts of whole lines; joined they are the code. */
 export function partsOf(code: string): string[] {
@@ -20,7 +20,8 @@ export async function paint(parts: ArrayLike<Element>, runs: Runs, signal: Abort
   let began = performance.now()
   for (let index = 0; index < parts.length; index++) {
     if (performance.now() - began > SLICE) {
-      await new Promise((resolve) => setTimeout(resolve))
+      // What is coloured is laid out before there is more of it.
+      await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)))
       began = performance.now()
     }
     const part = parts[index]!

@@ -1,6 +1,4 @@
 import type { Extension as TreeExtension } from 'mdast-util-from-markdown'
-import type { Processor } from 'unified'
-import { formulaSyntax } from './syntax'
 
 /** A formula's opening sign; what follows it up to the closing sign is TeX. */
 const OPENING = /^(?:\$\$|\\\[|\\\(|\$)/
@@ -38,11 +36,4 @@ export const formulaTree: TreeExtension = {
       this.exit(token)
     },
   },
-}
-
-/** A remark plugin that reads formulas; `elements.tsx` shows them. */
-export function remarkFormulas(this: Processor): void {
-  const data = this.data() as { micromarkExtensions?: unknown[]; fromMarkdownExtensions?: unknown[] }
-  ;(data.micromarkExtensions ??= []).push(formulaSyntax)
-  ;(data.fromMarkdownExtensions ??= []).push(formulaTree)
 }

@@ -1,5 +1,5 @@
 /** Milliseconds of a frame that formulas may take; the others wait for the next. */
-const SLICE = 8
+const SLICE = 5
 
 const waiting: (() => void)[] = []
 let spent = 0

@@ -140,7 +140,7 @@ export const chat: Words['chat'] = {
   factModel: 'النموذج',
   factStream: 'الدفق',
   copyCurl: 'نسخ كأمر curl',
-  copyCurlTitle: 'نسخ أمر يقرأ دفق هذه الإجابة في الطرفية',
+  copyCurlTitle: 'نسخ كأمر curl يقرأ دفق هذه الإجابة في الطرفية',
   copyStream: 'نسخ معرّف الدفق',
   close: 'إغلاق',
 

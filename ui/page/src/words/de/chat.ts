@@ -129,7 +129,7 @@ export const chat: Words['chat'] = {
   factModel: 'Modell',
   factStream: 'Strom',
   copyCurl: 'Als curl kopieren',
-  copyCurlTitle: 'Einen Befehl kopieren, der den Strom dieser Antwort im Terminal liest',
+  copyCurlTitle: 'Als curl kopieren: ein Befehl, der den Strom dieser Antwort im Terminal liest',
   copyStream: 'Kennung des Stroms kopieren',
   close: 'Schließen',
 

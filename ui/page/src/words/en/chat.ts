@@ -129,7 +129,7 @@ export const chat = {
   factModel: 'Model',
   factStream: 'Stream',
   copyCurl: 'Copy as curl',
-  copyCurlTitle: 'Copy a command that reads this answer’s stream in a terminal',
+  copyCurlTitle: 'Copy as curl: a command that reads this answer’s stream in a terminal',
   copyStream: 'Copy stream id',
   close: 'Close',
 

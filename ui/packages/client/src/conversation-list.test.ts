@@ -1,0 +1,84 @@
+import { expect, test } from 'vitest'
+import { begun, FINISH, idle, logs, openTab, server, storage, text, texts, until, useServer } from './conversations.test.fixture.js'
+
+useServer()
+
+test('the same conversation is the same object; one that the server does not have is missing', async () => {
+  const tab = openTab()
+  const chat = tab.open('nowhere-to-be-found')
+  expect(tab.open('nowhere-to-be-found')).toBe(chat)
+  await until(chat, ({ state }) => state === 'missing')
+})
+
+test('a deleted conversation is hidden at once, and deleted when the time to undo is over', async () => {
+  server.keepTurns('travel-plans', 2)
+  server.keepTurns('other-chat', 2)
+  const tab = openTab()
+  await until(tab, ({ state }) => state === 'ready')
+  tab.remove('travel-plans')
+  expect(tab.getSnapshot()).toMatchObject({ items: [{ id: 'other-chat' }], removed: [{ id: 'travel-plans' }] })
+  tab.restore('travel-plans')
+  expect(tab.getSnapshot()).toMatchObject({ items: [{ id: 'other-chat' }, { id: 'travel-plans' }], removed: [] })
+  expect(storage.length).toBe(0)
+  tab.remove('travel-plans')
+  tab.flush()
+  await until(tab, () => true)
+  tab.close()
+  // The page went before the server confirmed it; the next one goes on.
+  const next = openTab()
+  expect(next.getSnapshot().removed).toMatchObject([{ id: 'travel-plans' }])
+  await until(next, ({ state }) => state === 'ready')
+  expect(next.getSnapshot().items).toMatchObject([{ id: 'other-chat' }])
+})
+
+test('what another tab asks is seen at once, and what another device does at the next look', async () => {
+  server.keepTurns('travel-plans', 2)
+  const [one, two] = [openTab(), openTab({ interval: 50 })]
+  const [here, there] = [one.open('travel-plans'), two.open('travel-plans')]
+  await until(here, ({ state }) => state === 'ready')
+  there.subscribe(() => undefined)
+  here.send('And then?')
+  await until(there, ({ turns }) => turns.length === 4)
+  await begun(here)
+  logs[0]!.append(text('Home'), FINISH)
+  await idle(there)
+  const kept = server.conversations.get('travel-plans')!
+  Object.assign(kept, { title: 'Renamed', leaf: 'turn-1', version: 9 })
+  await until(there, ({ title }) => title === 'Renamed')
+  expect(texts(there.getSnapshot())).toEqual(['Question 0', 'Answer 1'])
+  // Nothing is sent twice that has not changed.
+  const { length } = server.requests('GET', /travel-plans$/)
+  await until(there, () => server.requests('GET', /travel-plans$/).length > length + 1)
+  expect(server.requests('GET', /travel-plans$/).at(-1)!.headers['if-none-match']).toBeDefined()
+})
+
+test('a list has pages, is searched, renamed and shared', async () => {
+  for (let number = 0; number < 60; number++) server.keepTurns(`chat-number-${number}`, 2)
+  const tab = openTab()
+  const first = await until(tab, ({ state }) => state === 'ready')
+  expect([first.items.length, first.more]).toEqual([50, true])
+  await tab.loadMore()
+  expect([tab.getSnapshot().items.length, tab.getSnapshot().more]).toEqual([60, false])
+  expect(await tab.search('Answer', new AbortController().signal)).toMatchObject({ length: 60, 0: { message: 'turn-1', excerpt: 'Answer 1' } })
+  tab.rename('chat-number-7', 'Seven')
+  expect(tab.getSnapshot().items.find(({ id }) => id === 'chat-number-7')).toMatchObject({ title: 'Seven' })
+  await until(tab, () => server.conversations.get('chat-number-7')!.title === 'Seven')
+  const chat = tab.open('chat-number-8')
+  await until(chat, ({ state }) => state === 'ready')
+  expect(await chat.share()).toBe(`${server.url}shared?id=token-chat-number-8`)
+  await chat.unshare()
+  expect(server.conversations.get('chat-number-8')!.shared).toBeNull()
+})
+
+test('a shared conversation is looked at, followed, and changed by nobody', async () => {
+  const owner = openTab()
+  const chat = owner.create()
+  chat.send('Hello?')
+  await begun(chat)
+  await chat.share()
+  const seen = openTab().openShared(`token-${chat.id}`)
+  await begun(seen)
+  expect(seen.send('Me too')).toBe(false)
+  logs[0]!.append(text('Hi'), FINISH)
+  expect(texts(await idle(seen))).toEqual(['Hello?', 'Hi'])
+})
