@@ -39,7 +39,12 @@ def conversation(texts: Sequence[str], id: str = "imported-chat") -> dict[str, A
             "created_at": "2026-11-28T10:00:00.000Z",
         }
         asked = {"role": "user", "content": text}
-        answered = {"role": "assistant", "state": "finished", "text": text, "ending": {"type": "finish", "reason": "stop"}}
+        answered = {
+            "role": "assistant",
+            "state": "finished",
+            "text": text,
+            "ending": {"type": "finish", "reason": "stop"},
+        }
         messages.append(node | (asked if number % 2 == 0 else answered))
     return {"id": id, "title": "Imported", "leaf": messages[-1]["id"], "messages": messages}
 
@@ -164,7 +169,7 @@ async def test_keys_scroll_away_and_end_returns(page: Page) -> None:
 async def test_a_finger_holds_the_page(page: Page) -> None:
     """Text that arrives under a finger does not move; a swipe downwards lets go of the end."""
     first, second, third = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    async with headwater(growing(first, second, third), pace=QUICK) as server:
+    async with headwater(growing(first, second, third, lines=40), pace=QUICK) as server:
         await start(page, server)
         await ask(page, "Go on")
         answer = page.get_by_test_id("message-assistant").last
