@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UI := $(shell find ui -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 
-.PHONY: serve test check page packages chaos bench bench-quick bench-stores guard lock clean
+.PHONY: serve test check page packages chaos bench bench-quick bench-stores bench-ui guard lock clean
 
 serve: .venv/.ready ## Serve the chat page and the API on http://127.0.0.1:8000
 	@$(BIN)/headwater serve
@@ -47,6 +47,9 @@ bench-quick: .venv/.ready-dev ## Measure fewer servers and loads, in two minutes
 
 bench-stores: .venv/.ready-dev ## Count the commands that each store executes for an answer and for a reader
 	@$(BIN)/python -m bench.stores
+
+bench-ui: .venv/.ready-dev ## Measure the page's frames and long tasks while answers are written; twenty minutes
+	@$(BIN)/python -m bench.ui
 
 guard: .venv/.ready-dev ## Fail if a token or a replay costs over 1.5 times the usual CPU; seconds
 	@$(BIN)/python -m bench.guard

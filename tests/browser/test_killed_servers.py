@@ -44,7 +44,7 @@ async def ask(page: Page, server: str, question: str = "Recite.") -> Locator:
 
 async def text_of(answer: Locator) -> str:
     """The words on the page, without the note at the seam."""
-    return " ".join([await each.inner_text() for each in await answer.locator(".block").all()])
+    return " ".join([await each.inner_text() for each in await answer.locator(".prose > :not(.seam)").all()])
 
 
 def stored(folder: Path) -> int:

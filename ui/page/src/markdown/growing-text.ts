@@ -267,8 +267,12 @@ function shown(state: State, reading: Reading, source: string, growing: boolean,
   let visible = reading
   const leaf = lastLeaf(reading)
   if (growing && leaf) {
-    const from = Math.max(leaf.type === 'table' ? text.lastIndexOf('\n') + 1 : lineOf(leaf, text, shift), text.lastIndexOf('\n', state.skeleton.length - 1) + 1)
-    const repaired = ['code', 'html', 'formula'].includes(leaf.type as string) ? text : text.slice(0, from) + repair(text.slice(from))
+    // Of a table the last two lines: a row must not pass for the head of another table.
+    const lastLine = text.lastIndexOf('\n') + 1
+    const near = leaf.type === 'table' ? text.lastIndexOf('\n', lastLine - 2) + 1 : 0
+    const from = Math.max(near, lineOf(leaf, text, shift), text.lastIndexOf('\n', state.skeleton.length - 1) + 1)
+    const whole = ['code', 'html', 'formula'].includes(leaf.type as string) || (leaf.type === 'table' && lastLine === text.length)
+    const repaired = whole ? text : text.slice(0, from) + repair(text.slice(from))
     if (repaired !== text) visible = read(state, source, growing, repaired) ?? reading
   }
   const last: Pieced | undefined = lastLeaf(visible)

@@ -6,6 +6,8 @@ import { Blocks, DefinitionsContext, Footnotes, NotesContext } from './nodes'
 import { numberNotes } from './references'
 import { reportRender } from './render-pace'
 import { repair } from './repair'
+import { useWords } from '../words/words'
+import { usePaced } from './use-paced'
 
 interface MarkdownProps {
   readonly text: string
@@ -17,8 +19,10 @@ interface MarkdownProps {
 /** Markdown that may still be growing: what settled is rendered once, only the end is read and rendered again. */
 export const Markdown = guarded(memo(function Markdown({ text, growing, seams = [] }: MarkdownProps) {
   const began = performance.now()
+  const words = useWords()
+  const visible = usePaced(text, growing)
   const previous = useRef<GrowingText>(NOTHING)
-  const grown = growText(previous.current, text, growing, repair)
+  const grown = growText(previous.current, visible, growing, repair)
   useLayoutEffect(() => {
     previous.current = grown
     if (growing) reportRender(grown, performance.now() - began)
@@ -37,17 +41,17 @@ export const Markdown = guarded(memo(function Markdown({ text, growing, seams = 
     <DefinitionsContext value={definitions}>
       <NotesContext value={notes}>
         <Blocks nodes={blocks} {...(seams.length > 0 && { after: marks })} />
-        {notes && <Footnotes {...notes} label="Footnotes" />}
+        {notes && <Footnotes {...notes} label={words.markdown.footnotes} />}
       </NotesContext>
     </DefinitionsContext>
   )
 }))
 
 function Mark({ cause }: Pick<Seam, 'cause'>) {
-  const who = cause === 'server' ? 'The server' : 'The provider'
+  const { markdown } = useWords()
   return (
     <p className="seam" role="note">
-      {who} broke off here; the answer goes on.
+      {cause === 'server' ? markdown.serverSeam : markdown.providerSeam}
     </p>
   )
 }

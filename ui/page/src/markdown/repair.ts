@@ -13,6 +13,9 @@ export function repair(block: string): string {
   const last = block.slice(end)
   // The head of a table is one at once, and not a line of bars first.
   if (HEAD.test(last) && !HEAD.test(previous)) return `${remend(block, OPTIONS)}\n${delimiters(last)}`
+  if (last === '' && HEAD.test(previous) && !HEAD.test(block.slice(0, end - 1 - previous.length).trimEnd().split('\n').at(-1)!)) {
+    return block + delimiters(previous)
+  }
   if (end > 0 && previous.includes('|') && isDelimiterRow(last)) return `${block.slice(0, end)}${delimiters(previous)}`
   return remend(block.replace(ONLY_MARKS, '$1'), OPTIONS)
 }

@@ -35,6 +35,7 @@ const UNSURE = /^[[<`~|$\\]/
 export function settledLevels(state: State, reading: Reading): Cut | null {
   const path = pathOf(state, reading)
   const depth = lastCertain(path, reading)
+  if (path.some((step, index) => step.line > 0 && leansOnCode(path[index - 1]!.node, step, reading.text))) return null
   let cut = depth < 1 ? null : cutLeaf(path, depth, reading, state)
   // Inside of a container that cannot be opened again nothing is cut, but around it.
   for (let around = depth; around > 0 && !cut; around--) cut = cutBefore(path, around, reading)
@@ -83,6 +84,13 @@ function cutBefore(path: readonly Step[], depth: number, { text, shift, open }: 
   if (path[depth]!.line < 0) return null
   const { node: parent } = path[depth - 1]!
   return holdsBlocks(parent) ? cutAt(path, depth - 1, (parent.children as Node[]).slice(0, -1), path[depth]!.line, text) : null
+}
+
+/** Right behind indented code, text is a paragraph that would begin a list or HTML if it were read alone. */
+function leansOnCode(parent: Node, { node, line }: Step, text: string): boolean {
+  const before = holdsBlocks(parent) ? (parent.children as Node[]).at(-2) : undefined
+  const [, previous] = text.slice(0, line).split('\n').reverse()
+  return node.type === 'paragraph' && before?.type === 'code' && (previous ?? '').trim() !== ''
 }
 
 /** Reads on from `offset`, with the nodes up to `depth` open, in the innermost of which `settled` stands. */

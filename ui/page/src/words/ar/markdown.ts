@@ -22,4 +22,7 @@ export const markdown: Words['markdown'] = {
   showSource: 'إظهار المصدر',
   showDiagram: 'إظهار المخطط',
   copySource: 'نسخ المصدر',
+  footnotes: 'الحواشي',
+  serverSeam: 'انقطع الخادم هنا، والإجابة مستمرة.',
+  providerSeam: 'انقطع المزوّد هنا، والإجابة مستمرة.',
 }

@@ -22,4 +22,7 @@ export const markdown: Words['markdown'] = {
   showSource: 'Quelltext zeigen',
   showDiagram: 'Diagramm zeigen',
   copySource: 'Quelltext kopieren',
+  footnotes: 'Fußnoten',
+  serverSeam: 'Der Server brach hier ab; die Antwort geht weiter.',
+  providerSeam: 'Der Anbieter brach hier ab; die Antwort geht weiter.',
 }

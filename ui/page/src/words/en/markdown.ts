@@ -21,4 +21,7 @@ export const markdown = {
   showSource: 'Show the source',
   showDiagram: 'Show the diagram',
   copySource: 'Copy the source',
+  footnotes: 'Footnotes',
+  serverSeam: 'The server broke off here; the answer goes on.',
+  providerSeam: 'The provider broke off here; the answer goes on.',
 } as const satisfies Record<string, string | ((...values: never[]) => string)>
