@@ -80,3 +80,18 @@ async def test_an_answer_cut_by_its_length_goes_on_and_its_facts_open_on_demand(
         await page.get_by_test_id("continue").click()
         await expect(page.get_by_test_id("message-assistant")).to_have_count(2)
         await until(lambda: len(model.prompts) == 2, "the rest is asked for")
+
+
+async def test_a_text_file_goes_to_the_model(page: Page) -> None:
+    """Its words are in the prompt, and its name stays at the question."""
+    model = Scripted([TextDelta("Read."), Finish("stop")])
+    async with headwater(model, pace=QUICK) as server:
+        await page.goto(str(server.client.base_url))
+        await expect(page.get_by_test_id("composer")).to_be_focused()
+        note = {"name": "note.txt", "mimeType": "text/plain", "buffer": b"Water runs downhill."}
+        await page.get_by_test_id("file-picker").set_input_files([note])  # pyright: ignore[reportArgumentType]
+        await expect(page.get_by_test_id("files")).to_contain_text("note.txt")
+        await ask(page, "What does it say?")
+        await finished(page)
+        await expect(page.get_by_test_id("message-user")).to_contain_text("note.txt")
+    assert "Water runs downhill." in str(model.prompts[0])

@@ -6,7 +6,7 @@ import { useCallback, useEffect, useRef, useState } from 'react'
 const MOST = 10
 const IMAGE = 4 * 1024 * 1024
 const TEXT = 512 * 1024
-// A question of a server that does not say more: what is left of it for files in base64, which adds a third.
+// A question of a server that says no limit (0), or none: what is left of it for files in base64, which adds a third.
 const BODY = 1024 * 1024
 const TEXT_BESIDE = 64 * 1024
 
@@ -24,9 +24,9 @@ type Offering = About & { readonly models?: readonly { readonly name: string; re
 
 /** The limits of the chosen model and of the server. */
 export function limitsOf(about: About | null, chosen: string | undefined): FileLimits {
-  const { models = [], max_body = BODY } = (about ?? {}) as Partial<Offering>
+  const { models = [], max_body } = (about ?? {}) as Partial<Offering>
   const model = models.find(({ name }) => name === (chosen ?? about?.model)) ?? (models.length === 1 ? models[0] : undefined)
-  return { images: model?.images ?? false, count: MOST, bytes: Math.max(0, Math.floor(((max_body - TEXT_BESIDE) * 3) / 4)), each: { image: IMAGE, text: TEXT } }
+  return { images: model?.images ?? false, count: MOST, bytes: Math.max(0, Math.floor((((max_body || BODY) - TEXT_BESIDE) * 3) / 4)), each: { image: IMAGE, text: TEXT } }
 }
 
 /** What the browser's file picker offers. */
