@@ -356,7 +356,7 @@ test('a text file goes with a question, and an image only to a model that takes 
   await screen.findByText('note.txt')
   expect(screen.getByText('seen.png: this model does not take images.')).toBeTruthy()
   expect(screen.getByText('blob.bin is neither an image nor a text.')).toBeTruthy()
-  expect(screen.getByText(/^Up to 8 files/)).toBeTruthy()
+  expect(screen.getByText(/^Up to 10 files/)).toBeTruthy()
   await user.type(box(), 'Read it{Enter}')
   const { files } = conversation.getSnapshot().turns[0] as { files: readonly { name: string; data: string }[] }
   expect(files.map(({ name }) => name)).toEqual(['note.txt'])
@@ -382,14 +382,14 @@ test('a pasted image is previewed, can be removed, and goes without words', asyn
 
 test('files that are dropped on the page are taken, but not more than the limits', async () => {
   const { user: _ } = open(new ScriptedConversation('chat'))
-  const files = Array.from({ length: 9 }, (_, index) => new File(['x'], `${index}.txt`, { type: 'text/plain' }))
+  const files = Array.from({ length: 11 }, (_, index) => new File(['x'], `${index}.txt`, { type: 'text/plain' }))
   const dataTransfer = { types: ['Files'], files }
   fireEvent.dragOver(window, { dataTransfer })
   expect(screen.getByText('Drop files here to add them to the question')).toBeTruthy()
   fireEvent.drop(window, { dataTransfer })
-  await screen.findByText('7.txt')
-  expect(screen.queryByText('8.txt')).toBeNull()
-  expect(screen.getByText('Only 8 files fit with one question.')).toBeTruthy()
+  await screen.findByText('9.txt')
+  expect(screen.queryByText('10.txt')).toBeNull()
+  expect(screen.getByText('Only 10 files fit with one question.')).toBeTruthy()
 })
 
 test('a hidden tab is marked when its answer is done, and asks once whether it may notify', async () => {

@@ -13,8 +13,8 @@ export interface Scroll {
   readonly toTop: (turn: string) => void
   /** Runs a change of the turns that must not move what is above `turn`, nor lose its place in view. */
   readonly keep: (turn: HTMLElement, control: HTMLElement) => void
-  /** Runs a change that adds turns above those that are shown. */
-  readonly keepBelow: () => void
+  /** To be called before turns are added above those that are shown; what it returns, afterwards. */
+  readonly keepBelow: () => () => void
 }
 
 interface Elements {
@@ -32,7 +32,7 @@ interface Elements {
 export function useScroll({ list, spacer, dock }: Elements, ready: boolean): Scroll {
   const [away, setAway] = useState(false)
   // Only read and written outside of rendering.
-  const state = useRef({ following: true, touched: false, top: 0, reach: null as null | (() => number | null), after: null as null | (() => void) })
+  const state = useRef({ following: true, anchored: false, touched: false, top: 0, reach: null as null | (() => number | null), after: null as null | (() => void) })
 
   const view = useMemo(() => {
     const page = () => scrollerOf(list.current)
@@ -55,16 +55,22 @@ export function useScroll({ list, spacer, dock }: Elements, ready: boolean): Scr
       if (scroller.scrollHeight <= scroller.clientHeight) set(Math.ceil(all))
       set(Math.max(0, Math.ceil(all - (scroller.scrollHeight - spacer.current.offsetHeight))))
     }
+    /** Puts the turn that is to be at the top there. */
+    const place = () => {
+      fit()
+      const top = state.current.reach?.() ?? null
+      if (top !== null && Math.abs(page().scrollTop - top) > 0.5) scrollTo(top)
+    }
     /** How far the end of the text is below what can be seen. */
     const hidden = () => {
       const end = list.current?.getBoundingClientRect().bottom ?? 0
       return end - (dock.current?.getBoundingClientRect().top ?? page().clientHeight)
     }
-    return { page, scrollTo, fit, hidden, look: () => setAway(hidden() > FAR) }
+    return { page, scrollTo, fit, place, hidden, look: () => setAway(hidden() > FAR) }
   }, [list, spacer, dock])
 
   const toLatest = useCallback(() => {
-    state.current.following = true
+    Object.assign(state.current, { following: true, anchored: false })
     view.scrollTo(view.page().scrollHeight)
     view.look()
   }, [view])
@@ -76,10 +82,8 @@ export function useScroll({ list, spacer, dock }: Elements, ready: boolean): Scr
         const found = element()
         return found ? offsetIn(found, view.page()) : null
       }
-      state.current.following = false
-      view.fit()
-      const top = state.current.reach()
-      if (top !== null) view.scrollTo(top)
+      Object.assign(state.current, { following: false, anchored: true })
+      view.place()
       view.look()
     },
     [list, view],
@@ -93,7 +97,7 @@ export function useScroll({ list, spacer, dock }: Elements, ready: boolean): Scr
       const index = [...(list.current?.querySelectorAll('[data-turn]') ?? [])].indexOf(turn)
       // A reader at the foot of a long turn keeps the control under the hand; one who sees its head keeps the head.
       const byFoot = offsetIn(turn, scroller) < at - 1
-      state.current.following = false
+      Object.assign(state.current, { following: false, anchored: false })
       state.current.reach = () => at
       state.current.after = () => {
         const shown = list.current?.querySelectorAll<HTMLElement>('[data-turn]')[index]
@@ -114,11 +118,8 @@ export function useScroll({ list, spacer, dock }: Elements, ready: boolean): Scr
   const keepBelow = useCallback(() => {
     const scroller = view.page()
     const below = scroller.scrollHeight - scroller.scrollTop
-    state.current.following = false
-    state.current.after = () => {
-      view.fit()
-      view.scrollTo(scroller.scrollHeight - below)
-    }
+    Object.assign(state.current, { following: false, anchored: false })
+    return () => view.scrollTo(scroller.scrollHeight - below)
   }, [view])
 
   // After every rendering: a change that asked to be accompanied has just been shown.
@@ -141,16 +142,20 @@ export function useScroll({ list, spacer, dock }: Elements, ready: boolean): Scr
       const { scrollTop, scrollHeight, clientHeight } = scroller
       const gap = scrollHeight - clientHeight - scrollTop
       // Growth never moves the page up, so only the reader's own hand can have done it.
-      if (scrollTop < current.top - 0.5 && gap > 1) current.following = false
+      if (scrollTop < current.top - 0.5 && gap > 1) current.following = current.anchored = false
       // The end of a page that still has room below the text is no wish to follow.
       else if (scrollTop > current.top + 0.5 && gap < NEAR && (spacer.current?.offsetHeight ?? 0) === 0) current.following = true
+      if (scrollTop > current.top + 0.5) current.anchored = false
       current.top = scrollTop
       view.look()
     }
     const onTouch = ({ type }: Event) => void (current.touched = type === 'touchstart' || type === 'touchmove')
     const growth = new ResizeObserver(() => {
-      view.fit()
-      if (current.following && !current.touched) view.scrollTo(scroller.scrollHeight)
+      if (current.touched) return view.fit()
+      // Where a line of the box went, or a picture above came, the turn at the top goes back there.
+      if (current.anchored) view.place()
+      else view.fit()
+      if (current.following) view.scrollTo(scroller.scrollHeight)
       view.look()
     })
     for (const part of [list, dock]) if (part.current) growth.observe(part.current)
@@ -164,7 +169,8 @@ export function useScroll({ list, spacer, dock }: Elements, ready: boolean): Scr
       window.removeEventListener('resize', view.fit)
       for (const type of touches) window.removeEventListener(type, onTouch)
     }
-  }, [list, dock, spacer, view])
+    // What is observed is there once there are turns.
+  }, [list, dock, spacer, view, ready])
 
   return useMemo(() => ({ away, toLatest, toTop, keep, keepBelow }), [away, toLatest, toTop, keep, keepBelow])
 }

@@ -51,6 +51,8 @@ export function FileChips({ files, limits, focusBox }: FileChipsProps) {
 
 function wordsOf({ why, name }: Refusal, limits: FileLimits, chat: Words['chat']): string {
   if (why === 'tooMany') return chat.tooMany(limits.count)
+  if (why === 'tooLargeImage') return chat.tooLargeAlone(name, sizeOf(limits.each.image))
+  if (why === 'tooLargeText') return chat.tooLargeAlone(name, sizeOf(limits.each.text))
   return why === 'tooLarge' ? chat.tooLarge(name, sizeOf(limits.bytes)) : chat[why](name)
 }
 

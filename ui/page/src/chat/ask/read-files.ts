@@ -18,6 +18,7 @@ export async function readFiles(
     const refuse = (why: Refusal['why']) => refused.push({ why, name })
     if (beside.length + taken.length >= limits.count) refuse('tooMany')
     else if (image && !limits.images) refuse('noImages')
+    else if (size > limits.each[image ? 'image' : 'text']) refuse(image ? 'tooLargeImage' : 'tooLargeText')
     else if (bytes + size > limits.bytes) refuse('tooLarge')
     else {
       const content = await file.arrayBuffer().catch(() => null)

@@ -2,8 +2,11 @@ import type { About } from '@headwater/client'
 import type { QuestionFile } from '@headwater/client/conversations'
 import { useCallback, useEffect, useRef, useState } from 'react'
 
-const MOST = 8
-// A question of a server that does not say more: what is left of it for files in base64, which adds a third.
+// What the server takes; see `conversations/files.py`.
+const MOST = 10
+const IMAGE = 4 * 1024 * 1024
+const TEXT = 512 * 1024
+// A question of a server that says no limit (0), or none: what is left of it for files in base64, which adds a third.
 const BODY = 1024 * 1024
 const TEXT_BESIDE = 64 * 1024
 
@@ -13,15 +16,17 @@ export interface FileLimits {
   readonly count: number
   /** Bytes of all files together. */
   readonly bytes: number
+  /** Bytes of one file. */
+  readonly each: { readonly image: number; readonly text: number }
 }
 
 type Offering = About & { readonly models?: readonly { readonly name: string; readonly images: boolean }[]; readonly max_body?: number }
 
 /** The limits of the chosen model and of the server. */
 export function limitsOf(about: About | null, chosen: string | undefined): FileLimits {
-  const { models = [], max_body = BODY } = (about ?? {}) as Partial<Offering>
+  const { models = [], max_body } = (about ?? {}) as Partial<Offering>
   const model = models.find(({ name }) => name === (chosen ?? about?.model)) ?? (models.length === 1 ? models[0] : undefined)
-  return { images: model?.images ?? false, count: MOST, bytes: Math.max(0, Math.floor(((max_body - TEXT_BESIDE) * 3) / 4)) }
+  return { images: model?.images ?? false, count: MOST, bytes: Math.max(0, Math.floor((((max_body || BODY) - TEXT_BESIDE) * 3) / 4)), each: { image: IMAGE, text: TEXT } }
 }
 
 /** What the browser's file picker offers. */
@@ -32,7 +37,7 @@ export function acceptedTypes(images: boolean): string {
 
 /** Why a file does not go with the question. */
 export interface Refusal {
-  readonly why: 'tooMany' | 'tooLarge' | 'noImages' | 'notText' | 'unreadable'
+  readonly why: 'tooMany' | 'tooLarge' | 'tooLargeImage' | 'tooLargeText' | 'noImages' | 'notText' | 'unreadable'
   readonly name: string
 }
 

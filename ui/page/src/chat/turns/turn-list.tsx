@@ -1,5 +1,6 @@
 import type { Branch, ConversationTurn } from '@headwater/client/conversations'
 import { useState, type RefObject } from 'react'
+import { flushSync } from 'react-dom'
 import { useWords } from '../../words/words'
 import { AnswerView } from './answer-view'
 import type { BranchProps } from './branch-picker'
@@ -30,8 +31,8 @@ interface TurnListProps {
   readonly readOnly: boolean
   readonly actions: TurnActions
   readonly list: RefObject<HTMLElement | null>
-  /** Called before earlier turns are shown above. */
-  readonly onEarlier: () => void
+  /** Called before earlier turns are shown above; what it returns, afterwards. */
+  readonly onEarlier: () => () => void
 }
 
 /** The turns of a conversation, the newest forty at first: a long one would take seconds to mount. */
@@ -43,8 +44,9 @@ export function TurnList({ turns, branches, busy, editing, readOnly, actions, li
   // Kept once there are turns: where a reader has begun to read, that stays.
   if (begin === null && turns.length > 0) setBegin(hidden)
   const showEarlier = () => {
-    onEarlier()
-    setBegin(Math.max(0, hidden - PAGE))
+    const after = onEarlier()
+    flushSync(() => setBegin(Math.max(0, hidden - PAGE)))
+    after()
     // The button may go, and the focus would go with it.
     list.current?.querySelector<HTMLElement>('[data-turn]')?.focus({ preventScroll: true })
   }

@@ -54,6 +54,7 @@ export const chat: Words['chat'] = {
   drop: 'أفلت الملفات هنا لإضافتها إلى السؤال',
   tooMany: (files) => `لا يتسع السؤال لأكثر من ${count(files, 'ملف واحد', 'ملفين', 'ملفات', 'ملفًا')}.`,
   tooLarge: (name, size) => `${name} كبير جدًا: لا يجوز أن يتجاوز مجموع ملفات السؤال ${size}.`,
+  tooLargeAlone: (name, size) => `${name} كبير جدًا: الحد لملف من هذا النوع ${size}.`,
   noImages: (name) => `${name}: هذا النموذج لا يقبل الصور.`,
   notText: (name) => `${name} ليس صورة ولا نصًا.`,
   unreadable: (name) => `تعذّرت قراءة ${name}.`,

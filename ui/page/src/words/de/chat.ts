@@ -45,6 +45,7 @@ export const chat: Words['chat'] = {
   drop: 'Dateien hier ablegen, um sie der Frage beizufügen',
   tooMany: (files) => `Zu einer Frage passen nur ${number.format(files)} Dateien.`,
   tooLarge: (name, size) => `${name} ist zu groß: die Dateien einer Frage dürfen zusammen ${size} haben.`,
+  tooLargeAlone: (name, size) => `${name} ist zu groß: eine solche Datei darf ${size} haben.`,
   noImages: (name) => `${name}: dieses Modell nimmt keine Bilder.`,
   notText: (name) => `${name} ist weder ein Bild noch ein Text.`,
   unreadable: (name) => `${name} konnte nicht gelesen werden.`,

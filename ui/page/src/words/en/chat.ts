@@ -44,6 +44,7 @@ export const chat = {
   drop: 'Drop files here to add them to the question',
   tooMany: (files: number) => `Only ${number.format(files)} files fit with one question.`,
   tooLarge: (name: string, size: string) => `${name} is too large: the files of a question may have ${size} together.`,
+  tooLargeAlone: (name: string, size: string) => `${name} is too large: a file of its kind may have ${size}.`,
   noImages: (name: string) => `${name}: this model does not take images.`,
   notText: (name: string) => `${name} is neither an image nor a text.`,
   unreadable: (name: string) => `${name} could not be read.`,
