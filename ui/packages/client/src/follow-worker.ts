@@ -8,6 +8,8 @@ interface Reading {
   readonly key: number
   cursor: string | null
   level: boolean
+  /** Frames that are told with the next tick. */
+  held: string
 }
 
 interface Connection {
@@ -27,6 +29,8 @@ const GATHER = 10
 const SILENT_TAB = 150_000
 const LOOK = 30_000
 const BEAT = 5000
+// Each message costs a tab a task, so the frames of a busy log come together, a screen's frame at a time.
+const TICK = 16
 // After a sleep, a laptop may hold a dead socket; the server is never silent for so long.
 const STALE = 12_000
 
@@ -40,8 +44,22 @@ export function createFollower(fetch: typeof globalThis.fetch = (...request) => 
   let connection: Connection | null = null
   let timer: ReturnType<typeof setTimeout> | undefined
   let base = ''
-  const tell = ({ port, key }: Reading, news: { type: Exclude<News['type'], 'frame' | 'refused'> } | { type: 'frame'; text: string } | { type: 'refused'; problem: Refused }) =>
-    port.postMessage({ ...news, key })
+  let ticked = 0
+  let tick: ReturnType<typeof setTimeout> | undefined
+  const tell = (reading: Reading, news: { type: Exclude<News['type'], 'frame' | 'refused'> } | { type: 'refused'; problem: Refused }) => {
+    release(reading)
+    reading.port.postMessage({ ...news, key: reading.key })
+  }
+  const release = (reading: Reading) => {
+    const { port, key, held: text } = reading
+    reading.held = ''
+    if (text !== '') port.postMessage({ type: 'frame', text, key })
+  }
+  const releaseAll = () => {
+    tick = undefined
+    ticked = Date.now()
+    for (const reading of all()) release(reading)
+  }
   const all = () => [...readings.values()].flatMap((set) => [...set])
   const close = () => {
     connection?.control.abort()
@@ -73,7 +91,7 @@ export function createFollower(fetch: typeof globalThis.fetch = (...request) => 
     const text = `data: ${data}\n${id === undefined ? '' : `id: ${id}\n`}\n`
     for (const reading of readers) {
       if (reading.level) {
-        tell(reading, { type: 'frame', text })
+        reading.held += text
         reading.cursor = id ?? reading.cursor
       } else reading.level = id === reading.cursor
     }
@@ -109,6 +127,8 @@ export function createFollower(fetch: typeof globalThis.fetch = (...request) => 
         here.heard = Date.now()
         const frames = parse(decoder.decode(value, { stream: true }))
         for (const frame of frames) take(frame)
+        if (Date.now() - ticked >= TICK) releaseAll()
+        else tick ??= setTimeout(releaseAll, TICK)
         // A sign of life goes to all, and so does a frame to those whose log it is not of.
         if (Date.now() - beaten < BEAT && frames.some(({ data }) => data !== undefined)) continue
         beaten = Date.now()
@@ -127,7 +147,7 @@ export function createFollower(fetch: typeof globalThis.fetch = (...request) => 
     const set = readings.get(wish.log) ?? new Set()
     const { key, cursor } = wish
     // Until a connection begins for it, what flows is not for it.
-    const reading: Reading = { port, key, cursor, level: false }
+    const reading: Reading = { port, key, cursor, level: false, held: '' }
     tell(reading, { type: 'heard' })
     if (!readings.has(wish.log) && readings.size >= MOST) return tell(reading, { type: 'full' })
     const flows = connection !== null && connection.opened && connection.logs.has(wish.log) && Date.now() - connection.heard < STALE
