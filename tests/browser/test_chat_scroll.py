@@ -1,7 +1,7 @@
 """Where a conversation stands on the screen, with a reader's real wheel, fingers and keys."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -180,12 +180,13 @@ async def test_a_finger_holds_the_page(page: Page) -> None:
         await expect(answer).to_contain_text("Part 1")
         await page.wait_for_function(f"() => ({ROOM})() < 2")
 
-        touch = await page.context.new_cdp_session(page)
-        await touch.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+        session = await page.context.new_cdp_session(page)
+        send: Callable[[str, dict[str, Any]], Awaitable[Any]] = session.send  # pyright: ignore[reportUnknownMemberType]
+        await send("Emulation.setTouchEmulationEnabled", {"enabled": True})
         points = [{"x": 400, "y": 200 + 30 * step} for step in range(11)]
-        await touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points[:1]})
+        await send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points[:1]})
         for point in points[1:]:
-            await touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+            await send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
         await page.wait_for_function(f"() => ({ROOM})() > 150")
         await settled(page)
         place = await page.evaluate(PLACE)
@@ -193,7 +194,7 @@ async def test_a_finger_holds_the_page(page: Page) -> None:
         await expect(answer).to_have_attribute("data-state", "finished")
         await settled(page)
         assert await page.evaluate(PLACE) == pytest.approx(place, abs=1)
-        await touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        await send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
         await settled(page)
         assert await page.evaluate(ROOM) > 150
 
