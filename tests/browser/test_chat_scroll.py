@@ -181,7 +181,7 @@ async def test_a_finger_holds_the_page(page: Page) -> None:
         await page.wait_for_function(f"() => ({ROOM})() < 2")
 
         session = await page.context.new_cdp_session(page)
-        send: Callable[[str, dict[str, Any]], Awaitable[Any]] = session.send  # pyright: ignore[reportUnknownMemberType]
+        send: Callable[[str, dict[str, Any]], Awaitable[Any]] = session.send  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         await send("Emulation.setTouchEmulationEnabled", {"enabled": True})
         points = [{"x": 400, "y": 200 + 30 * step} for step in range(11)]
         await send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points[:1]})
