@@ -11,7 +11,7 @@ export function withLogin(base: string, leave: (url: string) => void = (url) => 
     if (response.status !== 401 || new URL('shared', base).pathname === location.pathname) return response
     if (!leaving) {
       leaving = true
-      keepDraft(document.querySelector('textarea')?.value ?? '')
+      keepDraft(document.querySelector<HTMLTextAreaElement>('[data-testid=composer]')?.value ?? '')
       const login = new URL('login', base)
       login.searchParams.set('next', location.pathname + location.search)
       leave(login.href)

@@ -13,6 +13,7 @@ import './styles/page.css'
 import './styles/start.css'
 import './styles/sidebar.css'
 import './styles/chat.css'
+import './styles/composer.css'
 import './styles/prose.css'
 
 const base = root().href
