@@ -9,7 +9,7 @@ afterEach(() => {
 
 test('a 401 leads to the login box once, and keeps what is typed', async () => {
   vi.stubGlobal('fetch', async () => new Response('{}', { status: 401 }))
-  document.body.innerHTML = '<textarea>half a question</textarea>'
+  document.body.innerHTML = '<textarea data-testid="composer">half a question</textarea>'
   const left: string[] = []
   const fetch = withLogin(document.baseURI, (url) => left.push(url))
   const settled = vi.fn()
