@@ -1,104 +1,109 @@
-"""`python -m bench.ui [--quick]`: measure the chat page in Chromium while answers of several kinds are written."""
+"""`python -m bench.ui`: measure the chat page in Chromium, beside other renderers of growing Markdown.
+
+Everything is measured in rounds, one side after another, so that all sides share the machine's moods. Each figure is
+the median of the rounds. Figures that have a target carry a mark that says whether it is met.
+"""
 
 import argparse
 import asyncio
 import statistics
-import sys
-from collections.abc import Callable
+from collections import defaultdict
 from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
 
-from headwater.events import Finish, TextDelta
-from headwater.models.scripted import Scripted, Step
+from bench import ui_page, ui_renderers
+from bench.report import into
+from bench.ui_feeds import KINDS
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+FRAMES, LONG = 50, 0.5
+"""Targets with a CPU that is four times slower: frames per second at least, seconds of long tasks at most."""
+LOAD, SENT, OPENED = 1.5, 165, {1: 1.0, 4: 2.0}
+"""Targets: seconds of the first load on Fast 3G, its kilobytes in gzip, and seconds to open a chat of 1,000 messages."""
 
-from serving import headwater
-
-LENGTH = 20_000
-TOKEN = 4
-PACE = 0.002
-"""Seconds between two tokens: 500 a second."""
-WATCH = """() => {
-  const seen = (window.seen = { frames: 0, long: 0, longest: 0, began: performance.now() })
-  const frame = () => { seen.frames++; requestAnimationFrame(frame) }
-  requestAnimationFrame(frame)
-  new PerformanceObserver((list) => {
-    for (const { duration } of list.getEntries()) {
-      seen.long += duration
-      seen.longest = Math.max(seen.longest, duration)
-    }
-  }).observe({ type: 'longtask' })
-}"""
-FIGURES = "() => [seen.frames / (performance.now() - seen.began) * 1000, seen.long / 1000, seen.longest]"
-MIXED = (
-    "## Part {n}\n\nSome **words** and `code` with [a link](https://example.org).\n\n- one\n- two\n\n"
-    "```ts\nconst a = {n}\n```\n\n| a | b |\n|--|--|\n| 1 | 2 |\n\n"
-)
-KINDS: dict[str, tuple[str, Callable[[int], str]]] = {
-    "mixed": ("", lambda n: MIXED.replace("{n}", str(n))),
-    "code": ("```ts\n", lambda n: f"export const value{n}: number = {n} // a line of code\n"),
-    "list": ("", lambda n: f"- Item {n} with **some** words in it and `code`\n"),
-    "table": ("| a | b | c |\n|---|---|---|\n", lambda n: f"| row {n} | some **words** here | more |\n"),
-    "paragraph": ("", lambda n: f"Sentence {n} says *little*, but says it with several words. "),
-    "log in a fence": ("```\n", lambda n: f"[INFO]: started worker {n} of many on this host\n"),
-}
+Figures = dict[tuple[str, ...], list[list[float]]]
 
 
-def answer(kind: str) -> str:
-    """An answer of one kind of content, `LENGTH` characters long."""
-    text, part = KINDS[kind]
-    number = 0
-    while len(text) < LENGTH:
-        number += 1
-        text += part(number)
-    return text[:LENGTH]
+async def rounds(browser: Browser, count: int, kinds: list[str], rates: list[int]) -> Figures:
+    """All figures of all rounds, by what was measured."""
+    figures: Figures = defaultdict(list)
+    with ui_renderers.served(ui_renderers.build()) as address:
+        for number in range(count):
+            for kind in kinds:
+                for rate in rates:
+                    for side in ui_renderers.RENDERERS:
+                        found = await ui_renderers.measure(browser, address, side, kind, rate)
+                        figures["renderer", kind, str(rate), side].append(found)
+                    figures["page", kind, str(rate)].append(await ui_page.written(browser, kind, rate))
+            for rate in rates:
+                figures["open", str(rate)].append([await ui_page.long_chat(browser, rate)])
+            for coding, slow in (("gzip", True), ("br", True), ("gzip", False)):
+                figures["load", coding, str(slow)].append([*await ui_page.first_load(browser, coding, slow)])
+            print(f"round {number + 1} of {count} is done", flush=True)
+    return figures
 
 
-async def measure(browser: Browser, kind: str, slower: int) -> list[float]:
-    """Frames per second, and the sum (s) and longest (ms) of long tasks, with the CPU so many times slower."""
-    text = answer(kind)
-    steps: list[Step] = []
-    for at in range(0, len(text), TOKEN):
-        steps += [TextDelta(text[at : at + TOKEN]), PACE]
-    async with headwater(Scripted([*steps, Finish("stop")])) as server:
-        page = await browser.new_page()
-        await page.goto(str(server.client.base_url))
-        await page.get_by_test_id("composer").fill("Go on")
-        session = await page.context.new_cdp_session(page)
-        await session.send("Emulation.setCPUThrottlingRate", {"rate": slower})  # pyright: ignore[reportUnknownMemberType]
-        await page.evaluate(WATCH)
-        await page.get_by_test_id("send").click()
-        await page.locator("[data-state=finished]").wait_for(timeout=120_000)
-        figures: list[float] = await page.evaluate(FIGURES)
-        await page.close()
-        return figures
+def report(figures: Figures, kinds: list[str], rates: list[int]) -> str:
+    """The figures as Markdown tables."""
+
+    def middle(*name: str) -> list[float]:
+        return [statistics.median(column) for column in zip(*figures[name], strict=True)]
+
+    def cell(found: list[float], judged: bool) -> str:
+        text = f"{found[0]:.0f} fps, {found[1]:.2f} s"
+        return text + _mark(found[0] >= FRAMES and found[1] <= LONG) if judged else text
+
+    lines = ["| content | CPU | the page | its renderer alone | streamdown 2.7.1 | react-markdown 10.1.0 |"]
+    lines.append("|---|---|---|---|---|---|")
+    for kind in kinds:
+        for rate in rates:
+            page, ours, *peers = (
+                cell(middle("page", kind, str(rate)), rate > 1),
+                *(cell(middle("renderer", kind, str(rate), side), False) for side in ui_renderers.RENDERERS),
+            )
+            lines.append(f"| {kind} | ÷{rate} | {' | '.join([page, ours, *peers])} |")
+    lines += ["", "| what | figure | target |", "|---|---|---|"]
+    for rate in rates:
+        seconds = middle("open", str(rate))[0]
+        target = OPENED[rate]
+        what = f"a chat of 1,000 messages is opened, CPU ÷{rate}"
+        lines.append(f"| {what} | {seconds:.2f} s{_mark(seconds <= target)} | ≤ {target:g} s |")
+    for coding in ("gzip", "br"):
+        sent, seconds = middle("load", coding, "True")
+        lines.append(f"| first load as sent, {coding} | {sent:.0f} kB{_mark(sent <= SENT)} | ≤ {SENT} kB |")
+        lines.append(f"| composer there on Fast 3G, {coding} | {seconds:.2f} s{_mark(seconds <= LOAD)} | ≤ {LOAD} s |")
+    lines.append(f"| composer there on loopback | {middle('load', 'gzip', 'False')[1]:.2f} s | |")
+    return "\n".join(lines)
 
 
-async def run(rounds: int, kinds: list[str], rates: list[int]) -> None:
-    """Print a table with the median of the rounds for each kind and speed of the CPU."""
-    print("| content | CPU | frames/s | long tasks, s | longest, ms |\n|---|---|---|---|---|")
+def _mark(met: bool) -> str:
+    return " ✓" if met else " ✗"
+
+
+async def run(count: int, kinds: list[str], rates: list[int], document: Path | None) -> None:
+    """Measure, print the tables, and put them into a document."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
-        )
-        for kind in kinds:
-            for slower in rates:
-                found = [await measure(browser, kind, slower) for _ in range(rounds)]
-                frames, long, longest = (statistics.median(column) for column in zip(*found, strict=True))
-                print(f"| {kind} | ÷{slower} | {frames:.0f} | {long:.2f} | {longest:.0f} |", flush=True)
+        arguments = ["--no-sandbox", "--disable-gpu"]
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
+        figures = await rounds(browser, count, kinds, rates)
         await browser.close()
+    tables = report(figures, kinds, rates)
+    print(tables)
+    if document is not None:
+        into(document, {"page": tables})
 
 
 def main() -> None:
-    """Measure everything, or one round on a slow CPU with `--quick`."""
+    """Measure everything five times, or some of it once with `--quick`."""
     parser = argparse.ArgumentParser(prog="python -m bench.ui", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round, with a CPU that is four times slower")
     parser.add_argument("--only", choices=list(KINDS), help="measure one kind of content")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--doc", type=Path, help="document to update")
     options = parser.parse_args()
     kinds = [options.only] if options.only else list(KINDS)
-    asyncio.run(run(1 if options.quick else 5, kinds, [4] if options.quick else [1, 4]))
+    count, rates = (1, [4]) if options.quick else (options.rounds, [1, 4])
+    asyncio.run(run(count, kinds, rates, options.doc))
 
 
 if __name__ == "__main__":
