@@ -48,7 +48,7 @@ bench-quick: .venv/.ready-dev ## Measure fewer servers and loads, in two minutes
 bench-stores: .venv/.ready-dev ## Count the commands that each store executes for an answer and for a reader
 	@$(BIN)/python -m bench.stores
 
-bench-ui: .venv/.ready-dev ## Measure the page's frames and long tasks while answers are written; twenty minutes
+bench-ui: .venv/.ready-dev ## Measure the page beside other renderers, its first load and a long chat; 25 minutes
 	@$(BIN)/python -m bench.ui
 
 guard: .venv/.ready-dev ## Fail if a token or a replay costs over 1.5 times the usual CPU; seconds

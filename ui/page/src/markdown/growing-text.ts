@@ -112,7 +112,9 @@ export function growText(previous: GrowingText, text: string, growing: boolean, 
     const further = settle(state, reading, source)
     if (further !== state) [state, reading] = readOn(further, source, growing)
   }
-  return shown(state, reading, source, growing, repair)
+  const grown = shown(state, reading, source, growing, repair)
+  // The same map, so that nothing that reads it is rendered again.
+  return isSame(grown.definitions, previous.definitions) ? { ...grown, definitions: previous.definitions } : grown
 }
 
 /** Reads what has not settled; a text that contradicts what settled is read again from its last block on. */
@@ -202,6 +204,10 @@ function isTableAfterAll({ levels, tail }: State, source: string): boolean {
   if (!levels.at(-1)!.pieces) return false
   const [, next] = source.slice(tail).split('\n', 2)
   return next !== undefined && isDelimiterRow(next)
+}
+
+function isSame(some: Definitions, others: Definitions): boolean {
+  return some.size === others.size && [...some].every(([key, definition]) => others.get(key) === definition)
 }
 
 function isDefinition(node: Node | undefined): boolean {

@@ -1,9 +1,9 @@
 const STEADY = 50
 const SLOW = 150
-const LONG = 8000
-const FRAME = 16
-/** Rendering takes a fifth of the time at most, until this is the pace. */
 const SLOWEST = 3000
+const LONG = 8000
+/** Rendering takes an eighth of the time at most, so that the rest of the page stays smooth on a slow machine. */
+const SHARE = 8
 
 let pace = STEADY
 
@@ -14,6 +14,6 @@ export function renderPace(): number {
 
 /** Slows down when so much has to be read again, or a render is so slow, that twenty a second would jam the page. */
 export function reportRender({ effort }: { readonly effort: number }, milliseconds: number): void {
-  const slow = Math.max(SLOW, Math.min(milliseconds * 4, SLOWEST))
-  pace = effort > LONG || milliseconds > FRAME ? slow : STEADY
+  const least = effort > LONG ? SLOW : STEADY
+  pace = Math.min(Math.max(least, milliseconds * SHARE), SLOWEST)
 }

@@ -1,8 +1,11 @@
 import { useLayoutEffect, useReducer, useRef } from 'react'
+import { renderPace } from './render-pace'
 
 /** Milliseconds by which what is shown may lag behind what came. */
 const LAG = 220
 const STEP = 33
+/** Milliseconds between two renders where they cost little. */
+const SMOOTH = 50
 /** So many characters at once are no burst. */
 const LITTLE = 200
 
@@ -24,7 +27,7 @@ export function usePaced(text: string, growing: boolean): string {
     began.current = next.length < text.length ? since : 0
     if (next.length === text.length) return
     let frame = 0
-    const timer = setTimeout(() => (frame = requestAnimationFrame(again)), STEP - 16)
+    const timer = setTimeout(() => (frame = requestAnimationFrame(again)), stepTime() - 16)
     // A hidden tab has no frames.
     document.addEventListener('visibilitychange', again)
     return () => {
@@ -36,8 +39,14 @@ export function usePaced(text: string, growing: boolean): string {
   return next
 }
 
+/** Where renders are slow, steps are as far apart as they. */
+function stepTime(): number {
+  return renderPace() > SMOOTH ? renderPace() : STEP
+}
+
 function stepOf(lag: number, left: number): number {
-  return left <= STEP ? lag : Math.ceil((lag * STEP) / left)
+  const step = stepTime()
+  return left <= step ? lag : Math.ceil((lag * step) / left)
 }
 
 function isUnseen(): boolean {
