@@ -19,7 +19,7 @@ from bench.ui_feeds import KINDS
 FRAMES, LONG = 50, 0.5
 """Targets with a CPU that is four times slower: frames per second at least, seconds of long tasks at most."""
 LOAD, SENT, OPENED = 1.5, 165, {1: 1.0, 4: 2.0}
-"""Targets: seconds of the first load on Fast 3G, its kilobytes as sent, and seconds to open a chat of 1,000 messages."""
+"""Targets: seconds of a first load on Fast 3G, its kilobytes as sent, and seconds to open a chat of 1,000 messages."""
 
 Figures = dict[tuple[str, ...], list[list[float]]]
 
