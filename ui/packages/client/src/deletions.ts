@@ -59,7 +59,8 @@ export function createDeletions(shelf: Shelf, requests: Requests, link: Link, ch
   const schedule = (id: string, { due }: Removed) => timers.set(id, setTimeout(() => void run(id), Math.max(0, due - Date.now())))
   return {
     has: (id) => removed.has(id),
-    list: () => [...removed.values()].map(({ summary }) => summary),
+    // One that the server was told of when a page went cannot be undone any more.
+    list: () => [...removed.values()].filter(({ due }) => due > 0).map(({ summary }) => summary),
     add(summary) {
       const { id } = summary
       if (removed.has(id)) return
@@ -74,7 +75,8 @@ export function createDeletions(shelf: Shelf, requests: Requests, link: Link, ch
       const kept = shelf.names(SHELF).map((name) => name.slice(SHELF.length))
       for (const id of kept) {
         const entry = read(shelf.get(SHELF + id))
-        if (removed.has(id) || !entry) continue
+        if (!entry || (removed.get(id)?.due ?? Infinity) <= entry.due) continue
+        clearTimeout(timers.get(id))
         removed.set(id, entry)
         schedule(id, entry)
         changed(id, 'hidden')
@@ -83,7 +85,10 @@ export function createDeletions(shelf: Shelf, requests: Requests, link: Link, ch
     },
     flush() {
       // The key stays: whether the server heard it is not known before the next visit.
-      for (const id of removed.keys()) {
+      for (const [id, { summary }] of removed) {
+        const told = { summary, due: 0 }
+        shelf.put(SHELF + id, JSON.stringify(told))
+        removed.set(id, told)
         if (!flushed.has(id)) void requests.remove(id, true).catch(() => undefined)
         flushed.add(id)
       }
