@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Plugin } from 'vite'
 
-// What the page is without; the rest of the build is kept when it is first used.
-const SHELL = ['./', 'mark.svg', 'theme-early.js', 'manifest.webmanifest', 'icon-192.png']
+// What the page is without its scripts; the rest of the build is kept when it is first used. The index comes from
+// `shared`, since a visitor without a session would be sent to the login instead.
+const SHELL = ['shared', 'mark.svg', 'theme-early.js', 'manifest.webmanifest', 'icon-192.png']
 
 /** Writes `sw.js`, which keeps the page for a visit without a network: worker.js with the names that this build has. */
 export function offline(): Plugin {

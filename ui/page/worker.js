@@ -47,7 +47,7 @@ async function page(request) {
     // With a signal of its own it would be a script's request, which is told of a login in JSON.
     return await Promise.race([fetch(request), late])
   } catch {
-    return kept(index)
+    return kept(`${index}shared`)
   } finally {
     clearTimeout(timer)
   }
