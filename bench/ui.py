@@ -6,6 +6,7 @@ the median of the rounds. Figures that have a target carry a mark that says whet
 
 import argparse
 import asyncio
+import os
 import statistics
 from collections import defaultdict
 from pathlib import Path
@@ -13,8 +14,10 @@ from pathlib import Path
 from playwright.async_api import Browser, async_playwright
 
 from bench import ui_page, ui_renderers
-from bench.report import into
+from bench.machine import machine
+from bench.report import about, into
 from bench.ui_feeds import KINDS
+from bench.ui_page import chromium
 
 FRAMES, LONG = 50, 0.5
 """Targets with a CPU that is four times slower: frames per second at least, seconds of long tasks at most."""
@@ -49,16 +52,18 @@ def report(figures: Figures, kinds: list[str], rates: list[int]) -> str:
     def middle(*name: str) -> list[float]:
         return [statistics.median(column) for column in zip(*figures[name], strict=True)]
 
-    def cell(found: list[float], judged: bool) -> str:
+    def cell(found: list[float], judged: bool, whole: bool = False) -> str:
         text = f"{found[0]:.0f} fps, {found[1]:.2f} s"
-        return text + _mark(found[0] >= FRAMES and found[1] <= LONG) if judged else text
+        # The page renders more rarely where a render takes long, which must not pass for smooth.
+        pause = f", {found[2]:.0f} ms" if whole else ""
+        return text + pause + _mark(found[0] >= FRAMES and found[1] <= LONG) if judged else text + pause
 
     lines = ["| content | CPU | the page | its renderer alone | streamdown 2.7.1 | react-markdown 10.1.0 |"]
     lines.append("|---|---|---|---|---|---|")
     for kind in kinds:
         for rate in rates:
             page, ours, *peers = (
-                cell(middle("page", kind, str(rate)), rate > 1),
+                cell(middle("page", kind, str(rate)), rate > 1, whole=True),
                 *(cell(middle("renderer", kind, str(rate), side), False) for side in ui_renderers.RENDERERS),
             )
             lines.append(f"| {kind} | ÷{rate} | {' | '.join([page, ours, *peers])} |")
@@ -83,10 +88,12 @@ async def run(count: int, kinds: list[str], rates: list[int], document: Path | N
     """Measure, print the tables, and put them into a document."""
     async with async_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu"]
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=arguments)
+        load = f"{os.getloadavg()[0]:.1f}"
         figures = await rounds(browser, count, kinds, rates)
+        measured = {**machine(), "chromium": browser.version, "load before": load, "rounds": count}
         await browser.close()
-    tables = report(figures, kinds, rates)
+    tables = f"{report(figures, kinds, rates)}\n\n{about(measured)}"
     print(tables)
     if document is not None:
         into(document, {"page": tables})

@@ -1,6 +1,11 @@
 """The texts that the page is measured with: one for each kind of content, 20 kB long, at 500 tokens a second."""
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+from headwater.events import Event, Finish, TextDelta
+from headwater.prompt import Prompt
 
 LENGTH = 20_000
 TOKEN = 4
@@ -56,3 +61,28 @@ def answer(kind: str) -> str:
         number += 1
         text += part(number)
     return text[:LENGTH]
+
+
+class Paced:
+    """A model that writes one answer at `RATE`, each token at its own time, so that no delay adds to the next."""
+
+    name = "paced"
+
+    def __init__(self, kind: str) -> None:
+        self._text = answer(kind)
+        self.kept = 0.0
+        """Tokens per second of the latest answer; below `RATE` where the machine was too busy to keep the pace."""
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Event], None]:
+        """The answer, whatever was asked."""
+        began = time.monotonic()
+        count = 0
+        for at in range(0, len(self._text), TOKEN):
+            count += 1
+            # Sleeping the same time after each token would be late by a fifth in the end.
+            early = began + count / RATE - time.monotonic()
+            if early > 0:
+                await asyncio.sleep(early)
+            yield [TextDelta(self._text[at : at + TOKEN])]
+        self.kept = count / (time.monotonic() - began)
+        yield [Finish("stop")]
