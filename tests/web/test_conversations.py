@@ -162,6 +162,20 @@ async def test_an_edited_question_is_a_sibling_too(server: Headwater) -> None:
     assert now["title"] == "One"
 
 
+async def test_a_question_that_follows_goes_to_the_end_of_its_branch(server: Headwater) -> None:
+    """A device that has not seen the newest turns makes no branch; where another branch is shown, it does."""
+    first = await say(server.client, "One")
+    second = await say(server.client, "Two", first["id"])
+    third = await say(server.client, "Three", first["id"], follows=True)
+    now = await read(server.client)
+    assert node(now, third["parent"])["parent"] == second["id"]
+
+    await say(server.client, "One, in other words")
+    fourth = await say(server.client, "Four", third["id"], follows=True)
+    now = await read(server.client)
+    assert node(now, fourth["parent"])["parent"] == third["id"]
+
+
 async def test_the_rest_of_an_answer_is_asked_for() -> None:
     """By a question of its own kind, whose words are the server's."""
     model = Scripted([TextDelta("Hel"), Finish("length")])

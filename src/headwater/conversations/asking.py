@@ -69,6 +69,8 @@ class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     attachments: list[Sent] = []
     kind: Literal["ask", "continue"] = "ask"
     settings: Settings | None = None
+    follows: bool = False
+    """Whether the question goes to the end of the branch that `parent` is on: others may have asked since."""
 
     @property
     def again(self) -> bool:
@@ -139,7 +141,8 @@ class Asking:
                 return Asked(head, question, known, None)
             if answer_id in nodes:
                 raise InvalidConversation("the answer's id is that of another message; take a new one")
-            question = self._question(ask, question_id, nodes, [file for file, _ in files])
+            followed = _end(head, nodes, ask.parent) if ask.follows else ask.parent
+            question = self._question(ask, question_id, nodes, followed, [file for file, _ in files])
             data = {file.id: content for file, content in files}
             branch = [*path(nodes, question.parent), question]
             prompt = await self._prompt(head.place, ask.settings or head.settings, branch, data)
@@ -151,9 +154,11 @@ class Asking:
                 return await self._begin(begun, prompt, principal, directives, again=ask.again)
         raise Conflict(f"the conversation {id} is changed all the time; try again")
 
-    def _question(self, ask: Ask, id: str, nodes: dict[str, Node], files: list[Attached]) -> Question:
+    def _question(
+        self, ask: Ask, id: str, nodes: dict[str, Node], parent: str | None, files: list[Attached]
+    ) -> Question:
         """The question of a request: the one that is there, or a new one. Raises `InvalidConversation`."""
-        parent, known = ask.parent, nodes.get(id)
+        known = nodes.get(id)
         if isinstance(known, Question):
             return known
         if known is not None:
@@ -271,3 +276,10 @@ class Asking:
             told = [*parts, *([Text(asked)] if asked else [])] if parts else asked
             messages.append(Message("user", told))
         return check(settings_prompt(settings, messages))
+
+
+def _end(head: Head, nodes: dict[str, Node], parent: str | None) -> str | None:
+    """The last answer of the branch that is shown, if `parent` is on that branch; else `parent`."""
+    branch = path(nodes, head.leaf)
+    on = parent is None or any(node.id == parent for node in branch)
+    return next((node.id for node in reversed(branch) if isinstance(node, Reply)), parent) if on else parent

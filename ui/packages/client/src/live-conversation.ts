@@ -277,7 +277,8 @@ export class LiveConversation implements Conversation {
     if (open && stopping) void this.#reader.stop()
     this.#around.changed(this.id, conversation)
     // There may be more than what was asked here.
-    if (this.#partial) void this.load()
+    const strange = question.parent !== null && !tree.has(question.parent)
+    if (this.#partial || strange) void this.load()
     this.#partial = false
   }
 

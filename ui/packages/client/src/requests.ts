@@ -94,10 +94,12 @@ export function createRequests(base: string, fetch: typeof globalThis.fetch, liv
 /** The new conversations, bare or in an object, as the list has them. */
 export type WireImported = readonly WireSummary[] | { readonly conversations: readonly WireSummary[] }
 
-function bodyOf({ id, answer, parent, kind, text, files, makes }: Pending, settings: ChatSettings): object {
+function bodyOf({ id, answer, parent, follows, kind, text, files, makes }: Pending, settings: ChatSettings): object {
   if (kind === 'again') return { answer, parent }
   const attachments = files.map(({ name, type, data }) => ({ name, type, data }))
-  return { id, answer, parent, content: text, kind, ...(files.length > 0 && { attachments }), ...(makes && { settings }) }
+  // The rest of an answer is asked for behind that answer, whatever came since.
+  const moves = follows && kind === 'ask' && { follows }
+  return { id, answer, parent, content: text, kind, ...moves, ...(files.length > 0 && { attachments }), ...(makes && { settings }) }
 }
 
 // In pieces, since a function takes only so many arguments.
