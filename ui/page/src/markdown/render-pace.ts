@@ -1,8 +1,9 @@
 const STEADY = 50
-const SLOW = 150
+/** What is shown is never further behind than a quarter of a second, unless so much has to be read again each time. */
+const SLOW = 250
 const SLOWEST = 3000
 const LONG = 8000
-/** Rendering takes an eighth of the time at most, so that the rest of the page stays smooth on a slow machine. */
+/** Rendering takes an eighth of the time, where that leaves enough renders. */
 const SHARE = 8
 
 let pace = STEADY
@@ -14,6 +15,5 @@ export function renderPace(): number {
 
 /** Slows down when so much has to be read again, or a render is so slow, that twenty a second would jam the page. */
 export function reportRender({ effort }: { readonly effort: number }, milliseconds: number): void {
-  const least = effort > LONG ? SLOW : STEADY
-  pace = Math.min(Math.max(least, milliseconds * SHARE), SLOWEST)
+  pace = Math.min(Math.max(STEADY, milliseconds * SHARE), effort > LONG ? SLOWEST : SLOW)
 }
