@@ -33,12 +33,10 @@ export type Removal = 'hidden' | 'restored' | 'settled'
 /** Makes the deletions of a page. */
 export function createDeletions(shelf: Shelf, requests: Requests, link: Link, changed: (id: string, how: Removal) => void): Deletions {
   const removed = new Map<string, Removed>()
-  const flushed = new Set<string>()
   const timers = new Map<string, ReturnType<typeof setTimeout>>()
   const end = (id: string, how: Removal) => {
     clearTimeout(timers.get(id))
     timers.delete(id)
-    flushed.delete(id)
     removed.delete(id)
     shelf.drop(SHELF + id)
     changed(id, how)
@@ -85,12 +83,12 @@ export function createDeletions(shelf: Shelf, requests: Requests, link: Link, ch
     },
     flush() {
       // The key stays: whether the server heard it is not known before the next visit.
-      for (const [id, { summary }] of removed) {
+      for (const [id, { summary, due }] of removed) {
+        if (due === 0) continue
         const told = { summary, due: 0 }
         shelf.put(SHELF + id, JSON.stringify(told))
         removed.set(id, told)
-        if (!flushed.has(id)) void requests.remove(id, true).catch(() => undefined)
-        flushed.add(id)
+        void requests.remove(id, true).catch(() => undefined)
       }
     },
   }
