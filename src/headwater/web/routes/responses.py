@@ -1,8 +1,8 @@
 """The routes of OpenAI's Responses API.
 
 What was asked is kept beside its log as a document, unless `store` is false. With it any server can say what a response
-was about, go on in its conversation, and count its events from the beginning. The document is its subject's own. Others who
-ask the same get the same log, and must not learn from its id what that request said besides.
+was about, go on in its conversation, and count its events from the beginning. The document is its subject's own: others
+who ask the same get the same log, and must not learn from its id what that request said besides.
 """
 
 import time
