@@ -26,7 +26,7 @@ from headwater.models.model import Model
 from headwater.observe import Observer, Observers
 from headwater.principal import ANYONE, Principal
 from headwater.web.app import create_app
-from headwater.web.gate import PRINCIPAL, Access
+from headwater.web.gate import PRINCIPAL, Access, Ways
 from headwater.web.origin import Allowed
 from headwater.web.response import Pace
 from headwater.web.routes.server import About
@@ -154,13 +154,14 @@ async def headwater(
     hosts: Sequence[str] = (),
     credentials: bool = False,
     keys: Keys | None = None,
+    ways: Ways = Ways(),  # noqa: B008 - immutable
     proxies: Sequence[str] = (),
     observers: Sequence[Observer] = (),
     continuing: Continuing | None = None,
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended.
 
-    With `keys`, the caller is who has one of them.
+    With `keys`, the caller is who has one of them; `ways` are the other ways to know callers.
     """
     store = store or MemoryStore()
 
@@ -176,7 +177,7 @@ async def headwater(
     answers = Answers(lambda: store, models, policy, Observers(observers), borrowed=True)
     surface = Surface(answers, principal, pace or Pace(), tick=0.01)
     allowed = Allowed(origins, hosts, credentials)
-    access = None if keys is None else Access(keys, answers.secret)
+    access = None if keys is None else Access(keys, answers.secret, ways)
     app = create_app(surface, About("0", model.name), allowed=allowed, access=access)
     async with serving(Proxies(app, proxies) if proxies else app) as client:
         yield Headwater(client, answers, store)

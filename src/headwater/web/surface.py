@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from headwater.access.forwarded import in_body, within
 from headwater.answers.answers import Answers, Attachment
 from headwater.answers.claim import AGAIN, FIRST
 from headwater.cache import policy
@@ -22,6 +23,7 @@ from headwater.principal import ANYONE, Principal
 from headwater.prompt import Prompt
 from headwater.web.accept import field
 from headwater.web.capacity import Capacity
+from headwater.web.gate import IN_BODY
 from headwater.web.place import location
 from headwater.web.problems import refused
 from headwater.web.replay import INSTANT, paced, rate_of
@@ -117,11 +119,14 @@ class Surface(NamedTuple):
         been read. A failure is the dialect's refusal.
         """
         try:
-            ask = dialect.ask(await self.body(request) if body is None else body)
+            body = await self.body(request) if body is None else body
+            ask = dialect.ask(body)
             dialect = ask.dialect or dialect
             rate = self._rate(request)
             request.state.leaves = leaves  # for `cli/connection.py`
             principal = await self.principal(request)
+            if IN_BODY in request.scope and route.startswith("/v1/"):
+                principal = within(principal, in_body(body))
             if not ask.whole and (rest := await self.continued(request, dialect, route, Asked(ask.prompt, principal))):
                 return rest
             directives = policy.parse(field(request, "cache-control"))

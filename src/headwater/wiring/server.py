@@ -31,7 +31,7 @@ from headwater.web.replay import rate_of
 from headwater.web.response import Pace
 from headwater.web.routes.server import About
 from headwater.web.surface import Surface
-from headwater.wiring.keys import keys_of
+from headwater.wiring.keys import keys_of, ways_of
 from headwater.wiring.models import Choice, catalogue, choose
 from headwater.wiring.stores import open_store
 
@@ -66,7 +66,7 @@ def server(settings: Settings, files: int | None = None) -> Server:
         about,
         lifespan=lifespan_of(answers),
         allowed=Allowed(settings.origins, [settings.host, *settings.hosts, *of_this_machine()], settings.credentials),
-        access=Access(keys_of(settings), answers.secret),
+        access=Access(keys_of(settings), answers.secret, ways_of(settings)),
         dialects=settings.dialects,
     )
     return Server(app, answers, choice, settings)
