@@ -24,6 +24,7 @@ from headwater.answers.successions import Beginning, Successions
 from headwater.cache.policy import Directives, cache_status
 from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, ShuttingDown, StoreError
+from headwater.events import Cached
 from headwater.log.logs import Logs
 from headwater.log.store import Claim, Description, Documents, Store
 from headwater.log.writer import Flushed, StoreFailed
@@ -53,6 +54,8 @@ class Attachment(msgspec.Struct, frozen=True):
     """The `Cache-Status` to answer with (RFC 9211)."""
     age: float | None
     """Seconds since the answer was finished; None unless it comes from the cache."""
+    cached: Cached | None = None
+    """How the cache has answered; None unless it has."""
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -175,9 +178,10 @@ class Answers:
         return Attachment(
             log=claim.log,
             tenant=principal.tenant,
-            message_id=claim.log if claim.won else self._claims.replay_id(claim.log),
+            message_id=claim.log if claim.won else self._claims.replay_id(claim.log, joined=live),
             status=cache_status(won=claim.won, live=live, ttl=claim.ttl, fwd=fwd),
             age=None if live else claim.age,
+            cached=None if claim.won else Cached("joined") if live else Cached("hit", int(claim.age)),
         )
 
     async def opened(

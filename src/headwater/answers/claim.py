@@ -12,6 +12,7 @@ from headwater.cache.policy import Directives
 from headwater.errors import NotCached, StoreError
 from headwater.log.store import Claim, Store, Terms
 from headwater.models.catalogue import Offer
+from headwater.offsets import JOINED
 from headwater.principal import LEAVES, Principal
 from headwater.prompt import Prompt
 
@@ -67,9 +68,12 @@ class Claims:
         self._confirmed = -TRUSTED  # when the store was asked for the secret last
         self._tokens = Tokens()
 
-    def replay_id(self, log: str) -> str:
-        """A new message id for a replay of a log: two messages in one chat must not share an id."""
-        return f"{log}~{self._tokens.new(6)}"
+    def replay_id(self, log: str, *, joined: bool = False) -> str:
+        """A new message id for a replay of a log: two messages in one chat must not share an id.
+
+        The id tells whether the log was still running (`JOINED`), so that its state can say what was saved.
+        """
+        return f"{log}~{JOINED if joined else ''}{self._tokens.new(6)}"
 
     async def claim(self, store: Store, wanted: Wanted) -> tuple[Claim, str]:
         """Bind or open a log, and say why it was opened, in the words of RFC 9211: `miss`, `request` or `bypass`.

@@ -15,6 +15,7 @@ from headwater.answers.claim import AGAIN, FIRST
 from headwater.cache import policy
 from headwater.dialects.body import UnsupportedBody
 from headwater.dialects.dialect import Ask, Cursor, Dialect
+from headwater.dialects.native.reader import NativeReader
 from headwater.errors import Expired, HeadwaterError, RequestError
 from headwater.log.store import Description, check_offset
 from headwater.models.catalogue import Offer
@@ -190,7 +191,7 @@ class Surface(NamedTuple):
         headers = {"Location": location(request, route, id), "Cache-Status": attachment.status, **dialect.headers(id)}
         if attachment.age is not None:
             headers["Age"] = str(int(attachment.age))
-        return Delivery(dialect, id, headers)
+        return Delivery(dialect, id, headers, cached=attachment.cached)
 
     def _rest(
         self,
@@ -218,6 +219,8 @@ class Surface(NamedTuple):
     ) -> Response:
         """A stream of a log; it ends early when this server drains and another one writes the log."""
         reader = delivery.dialect.reader(delivery.message_id, delivery.cursor)
+        if isinstance(reader, NativeReader):
+            reader.cached = delivery.cached
         pages = self.answers.read(found, principal, reader.begin, dialect=delivery.dialect.name)
         pages = pages if rate == INSTANT else paced(pages, rate)
         leave, log = self.answers.departure(found.log), found.log
