@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import httpx
+import msgspec
 import uvicorn
 from starlette.requests import Request
 from starlette.types import ASGIApp
@@ -17,6 +18,7 @@ from headwater.answers.answers import Answers, Policy
 from headwater.answers.claim import Caching
 from headwater.answers.continuing import Continuing
 from headwater.answers.generation import Timeouts
+from headwater.answers.quota import Allowance
 from headwater.cli.connection import Connection
 from headwater.cli.proxies import Proxies
 from headwater.log.memory import MemoryStore
@@ -157,6 +159,7 @@ async def headwater(
     proxies: Sequence[str] = (),
     observers: Sequence[Observer] = (),
     continuing: Continuing | None = None,
+    allowance: Allowance | None = None,
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended.
 
@@ -173,6 +176,7 @@ async def headwater(
     models = Catalogue(Offer(model.name, "test", True, build))
     continuing = continuing or Continuing("provider" if isinstance(store, MemoryStore) else "all")
     policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0), continuing)
+    policy = policy if allowance is None else msgspec.structs.replace(policy, allowance=allowance)
     answers = Answers(lambda: store, models, policy, Observers(observers), borrowed=True)
     surface = Surface(answers, principal, pace or Pace(), tick=0.01)
     allowed = Allowed(origins, hosts, credentials)

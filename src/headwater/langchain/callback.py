@@ -79,6 +79,7 @@ class StreamCallback(watch_class()):
             return refused(error, dialect.refusal, request)
         id = attachment.message_id
         headers = {"Location": f"{place}{id}", "Cache-Status": attachment.status, **dialect.headers(id)}
+        headers |= attachment.fields
         whole = wants(request, SSE, TEXT, JSON) == JSON
         deliver = self._surface.whole if whole else self._surface.read
         return deliver(attachment, principal, Delivery(dialect, id, headers))

@@ -183,6 +183,7 @@ class Surface(NamedTuple):
         """How to deliver an answer, from its beginning, to the request that was attached to it."""
         id = attachment.message_id
         headers = {"Location": location(request, route, id), "Cache-Status": attachment.status, **dialect.headers(id)}
+        headers |= attachment.fields
         if attachment.age is not None:
             headers["Age"] = str(int(attachment.age))
         return Delivery(dialect, id, headers)

@@ -221,7 +221,9 @@ def _add_asking(router: APIRouter, surface: Surface, conversations: Conversation
             return _busy(request, busy)
         if wants(request, JSON, SSE) == JSON:
             taken = Taken(summary(asked.head), asked.question, placed(request, MESSAGES, asked.reply))
-            return await json_response(request, taken, 202)
+            response = await json_response(request, taken, 202)
+            response.headers.update({} if asked.attachment is None else asked.attachment.fields)
+            return response
         if asked.attachment is None:
             return await surface.resume(request, dialect, MESSAGES, asked.reply.location or "")
         delivery = surface.delivery(request, MESSAGES, dialect, asked.attachment)
