@@ -28,6 +28,7 @@ from headwater.models.model import Model
 from headwater.observe import Observer, Observers
 from headwater.principal import ANYONE, Principal
 from headwater.web.app import create_app
+from headwater.web.capacity import Capacity
 from headwater.web.gate import PRINCIPAL, Access
 from headwater.web.origin import Allowed
 from headwater.web.response import Pace
@@ -162,6 +163,7 @@ async def headwater(
     observers: Sequence[Observer] = (),
     continuing: Continuing | None = None,
     allowance: Allowance | None = None,
+    capacity: Capacity | None = None,
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended.
 
@@ -180,7 +182,7 @@ async def headwater(
     policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0), continuing)
     policy = policy if allowance is None else msgspec.structs.replace(policy, allowance=allowance)
     answers = Answers(lambda: store, models, policy, Observers(observers), borrowed=True)
-    surface = Surface(answers, principal, pace or Pace(), tick=0.01)
+    surface = Surface(answers, principal, pace or Pace(), tick=0.01, capacity=capacity or Capacity())
     allowed = Allowed(origins, hosts, credentials)
     access = None if keys is None else Access(keys, answers.secret, operator, local=local)
     app = create_app(surface, About("0", model.name), allowed=allowed, access=access)

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 import pytest
 from serving import Headwater, chat, headwater, parse, post_chat, text_of, until
@@ -17,6 +18,7 @@ from headwater.log.memory import MemoryStore
 from headwater.log.store import Store
 from headwater.models.scripted import SILENCE, Scripted
 from headwater.principal import Principal
+from headwater.web.capacity import Capacity
 
 CHAT = "/api/stream/completion/chat"
 HELLO = [TextDelta("Hel"), TextDelta("lo"), Finish("stop", Usage(30, 20))]
@@ -235,3 +237,26 @@ async def test_without_limits_the_store_is_asked_nothing_more() -> None:
     store.take = store.refuse
     async with headwater(Scripted(HELLO), store, allowance=Allowance(messages=10, generations=5)) as server:
         assert "ratelimit" not in (await post_chat(server.client)).headers
+
+
+async def test_open_streams_of_a_client_and_in_all() -> None:
+    """One more is refused until one has ended; another client has its own."""
+    gate = asyncio.Event()
+
+    def who(request: Request) -> Principal:
+        return Principal("acme", request.headers.get("x-user", "alice"))
+
+    model, capacity = Scripted([TextDelta("a"), gate, Finish("stop")]), Capacity(None, streams=3, each=2)
+    async with headwater(model, who=who, capacity=capacity) as server:
+        ask = partial(server.client.stream, "POST", CHAT)
+        async with ask(json=chat("1")) as first, ask(json=chat("2")):
+            refused = await post_chat(server.client, "3")
+            resumed = await server.client.get(first.headers["location"])
+            async with ask(json=chat("4"), headers={"X-User": "bob"}):
+                full = await post_chat(server.client, "5", **{"X-User": "carol"})
+        gate.set()
+        await until(lambda: not server.answers.running, "all have ended")
+        assert (await post_chat(server.client, "6")).status_code == 200
+
+    assert [each.status_code for each in (refused, resumed, full)] == [429, 429, 503]
+    assert all("retry-after" in each.headers for each in (refused, resumed, full))

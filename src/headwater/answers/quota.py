@@ -5,7 +5,7 @@ The fields are those of draft-ietf-httpapi-ratelimit-headers-10.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -23,15 +23,18 @@ PER_TOKEN = 4
 """Characters of a token, about, where the provider does not count them: also an answer that was stopped is charged."""
 
 
+_Number = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one tenant may use; 0: as much as it likes."""
 
-    requests_per_minute: int = 0
-    tokens_per_minute: int = 0
-    tokens_per_day: int = 0
-    cost_per_day: float = 0
+    requests_per_minute: _Number = 0
+    tokens_per_minute: _Number = 0
+    tokens_per_day: _Number = 0
+    cost_per_day: Annotated[float, msgspec.Meta(ge=0)] = 0
     """In US dollars."""
-    generations: int = 0
+    generations: _Number = 0
     """Answers that are generated at once."""
 
     def asked(self) -> Sequence[Count]:

@@ -95,7 +95,7 @@ class StreamCallback(watch_class()):
         try:
             place = _place(request)
             principal = await self._surface.principal(request)
-            with self._surface.capacity:
+            with self._surface.capacity.claim(request, principal):
                 ask = self._surface.answers.ask(prompt, principal, Directives(no_store=True), offer=_OFFER)
                 return place, principal, await ask
         except BaseException:

@@ -215,7 +215,7 @@ def _add_asking(router: APIRouter, surface: Surface, conversations: Conversation
         principal, directives = await surface.principal(request), policy.parse(field(request, "cache-control"))
         wanted = read(json_object(await surface.body(request)), Ask)
         try:
-            with surface.capacity:
+            with surface.capacity.claim(request, principal):
                 asked = await asking.ask(request.path_params["id"], principal, wanted, directives)
         except Busy as busy:
             return _busy(request, busy)
