@@ -23,7 +23,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
@@ -116,6 +116,8 @@ class Generation:
         self.leaves = False
         """Whether the answer ends when its last reader has left, unless somebody else wants it."""
         self._last_read = self._begun
+        self.seal: Callable[[Ending], Coroutine[Any, Any, None]] = writer.seal
+        """Stores the ending; somebody may do something before."""
 
     @property
     def retrying(self) -> bool:
@@ -144,7 +146,7 @@ class Generation:
         """Seal the log; what it was continued by decides about its usage and about the cache."""
         if self.successor is not None or self._requests > 1:
             ending = continuing.closing(ending, fold(self._writer.entries).continued)
-        await self._finished(self._writer.seal(ending))
+        await self._finished(self.seal(ending))
         if not (isinstance(ending, Finish) or self._writer.fenced or self._writer.failure):
             await self._finished(self._cancel_run())
 
