@@ -25,10 +25,12 @@ from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.model import Model
 from headwater.observe import Observer, Observers
 from headwater.principal import ANYONE, Principal
+from headwater.telemetry.metrics import Metrics
 from headwater.web.app import create_app
 from headwater.web.gate import PRINCIPAL, Access
 from headwater.web.origin import Allowed
 from headwater.web.response import Pace
+from headwater.web.routes.operator import look
 from headwater.web.routes.server import About
 from headwater.web.surface import Surface
 
@@ -156,6 +158,7 @@ async def headwater(
     keys: Keys | None = None,
     proxies: Sequence[str] = (),
     observers: Sequence[Observer] = (),
+    metrics: Metrics | None = None,
     continuing: Continuing | None = None,
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended.
@@ -172,9 +175,12 @@ async def headwater(
 
     models = Catalogue(Offer(model.name, "test", True, build))
     continuing = continuing or Continuing("provider" if isinstance(store, MemoryStore) else "all")
+    observers = [*observers, *([] if metrics is None else [metrics])]
     policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0), continuing)
     answers = Answers(lambda: store, models, policy, Observers(observers), borrowed=True)
-    surface = Surface(answers, principal, pace or Pace(), tick=0.01)
+    if metrics is not None:
+        metrics.look = lambda: look(answers)
+    surface = Surface(answers, principal, pace or Pace(), tick=0.01, metrics=metrics)
     allowed = Allowed(origins, hosts, credentials)
     access = None if keys is None else Access(keys, answers.secret)
     app = create_app(surface, About("0", model.name), allowed=allowed, access=access)
