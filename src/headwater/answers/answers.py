@@ -256,6 +256,13 @@ class Answers:
         _check(found, principal)
         await self._logs.forget(found.log)
 
+    async def purge(self, tenant: str) -> None:
+        """Find none of a tenant's stored or running answers for its next requests; elsewhere within `purges.FRESH`.
+
+        Raises `StoreError`.
+        """
+        await self._claims.purges.purge(self._logs.store, tenant, self.kept_for)
+
     def departure(self, log: str) -> Drain | None:
         """What begins when a reader of this log should go on elsewhere; None for a log that is written here."""
         return None if self._nursery.has(log) else self._draining

@@ -1,5 +1,6 @@
 """The operator's routes: metrics, running answers, the cache. The gate asks for the operator's key by their paths."""
 
+import logging
 import os
 import socket
 from collections import Counter
@@ -10,12 +11,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from headwater.answers.answers import Answers
+from headwater.answers.purges import FRESH
+from headwater.errors import RequestError
 from headwater.telemetry.metrics import Look, Metrics
 from headwater.version import VERSION
 from headwater.web.accept import field
 from headwater.web.problems import ProblemRoute, closed
 
 METRICS, STREAMS, CACHE = "/metrics", "/api/operator/streams", "/api/operator/cache"
+audit = logging.getLogger("headwater.audit")
 _FRESH = {"Cache-Control": "no-store"}
 
 
@@ -38,6 +42,19 @@ def operator_routes(answers: Answers, metrics: Metrics) -> APIRouter:
     async def stats() -> Response:  # pyright: ignore[reportUnusedFunction]
         """How the requests of each tenant met the cache since the server began, in all its workers."""
         return JSONResponse({"server": _server(), "tenants": await metrics.by_tenant()}, headers=_FRESH)
+
+    @router.delete(CACHE)
+    async def purge(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """Purge the cache of the `tenant`: its next requests get none of the answers of before.
+
+        This server obeys at once, and others on its store within 10 s. Running answers and conversations stay.
+        """
+        tenant = request.query_params.get("tenant", "")
+        if not tenant:
+            raise RequestError("name the tenant whose cache is to be purged, as in ?tenant=acme")
+        await answers.purge(tenant)
+        audit.info("the cache of tenant %s was purged", tenant, extra={"act": "purge", "tenant": tenant})
+        return JSONResponse({"server": _server(), "tenant": tenant, "within": FRESH}, headers=_FRESH)
 
     return closed(router)
 
