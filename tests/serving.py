@@ -156,6 +156,8 @@ async def headwater(
     hosts: Sequence[str] = (),
     credentials: bool = False,
     keys: Keys | None = None,
+    operator: str | None = None,
+    local: bool = True,
     proxies: Sequence[str] = (),
     observers: Sequence[Observer] = (),
     metrics: Metrics | None = None,
@@ -163,7 +165,7 @@ async def headwater(
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended.
 
-    With `keys`, the caller is who has one of them.
+    With `keys`, the caller is who has one of them; `operator` and `local` are for the operator's routes (`Access`).
     """
     store = store or MemoryStore()
 
@@ -182,7 +184,7 @@ async def headwater(
         metrics.look = lambda: look(answers)
     surface = Surface(answers, principal, pace or Pace(), tick=0.01, metrics=metrics)
     allowed = Allowed(origins, hosts, credentials)
-    access = None if keys is None else Access(keys, answers.secret)
+    access = None if keys is None else Access(keys, answers.secret, operator, local=local)
     app = create_app(surface, About("0", model.name), allowed=allowed, access=access)
     async with serving(Proxies(app, proxies) if proxies else app) as client:
         yield Headwater(client, answers, store)

@@ -87,7 +87,7 @@ def create_app(
     # Added without `include_router`, with which FastAPI would look for the route twice at every level.
     app.router.routes += streams
     add_unknown(app.router)
-    needed = (lambda: access.keys.required) if access is not None else (lambda: False)
+    needed = (lambda: access.required) if access is not None else (lambda: False)
     app.include_router(server_routes(surface.answers, about, needed))
     if surface.metrics is not None:
         app.include_router(operator_routes(surface.answers, surface.metrics))

@@ -33,7 +33,7 @@ OF_NAMED_MODELS = frozenset(
     }
 )
 """Settings of named models, which have no effect where the model is an object."""
-OF_SERVE = frozenset({"api_keys", "keys_file"})
+OF_SERVE = frozenset({"api_keys", "keys_file", "operator_key"})
 """Settings that would look like a lock, and are none: an app knows its callers by `principal`."""
 
 

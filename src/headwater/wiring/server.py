@@ -26,7 +26,7 @@ from headwater.version import VERSION
 from headwater.web.app import create_app
 from headwater.web.capacity import Capacity
 from headwater.web.gate import PRINCIPAL, Access
-from headwater.web.hosts import of_this_machine
+from headwater.web.hosts import is_loopback, of_this_machine
 from headwater.web.origin import Allowed
 from headwater.web.replay import rate_of
 from headwater.web.response import Pace
@@ -71,10 +71,16 @@ def server(settings: Settings, files: int | None = None) -> Server:
         about,
         lifespan=lifespan_of(answers),
         allowed=Allowed(settings.origins, [settings.host, *settings.hosts, *of_this_machine()], settings.credentials),
-        access=Access(keys_of(settings), answers.secret),
+        access=access_of(settings, answers),
         dialects=settings.dialects,
     )
     return Server(app, answers, choice, settings)
+
+
+def access_of(settings: Settings, answers: Answers) -> Access:
+    """Who is let in, under these settings. Raises what `keys_of` raises."""
+    operator = settings.operator_key.get_secret_value() if settings.operator_key else None
+    return Access(keys_of(settings), answers.secret, operator, local=is_loopback(settings.host))
 
 
 def answers_of(

@@ -52,7 +52,7 @@ class Login:
     async def show(self, request: Request) -> Response:
         """`GET /login`: the box, or who is logged in, or the way back to where the visitor came from."""
         back = _back(request)
-        if not self._access.keys.required:
+        if not self._access.required:
             return _to(back)
         try:
             key = await self._access.key(request.headers)
