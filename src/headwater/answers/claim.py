@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from headwater.answers.purges import Purges
 from headwater.cache.key import Tokens, conversation_key, fingerprint, log_id
 from headwater.cache.policy import Directives
 from headwater.errors import NotCached, StoreError
@@ -73,6 +74,7 @@ class Claims:
         self._clock = clock
         self._confirmed = -TRUSTED  # when the store was asked for the secret last
         self._tokens = Tokens()
+        self.purges = Purges(clock)
 
     def replay_id(self, log: str, *, joined: bool = False) -> str:
         """A new message id for a replay of a log: two messages in one chat must not share an id.
@@ -92,6 +94,8 @@ class Claims:
         """
         principal, directives, ttl = wanted.subject, wanted.directives, self._caching.ttl
         await self.secret(store)
+        if ttl > 0:
+            await self.purges.refresh(store)
         name = self._name(wanted)
         log = log_id(name, wanted.run or self.new_run())
         if directives.only_if_cached:
@@ -165,7 +169,12 @@ class Claims:
     def _name(self, wanted: Wanted, salt: str = "") -> str:
         upstream = wanted.offer.upstream
         return fingerprint(
-            wanted.prompt, tenant=wanted.principal.tenant, upstream=upstream, secret=self._secret, salt=salt
+            wanted.prompt,
+            tenant=wanted.principal.tenant,
+            upstream=upstream,
+            secret=self._secret,
+            salt=salt,
+            age=self.purges.token(wanted.principal.tenant),
         )
 
 

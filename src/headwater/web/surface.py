@@ -22,6 +22,7 @@ from headwater.models.catalogue import Offer
 from headwater.offsets import run_of
 from headwater.principal import ANYONE, Principal
 from headwater.prompt import Prompt
+from headwater.telemetry.metrics import Metrics
 from headwater.web.accept import field
 from headwater.web.capacity import Capacity
 from headwater.web.gate import IN_BODY
@@ -76,6 +77,8 @@ class Surface(NamedTuple):
     """Limits the streams of this process."""
     replay: float = INSTANT
     """The rate at which stored answers are told, unless the request names another (`replay.rate_of`)."""
+    metrics: Metrics | None = None
+    """What the operator's routes show; None in an app that includes our routes."""
 
     async def principal(self, request: Request) -> Principal:
         """Who asks; a visitor where nobody else names the caller. Raises `StoreError`, and what `identify` raises."""
