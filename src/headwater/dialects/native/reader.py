@@ -39,7 +39,7 @@ class NativeReader:
 
     def feed(self, page: Sequence[Entry]) -> bytes:
         if not isinstance(page, Page):
-            return b"".join([self._frame(entry) for entry in page])
+            return self._frames(page)
         # A page's bytes are made once for all its readers: only `start` differs between them.
         frames = page.frames
         if frames is None:
@@ -47,13 +47,14 @@ class NativeReader:
         begin = 1 if isinstance(page[0].event, Start) else 0
         rest = frames.get("native")
         if rest is None:
-            new = page[begin:]
-            joined = self._frame(new[0]) if len(new) == 1 else b"".join([self._frame(entry) for entry in new])
-            rest = frames["native"] = joined
+            rest = frames["native"] = self._frames(page[begin:])
         return self._frame(page[0]) + rest if begin else rest
 
     def broken(self, error: Error) -> bytes:
         return sse.frame(as_sent(error, self._message_id))
+
+    def _frames(self, page: Sequence[Entry]) -> bytes:
+        return self._frame(page[0]) if len(page) == 1 else b"".join([self._frame(entry) for entry in page])
 
     def _frame(self, entry: Entry) -> bytes:
         event = entry.event
