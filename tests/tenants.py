@@ -18,6 +18,7 @@ import httpx
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
+from headwater.access.forwarded import NAMED, by_header
 from headwater.access.keyfile import KeyFile, Keys
 from headwater.access.keys import parse
 from headwater.answers.answers import Answers, Policy
@@ -122,12 +123,14 @@ class World(NamedTuple):
     async def call(self, who: str, method: str, path: str, *, shown: bool = False, **more: Any) -> httpx.Response:
         """A request with a tenant's key; `""` is nobody, and `operator` has the operator's key.
 
+        The subject is the same in all tenants, so that nothing is kept apart by subjects alone.
         Whatever comes back holds no answer and no word of another tenant, unless it is what that one has `shown`.
         """
         key = {"": None, "operator": OPERATOR}.get(who, key_of(who))
-        headers = {"authorization": f"Bearer {key}"} if key else {}
+        headers = {"authorization": f"Bearer {key}", NAMED: "ann"} if key else {}
         calling.set("" if shown or who not in TENANTS else who)
-        response = await self.client.request(method, path, headers={**headers, **more.pop("headers", {})}, **more)
+        async with asyncio.timeout(10):  # a stream that should not have been opened has no end
+            response = await self.client.request(method, path, headers={**headers, **more.pop("headers", {})}, **more)
         text = response.text + repr(response.headers)
         owners = {self.model.owners[int(number) - 1] for number in answers_in(text)}
         owners |= {TENANTS[int(number)] for number in re.findall(r"word-of-(\d)", text)}
@@ -169,7 +172,9 @@ async def world(store: Watched | None = None) -> AsyncGenerator[World, None]:
     answers = Answers(opened, Catalogue(Offer(model.name, "test", True, build)), policy, Observers([metrics]))
     keys = Keys(parse(",".join(f"{each}:{key_of(each)}" for each in TENANTS)), KeyFile(Path("/nonexistent/keys.json")))
     surface = Surface(answers, principal, tick=0.001, metrics=metrics)
-    app = create_app(surface, About("0", model.name), access=Access(keys, answers.secret, Ways(OPERATOR)))
+    app = create_app(
+        surface, About("0", model.name), access=Access(keys, answers.secret, Ways(OPERATOR, users=by_header))
+    )
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=10) as client:
         try:
