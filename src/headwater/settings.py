@@ -77,6 +77,27 @@ class Settings(BaseSettings):
     operator_key: Key = Field(
         None, description="Key of the operator's routes, `/metrics` and `/api/operator/…`; it names no tenant"
     )
+    jwks_url: Text = Field(
+        None, description="Address of the identity provider's public keys (JWKS), which verify JSON Web Tokens"
+    )
+    jwt_secret: Secret = Field(
+        None, description="Secret that verifies JSON Web Tokens (HMAC), in place of `HEADWATER_JWKS_URL`"
+    )
+    jwt_algorithms: Names = Field(
+        [],
+        description="Algorithms of tokens that are taken, comma-separated; default: `RS256,ES256,EdDSA` with public "
+        "keys, `HS256` with a secret",
+    )
+    jwt_audience: Text = Field(None, description="What a token's `aud` must name; required with tokens")
+    jwt_issuer: Text = Field(None, description="What a token's `iss` must be; default: any issuer with the key")
+    jwt_tenant_claim: str = Field("tenant", min_length=1, description="Claim of a token that names the tenant")
+    jwt_subject_claim: str = Field("sub", min_length=1, description="Claim of a token that names the subject")
+    forwarded_user: Literal["off", "field", "header", "signed"] = Field(
+        "off",
+        description="Where the holder of a key names a user of its tenant: `field`: in the body (`/v1/…`), `header`: "
+        "in `X-OpenWebUI-User-Id`, `signed`: in `X-OpenWebUI-User-Jwt`",
+    )
+    forwarded_user_secret: Secret = Field(None, description="Secret that verifies the signed user of a key's holder")
     api_key: Key = Field(None, description="API key that `headwater ask` and `headwater tail` send")
     hosts: Hosts = Field(
         [],

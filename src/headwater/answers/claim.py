@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from headwater.answers.purges import Purges
 from headwater.cache.key import Tokens, conversation_key, fingerprint, log_id
 from headwater.cache.policy import Directives
 from headwater.errors import NotCached, StoreError
 from headwater.log.store import Claim, Store, Terms
 from headwater.models.catalogue import Offer
+from headwater.offsets import JOINED
 from headwater.principal import LEAVES, Principal
 from headwater.prompt import Prompt
 
@@ -72,10 +74,14 @@ class Claims:
         self._clock = clock
         self._confirmed = -TRUSTED  # when the store was asked for the secret last
         self._tokens = Tokens()
+        self.purges = Purges(clock)
 
-    def replay_id(self, log: str) -> str:
-        """A new message id for a replay of a log: two messages in one chat must not share an id."""
-        return f"{log}~{self._tokens.new(6)}"
+    def replay_id(self, log: str, *, joined: bool = False) -> str:
+        """A new message id for a replay of a log: two messages in one chat must not share an id.
+
+        The id tells whether the log was still running (`JOINED`), so that its state can say what was saved.
+        """
+        return f"{log}~{JOINED if joined else ''}{self._tokens.new(6)}"
 
     def new_run(self) -> str:
         """The run of a log that is to be opened."""
@@ -88,6 +94,8 @@ class Claims:
         """
         principal, directives, ttl = wanted.subject, wanted.directives, self._caching.ttl
         await self.secret(store)
+        if ttl > 0:
+            await self.purges.refresh(store)
         name = self._name(wanted)
         log = log_id(name, wanted.run or self.new_run())
         if directives.only_if_cached:
@@ -161,7 +169,12 @@ class Claims:
     def _name(self, wanted: Wanted, salt: str = "") -> str:
         upstream = wanted.offer.upstream
         return fingerprint(
-            wanted.prompt, tenant=wanted.principal.tenant, upstream=upstream, secret=self._secret, salt=salt
+            wanted.prompt,
+            tenant=wanted.principal.tenant,
+            upstream=upstream,
+            secret=self._secret,
+            salt=salt,
+            age=self.purges.token(wanted.principal.tenant),
         )
 
 

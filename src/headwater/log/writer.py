@@ -184,6 +184,16 @@ class Writer:
         return self._entries
 
     @property
+    def unstored(self) -> int:
+        """How many of them the store has not acknowledged yet."""
+        return len(self._entries) - self._stored
+
+    @property
+    def readers(self) -> int:
+        """How many read it in this process."""
+        return self._feed.readers
+
+    @property
     def local_ending(self) -> Entry | None:
         """The ending for the readers here when the store has failed: the log breaks off for them at this place."""
         return record(self._next(), time.monotonic() - self._opened, self.failure) if self.failure else None

@@ -23,17 +23,19 @@ from headwater.models.catalogue import Catalogue
 from headwater.observe import Observer, Observers
 from headwater.principal import Principal
 from headwater.settings import Settings
+from headwater.telemetry.metrics import Metrics
 from headwater.version import VERSION
 from headwater.web.app import create_app
 from headwater.web.capacity import Capacity
 from headwater.web.gate import PRINCIPAL, Access
-from headwater.web.hosts import is_loopback, of_this_machine
+from headwater.web.hosts import of_this_machine
 from headwater.web.origin import Allowed
 from headwater.web.replay import rate_of
 from headwater.web.response import Pace
+from headwater.web.routes.operator import look
 from headwater.web.routes.server import About
 from headwater.web.surface import Surface
-from headwater.wiring.keys import keys_of
+from headwater.wiring.keys import keys_of, ways_of
 from headwater.wiring.models import Choice, catalogue, choose
 from headwater.wiring.stores import open_store
 
@@ -59,25 +61,22 @@ def server(settings: Settings, files: int | None = None) -> Server:
     """Everything that `headwater serve` runs; `files` is the process's limit on open files, None for no check."""
     choice = choose(settings)
     models = catalogue(settings, choice.model)
-    answers = answers_of(settings, models)
+    metrics = Metrics()
+    answers = answers_of(settings, models, [metrics])
+    metrics.look = lambda: look(answers)
+    answers.accompany(metrics.begin, metrics.end)
     surface = surface_of(settings, answers, lambda request: request.scope[PRINCIPAL])
     chats = [{"name": each.name, "images": each.images} for each in models.chats]
     about = About(VERSION, choice.model, choice.demo, choice.notice, chats, settings.max_body)
     app = create_app(
-        surface._replace(capacity=surface.capacity.within(files)),
+        surface._replace(capacity=surface.capacity.within(files), metrics=metrics),
         about,
         lifespan=lifespan_of(answers),
         allowed=Allowed(settings.origins, [settings.host, *settings.hosts, *of_this_machine()], settings.credentials),
-        access=access_of(settings, answers),
+        access=Access(keys_of(settings), answers.secret, ways_of(settings)),
         dialects=settings.dialects,
     )
     return Server(app, answers, choice, settings)
-
-
-def access_of(settings: Settings, answers: Answers) -> Access:
-    """Who is let in, under these settings. Raises what `keys_of` raises."""
-    operator = settings.operator_key.get_secret_value() if settings.operator_key else None
-    return Access(keys_of(settings), answers.secret, operator, local=is_loopback(settings.host))
 
 
 def answers_of(
