@@ -77,11 +77,7 @@ def add_share_routes(router: APIRouter, surface: Surface, conversations: Convers
         log = _log(conversation, cursor.run)
         if log is None:
             return Response(status_code=204)
-<<<<<<< HEAD
         found = await answers.find(log, reader := Principal(tenant, ""))
-=======
-        found = await answers.find(log, reader)
->>>>>>> l16
         if is_read(found, cursor):
             return Response(status_code=204)
         if request.method == "HEAD":
