@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -119,8 +118,14 @@ async def test_no_package_means_no_price(monkeypatch: pytest.MonkeyPatch) -> Non
     assert await cost(Prices({"*": Rates(input=1, output=1)}), MINI, None) is None
 
 
-FAULTS: dict[str, Any] = {"": "", "{": "truncated", '{"a": 1}': "object", '{"a": {"input": 1}}': "output"}
-FAULTS |= {'{"a": {"input": -1, "output": 1}}': ">= 0", '{"a": {"input": 1, "output": 1, "ouput": 2}}': "ouput"}
+FAULTS = {
+    "": "No such file",
+    "{": "truncated",
+    '{"a": 1}': "object",
+    '{"a": {"input": 1}}': "output",
+    '{"a": {"input": -1, "output": 1}}': ">= 0",
+    '{"a": {"input": 1, "output": 1, "ouput": 2}}': "ouput",
+}
 
 
 @pytest.mark.parametrize("written", FAULTS)
