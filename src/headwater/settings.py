@@ -238,6 +238,11 @@ class Settings(BaseSettings):
     openai_proxy: Secret = Field(
         None, validation_alias="OPENAI_PROXY", description="HTTP proxy for OpenAI; default: `https_proxy`, if set"
     )
+    prices: File = Field(
+        None,
+        description="JSON file of prices in US dollars per million tokens, by model name or pattern; default: those of "
+        "the package genai-prices, if it is installed (`headwater[prices]`)",
+    )
 
     redis_url: Secret = Field(None, validation_alias="REDIS_URL", description="Redis to use if no store is named")
     upstash_redis_rest_url: Text = Field(

@@ -366,6 +366,7 @@ class Answers:
                     generation.successor = models[0]._replace(way=beginning.way)
                     await self._admission.take_over(request)
                 generation.seal = self._admission.sealing(request, writer)
+                generation.prices = self._catalogue.prices
                 self._generations[lease.log] = generation
                 try:
                     await generation.run()
