@@ -182,6 +182,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Time for which an idle connection is kept; must exceed that of a proxy in front",
     )
+    request_timeout: float = Field(
+        20,
+        ge=0.1,
+        description="Time within which a request's headers must arrive, and then 16 KiB of its body each time",
+    )
     max_body: int = Field(4 * 1024 * 1024, gt=0, description="Maximum size of a request body, in bytes")
     max_messages: int = Field(0, ge=0, description="Maximum number of messages in a request; 0: any")
     max_message: int = Field(0, ge=0, description="Maximum size of a message, in bytes of JSON; 0: any")
