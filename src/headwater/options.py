@@ -65,6 +65,21 @@ def _replay(value: str) -> str:
     return value
 
 
+def _limits(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found: dict[str, dict[str, str]] = {}
+    for entry in filter(None, map(str.strip, value.split(","))):
+        tenant, _, written = entry.rpartition(":")
+        pairs = [pair.partition("=") for pair in written.split(";")]
+        if not tenant or not all(equals for _, equals, _ in pairs):
+            raise ValueError(
+                f"{entry!r} is not a tenant's limits; write it as acme:requests_per_minute=60;generations=4"
+            )
+        found[tenant] = {name.strip(): number.strip() for name, _, number in pairs}
+    return found
+
+
 def _origins(value: list[str]) -> list[str]:
     return [origin if origin in ("*", "null") else _origin(origin) for origin in value]
 
@@ -100,5 +115,7 @@ File = Annotated[Path | None, AfterValidator(_at_home), BeforeValidator(_strip)]
 Ways = Annotated[Names, AfterValidator(_ways)]
 Hosts = Annotated[Names, AfterValidator(_hosts)]
 Networks = Annotated[Names, AfterValidator(_networks)]
+Limits = Annotated[dict[str, dict[str, float]], NoDecode, BeforeValidator(_limits)]
+"""Limits by tenant and name."""
 Origins = Annotated[Names, AfterValidator(_origins)]
 Replay = Annotated[str, AfterValidator(_replay)]

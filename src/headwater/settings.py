@@ -3,13 +3,29 @@
 import os
 from typing import Any, Literal, Self
 
+import msgspec
 from dotenv import dotenv_values
 from platformdirs import user_data_path
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from headwater.answers.quota import Quota
 from headwater.models.prefill import SETTINGS as PREFILLS
-from headwater.options import File, Folder, Hosts, Key, Names, Networks, Origins, Replay, Secret, Text, Ways, fault
+from headwater.options import (
+    File,
+    Folder,
+    Hosts,
+    Key,
+    Limits,
+    Names,
+    Networks,
+    Origins,
+    Replay,
+    Secret,
+    Text,
+    Ways,
+    fault,
+)
 
 ENV_FILE = ".env"
 
@@ -61,6 +77,27 @@ class Settings(BaseSettings):
     operator_key: Key = Field(
         None, description="Key of the operator's routes, `/metrics` and `/api/operator/…`; it names no tenant"
     )
+    jwks_url: Text = Field(
+        None, description="Address of the identity provider's public keys (JWKS), which verify JSON Web Tokens"
+    )
+    jwt_secret: Secret = Field(
+        None, description="Secret that verifies JSON Web Tokens (HMAC), in place of `HEADWATER_JWKS_URL`"
+    )
+    jwt_algorithms: Names = Field(
+        [],
+        description="Algorithms of tokens that are taken, comma-separated; default: `RS256,ES256,EdDSA` with public "
+        "keys, `HS256` with a secret",
+    )
+    jwt_audience: Text = Field(None, description="What a token's `aud` must name; required with tokens")
+    jwt_issuer: Text = Field(None, description="What a token's `iss` must be; default: any issuer with the key")
+    jwt_tenant_claim: str = Field("tenant", min_length=1, description="Claim of a token that names the tenant")
+    jwt_subject_claim: str = Field("sub", min_length=1, description="Claim of a token that names the subject")
+    forwarded_user: Literal["off", "field", "header", "signed"] = Field(
+        "off",
+        description="Where the holder of a key names a user of its tenant: `field`: in the body (`/v1/…`), `header`: "
+        "in `X-OpenWebUI-User-Id`, `signed`: in `X-OpenWebUI-User-Jwt`",
+    )
+    forwarded_user_secret: Secret = Field(None, description="Secret that verifies the signed user of a key's holder")
     api_key: Key = Field(None, description="API key that `headwater ask` and `headwater tail` send")
     hosts: Hosts = Field(
         [],
@@ -144,6 +181,25 @@ class Settings(BaseSettings):
         description="Time for which an idle connection is kept; must exceed that of a proxy in front",
     )
     max_body: int = Field(4 * 1024 * 1024, gt=0, description="Maximum size of a request body, in bytes")
+    max_messages: int = Field(0, ge=0, description="Maximum number of messages in a request; 0: any")
+    max_message: int = Field(0, ge=0, description="Maximum size of a message, in bytes of JSON; 0: any")
+    max_log: int = Field(16 * 1024 * 1024, ge=65_536, description="Maximum size of an answer with its events, in bytes")
+    requests_per_minute: int = Field(0, ge=0, description="Requests of a tenant in a minute; 0, as below: any number")
+    tokens_per_minute: int = Field(0, ge=0, description="Tokens of a tenant's answers in a minute, input and output")
+    tokens_per_day: int = Field(0, ge=0, description="The same in a day, which begins at midnight UTC")
+    cost_per_day: float = Field(0, ge=0, description="US dollars that a tenant's answers may cost in a day")
+    generations: int = Field(0, ge=0, description="Answers that are generated for a tenant at once, on all servers")
+    limits: Limits = Field(
+        {},
+        description="Other numbers for single tenants: `acme:requests_per_minute=60;generations=4`, comma-separated",
+    )
+    max_generations: int = Field(
+        0, ge=0, description="Answers that one server process generates at once; others are refused with 503"
+    )
+    streams: int = Field(0, ge=0, description="Open responses of one server process that send or await an answer")
+    streams_per_client: int = Field(
+        0, ge=0, description="Those of one client: of a key, of a user of your app, or else of an address"
+    )
     openai_wire: bool = Field(
         True,
         description="Read OpenAI's streams directly; false: through LangChain's ChatOpenAI, for several times the CPU",
@@ -197,6 +253,17 @@ class Settings(BaseSettings):
         except RuntimeError as error:  # such as a user whom a container's system does not know
             raise fault("data_dir", "this user has no home directory; set HEADWATER_DATA_DIR to a folder") from error
 
+    @field_validator("limits")
+    @classmethod
+    def _limits(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        for tenant, limits in value.items():
+            try:
+                msgspec.convert(limits, Quota, strict=False)
+            except msgspec.ValidationError as error:
+                names = ", ".join(Quota.__struct_fields__)
+                raise ValueError(f"of {tenant}: {error}; there are {names}") from error
+        return value
+
     @field_validator("prefill")
     @classmethod
     def _prefill(cls, value: list[str]) -> list[str]:
@@ -237,5 +304,5 @@ def table() -> str:
     for name, field in Settings.model_fields.items():
         variable = str(field.validation_alias or f"HEADWATER_{name.upper()}")
         default = "the user's data directory" if name == "data_dir" else field.default
-        rows.append(f"| `{variable}` | {'' if default in (None, []) else default} | {field.description} |")
+        rows.append(f"| `{variable}` | {'' if default in (None, [], {}) else default} | {field.description} |")
     return "\n".join(rows) + "\n"

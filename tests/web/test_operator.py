@@ -10,7 +10,7 @@ from headwater.access.keys import parse
 from headwater.events import Finish, TextDelta
 from headwater.models.scripted import Scripted
 from headwater.settings import Settings
-from headwater.web.gate import is_operators
+from headwater.web.gate import Ways, is_operators
 from headwater.wiring.server import server
 
 ANN, OPERATOR = "ann-key-0001", "operator-key-0001"
@@ -46,7 +46,7 @@ async def test_the_operators_routes_take_the_operators_key_only(
     method: str, written: dict[str, str], status: int
 ) -> None:
     """By their path, so that no route can forget it. A browser is not led to the login box, which would not help."""
-    async with headwater(scripted(), keys=keys(), operator=OPERATOR) as running:
+    async with headwater(scripted(), keys=keys(), ways=Ways(OPERATOR)) as running:
         for path in (path for path in PATHS if path != "/metrics"):  # which may have a route
             response = await running.client.request(method, path, headers=written)
             assert (path, response.status_code) == (path, status)
@@ -72,7 +72,7 @@ async def test_without_any_key_the_operator_is_whoever_sits_at_the_machine(
     operator: str | None, local: bool, status: int
 ) -> None:
     """An open server that others reach has no operator's routes until a key is set; one that is set is needed."""
-    async with headwater(scripted(), keys=keys(""), operator=operator, local=local) as running:
+    async with headwater(scripted(), keys=keys(""), ways=Ways(operator, local)) as running:
         response = await running.client.get("/api/operator/nothing")
         assert response.status_code == status
 
@@ -80,7 +80,7 @@ async def test_without_any_key_the_operator_is_whoever_sits_at_the_machine(
 async def test_the_operators_key_asks_no_model() -> None:
     """It names no tenant, and the refusal says so."""
     model = scripted()
-    async with headwater(model, keys=keys(), operator=OPERATOR) as running:
+    async with headwater(model, keys=keys(), ways=Ways(OPERATOR)) as running:
         response = await running.client.post(
             "/api/stream/completion/chat", json=chat(), headers={"authorization": f"Bearer {OPERATOR}"}
         )

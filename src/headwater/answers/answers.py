@@ -13,18 +13,21 @@ from functools import partial
 import msgspec
 
 from headwater.answer import Answer, fold
+from headwater.answers.admission import Admission
 from headwater.answers.claim import Caching, Claims, Wanted
 from headwater.answers.continuing import Continuing
 from headwater.answers.drain import Drain
 from headwater.answers.generation import Generation, Timeouts
 from headwater.answers.notices import hooks, observed, written
 from headwater.answers.nursery import Nursery
+from headwater.answers.quota import Allowance
 from headwater.answers.recovery import kept
 from headwater.answers.source import Source
 from headwater.answers.successions import Beginning, Successions
 from headwater.cache.policy import Directives, cache_status
 from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, ShuttingDown
+from headwater.events import Cached
 from headwater.log.logs import Logs
 from headwater.log.store import Claim, Description, Documents, Store
 from headwater.models.catalogue import Catalogue, Offer
@@ -53,6 +56,10 @@ class Attachment(msgspec.Struct, frozen=True):
     """The `Cache-Status` to answer with (RFC 9211)."""
     age: float | None
     """Seconds since the answer was finished; None unless it comes from the cache."""
+    cached: Cached | None = None
+    """How the cache has answered; None unless it has."""
+    fields: Mapping[str, str] = {}
+    """The header fields that tell the tenant's limits; none without a limit."""
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -61,6 +68,7 @@ class Policy(msgspec.Struct, frozen=True):
     caching: Caching = Caching()
     timeouts: Timeouts = Timeouts()
     continuing: Continuing = Continuing()
+    allowance: Allowance = Allowance()
     stop_wait: float = 2.0
     """How long a stop waits until the log has ended, so that the caller learns the state that was reached."""
 
@@ -89,6 +97,9 @@ class Answers:
         self._claims = Claims(self._policy.caching)
         self._opened: Logs | None = None
         self._nursery = Nursery()
+        self._admission = Admission(
+            self._policy.allowance, self._claims, lambda: self._logs.store, lambda: len(self._nursery)
+        )
         self._generations: dict[str, Generation] = {}
         self._draining = Drain()
         self._successions = Successions(lambda: self._logs, catalogue, self._policy.continuing, self._start)
@@ -160,7 +171,7 @@ class Answers:
 
         `offer` is the model where the route has one of its own; otherwise the prompt names it. With `leaves`, the
         answer ends once nobody has read it for `Timeouts.unread`, unless somebody else wants it. Raises `UnknownModel`,
-        `NotCached` for `only-if-cached` without a stored answer, `ShuttingDown` or `StoreError`.
+        `NotCached` for `only-if-cached` without a stored answer, `ShuttingDown`, `StoreError`, or as `Admission` does.
         """
         if self._draining.begun:
             raise ShuttingDown("this server is shutting down and takes no new work; ask again in a moment")
@@ -170,20 +181,24 @@ class Answers:
         mends = self._policy.continuing.mode == "all" and not (leaves or directives.no_store)
         recovery = kept(prompt, offer, principal) if mends else None
         wanted = Wanted(offer, prompt, principal, directives, idempotency_key, leaves, recovery)
-        claim, fwd = await self._claims.claim(self._logs.store, wanted)
+        claim, fwd, fields = await self._admission.claim(wanted)
         prompt = prompt if claim.lease is None else self._claims.keyed(wanted)
         request = Request(claim.log, principal, prompt, _outcome(claim, fwd))
         if self._observers:
             self._observers.notify(lambda observer: observer.claimed(request))
+        if not claim.won and (generation := self._generations.get(claim.log)) is not None:
+            generation.notices.joined += 1
         if claim.lease is not None:
             self._start(offer, request, Beginning(claim.lease, recoverable=recovery is not None), leaves)
         live = claim.state == "open"
         return Attachment(
             log=claim.log,
             tenant=principal.tenant,
-            message_id=claim.log if claim.won else self._claims.replay_id(claim.log),
+            message_id=claim.log if claim.won else self._claims.replay_id(claim.log, joined=live),
             status=cache_status(won=claim.won, live=live, ttl=claim.ttl, fwd=fwd),
             age=None if live else claim.age,
+            cached=None if claim.won else Cached("joined") if live else Cached("hit", int(claim.age)),
+            fields=fields,
         )
 
     async def opened(
@@ -224,7 +239,12 @@ class Answers:
         _check(found, principal)
         sealed = found.age is not None if isinstance(found, Attachment) else found.state != "open"
         pages = self._logs.read(found.log, after, follow=follow, sealed=sealed)
-        return observed(pages, self._observers, found.log, dialect) if self._observers and dialect else pages
+        if not (self._observers and dialect):
+            return pages
+        # A request that joined an answer of this process is counted where that ends.
+        saves = isinstance(found, Attachment) and found.cached and found.log not in self._generations
+        saved = (found.tenant, found.age is not None) if saves else None
+        return observed(pages, self._observers, (found.log, dialect), saved)
 
     async def entries(self, found: Attachment | Description, principal: Principal) -> Sequence[Entry]:
         """What the log holds now. Raises as `read` does."""
@@ -316,6 +336,7 @@ class Answers:
         """
         await self._successions.aclose()
         await self._nursery.aclose()
+        await self._admission.aclose()
         for _, end in self._companions:
             await end()
         await self._catalogue.aclose()
@@ -350,6 +371,8 @@ class Answers:
                 generation.recoverable, generation.leaves = beginning.recoverable, leaves
                 if beginning.way is not None:
                     generation.successor = models[0]._replace(way=beginning.way)
+                    await self._admission.take_over(request)
+                generation.seal = self._admission.sealing(request, writer)
                 self._generations[lease.log] = generation
                 try:
                     await generation.run()
@@ -360,6 +383,7 @@ class Answers:
                         if self._observers.want_answers:
                             answer = await written(writer, lease)
         finally:  # also when the server shuts down: that is an ending like any other
+            self._admission.leave(request)
             if answer is not None:
                 await self._observers.ended(request, answer)
 

@@ -12,9 +12,10 @@ from starlette.routing import BaseRoute, Route
 
 from headwater.access import session
 from headwater.access.attempts import Attempts
+from headwater.access.refusals import Unauthorized
 from headwater.errors import HeadwaterError
 from headwater.web.cookies import is_secure
-from headwater.web.gate import COOKIE, LOGIN, LOGOUT, Access, Unauthorized
+from headwater.web.gate import COOKIE, LOGIN, LOGOUT, Access
 from headwater.web.notice import notice
 from headwater.web.origin import Forbidden, forbidden, hosts_of, is_same
 from headwater.web.surface import Surface
