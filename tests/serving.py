@@ -187,8 +187,7 @@ async def headwater(
     answers = Answers(lambda: store, models, policy, Observers(observers), borrowed=True)
     if metrics is not None:
         metrics.look = lambda: look(answers)
-    capacity = capacity or Capacity()
-    surface = Surface(answers, principal, pace or Pace(), tick=0.01, capacity=capacity, metrics=metrics)
+    surface = Surface(answers, principal, pace or Pace(), tick=0.01, capacity=capacity or Capacity(), metrics=metrics)
     allowed = Allowed(origins, hosts, credentials)
     access = None if keys is None else Access(keys, answers.secret, ways)
     app = create_app(surface, About("0", model.name), allowed=allowed, access=access)

@@ -29,6 +29,8 @@ from headwater.options import (
 )
 
 ENV_FILE = ".env"
+OF_TOKENS = ("jwks_url", "jwt_secret", "jwt_algorithms", "jwt_audience", "jwt_issuer")
+"""Settings that mean that JSON Web Tokens are taken: half of them must not leave a server open."""
 
 
 class Settings(BaseSettings):
@@ -278,6 +280,11 @@ class Settings(BaseSettings):
         if self.credentials and {"*", "null"} & {*self.origins}:
             raise ValueError("credentials are for origins that are named; origins holds * or null, which any page has")
         return self
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether JSON Web Tokens are taken, or are meant to be."""
+        return any(getattr(self, name) for name in OF_TOKENS)
 
     def openai_headers(self) -> dict[str, str]:
         """The request headers that name the billed organisation and project, as OpenAI's own client sends them."""
