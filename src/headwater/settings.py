@@ -1,5 +1,6 @@
 """The only reader of the environment: every setting, its default and what it is for."""
 
+import difflib
 import os
 from typing import Any, Literal, Self
 
@@ -313,6 +314,16 @@ def export_env_file() -> None:
         other = name.upper() not in ours and not name.upper().startswith("HEADWATER_")
         if other and value and not os.environ.get(name):  # an empty value counts as absent, as for the settings
             os.environ[name] = value
+
+
+def unknown_variables() -> dict[str, str | None]:
+    """The variables that look like settings and are none, each with the setting that was perhaps meant."""
+    known = {
+        str(field.validation_alias or f"HEADWATER_{name}").upper() for name, field in Settings.model_fields.items()
+    }
+    found = {name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE, encoding=None))}
+    unknown = sorted(name for name in found - known if name.startswith("HEADWATER_"))
+    return {name: next(iter(difflib.get_close_matches(name, known, 1)), None) for name in unknown}
 
 
 def table() -> str:
