@@ -102,6 +102,15 @@ class Settings(BaseSettings):
     cache_ttl: float = Field(
         3600, ge=0, description="Time for which a finished answer is replayed; 0 disables the cache"
     )
+    stale_while_revalidate: float = Field(
+        0, ge=0, description="Time past its TTL for which an answer is still replayed while it is renewed"
+    )
+    stale_if_error: float = Field(
+        0, ge=0, description="Time past its TTL for which an answer is replayed where its model fails"
+    )
+    refresh: float = Field(
+        0, ge=0, description="Time before the end of its TTL in which an answer that is asked often is renewed; 0: none"
+    )
     replay: str = Field(
         "instant",
         description="How fast a stored answer is told: `instant`, `original` (with the pauses of its first run) or a "

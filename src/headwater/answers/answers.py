@@ -19,6 +19,7 @@ from headwater.answers.drain import Drain
 from headwater.answers.generation import Generation, Timeouts, written
 from headwater.answers.nursery import Nursery
 from headwater.answers.recovery import kept
+from headwater.answers.renewals import Met, Renewals
 from headwater.answers.source import Source
 from headwater.answers.successions import Beginning, Successions
 from headwater.cache.policy import Directives, cache_status
@@ -92,6 +93,7 @@ class Answers:
         self._generations: dict[str, Generation] = {}
         self._draining = Drain()
         self._successions = Successions(lambda: self._logs, catalogue, self._policy.continuing, self._start)
+        self._renewals = Renewals(self._claims, lambda: self._logs, self._begin)
         self._companions: list[tuple[Callable[[], None], Callable[[], Awaitable[None]]]] = []
         self.unprepared: BaseException | None = None
         """Why `prepare` failed the last time, if it did."""
@@ -164,19 +166,24 @@ class Answers:
         mends = self._policy.continuing.mode == "all" and not (leaves or directives.no_store)
         recovery = kept(prompt, offer, principal) if mends else None
         wanted = Wanted(offer, prompt, principal, directives, idempotency_key, leaves, recovery)
-        claim, fwd = await self._claims.claim(self._logs.store, wanted)
-        prompt = prompt if claim.lease is None else self._claims.keyed(wanted)
-        request = Request(claim.log, principal, prompt, _outcome(claim, fwd))
+        met = Met(*await self._claims.claim(self._logs.store, wanted))
+        if met.claim.state != "open":
+            met = await self._renewals.met(wanted, met.claim)
+        claim, outcome = met.claim, _outcome(met.claim, met.fwd)
         if self._observers:
+            request = Request(claim.log, principal, prompt, outcome)
             self._observers.notify(lambda observer: observer.claimed(request))
-        if claim.lease is not None:
-            self._start(offer, request, Beginning(claim.lease, recoverable=recovery is not None), leaves)
+        if claim.lease is not None and met.fwd != "stale":
+            self._begin(wanted, claim, outcome)
         live = claim.state == "open"
+        status = cache_status(
+            won=claim.won, live=live, ttl=claim.ttl, fwd=met.fwd, detail=met.detail, failed=met.failed
+        )
         return Attachment(
             log=claim.log,
             tenant=principal.tenant,
             message_id=claim.log if claim.won else self._claims.replay_id(claim.log),
-            status=cache_status(won=claim.won, live=live, ttl=claim.ttl, fwd=fwd),
+            status=status,
             age=None if live else claim.age,
         )
 
@@ -315,6 +322,13 @@ class Answers:
         if opened is not None and not self._borrowed:
             await opened.store.aclose()
 
+    def _begin(self, wanted: Wanted, claim: Claim, outcome: Outcome = "miss") -> None:
+        """Start the producer of a log that was claimed; that of a renewal goes on without readers."""
+        assert claim.lease is not None
+        request = Request(claim.log, wanted.principal, self._claims.keyed(wanted), outcome)
+        beginning = Beginning(claim.lease, recoverable=wanted.recovery is not None)
+        self._start(wanted.offer, request, beginning, wanted.leaves)
+
     def _start(self, offer: Offer, request: Request, beginning: Beginning, leaves: bool = False) -> None:
         """Start the producer of a log."""
         self._nursery.start(request.log, self._generate(offer, request, beginning, leaves))
@@ -342,6 +356,7 @@ class Answers:
                     if self._observers and not writer.released:
                         answer = await written(writer, lease)
         finally:  # also when the server shuts down: that is an ending like any other
+            self._renewals.ended(lease.log)
             if answer is not None:
                 await self._observers.ended(request, answer)
 
@@ -372,7 +387,7 @@ class Answers:
 def _outcome(claim: Claim, fwd: str) -> Outcome:
     if not claim.won:
         return "joined" if claim.state == "open" else "hit"
-    return "miss" if fwd == "miss" else "bypass"
+    return "miss" if fwd in ("miss", "stale") else "bypass"
 
 
 def _check(found: Attachment | Description, principal: Principal) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from headwater.cache.key import Tokens, conversation_key, fingerprint, log_id
-from headwater.cache.policy import Directives
+from headwater.cache.policy import Directives, Stale
 from headwater.errors import NotCached, StoreError
 from headwater.log.store import Claim, Store, Terms
 from headwater.models.catalogue import Offer
@@ -35,6 +35,10 @@ class Caching(msgspec.Struct, frozen=True):
     """Seconds an answer may be replayed; 0 turns the cache off, and every request gets a log of its own."""
     secret: bytes = b""
     """Keys the fingerprints; empty: made once, and kept in the store for all servers on it."""
+    stale: Stale = Stale()
+    """How stale an answer may be, unless the request says it. The store keeps logs so much longer (`Limits.grace`)."""
+    refresh: float = 0.0
+    """Seconds before the end of its TTL in which an answer that is asked for often is renewed; 0: none is."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -63,6 +67,7 @@ class Claims:
     def __init__(self, caching: Caching, clock: Callable[[], float] = time.monotonic) -> None:
         self._caching = caching
         self._secret = caching.secret
+        self.refresh = caching.refresh
         self._clock = clock
         self._confirmed = -TRUSTED  # when the store was asked for the secret last
         self._tokens = Tokens()
@@ -77,18 +82,18 @@ class Claims:
         Raises `NotCached` for `only-if-cached` without an answer, or `StoreError`.
         """
         principal, directives, ttl = wanted.subject, wanted.directives, self._caching.ttl
+        terms = self._terms(wanted)
         await self.secret(store)
         name = self._name(wanted)
         log = log_id(name, self._tokens.new(8))
         if directives.only_if_cached:
             # Together with no-cache nothing is admissible, because a stored answer must not be used.
-            found = None if directives.no_cache else await store.find(name, principal, newer_than=directives.max_age)
+            found = None if directives.no_cache else await store.find(name, principal, terms=terms)
             if found is None:
                 raise NotCached("only-if-cached was asked for, and no answer to this prompt is stored or running")
             return found, "miss"
         cached = ttl > 0 and wanted.offer.cacheable
         if cached and not (directives.no_cache or directives.no_store):
-            terms = Terms(directives.max_age, None, wanted.recovery)
             return await store.claim(name, log, principal, ttl=ttl, terms=terms), "miss"
         fwd = "request" if cached else "bypass"
         bound = name if cached and not directives.no_store else None
@@ -107,6 +112,22 @@ class Claims:
                 return claim, fwd
         lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound, recovery=wanted.recovery)
         return Claim(log, won=True, lease=lease), fwd
+
+    async def renew(self, store: Store, wanted: Wanted, age: float) -> Claim:
+        """Claim the renewal of an answer of this age: all who want it share one log. Raises `StoreError`."""
+        name = self._name(wanted)
+        # The name is the renewal's own. The last renewal, which that answer may be, has it still, and is too old.
+        terms = Terms(max(age - 0.001, 0), name, wanted.recovery)
+        log = log_id(name, self._tokens.new(8))
+        return await store.claim(f"{name}.renewal", log, wanted.principal, ttl=self._caching.ttl, terms=terms)
+
+    def stale(self, wanted: Wanted) -> Stale:
+        """How stale an answer to this request may be."""
+        return self._caching.stale.within(wanted.directives)
+
+    def _terms(self, wanted: Wanted) -> Terms:
+        stale, max_age = max(self.stale(wanted)), wanted.directives.max_age
+        return Terms(None if max_age is None else max_age + stale, None, wanted.recovery, stale)
 
     def keyed(self, wanted: Wanted) -> Prompt:
         """The prompt as the provider gets it, once it is claimed: with a `prompt_cache_key` where one is derived."""

@@ -3,6 +3,9 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
+from headwater.cache.policy import Stale
 from headwater.errors import Unsupported
 from headwater.log.memory import MemoryStore
 from headwater.log.sqlite.store import SqliteStore
@@ -14,8 +17,7 @@ REDIS = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
 def open_store(settings: Settings) -> Store:
     """The store that a URL names; nothing is connected before its first use. Raises `Unsupported`."""
-    lease = settings.lease
-    limits = None if lease is None else Limits(lease=lease, heartbeat=min(5.0, lease / 3))
+    limits = _limits(settings, Limits())
     url = settings.store or _store_of_the_environment(settings)
     try:
         parsed = urlsplit(url)
@@ -34,9 +36,9 @@ def open_store(settings: Settings) -> Store:
             )
         return SqliteStore(Path(unquote(parsed.path)), limits)
     if parsed.scheme in REDIS:
-        from headwater.log.redis.store import RedisStore
+        from headwater.log.redis.store import LIMITS, RedisStore
 
-        return RedisStore(url, limits)
+        return RedisStore(url, _limits(settings, LIMITS))
     if url == "upstash:":
         from headwater.log.upstash.store import UpstashStore
 
@@ -45,6 +47,18 @@ def open_store(settings: Settings) -> Store:
             raise Unsupported("the store upstash: needs UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN")
         return UpstashStore(address, token.get_secret_value(), limits)
     raise Unsupported(f'"{parsed.scheme or url}" is no store; use sqlite:///path, redis://…, upstash: or memory:')
+
+
+def stale_of(settings: Settings) -> Stale:
+    """How stale an answer may be under these settings."""
+    return Stale(0.0, settings.stale_while_revalidate, settings.stale_if_error)
+
+
+def _limits(settings: Settings, default: Limits) -> Limits:
+    """A store's limits under these settings: stale answers are kept for as long as they may be delivered."""
+    lease, grace = settings.lease, default.grace + max(stale_of(settings))
+    limits = default if lease is None else Limits(lease=lease, heartbeat=min(5.0, lease / 3))
+    return msgspec.structs.replace(limits, grace=grace)
 
 
 def describe_store(settings: Settings) -> str:
