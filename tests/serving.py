@@ -157,6 +157,7 @@ async def headwater(
     proxies: Sequence[str] = (),
     observers: Sequence[Observer] = (),
     continuing: Continuing | None = None,
+    pins: bool = False,
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended.
 
@@ -172,7 +173,7 @@ async def headwater(
 
     models = Catalogue(Offer(model.name, "test", True, build))
     continuing = continuing or Continuing("provider" if isinstance(store, MemoryStore) else "all")
-    policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0), continuing)
+    policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0), continuing, pins)
     answers = Answers(lambda: store, models, policy, Observers(observers), borrowed=True)
     surface = Surface(answers, principal, pace or Pace(), tick=0.01)
     allowed = Allowed(origins, hosts, credentials)

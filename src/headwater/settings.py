@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     refresh: float = Field(
         0, ge=0, description="Time before the end of its TTL in which an answer that is asked often is renewed; 0: none"
     )
+    pins: bool = Field(
+        False, description="Whether the operator pins answers to questions; each server looks for pins every 5 s"
+    )
     replay: str = Field(
         "instant",
         description="How fast a stored answer is told: `instant`, `original` (with the pauses of its first run) or a "

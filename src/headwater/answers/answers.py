@@ -18,8 +18,9 @@ from headwater.answers.continuing import Continuing
 from headwater.answers.drain import Drain
 from headwater.answers.generation import Generation, Timeouts, written
 from headwater.answers.nursery import Nursery
+from headwater.answers.pins import Pins
 from headwater.answers.recovery import kept
-from headwater.answers.renewals import Met, Renewals
+from headwater.answers.renewals import Renewals
 from headwater.answers.source import Source
 from headwater.answers.successions import Beginning, Successions
 from headwater.cache.policy import Directives, cache_status
@@ -62,6 +63,8 @@ class Policy(msgspec.Struct, frozen=True):
     caching: Caching = Caching()
     timeouts: Timeouts = Timeouts()
     continuing: Continuing = Continuing()
+    pins: bool = False
+    """Whether answers are pinned to questions (`answers/pins.py`)."""
     stop_wait: float = 2.0
     """How long a stop waits until the log has ended, so that the caller learns the state that was reached."""
 
@@ -93,7 +96,8 @@ class Answers:
         self._generations: dict[str, Generation] = {}
         self._draining = Drain()
         self._successions = Successions(lambda: self._logs, catalogue, self._policy.continuing, self._start)
-        self._renewals = Renewals(self._claims, lambda: self._logs, self._begin)
+        self.pins = Pins(self._policy.pins, self._claims, lambda: self._logs)
+        self._renewals = Renewals(self._claims, self.pins, lambda: self._logs, self._begin)
         self._companions: list[tuple[Callable[[], None], Callable[[], Awaitable[None]]]] = []
         self.unprepared: BaseException | None = None
         """Why `prepare` failed the last time, if it did."""
@@ -166,9 +170,7 @@ class Answers:
         mends = self._policy.continuing.mode == "all" and not (leaves or directives.no_store)
         recovery = kept(prompt, offer, principal) if mends else None
         wanted = Wanted(offer, prompt, principal, directives, idempotency_key, leaves, recovery)
-        met = Met(*await self._claims.claim(self._logs.store, wanted))
-        if met.claim.state != "open":
-            met = await self._renewals.met(wanted, met.claim)
+        met = await self._renewals.meet(wanted)
         claim, outcome = met.claim, _outcome(met.claim, met.fwd)
         if self._observers:
             request = Request(claim.log, principal, prompt, outcome)

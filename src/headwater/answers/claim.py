@@ -85,7 +85,7 @@ class Claims:
         terms = self._terms(wanted)
         await self.secret(store)
         name = self._name(wanted)
-        log = log_id(name, self._tokens.new(8))
+        log = self.log_for(name)
         if directives.only_if_cached:
             # Together with no-cache nothing is admissible, because a stored answer must not be used.
             found = None if directives.no_cache else await store.find(name, principal, terms=terms)
@@ -118,8 +118,12 @@ class Claims:
         name = self._name(wanted)
         # The name is the renewal's own. The last renewal, which that answer may be, has it still, and is too old.
         terms = Terms(max(age - 0.001, 0), name, wanted.recovery)
-        log = log_id(name, self._tokens.new(8))
+        log = self.log_for(name)
         return await store.claim(f"{name}.renewal", log, wanted.principal, ttl=self._caching.ttl, terms=terms)
+
+    def log_for(self, name: str) -> str:
+        """A new id for a log of this name."""
+        return log_id(name, self._tokens.new(8))
 
     def stale(self, wanted: Wanted) -> Stale:
         """How stale an answer to this request may be."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from headwater.answers.claim import Claims, Wanted
+from headwater.answers.pins import Pins
 from headwater.errors import HeadwaterError
 from headwater.events import Error, Metadata, Start
 from headwater.log.logs import Logs
@@ -42,17 +43,27 @@ class Met(NamedTuple):
 
 
 class Renewals:
-    """Decides what becomes of a request that met a stored answer. `begin` starts the producer of a claimed renewal."""
+    """Finds the log that answers a request. `begin` starts the producer of a claimed renewal."""
 
-    def __init__(self, claims: Claims, logs: Callable[[], Logs], begin: Callable[[Wanted, Claim], None]) -> None:
+    def __init__(
+        self, claims: Claims, pins: Pins, logs: Callable[[], Logs], begin: Callable[[Wanted, Claim], None]
+    ) -> None:
         self._claims = claims
+        self._pins = pins
         self._logs = logs
         self._begin = begin
         self._asked: OrderedDict[str, int] = OrderedDict()
         self._running: set[str] = set()
 
-    async def met(self, wanted: Wanted, found: Claim) -> Met:
-        """What to deliver, and how; renews the answer where that is due. Raises `StoreError`."""
+    async def meet(self, wanted: Wanted) -> Met:
+        """The log to deliver: of a pin, of the cache, or a new one. Raises `NotCached` or `StoreError`."""
+        if (pinned := await self._pins.met(wanted)) is not None:
+            return Met(pinned, detail="pinned")
+        claim, fwd = await self._claims.claim(self._logs().store, wanted)
+        return Met(claim, fwd) if claim.state == "open" else await self._stored(wanted, claim)
+
+    async def _stored(self, wanted: Wanted, found: Claim) -> Met:
+        """What to deliver where an answer is stored; renews it where that is due."""
         max_age, stale = wanted.directives.max_age, self._claims.stale(wanted)
         over = -found.ttl if max_age is None else max(-found.ttl, found.age - max_age)
         if over < 0:

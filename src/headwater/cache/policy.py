@@ -81,7 +81,7 @@ def cache_status(*, won: bool, live: bool, ttl: float, fwd: str, detail: str = "
     if failed:
         status = f"headwater; fwd=stale; fwd-status={failed}"
     elif not won and not live:
-        status = f"headwater; hit; ttl={math.floor(ttl)}"
+        status = "headwater; hit" if ttl == math.inf else f"headwater; hit; ttl={math.floor(ttl)}"
     else:
         status = (
             f"headwater; fwd={fwd}" if won else f"headwater; fwd={'stale' if fwd == 'stale' else 'miss'}; collapsed"

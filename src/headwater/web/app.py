@@ -23,6 +23,7 @@ from headwater.web.routes.join import join_routes
 from headwater.web.routes.login import login_routes
 from headwater.web.routes.logs import add_log_routes
 from headwater.web.routes.native import CHAT, add_native_routes
+from headwater.web.routes.pins import pin_routes
 from headwater.web.routes.server import About, NoSuchPage, page_routes, server_routes
 from headwater.web.routes.shared import add_share_routes
 from headwater.web.surface import Personal, Surface
@@ -88,6 +89,7 @@ def create_app(
     add_unknown(app.router)
     needed = (lambda: access.keys.required) if access is not None else (lambda: False)
     app.include_router(server_routes(surface.answers, about, needed))
+    app.include_router(pin_routes(surface))
     if access is not None:
         app.router.routes += login_routes(access, surface)
     app.router.routes += join_routes(surface, conversations)

@@ -91,7 +91,9 @@ def answers_of(
     secret = settings.secret.get_secret_value().encode() if settings.secret else b""
     mode = settings.continue_ if outlives or settings.continue_ == "off" else "provider"
     continuing = Continuing(mode, settings.continue_limit, tuple(settings.continue_by))
-    policy = Policy(Caching(settings.cache_ttl, secret, stale_of(settings), settings.refresh), timeouts, continuing)
+    policy = Policy(
+        Caching(settings.cache_ttl, secret, stale_of(settings), settings.refresh), timeouts, continuing, settings.pins
+    )
     opener = (lambda: open_store(settings)) if store is None else (lambda: store)
     return Answers(opener, models, policy, Observers(observers), borrowed=store is not None)
 
