@@ -171,13 +171,15 @@ async def test_requests_that_wait_for_one_renewal_share_its_failure(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twenty requests at once make one call, and all of them get the old answer when it fails."""
-    clock, gate, claims, renew = Clock(), asyncio.Event(), list[Claim](), Claims.renew
+    clock, gate, claims, claim = Clock(), asyncio.Event(), list[Claim](), Claims.claim
 
-    async def counted(self: Claims, store: Store, wanted: Wanted, age: float) -> Claim:
-        claims.append(await renew(self, store, wanted, age))
-        return claims[-1]
+    async def counted(self: Claims, store: Store, wanted: Wanted) -> tuple[Claim, str]:
+        claimed = await claim(self, store, wanted)
+        if wanted.renews is not None:
+            claims.append(claimed[0])
+        return claimed
 
-    monkeypatch.setattr(Claims, "renew", counted)
+    monkeypatch.setattr(Claims, "claim", counted)
     store = opened(kind, clock, tmp_path, request)
     async with stored([gate, FAILURES[0]], stale=Stale(instead=60), store=store, clock=clock) as (server, _, model):
         clock.ahead += TTL + 30

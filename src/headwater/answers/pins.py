@@ -17,7 +17,7 @@ from contextlib import suppress
 import msgspec
 
 from headwater.answers.claim import Claims, Wanted
-from headwater.cache.key import fingerprint
+from headwater.cache.key import fingerprint, log_id
 from headwater.entries import record
 from headwater.errors import Expired, NoSuchLog, RequestError
 from headwater.events import Event, Finish, Start, TextDelta, parts
@@ -81,6 +81,8 @@ class Pins:
     ) -> None:
         self._on = on
         self._claims = claims
+        if on:
+            claims.pinned = self.met
         self._logs = logs
         self._clock = clock
         self._known: Mapping[str, Pin] = {}
@@ -91,7 +93,7 @@ class Pins:
     async def met(self, wanted: Wanted) -> Claim | None:
         """The log of the answer that is pinned to this request. Raises `StoreError`."""
         prompt, tenant = wanted.prompt, wanted.principal.tenant
-        if not self._on or wanted.directives.no_store or prompt.tools or any(name in prompt.extra for name in _FORMS):
+        if wanted.directives.no_store or prompt.tools or any(name in prompt.extra for name in _FORMS):
             return None
         await self._look()
         for model in (prompt.model, "") if tenant in self._tenants else ():
@@ -172,7 +174,7 @@ class Pins:
     async def _write(self, id: str, pin: Pin) -> Pin:
         """Make the log of a pin, then the document that names it."""
         store = self._logs().store
-        pin = msgspec.structs.replace(pin, log=self._claims.log_for(id))
+        pin = msgspec.structs.replace(pin, log=log_id(id, self._claims.new_run()))
         # Longer than `LASTS`, so that whoever reads it then can read it to its end.
         lease = await store.open(pin.log, Principal(pin.tenant, "operator"), ttl=LASTS + RENEWED)
         start = Start(pin.log, pin.model or "pinned", int(pin.created_at))

@@ -7,19 +7,25 @@ output.
 """
 
 import asyncio
+import logging
+import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import NamedTuple
 
 import msgspec
 
+from headwater.answers.admission import Admitted
 from headwater.answers.claim import Claims, Wanted
-from headwater.answers.pins import Pins
+from headwater.cache.policy import cache_status
 from headwater.errors import HeadwaterError
 from headwater.events import Error, Metadata, Start
 from headwater.log.logs import Logs
 from headwater.log.store import Claim
+from headwater.observe import Outcome
+
+logger = logging.getLogger(__name__)
 
 PATIENCE = 15.0
 """Seconds after which a model that has said nothing counts as failed where a stale answer may take its place; the
@@ -40,59 +46,88 @@ class Met(NamedTuple):
     detail: str = ""
     failed: int = 0
     """The status of the generation in whose place a stored answer is delivered."""
+    begun: bool = False
+    """Whether the log's producer has been started."""
+
+    @property
+    def status(self) -> str:
+        """The `Cache-Status`."""
+        claim = self.claim
+        live = claim.state == "open"
+        return cache_status(claim.won, live, claim.ttl, fwd=self.fwd, detail=self.detail, failed=self.failed)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What observers are told."""
+        if not self.claim.won:
+            return "joined" if self.claim.state == "open" else "hit"
+        return "miss" if self.fwd in ("miss", "stale") else "bypass"
 
 
 class Renewals:
-    """Finds the log that answers a request. `begin` starts the producer of a claimed renewal."""
+    """Renews stored answers. `claim` claims a log, if the tenant's limits allow it, and `begin` starts its producer."""
 
     def __init__(
-        self, claims: Claims, pins: Pins, logs: Callable[[], Logs], begin: Callable[[Wanted, Claim], None]
+        self,
+        claims: Claims,
+        claim: Callable[[Wanted], Awaitable[Admitted]],
+        logs: Callable[[], Logs],
+        begin: Callable[[Wanted, Claim, Outcome], None],
     ) -> None:
         self._claims = claims
-        self._pins = pins
+        self._claim = claim
         self._logs = logs
         self._begin = begin
         self._asked: OrderedDict[str, int] = OrderedDict()
         self._running: set[str] = set()
 
-    async def meet(self, wanted: Wanted) -> Met:
-        """The log to deliver: of a pin, of the cache, or a new one. Raises `NotCached` or `StoreError`."""
-        if (pinned := await self._pins.met(wanted)) is not None:
-            return Met(pinned, detail="pinned")
-        claim, fwd = await self._claims.claim(self._logs().store, wanted)
-        return Met(claim, fwd) if claim.state == "open" else await self._stored(wanted, claim)
-
-    async def _stored(self, wanted: Wanted, found: Claim) -> Met:
-        """What to deliver where an answer is stored; renews it where that is due."""
-        max_age, stale = wanted.directives.max_age, self._claims.stale(wanted)
-        over = -found.ttl if max_age is None else max(-found.ttl, found.age - max_age)
+    async def met(self, wanted: Wanted, found: Claim, fwd: str) -> Met:
+        """What to deliver where a claim has `found` this log; renews the answer where that is due."""
+        directives, stale = wanted.directives, self._claims.stale(wanted)
+        if found.state == "open" or found.ttl == math.inf:
+            return Met(found, fwd, "" if found.state == "open" else "pinned")
+        over = -found.ttl if directives.max_age is None else max(-found.ttl, found.age - directives.max_age)
         if over < 0:
-            if found.ttl <= self._claims.refresh and self._becomes_popular(found.log):
+            if found.ttl <= self._claims.refresh and not directives.only_if_cached and self._grows_popular(found.log):
                 await self._renew_aside(wanted, found)
             return Met(found)
-        if wanted.directives.only_if_cached or over <= max(stale.accepted, stale.renewed):
-            if not wanted.directives.only_if_cached and over <= stale.renewed:
+        if directives.only_if_cached:
+            return Met(found, detail="stale")
+        if over <= max(stale.accepted, stale.renewed):
+            if over <= stale.renewed:
                 await self._renew_aside(wanted, found)
             return Met(found, detail="stale")
-        renewal = await self._renew(wanted, found)
-        failed = await self._failure(renewal.log) if renewal.state == "open" else 0
-        return Met(found, "stale", "stale-if-error", failed) if failed else Met(renewal, "stale")
+        try:
+            renewal = await self._renew(wanted, found)
+            failed = await self._failure(renewal.log) if renewal.state == "open" else 0
+        except HeadwaterError as error:  # such as a tenant's limit, or this server's
+            if not _passes(error.status):
+                raise
+            renewal, failed = found, error.status
+        return Met(found, "stale", "stale-if-error", failed) if failed else Met(renewal, "stale", begun=True)
 
     def ended(self, log: str) -> None:
         """Note that a producer of this process has ended."""
         self._running.discard(log)
 
     async def _renew(self, wanted: Wanted, found: Claim) -> Claim:
-        renewal = await self._claims.renew(self._logs().store, wanted, found.age)
+        """Claim the renewal, and start its producer if that is ours: it goes on without readers."""
+        wanted = msgspec.structs.replace(wanted, leaves=False, renews=found.age)
+        renewal = (await self._claim(wanted)).claim
         if renewal.lease is not None:
-            self._begin(msgspec.structs.replace(wanted, leaves=False), renewal)
+            self._begin(wanted, renewal, "miss")
         return renewal
 
     async def _renew_aside(self, wanted: Wanted, found: Claim) -> None:
-        if len(self._running) < AT_ONCE and (renewal := await self._renew(wanted, found)).lease is not None:
-            self._running.add(renewal.log)
+        if len(self._running) >= AT_ONCE:
+            return
+        try:
+            if (renewal := await self._renew(wanted, found)).lease is not None:
+                self._running.add(renewal.log)
+        except HeadwaterError as error:
+            logger.info("answer %s is not renewed now: %s", found.log, error)
 
-    def _becomes_popular(self, log: str) -> bool:
+    def _grows_popular(self, log: str) -> bool:
         """Count a request; whether it is the one that makes the answer popular, so that one renewal is claimed here."""
         self._asked[log] = count = self._asked.pop(log, 0) + 1
         if len(self._asked) > COUNTED:
@@ -107,7 +142,7 @@ class Renewals:
                     match next((each.event for each in page if not isinstance(each.event, Start | Metadata)), None):
                         case None:
                             pass
-                        case Error(status=status) if status >= 500 or status == 429:
+                        case Error(status=status) if _passes(status):
                             return status
                         case _:
                             return 0
@@ -116,3 +151,8 @@ class Renewals:
         except HeadwaterError as error:
             return error.status
         return 0
+
+
+def _passes(status: int) -> bool:
+    """Whether a failure is the provider's or a server's, and may pass."""
+    return status >= 500 or status == 429

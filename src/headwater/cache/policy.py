@@ -73,7 +73,7 @@ def parse(header: str | None) -> Directives:
     )
 
 
-def cache_status(*, won: bool, live: bool, ttl: float, fwd: str, detail: str = "", failed: int = 0) -> str:
+def cache_status(won: bool, live: bool, ttl: float, *, fwd: str, detail: str = "", failed: int = 0) -> str:
     """The `Cache-Status` of an answer: `hit` from a finished log, `collapsed` into a running one, or forwarded.
 
     `failed` is the status of a generation in whose place a finished log is delivered.

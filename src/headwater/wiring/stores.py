@@ -54,11 +54,14 @@ def stale_of(settings: Settings) -> Stale:
     return Stale(0.0, settings.stale_while_revalidate, settings.stale_if_error)
 
 
-def _limits(settings: Settings, default: Limits) -> Limits:
-    """A store's limits under these settings: stale answers are kept for as long as they may be delivered."""
-    lease, grace = settings.lease, default.grace + max(stale_of(settings))
-    limits = default if lease is None else Limits(lease=lease, heartbeat=min(5.0, lease / 3))
-    return msgspec.structs.replace(limits, grace=grace)
+def _limits(settings: Settings, usual: Limits) -> Limits:
+    """The bounds of a store, which are `usual` where the settings do not say otherwise."""
+    # Stale answers are kept for as long as they may be delivered.
+    grace = usual.grace + max(stale_of(settings))
+    limits = msgspec.structs.replace(usual, bytes=settings.max_log, grace=grace)
+    if (lease := settings.lease) is not None:
+        limits = msgspec.structs.replace(limits, lease=lease, heartbeat=min(5.0, lease / 3))
+    return limits
 
 
 def describe_store(settings: Settings) -> str:

@@ -215,13 +215,15 @@ def _add_asking(router: APIRouter, surface: Surface, conversations: Conversation
         principal, directives = await surface.principal(request), policy.parse(field(request, "cache-control"))
         wanted = read(json_object(await surface.body(request)), Ask)
         try:
-            with surface.capacity:
+            with surface.capacity.claim(request, principal):
                 asked = await asking.ask(request.path_params["id"], principal, wanted, directives)
         except Busy as busy:
             return _busy(request, busy)
         if wants(request, JSON, SSE) == JSON:
             taken = Taken(summary(asked.head), asked.question, placed(request, MESSAGES, asked.reply))
-            return await json_response(request, taken, 202)
+            response = await json_response(request, taken, 202)
+            response.headers.update({} if asked.attachment is None else asked.attachment.fields)
+            return response
         if asked.attachment is None:
             return await surface.resume(request, dialect, MESSAGES, asked.reply.location or "")
         delivery = surface.delivery(request, MESSAGES, dialect, asked.attachment)

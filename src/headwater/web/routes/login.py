@@ -12,9 +12,10 @@ from starlette.routing import BaseRoute, Route
 
 from headwater.access import session
 from headwater.access.attempts import Attempts
+from headwater.access.refusals import Unauthorized
 from headwater.errors import HeadwaterError
 from headwater.web.cookies import is_secure
-from headwater.web.gate import COOKIE, LOGIN, LOGOUT, Access, Unauthorized
+from headwater.web.gate import COOKIE, LOGIN, LOGOUT, Access
 from headwater.web.notice import notice
 from headwater.web.origin import Forbidden, forbidden, hosts_of, is_same
 from headwater.web.surface import Surface
@@ -52,7 +53,7 @@ class Login:
     async def show(self, request: Request) -> Response:
         """`GET /login`: the box, or who is logged in, or the way back to where the visitor came from."""
         back = _back(request)
-        if not self._access.keys.required:
+        if not self._access.required:
             return _to(back)
         try:
             key = await self._access.key(request.headers)

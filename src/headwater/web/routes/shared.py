@@ -14,7 +14,7 @@ from headwater.conversations.nodes import Node, Reply, Whole, described, path
 from headwater.dialects.native import request as native
 from headwater.dialects.native.dialect import Native
 from headwater.offsets import run_of
-from headwater.principal import Principal
+from headwater.principal import ANYONE, Principal
 from headwater.web.address import address, mount
 from headwater.web.json_response import json_response, unchanged
 from headwater.web.place import place
@@ -87,19 +87,19 @@ def add_share_routes(router: APIRouter, surface: Surface, conversations: Convers
         log = _log(conversation, cursor.run)
         if log is None:
             return Response(status_code=204)
-        reader = Principal(tenant, "")
-        found = await answers.find(log, reader)
+        found = await answers.find(log, reader := Principal(tenant, ""))
         if is_read(found, cursor):
             return Response(status_code=204)
         if request.method == "HEAD":
             return head(dialect)
-        surface.capacity.check()
+        surface.capacity.check(request, ANYONE)
         # Under a name of its own: the log's id would let a reader stop or delete it.
         delivery = Delivery(dialect, f"shared-{run_of(log)}", {"X-Robots-Tag": "noindex"}, cursor)
         pages = answers.read(found, reader, cursor.after, dialect="native")
         seen = _while_shared(pages, lambda: conversations.shared_head(token))
         leave, view = answers.departure(found.log), dialect.reader(delivery.message_id, cursor)
-        return LogResponse(seen, view, delivery, surface.pace, leave, lambda: answers.retrying(found.log))
+        response = LogResponse(seen, view, delivery, surface.pace, leave, lambda: answers.retrying(found.log))
+        return surface.capacity.count(response, ANYONE)
 
 
 def _seen(request: Request, conversation: Conversation) -> Whole:
