@@ -8,11 +8,14 @@ import pytest
 from serving import chat, headwater, parse, post_chat, text_of
 from starlette.requests import Request
 
+from headwater.access.keyfile import KeyFile, Keys
+from headwater.access.keys import parse as keys_in
 from headwater.answers import pins
 from headwater.events import Finish, TextDelta
 from headwater.log.sqlite.store import SqliteStore
 from headwater.models.scripted import Scripted
 from headwater.principal import Principal
+from headwater.web.gate import Ways
 
 ROUTE = "/api/operator/pins"
 SAID = [TextDelta("the model's"), Finish("stop")]
@@ -148,6 +151,22 @@ async def test_other_servers_learn_of_pins(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(pins, "LOOK", 600.0)
         await first.client.delete(f"{ROUTE}/{id}")
         assert told(await post_chat(second.client)) == "the model's"
+
+
+async def test_pins_are_the_operators(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A tenant's key does not pin; what the operator does is in the audit log, without any text."""
+    ways = Ways(operator="an-operators-key")
+    async with headwater(
+        Scripted(SAID), keys=Keys(keys_in("acme:a-secret-key"), KeyFile(tmp_path / "keys.json")), ways=ways, pins=True
+    ) as server:
+        body = {"prompt": "Hi", "answer": "the operator's", "tenant": "acme"}
+        for key, status in (("a-secret-key", 403), ("an-operators-key", 200)):
+            with caplog.at_level("INFO", "headwater.audit"):
+                response = await server.client.put(ROUTE, json=body, headers={"Authorization": f"Bearer {key}"})
+            assert response.status_code == status
+        assert told(await post_chat(server.client, Authorization="Bearer a-secret-key")) == "the operator's"
+    assert "pinned for tenant acme" in caplog.text
+    assert "the operator's" not in caplog.text
 
 
 async def test_pins_are_off_by_default() -> None:

@@ -16,6 +16,7 @@ from serving import Headwater, chat, headwater, parse, post_chat, text_of, until
 
 from headwater.answers import renewals
 from headwater.answers.claim import Caching, Claims, Wanted
+from headwater.answers.quota import Allowance
 from headwater.cache.policy import Stale
 from headwater.errors import ModelError
 from headwater.events import Event, Finish, TextDelta
@@ -309,3 +310,25 @@ async def test_a_popular_answer_is_renewed_before_its_end() -> None:
         response = await post_chat(server.client)
         assert (told(response), response.headers["age"]) == ("new", "0")
     assert len(model.prompts) == 2
+
+
+async def test_a_renewal_keeps_to_the_limits() -> None:
+    """A server at its capacity begins no renewal; whoever takes a stale answer in place of an error gets it."""
+    gate, clock = asyncio.Event(), Clock()
+    busy = Runs([gate, *said("old")])
+    store, caching = MemoryStore(clock=clock), Caching(TTL, b"secret")
+    async with headwater(busy, store, caching=caching, allowance=Allowance(generations=1)) as server:
+        first = asyncio.create_task(post_chat(server.client))
+        gate.set()
+        await first
+        clock.ahead += TTL + 30
+        gate.clear()
+        other = asyncio.create_task(post_chat(server.client, "Ho"))
+        await until(lambda: server.answers.running == 1, "the server is at its capacity")
+        for control, status in (("stale-if-error=60", "fwd-status=503"), ("stale-while-revalidate=60", "hit")):
+            response = await post_chat(server.client, **{"Cache-Control": control})
+            assert (told(response), status in response.headers["cache-status"]) == ("old", True)
+        assert (await post_chat(server.client)).status_code == 503
+        gate.set()
+        await other
+    assert len(busy.prompts) == 2

@@ -1,5 +1,6 @@
 """Pinned answers, for the operator: bound to a question, listed, removed."""
 
+import logging
 import time
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from headwater.web.routes.native import parameter
 from headwater.web.surface import Surface
 
 PINS = "/api/operator/pins"
+audit = logging.getLogger("headwater.audit")
 
 
 class NewPin(msgspec.Struct, frozen=True):
@@ -53,7 +55,11 @@ def pin_routes(surface: Surface) -> APIRouter:
     async def put(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Bind an answer to a question of a tenant, in place of an earlier one; all servers give it within seconds."""
         pin = _pin(surface, await surface.body(request))
-        return await json_response(request, _told(await pins.put(pin), pin))
+        id = await pins.put(pin)
+        audit.info(
+            "an answer was pinned for tenant %s", pin.tenant, extra={"act": "pin", "tenant": pin.tenant, "id": id}
+        )
+        return await json_response(request, _told(id, pin))
 
     @router.get(PINS, **route({200: ("All pins", list[Pinned])}))
     async def listed(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -63,7 +69,9 @@ def pin_routes(surface: Surface) -> APIRouter:
     @router.delete(f"{PINS}/{{id}}", **route({204: ("It is removed", None)}, parameter("id", "path", "The pin's id")))
     async def remove(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Remove a pin: models answer the question again, at once on every server."""
-        await pins.remove(request.path_params["id"])
+        id: str = request.path_params["id"]
+        tenant = (await pins.remove(id)).tenant
+        audit.info("a pin of tenant %s was removed", tenant, extra={"act": "unpin", "tenant": tenant, "id": id})
         return Response(status_code=204)
 
     return closed(router)
