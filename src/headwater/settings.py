@@ -126,6 +126,18 @@ class Settings(BaseSettings):
     cache_ttl: float = Field(
         3600, ge=0, description="Time for which a finished answer is replayed; 0 disables the cache"
     )
+    stale_while_revalidate: float = Field(
+        0, ge=0, description="Time past its TTL for which an answer is still replayed while it is renewed"
+    )
+    stale_if_error: float = Field(
+        0, ge=0, description="Time past its TTL for which an answer is replayed where its model fails"
+    )
+    refresh: float = Field(
+        0, ge=0, description="Time before the end of its TTL in which an answer that is asked often is renewed; 0: none"
+    )
+    pins: bool = Field(
+        False, description="Whether the operator pins answers to questions; each server looks for pins every 5 s"
+    )
     replay: Replay = Field(
         "instant",
         description="How fast a stored answer is told: `instant`, `original` (with the pauses of its first run) or a "

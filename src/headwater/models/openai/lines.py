@@ -68,8 +68,9 @@ class Lines(Generic[Chunk]):
     def chunks(self, data: bytes) -> list[Chunk] | list[dict[str, Any]]:
         """The chunks that these bytes complete, up to a `failure`: pass the chunks on first, then raise it."""
         end = data.rfind(b"\n") + 1
-        if not end and _CR in data:
-            end = data.rfind(b"\r", 0, -1) + 1  # a CR at the very end may be the first half of a CRLF
+        if end < len(data):
+            # A CR ends a line too; one at the very end may be the first half of a CRLF.
+            end = max(end, data.rfind(b"\r", end, -1) + 1)
         if not end:
             self._keep(data)
             return []
