@@ -17,7 +17,7 @@ from headwater.dialects.text.dialect import TextReader
 from headwater.events import Error, Finish, Stop, TextDelta
 
 FIELDS = ["id", "state", "text", "ending", "offset", "model", "usage", "timing", "reasoning", "tools", "metadata"]
-FIELDS.append("continued")
+FIELDS += ["continued", "saved"]
 """The fields of the JSON state in their order; new fields come last."""
 
 each_transcript = pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda transcript: transcript.name)

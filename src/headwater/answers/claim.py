@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from headwater.answers.purges import Purges
 from headwater.cache.key import Tokens, conversation_key, fingerprint, log_id
 from headwater.cache.policy import Directives
 from headwater.errors import NotCached, StoreError
 from headwater.log.store import Claim, Store, Terms
 from headwater.models.catalogue import Offer
+from headwater.offsets import JOINED
 from headwater.principal import LEAVES, Principal
 from headwater.prompt import Prompt
 
@@ -24,6 +26,8 @@ FIRST, AGAIN = "\n0", "\n1"
 
 RETRIED = 60.0
 """Seconds after an answer's end for which a retry gets it: one that ended earlier was of another request."""
+
+_NONE = "only-if-cached was asked for, and no answer to this prompt is stored or running"
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +53,10 @@ class Wanted(msgspec.Struct, frozen=True):
     """Whether the principal leaves the log by ceasing to read it."""
     recovery: bytes | None = None
     """What the store keeps for a successor of the log's writer (`answers/recovery.py`)."""
+    run: str = ""
+    """The run of the log that is opened, where it was chosen before."""
+    joins: bool = False
+    """Whether only a log that is there will do, running or stored: no new one is opened."""
 
     @property
     def subject(self) -> Principal:
@@ -66,30 +74,40 @@ class Claims:
         self._clock = clock
         self._confirmed = -TRUSTED  # when the store was asked for the secret last
         self._tokens = Tokens()
+        self.purges = Purges(clock)
 
-    def replay_id(self, log: str) -> str:
-        """A new message id for a replay of a log: two messages in one chat must not share an id."""
-        return f"{log}~{self._tokens.new(6)}"
+    def replay_id(self, log: str, *, joined: bool = False) -> str:
+        """A new message id for a replay of a log: two messages in one chat must not share an id.
+
+        The id tells whether the log was still running (`JOINED`), so that its state can say what was saved.
+        """
+        return f"{log}~{JOINED if joined else ''}{self._tokens.new(6)}"
+
+    def new_run(self) -> str:
+        """The run of a log that is to be opened."""
+        return self._tokens.new(8)
 
     async def claim(self, store: Store, wanted: Wanted) -> tuple[Claim, str]:
         """Bind or open a log, and say why it was opened, in the words of RFC 9211: `miss`, `request` or `bypass`.
 
-        Raises `NotCached` for `only-if-cached` without an answer, or `StoreError`.
+        Raises `NotCached` for `only-if-cached` without an answer, also if `wanted` only joins, or `StoreError`.
         """
         principal, directives, ttl = wanted.subject, wanted.directives, self._caching.ttl
         await self.secret(store)
+        if ttl > 0:
+            await self.purges.refresh(store)
         name = self._name(wanted)
-        log = log_id(name, self._tokens.new(8))
+        log = log_id(name, wanted.run or self.new_run())
         if directives.only_if_cached:
             # Together with no-cache nothing is admissible, because a stored answer must not be used.
             found = None if directives.no_cache else await store.find(name, principal, newer_than=directives.max_age)
             if found is None:
-                raise NotCached("only-if-cached was asked for, and no answer to this prompt is stored or running")
+                raise NotCached(_NONE)
             return found, "miss"
         cached = ttl > 0 and wanted.offer.cacheable
         if cached and not (directives.no_cache or directives.no_store):
             terms = Terms(directives.max_age, None, wanted.recovery)
-            return await store.claim(name, log, principal, ttl=ttl, terms=terms), "miss"
+            return await _claim(store, wanted, name, log, ttl, terms), "miss"
         fwd = "request" if cached else "bypass"
         bound = name if cached and not directives.no_store else None
         if wanted.idempotency_key:
@@ -102,9 +120,11 @@ class Claims:
             # another request for the same, and its own retry will join that one, for want of a name that tells them.
             newer = 0.0 if first else RETRIED if again else None
             terms = Terms(newer, bound, wanted.recovery)
-            claim = await store.claim(f"{name}.{salt}", log, principal, ttl=kept, terms=terms)
+            claim = await _claim(store, wanted, f"{name}.{salt}", log, kept, terms)
             if claim.won or not first:
                 return claim, fwd
+        if wanted.joins:
+            raise NotCached(_NONE)
         lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound, recovery=wanted.recovery)
         return Claim(log, won=True, lease=lease), fwd
 
@@ -149,5 +169,20 @@ class Claims:
     def _name(self, wanted: Wanted, salt: str = "") -> str:
         upstream = wanted.offer.upstream
         return fingerprint(
-            wanted.prompt, tenant=wanted.principal.tenant, upstream=upstream, secret=self._secret, salt=salt
+            wanted.prompt,
+            tenant=wanted.principal.tenant,
+            upstream=upstream,
+            secret=self._secret,
+            salt=salt,
+            age=self.purges.token(wanted.principal.tenant),
         )
+
+
+async def _claim(store: Store, wanted: Wanted, name: str, log: str, ttl: float, terms: Terms) -> Claim:
+    """The log of a name, opened unless there is one; `NotCached` where only one that is there will do."""
+    if not wanted.joins:
+        return await store.claim(name, log, wanted.subject, ttl=ttl, terms=terms)
+    found = await store.find(name, wanted.subject, newer_than=terms.newer_than)
+    if found is None:
+        raise NotCached(_NONE)
+    return found

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from headwater.entries import Entry
 from headwater.errors import Conflict, Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import Ending, State, is_admissible, state_after
+from headwater.log.counters import Tally
 from headwater.log.store import (
     DOCUMENT_BYTES,
     DOCUMENTS,
@@ -91,6 +92,7 @@ class MemoryStore:
         self._tombstones: dict[str, float] = {}  # deleted ids, and until when they are remembered
         self._constants: dict[str, bytes] = {}
         self._documents: dict[tuple[str, str], tuple[Document, float]] = {}  # by collection and name; and until when
+        self.take = Tally(clock).take
         self._swept = 0.0
         self._closed = False
         self._found_abandoned: Callable[[str], None] = lambda log: None

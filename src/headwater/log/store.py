@@ -26,6 +26,8 @@ every clause below over every store:
     `Limits.takeover`, whoever notices it says so (`watch_abandoned`), and one successor gets its next epoch together
     with that epoch's first entries. A log that nobody takes over ends `lost`. The recovery is gone with the log's end.
     An offset of an older epoch is served exactly: one beyond what that epoch stored is followed by the next epoch.
+14. Counters of an owner are added to in one step, in order, up to the first that its limit refuses; so are slots, which
+    are held for a time (`counters.py`).
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -36,6 +38,7 @@ import msgspec
 from headwater.entries import Entry, record
 from headwater.errors import DocumentTooLarge, Expired
 from headwater.events import Error, State
+from headwater.log.counters import Counters
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
@@ -209,8 +212,8 @@ class Documents(Protocol):
         ...
 
 
-class Store(Documents, Protocol):
-    """Keeps logs, the names bound to them, and documents. Every method may raise `StoreError`."""
+class Store(Documents, Counters, Protocol):
+    """Keeps logs, the names bound to them, documents and counters. Every method may raise `StoreError`."""
 
     @property
     def limits(self) -> Limits:

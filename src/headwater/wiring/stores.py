@@ -3,6 +3,8 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
 from headwater.errors import Unsupported
 from headwater.log.memory import MemoryStore
 from headwater.log.sqlite.store import SqliteStore
@@ -14,8 +16,7 @@ REDIS = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
 def open_store(settings: Settings) -> Store:
     """The store that a URL names; nothing is connected before its first use. Raises `Unsupported`."""
-    lease = settings.lease
-    limits = None if lease is None else Limits(lease=lease, heartbeat=min(5.0, lease / 3))
+    limits = _limits(settings, Limits())
     url = settings.store or _store_of_the_environment(settings)
     try:
         parsed = urlsplit(url)
@@ -34,9 +35,9 @@ def open_store(settings: Settings) -> Store:
             )
         return SqliteStore(Path(unquote(parsed.path)), limits)
     if parsed.scheme in REDIS:
-        from headwater.log.redis.store import RedisStore
+        from headwater.log.redis.store import LIMITS, RedisStore
 
-        return RedisStore(url, limits)
+        return RedisStore(url, _limits(settings, LIMITS))
     if url == "upstash:":
         from headwater.log.upstash.store import UpstashStore
 
@@ -45,6 +46,14 @@ def open_store(settings: Settings) -> Store:
             raise Unsupported("the store upstash: needs UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN")
         return UpstashStore(address, token.get_secret_value(), limits)
     raise Unsupported(f'"{parsed.scheme or url}" is no store; use sqlite:///path, redis://…, upstash: or memory:')
+
+
+def _limits(settings: Settings, usual: Limits) -> Limits:
+    """The bounds of a store, which are `usual` where the settings do not say otherwise."""
+    limits = msgspec.structs.replace(usual, bytes=settings.max_log)
+    if (lease := settings.lease) is not None:
+        limits = msgspec.structs.replace(limits, lease=lease, heartbeat=min(5.0, lease / 3))
+    return limits
 
 
 def describe_store(settings: Settings) -> str:

@@ -15,6 +15,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from headwater.entries import Entry
 from headwater.errors import NoSuchLog, StoreError, Torn
 from headwater.events import Ending
+from headwater.log.counters import Count, Slots, Taken
+from headwater.log.lua import counters
 from headwater.log.lua.documents import DocumentSteps
 from headwater.log.lua.script import tag
 from headwater.log.lua.steps import Page, Sight, Steps
@@ -74,7 +76,7 @@ class RedisStore:
         self.flush = Flush()
         self._times = times or RedisTimes()
         self._client = RedisClient(url, self._times, connections)
-        skew = lambda: 0.0 if clock is None else clock() - time.time()  # noqa: E731 - as short as its two uses
+        self._skew = skew = lambda: 0.0 if clock is None else clock() - time.time()
         self._steps = Steps(self._client.run, self.limits, skew)
         self._documents = DocumentSteps(self._client.run, skew)
         self._tailer = RedisTailer(self._client.connect, self._look, self.limits.lease, self._times)
@@ -175,6 +177,9 @@ class RedisStore:
 
     async def delete_documents(self, collection: str) -> None:
         await self._documents.drop(collection)
+
+    async def take(self, owner: str, counts: Sequence[Count] = (), slots: Slots | None = None) -> Taken:
+        return await counters.take(self._client.run, self._skew, owner, counts, slots)
 
     async def check(self) -> None:
         await self._steps.check()

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from headwater.entries import Entry
 from headwater.events import Ending
+from headwater.log.counters import Count, Slots, Taken
+from headwater.log.sqlite import counters
 from headwater.log.sqlite.file import open_file
 from headwater.log.sqlite.lock import FileLock
 from headwater.log.sqlite.owners import Owners
@@ -178,6 +180,10 @@ class SqliteStore:
         # Deleting large documents would hold up all writes: they expire at once, and the sweep deletes a few at a time.
         self._tailer.start()
         await self._writes.do(Rows.renew_documents, collection, 0)
+
+    async def take(self, owner: str, counts: Sequence[Count] = (), slots: Slots | None = None) -> Taken:
+        self._tailer.start()
+        return await self._writes.do(counters.take, self._clock(), owner, counts, slots)
 
     async def check(self) -> None:
         self._tailer.start()

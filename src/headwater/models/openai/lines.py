@@ -11,6 +11,7 @@ from headwater.models.characters import decode, text_in
 
 _LAST = b"data: [DONE]\n\n"
 _MARK = b"\xef\xbb\xbf"  # a byte order mark, which some servers begin with
+_CR = 13  # as a number, since `in` with bytes raises an error within and drops it
 _SAID = ("message", "detail", "error")  # fields of an error that may hold its words
 _OURS = re.compile(r"(message|error|response\..*)?")  # names of events that belong to the answer
 _FIELDS = (b":", b"id:", b"retry:")
@@ -67,7 +68,7 @@ class Lines(Generic[Chunk]):
     def chunks(self, data: bytes) -> list[Chunk] | list[dict[str, Any]]:
         """The chunks that these bytes complete, up to a `failure`: pass the chunks on first, then raise it."""
         end = data.rfind(b"\n") + 1
-        if not end and b"\r" in data:
+        if not end and _CR in data:
             end = data.rfind(b"\r", 0, -1) + 1  # a CR at the very end may be the first half of a CRLF
         if not end:
             self._keep(data)
@@ -78,7 +79,7 @@ class Lines(Generic[Chunk]):
             self._rest, self._rest_size = [], 0
         if end < len(data):
             self._keep(data[end:])
-        if b"\r" in whole:
+        if _CR in whole:
             whole = _with_lf(whole)  # within JSON text it is escaped
         if self._open or not whole.startswith(b"data: "):
             return self._one_by_one(whole)
