@@ -120,16 +120,11 @@ class Stream(Deltas, Lines[_Chunk]):
             if delta is None:
                 if choice.text:
                     self._read_choice({"text": choice.text}, events)
-            elif (
-                (text := delta.content)
-                and self._plain
-                and not (delta.tool_calls or delta.reasoning_content or delta.reasoning)
-            ):
-                # The fast path: nearly all chunks are plain text.
+            elif delta.tool_calls or delta.reasoning_content or delta.reasoning or not self._plain:
+                self._read_choice({"delta": msgspec.structs.asdict(delta)}, events)
+            elif text := delta.content:  # the fast path: nearly all chunks are plain text
                 events.append(TextDelta(text))
                 self._unnoted.append(text)
-            elif delta.content or delta.tool_calls or delta.reasoning_content or delta.reasoning:
-                self._read_choice({"delta": msgspec.structs.asdict(delta)}, events)
             if choice.finish_reason:
                 if self._plain:
                     self._reason, self._plain = choice.finish_reason, False
