@@ -73,7 +73,7 @@ def add_share_routes(router: APIRouter, surface: Surface, conversations: Convers
         """The live answer of a shared conversation, after `Last-Event-ID`. Needs no key."""
         token: str = request.path_params["token"]
         conversation, tenant = await conversations.shared(token)
-        cursor = dialect.cursor(request.headers, request.query_params)
+        reader, cursor = Principal(tenant, ""), dialect.cursor(request.headers, request.query_params)
         log = _log(conversation, cursor.run)
         if log is None:
             return Response(status_code=204)
