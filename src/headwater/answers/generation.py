@@ -96,7 +96,7 @@ class Generation:
         self._prompt = request.prompt
         self._writer = writer
         self._timeouts = timeouts
-        self._notices = Notices(observers or Observers(), request)
+        self.notices = Notices(observers or Observers(), request)
         self._now = asyncio.get_running_loop().time
         self._interrupted = False
         self._awake: asyncio.Future[None] | None = None
@@ -143,7 +143,7 @@ class Generation:
     def notify_made(self) -> None:
         """Notify observers of what came of it; called when its log has its ending."""
         begun = self._begun
-        self._notices.made(self._writer, self._last_output - begun, self._now() - begun)
+        self.notices.made(self._writer, self._last_output - begun, self._now() - begun)
 
     async def run(self) -> None:
         """Produce the answer and seal its log; a cancellation seals it too, with an error that says so."""
@@ -261,7 +261,7 @@ class Generation:
                     return error_event(error)
                 logger.info("asking again for %s in %.1f s: %s", self._writer.log, wait, error)
                 self._failed = True
-                self._notices.retried(error, wait)
+                self.notices.retried(error, wait)
             await self._nap(min(wait, self._end - self._now()))
             if self._interrupted:
                 break
@@ -270,7 +270,7 @@ class Generation:
     async def _attempt(self, source: Source) -> Ending:
         """One attempt: ask the model until it ends, is interrupted or has been silent for too long."""
         self._last_output = self._now()
-        self._notices.attempted(source)
+        self.notices.attempted(source)
         pump = asyncio.create_task(self._pump(source), name=f"model {self._writer.log}")
         pump.add_done_callback(self._wake)
         try:
@@ -288,7 +288,7 @@ class Generation:
             return self._reason()
         finally:
             await self._let_go(pump)
-            self._notices.answered(pump)
+            self.notices.answered(pump)
 
     async def _look_for_readers(self) -> None:
         """Ask for the end of an answer that nobody has read for a while. Whoever wants it all the same keeps it."""
@@ -312,12 +312,12 @@ class Generation:
                     self._has_output = True
                     if not self._spoke:
                         self._spoke = True
-                        self._notices.first_token(self._now() - self._begun)
+                        self.notices.first_token(self._now() - self._begun)
                 if self._seam is not None and (self._has_output or isinstance(batch[-1], Finish)):
                     waited = round(self._now() - self._seam.waited, 3)
                     seam, self._seam = msgspec.structs.replace(self._seam, waited=waited), None
                     batch = [seam, *batch]
-                    self._notices.continued(seam)
+                    self.notices.continued(seam)
                 last = batch[-1]
                 if isinstance(last, Finish):
                     self._writer.append(batch[:-1])

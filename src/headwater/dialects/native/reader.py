@@ -43,7 +43,7 @@ class NativeReader:
 
     def feed(self, page: Sequence[Entry]) -> bytes:
         if not isinstance(page, Page):
-            return b"".join([self._frame(entry, self._cached(page[-1])) for entry in page])
+            return self._frames(page)
         # A page's bytes are made once for all its readers: only `start` differs between them.
         frames = page.frames
         if frames is None:
@@ -51,26 +51,27 @@ class NativeReader:
         begin = 1 if isinstance(page[0].event, Start) else 0
         rest = frames.get("native")
         if rest is None:
-            new = page[begin:]
-            joined = self._frame(new[0]) if len(new) == 1 else b"".join([self._frame(entry) for entry in new])
-            rest = frames["native"] = joined
-        return self._frame(page[0], self._cached(page[-1])) + rest if begin else rest
+            rest = frames["native"] = self._frames(page[begin:])
+        return self._frame(page[0], page[-1]) + rest if begin else rest
 
     def broken(self, error: Error) -> bytes:
         return sse.frame(as_sent(error, self._message_id))
 
-    def _cached(self, last: Entry) -> Cached | None:
+    def _cached(self, last: Entry | None) -> Cached | None:
         """What `start` tells about the cache: of a hit also what it saves, if the log's ending is in the same page."""
         cached = self.cached
-        if cached is not None and cached.status == "hit" and isinstance(last.event, Finish):
+        if cached is not None and cached.status == "hit" and last is not None and isinstance(last.event, Finish):
             return msgspec.structs.replace(cached, saved=Saved.of(last.event.usage, last.at))
         return cached
 
-    def _frame(self, entry: Entry, cached: Cached | None = None) -> bytes:
+    def _frames(self, page: Sequence[Entry]) -> bytes:
+        return self._frame(page[0]) if len(page) == 1 else b"".join([self._frame(entry, page[-1]) for entry in page])
+
+    def _frame(self, entry: Entry, last: Entry | None = None) -> bytes:
         event = entry.event
         if isinstance(event, TextDelta):  # nearly every entry, and recognised by comparing one pointer
             return sse.frame_of(json_of(entry), entry.offset, self._form)
-        sent = as_sent(event, self._message_id, cached)
+        sent = as_sent(event, self._message_id, self._cached(last) if isinstance(event, Start) else None)
         if sent is event:
             return sse.frame_of(json_of(entry), entry.offset, self._form)
         return sse.frame(
