@@ -41,7 +41,7 @@ FACE = {
         *("About", "Answer", "Client", "Continued", "Offset", "Patience", "SyncAnswer", "SyncClient", "ToolCall"),
         *("Expired", "HeadwaterError", "InvalidPrompt", "ModelError", "NoSuchLog", "NotCached", "NotHeadwater"),
         *("NothingListens", "RequestError", "ShuttingDown", "StoreError", "UnknownModel", "Unreachable"),
-        *("Conversation", "Message", "Summary", "SyncConversation"),
+        *("Cached", "Conversation", "Message", "Saved", "Summary", "SyncConversation"),
     },
     "headwater.extending": {
         *EVENTS,
