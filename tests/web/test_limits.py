@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 import pytest
+from openai import AsyncOpenAI, RateLimitError
 from serving import Headwater, chat, headwater, parse, post_chat, text_of, until
 from starlette.requests import Request
 
@@ -30,6 +31,11 @@ def limited(
     """A server whose tenants have a quota."""
     allowance = Allowance(Quota(**most))  # pyright: ignore[reportArgumentType]
     return headwater(model or Scripted(HELLO), store, allowance=allowance)
+
+
+def who(request: Request) -> Principal:
+    """The caller, by the tenant that a header names."""
+    return Principal(request.headers["x-tenant"], "somebody")
 
 
 def states(fields: str) -> dict[str, int]:
@@ -71,6 +77,22 @@ async def test_each_dialect_words_the_refusal_as_its_sdks_read_it(path: str, wan
     assert refused.headers.get("x-should-retry", "true") == "true"
     assert states(refused.headers["ratelimit"]) == {"requests": 0}
     assert int(refused.headers["retry-after"]) <= 60
+
+
+async def test_openais_own_library_raises_its_error() -> None:
+    """After its retries; for a budget that is spent it retries nothing."""
+    allowance = Allowance(Quota(requests_per_minute=1), {"spent": Quota(tokens_per_day=1)})
+    async with headwater(Scripted(HELLO), allowance=allowance, who=who) as server:
+        url = str(server.client.base_url.join("/v1"))
+        for tenant, code in (("other", "rate_limit_exceeded"), ("spent", "insufficient_quota")):
+            retries = 0 if tenant == "other" else 5
+            headers = {"X-Tenant": tenant}
+            async with AsyncOpenAI(api_key="k", base_url=url, max_retries=retries, default_headers=headers) as client:
+                ask = partial(client.chat.completions.create, model="scripted")
+                await ask(messages=[{"role": "user", "content": "one"}])
+                with pytest.raises(RateLimitError) as refused:
+                    await ask(messages=[{"role": "user", "content": "two"}])
+            assert refused.value.code == code
 
 
 async def test_tokens_are_charged_with_what_the_answer_used() -> None:
@@ -188,10 +210,6 @@ async def test_tenants_have_their_own_quotas() -> None:
     """One that is used up is nobody else's; a tenant that is named has other limits, or none."""
     quotas = {"rich": Quota(requests_per_minute=3), "free": Quota()}
     allowance = Allowance(Quota(requests_per_minute=1), quotas)
-
-    def who(request: Request) -> Principal:
-        return Principal(request.headers["x-tenant"], "somebody")
-
     async with headwater(Scripted(HELLO), allowance=allowance, who=who) as server:
         passed = {
             tenant: [(await post_chat(server.client, **{"X-Tenant": tenant})).status_code for _ in range(4)].count(200)
@@ -243,11 +261,11 @@ async def test_open_streams_of_a_client_and_in_all() -> None:
     """One more is refused until one has ended; another client has its own."""
     gate = asyncio.Event()
 
-    def who(request: Request) -> Principal:
+    def user(request: Request) -> Principal:
         return Principal("acme", request.headers.get("x-user", "alice"))
 
     model, capacity = Scripted([TextDelta("a"), gate, Finish("stop")]), Capacity(None, streams=3, each=2)
-    async with headwater(model, who=who, capacity=capacity) as server:
+    async with headwater(model, who=user, capacity=capacity) as server:
         ask = partial(server.client.stream, "POST", CHAT)
         async with ask(json=chat("1")) as first, ask(json=chat("2")):
             refused = await post_chat(server.client, "3")
