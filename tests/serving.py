@@ -168,6 +168,7 @@ async def headwater(
     continuing: Continuing | None = None,
     allowance: Allowance | None = None,
     capacity: Capacity | None = None,
+    pins: bool = False,
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended.
 
@@ -185,7 +186,7 @@ async def headwater(
     continuing = continuing or Continuing("provider" if isinstance(store, MemoryStore) else "all")
     observers = [*observers, *([] if metrics is None else [metrics])]
     policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0), continuing)
-    policy = policy if allowance is None else msgspec.structs.replace(policy, allowance=allowance)
+    policy = msgspec.structs.replace(policy, allowance=allowance or policy.allowance, pins=pins)
     answers = Answers(lambda: store, models, policy, Observers(observers), borrowed=True)
     if metrics is not None:
         metrics.look = lambda: look(answers)
