@@ -11,7 +11,9 @@ from openai import AsyncOpenAI, RateLimitError
 from serving import Headwater, chat, headwater, parse, post_chat, text_of, until
 from starlette.requests import Request
 
+from headwater.answers.claim import Caching
 from headwater.answers.quota import Allowance, Quota
+from headwater.cache.policy import Stale
 from headwater.errors import ModelError
 from headwater.events import Finish, TextDelta, Usage
 from headwater.log.counters import Count, Slots, Taken
@@ -19,6 +21,7 @@ from headwater.log.memory import MemoryStore
 from headwater.log.store import Store
 from headwater.models.scripted import SILENCE, Scripted
 from headwater.principal import Principal
+from headwater.testing import Clock
 from headwater.web.capacity import Capacity
 
 CHAT = "/api/stream/completion/chat"
@@ -122,6 +125,34 @@ async def test_a_budget_of_a_day_is_not_waited_for() -> None:
     assert (refused.status_code, error["type"], error["code"]) == (429, "insufficient_quota", "insufficient_quota")
     assert refused.headers["x-should-retry"] == "false"
     assert int(refused.headers["retry-after"]) <= 86_400
+
+
+async def test_a_budget_of_a_day_in_money() -> None:
+    """In cents, as the fields are whole numbers; a hit costs nothing again."""
+    model = Scripted([TextDelta("a"), Finish("stop", Usage(3, 1, cost=0.012))])
+    async with limited(model, cost_per_day=0.02) as server:
+        asked = [await post_chat(server.client, question) for question in ("one", "one", "two", "three")]
+
+    assert [each.status_code for each in asked] == [200, 200, 200, 429]
+    assert asked[0].headers["ratelimit-policy"] == '"cost-day";q=2;w=86400;qu="usd-cents"'
+    assert [states(each.headers["ratelimit"])["cost-day"] for each in asked] == [2, 0, 0, 0]
+    assert asked[3].json()["code"] == "quota_exceeded"
+
+
+async def test_a_renewal_is_no_further_request() -> None:
+    """The one that found a stale answer was counted; the renewal's tokens are charged as those of any answer."""
+    clock, model = Clock(), Scripted(HELLO)
+    clock.now -= clock.now % 60
+    store, caching = MemoryStore(clock=clock), Caching(ttl=10, secret=b"secret", stale=Stale(renewed=60))
+    allowance = Allowance(Quota(requests_per_minute=2, tokens_per_minute=1000))
+    async with headwater(model, store, caching=caching, allowance=allowance) as server:
+        await post_chat(server.client)
+        clock.now += 11
+        stale = await post_chat(server.client)
+        await until(lambda: len(model.prompts) == 2 and not server.answers.running, "it is renewed")
+        left = (await store.take("default", [Count("requests", 0, 60.0), Count("tokens", 0, 60.0)])).used
+    assert "stale" in stale.headers["cache-status"]
+    assert left == [2, 100]
 
 
 async def test_a_stopped_answer_is_charged_by_its_length() -> None:

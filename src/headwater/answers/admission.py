@@ -121,7 +121,8 @@ class Admission:
     async def _within(self, quota: Quota, wanted: Wanted, *, full: bool) -> Admitted:
         """The log of a request whose tenant has a quota."""
         store, tenant = self._store(), wanted.principal.tenant
-        taken = await store.take(tenant, quota.asked(), Slots((), HELD) if quota.generations else None)
+        counts = quota.asked(renews=wanted.renews is not None)
+        taken = await store.take(tenant, counts, Slots((), HELD) if quota.generations else None)
         refusal, fields = quota.refusal(taken), quota.told(taken)
         if refusal is not None and taken.refused == REQUESTS:
             raise refusal
