@@ -28,12 +28,17 @@ CHAT = "/api/stream/completion/chat"
 HELLO = [TextDelta("Hel"), TextDelta("lo"), Finish("stop", Usage(30, 20))]
 
 
+def still() -> MemoryStore:
+    """A store whose clock stands still, so that no minute ends in a test."""
+    return MemoryStore(clock=Clock())
+
+
 def limited(
     model: Scripted | None = None, store: Store | None = None, **most: float
 ) -> AbstractAsyncContextManager[Headwater]:
     """A server whose tenants have a quota."""
     allowance = Allowance(Quota(**most))  # pyright: ignore[reportArgumentType]
-    return headwater(model or Scripted(HELLO), store, allowance=allowance)
+    return headwater(model or Scripted(HELLO), store or still(), allowance=allowance)
 
 
 def who(request: Request) -> Principal:
@@ -85,7 +90,7 @@ async def test_each_dialect_words_the_refusal_as_its_sdks_read_it(path: str, wan
 async def test_openais_own_library_raises_its_error() -> None:
     """After its retries; for a budget that is spent it retries nothing."""
     allowance = Allowance(Quota(requests_per_minute=1), {"spent": Quota(tokens_per_day=1)})
-    async with headwater(Scripted(HELLO), allowance=allowance, who=who) as server:
+    async with headwater(Scripted(HELLO), still(), allowance=allowance, who=who) as server:
         url = str(server.client.base_url.join("/v1"))
         for tenant, code in (("other", "rate_limit_exceeded"), ("spent", "insufficient_quota")):
             retries = 0 if tenant == "other" else 5
@@ -241,7 +246,7 @@ async def test_tenants_have_their_own_quotas() -> None:
     """One that is used up is nobody else's; a tenant that is named has other limits, or none."""
     quotas = {"rich": Quota(requests_per_minute=3), "free": Quota()}
     allowance = Allowance(Quota(requests_per_minute=1), quotas)
-    async with headwater(Scripted(HELLO), allowance=allowance, who=who) as server:
+    async with headwater(Scripted(HELLO), still(), allowance=allowance, who=who) as server:
         passed = {
             tenant: [(await post_chat(server.client, **{"X-Tenant": tenant})).status_code for _ in range(4)].count(200)
             for tenant in ("poor", "rich", "free", "other")
@@ -264,15 +269,29 @@ async def test_messages_have_limits() -> None:
 
 async def test_a_conversation_is_limited_like_any_request() -> None:
     """A refused question leaves nothing behind, so that it can be asked again under the same ids."""
-    async with limited(requests_per_minute=1) as server:
-        path = "/api/conversations/c-limited-1/messages"
-        asked = await server.client.post(path, json={"content": "one", "id": "q-1-limited", "answer": "a-1-limited"})
-        await post_chat(server.client)
-        other = await server.client.post(
-            "/api/conversations/c-limited-2/messages", json={"content": "two", "id": "q-2-limited"}
-        )
-    assert (asked.status_code, states(asked.headers["ratelimit"])) == (202, {"requests": 0})
-    assert (other.status_code, states(other.headers["ratelimit"])) == (429, {"requests": 0})
+    gate = asyncio.Event()
+    model = Scripted([TextDelta("a"), gate, Finish("stop")])
+    async with limited(model, generations=1) as server:
+        running = asyncio.create_task(post_chat(server.client))
+        await until(lambda: model.running, "it runs")
+        question = {"content": "one", "id": "q-1-limited", "answer": "a-1-limited"}
+        ask = partial(server.client.post, "/api/conversations/c-limited/messages", json=question)
+        refused = await ask()
+        gate.set()
+        await running
+        asked = await ask()
+    assert (refused.status_code, states(refused.headers["ratelimit"])) == (429, {"generations": 0})
+    assert (asked.status_code, states(asked.headers["ratelimit"])) == (202, {"generations": 0})
+
+
+async def test_pages_of_other_origins_may_read_the_fields() -> None:
+    """As they may read when to come back."""
+    origin = "https://app.example"
+    async with headwater(Scripted(HELLO), origins=[origin], allowance=Allowance(Quota(generations=9))) as server:
+        answer = await post_chat(server.client, Origin=origin)
+    exposed = answer.headers["access-control-expose-headers"].lower().split(", ")
+    assert {"ratelimit", "ratelimit-policy", "retry-after"} <= {*exposed}
+    assert "ratelimit" in answer.headers
 
 
 async def test_without_limits_the_store_is_asked_nothing_more() -> None:
