@@ -46,6 +46,7 @@ FACE = {
     "headwater.extending": {
         *EVENTS,
         *("Claim", "Description", "Entry", "Flush", "Lease", "Limits", "Offset", "ORIGIN", "Principal", "Receipt"),
+        *("Count", "Slots", "Taken"),
         *("State", "Store", "check_offset", "is_admissible", "lost_ending", "record", "restore", "state_after"),
         *("Expired", "Fenced", "LogFull", "NoSuchLog", "OutOfSequence", "Sealed", "StoreError"),
         *("CannotContinue", "Closes", "Continues", "Counts", "Model", "ModelError", "Prepares", "Shown"),
