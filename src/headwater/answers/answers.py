@@ -32,7 +32,7 @@ from headwater.log.logs import Logs
 from headwater.log.store import Claim, Description, Documents, Store
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.model import Counts
-from headwater.observe import Observers, Outcome, Request
+from headwater.observe import Observers, Outcome, Request, concerns
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 from headwater.prompt import Prompt
@@ -103,7 +103,7 @@ class Answers:
         self._generations: dict[str, Generation] = {}
         self._draining = Drain()
         self._successions = Successions(lambda: self._logs, catalogue, self._policy.continuing, self._start)
-        self._successions.taken_over = self._taken_over
+        self._successions.taken_over = lambda log, ends: self._observers.notify(lambda each: each.taken_over(log, ends))
         self._companions: list[tuple[Callable[[], None], Callable[[], Awaitable[None]]]] = []
         self.unprepared: BaseException | None = None
         """Why `prepare` failed the last time, if it did."""
@@ -184,6 +184,7 @@ class Answers:
         claim, fwd, fields = await self._admission.claim(wanted)
         prompt = prompt if claim.lease is None else self._claims.keyed(wanted)
         request = Request(claim.log, principal, prompt, _outcome(claim, fwd))
+        concerns(claim.log, principal.tenant, prompt)
         if self._observers:
             self._observers.notify(lambda observer: observer.claimed(request))
         if not claim.won and (generation := self._generations.get(claim.log)) is not None:
@@ -348,16 +349,13 @@ class Answers:
         if opened is not None and not self._borrowed:
             await opened.store.aclose()
 
-    def _taken_over(self, log: str, ends: bool) -> None:
-        if self._observers:
-            self._observers.notify(lambda observer: observer.taken_over(log, ends))
-
     def _start(self, offer: Offer, request: Request, beginning: Beginning, leaves: bool = False) -> None:
         """Start the producer of a log."""
         self._nursery.start(request.log, self._generate(offer, request, beginning, leaves))
 
     async def _generate(self, offer: Offer, request: Request, beginning: Beginning, leaves: bool) -> None:
         answer, lease = None, beginning.lease
+        concerns(lease.log, request.principal.tenant, request.prompt)
         try:
             flushed, store_failed = hooks(self._observers, lease.log)
             async with self._logs.write(
@@ -397,3 +395,4 @@ def _outcome(claim: Claim, fwd: str) -> Outcome:
 def _check(found: Attachment | Description, principal: Principal) -> None:
     if found.tenant != principal.tenant:
         raise NoSuchLog.of(found.log)
+    concerns(found.log, found.tenant)
