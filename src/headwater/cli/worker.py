@@ -49,7 +49,7 @@ class Factory:
         export_env_file()
         built = server(self.settings, raise_file_limit())
         self.answers = built.answers
-        return Proxies(built.app, self.settings.proxies) if self.settings.proxies else built.app
+        return Proxies(built.asgi, self.settings.proxies) if self.settings.proxies else built.asgi
 
 
 class Worker(uvicorn.Server):
