@@ -126,6 +126,18 @@ class Settings(BaseSettings):
     cache_ttl: float = Field(
         3600, ge=0, description="Time for which a finished answer is replayed; 0 disables the cache"
     )
+    stale_while_revalidate: float = Field(
+        0, ge=0, description="Time past its TTL for which an answer is still replayed while it is renewed"
+    )
+    stale_if_error: float = Field(
+        0, ge=0, description="Time past its TTL for which an answer is replayed where its model fails"
+    )
+    refresh: float = Field(
+        0, ge=0, description="Time before the end of its TTL in which an answer that is asked often is renewed; 0: none"
+    )
+    pins: bool = Field(
+        False, description="Whether the operator pins answers to questions; each server looks for pins every 5 s"
+    )
     replay: Replay = Field(
         "instant",
         description="How fast a stored answer is told: `instant`, `original` (with the pauses of its first run) or a "
@@ -182,6 +194,11 @@ class Settings(BaseSettings):
         75,
         ge=1,
         description="Time for which an idle connection is kept; must exceed that of a proxy in front",
+    )
+    request_timeout: float = Field(
+        20,
+        ge=0.1,
+        description="Time within which a request's headers must arrive, and then 16 KiB of its body each time",
     )
     log_format: Literal["text", "json"] = Field(
         "text", description="Form of the server's log: lines for people, or one JSON object a line"
@@ -249,6 +266,11 @@ class Settings(BaseSettings):
     )
     openai_proxy: Secret = Field(
         None, validation_alias="OPENAI_PROXY", description="HTTP proxy for OpenAI; default: `https_proxy`, if set"
+    )
+    prices: File = Field(
+        None,
+        description="JSON file of prices in US dollars per million tokens, by model name or pattern; default: those of "
+        "the package genai-prices, if it is installed (`headwater[prices]`)",
     )
 
     redis_url: Secret = Field(None, validation_alias="REDIS_URL", description="Redis to use if no store is named")

@@ -48,6 +48,7 @@ from headwater.events import (
 )
 from headwater.log.writer import Writer
 from headwater.models.model import RUN, Reattaches, prepared
+from headwater.models.prices import Prices
 from headwater.observe import Observers, Request
 from headwater.principal import LEAVES
 
@@ -117,6 +118,7 @@ class Generation:
         self._last_read = self._begun
         self.seal: Callable[[Ending], Coroutine[Any, Any, None]] = writer.seal
         """Stores the ending; somebody may do something before."""
+        self.prices: Prices | None = None
 
     @property
     def retrying(self) -> bool:
@@ -163,11 +165,16 @@ class Generation:
 
     async def _seal(self, ending: Ending) -> None:
         """Seal the log; what it was continued by decides about its usage and about the cache."""
-        if self.successor is not None or self._requests > 1:
-            ending = continuing.closing(ending, fold(self._writer.entries).continued)
-        await self._finished(self.seal(ending))
+        several = self.successor is not None or self._requests > 1
+        seams = fold(self._writer.entries).continued if several else ()
+        await self._finished(self._close(continuing.closing(ending, seams), seams[-1].model if seams else ""))
         if not (isinstance(ending, Finish) or self._writer.fenced or self._writer.failure):
             await self._finished(self._cancel_run())
+
+    async def _close(self, ending: Ending, model: str) -> None:
+        if self.prices is not None and isinstance(ending, Finish):
+            ending = await self.prices.priced(ending, model or self._prompt.model)
+        await self.seal(ending)
 
     async def _cancel_run(self) -> None:
         """End the run that the provider goes on with: nobody comes back to it."""

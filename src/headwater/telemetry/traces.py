@@ -34,26 +34,26 @@ class Traces(Observer):
         self._known: OrderedDict[str, SpanContext] = OrderedDict()
 
     def claimed(self, request: Request) -> None:
-        said = {
-            "headwater.log": request.log,
-            "headwater.tenant": request.principal.tenant,
-            "headwater.cache": request.outcome,
-            "gen_ai.request.model": bare(request.prompt.model),
-        }
+        said = _of(request)
         trace.get_current_span().set_attributes(said)
         if request.outcome in ("hit", "joined"):
             known = self._known.get(request.log)
             links = [Link(known)] if known else []
             self._tracer.start_span(f"cache {request.outcome}", links=links, attributes=said).end()
             return
-        # Its parent is the request's span, which the producer's task has inherited.
-        span = self._generations[request.log] = self._tracer.start_span("generation", attributes=said)
-        self._known[request.log] = span.get_span_context()
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        self._generation(request)
+
+    def _generation(self, request: Request) -> Span:
+        """The span of a generation, begun now if there is none: no request waits for a renewal."""
+        if (span := self._generations.get(request.log)) is None:
+            # Its parent is the request's span, which the producer's task has inherited.
+            span = self._generations[request.log] = self._tracer.start_span("generation", attributes=_of(request))
+            self._known[request.log] = span.get_span_context()
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return span
 
     def attempted(self, request: Request, model: str, way: str) -> None:
-        generation = self._generations.get(request.log)
         named, parameters = operation(request.prompt.kind), request.prompt.parameters
         said: dict[str, Any] = {
             "gen_ai.operation.name": named,
@@ -68,7 +68,7 @@ class Traces(Observer):
         }
         span = self._tracer.start_span(
             f"{named} {bare(model)}",
-            trace.set_span_in_context(generation) if generation else None,
+            trace.set_span_in_context(self._generation(request)),
             SpanKind.CLIENT,
             {name: value for name, value in said.items() if value is not None},
         )
@@ -158,6 +158,15 @@ class Traced:
                 if route := _route(scope):
                     span.update_name(f"{scope['method']} {route}")
                     span.set_attribute("http.route", route)
+
+
+def _of(request: Request) -> dict[str, str]:
+    return {
+        "headwater.log": request.log,
+        "headwater.tenant": request.principal.tenant,
+        "headwater.cache": request.outcome,
+        "gen_ai.request.model": bare(request.prompt.model),
+    }
 
 
 def _route(scope: Scope) -> str:

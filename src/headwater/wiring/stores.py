@@ -5,6 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from headwater.cache.policy import Stale
 from headwater.errors import Unsupported
 from headwater.log.memory import MemoryStore
 from headwater.log.sqlite.store import SqliteStore
@@ -48,9 +49,16 @@ def open_store(settings: Settings) -> Store:
     raise Unsupported(f'"{parsed.scheme or url}" is no store; use sqlite:///path, redis://…, upstash: or memory:')
 
 
+def stale_of(settings: Settings) -> Stale:
+    """How stale an answer may be under these settings."""
+    return Stale(0.0, settings.stale_while_revalidate, settings.stale_if_error)
+
+
 def _limits(settings: Settings, usual: Limits) -> Limits:
     """The bounds of a store, which are `usual` where the settings do not say otherwise."""
-    limits = msgspec.structs.replace(usual, bytes=settings.max_log)
+    # Stale answers are kept for as long as they may be delivered.
+    grace = usual.grace + max(stale_of(settings))
+    limits = msgspec.structs.replace(usual, bytes=settings.max_log, grace=grace)
     if (lease := settings.lease) is not None:
         limits = msgspec.structs.replace(limits, lease=lease, heartbeat=min(5.0, lease / 3))
     return limits
