@@ -200,6 +200,17 @@ class Settings(BaseSettings):
         ge=0.1,
         description="Time within which a request's headers must arrive, and then 16 KiB of its body each time",
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Form of the server's log: lines for people, or one JSON object a line"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level of what is logged")
+    access_log: bool = Field(False, description="Log each request that is answered")
+    otlp_endpoint: str | None = Field(
+        None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="Address to which traces are sent by OTLP over HTTP, e.g. `http://127.0.0.1:4318`; needs "
+        "`headwater[otel]`",
+    )
     max_body: int = Field(4 * 1024 * 1024, gt=0, description="Maximum size of a request body, in bytes")
     max_messages: int = Field(0, ge=0, description="Maximum number of messages in a request; 0: any")
     max_message: int = Field(0, ge=0, description="Maximum size of a message, in bytes of JSON; 0: any")
