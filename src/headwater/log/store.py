@@ -26,6 +26,8 @@ every clause below over every store:
     `Limits.takeover`, whoever notices it says so (`watch_abandoned`), and one successor gets its next epoch together
     with that epoch's first entries. A log that nobody takes over ends `lost`. The recovery is gone with the log's end.
     An offset of an older epoch is served exactly: one beyond what that epoch stored is followed by the next epoch.
+14. A name can be several, joined by newlines (`names_in`), wherever a name is given. They are tried in this order, and
+    a new log gets them all. So one step serves a request that more than one log may answer.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -110,6 +112,8 @@ class Claim(msgspec.Struct, frozen=True):
     """For which the name stays bound; 0 while the log is open."""
     lease: Lease | None = None
     """The winner's right to append."""
+    place: int = 0
+    """Which of the claimed names found the log, counted from 0."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -340,6 +344,19 @@ class Store(Documents, Protocol):
     async def aclose(self) -> None:
         """Close everything this store opened. May be called again."""
         ...
+
+
+def names_in(name: str) -> list[str]:
+    """The names that are given as one, in the order in which they are tried."""
+    return name.split("\n")
+
+
+def first_of(name: str, find: Callable[[str], Claim | None]) -> Claim | None:
+    """What `find` returns for the first of the names that are given as one for which it returns anything."""
+    for place, each in enumerate(names_in(name)):
+        if (claim := find(each)) is not None:
+            return msgspec.structs.replace(claim, place=place) if place else claim
+    return None
 
 
 def check_offset(after: Offset, state: State, epoch: int, last: Offset) -> None:

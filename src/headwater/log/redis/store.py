@@ -36,6 +36,7 @@ from headwater.log.store import (
     Terms,
     check_offset,
     check_size,
+    names_in,
 )
 from headwater.log.watchers import Waiter
 from headwater.offsets import ORIGIN, TAG, Offset
@@ -218,5 +219,5 @@ class RedisStore:
         return [found[log] for log, _ in logs]
 
     def _check_tags(self, log: str, *names: str | None) -> None:
-        if self._client.clustered and any(name is not None and tag(name) != tag(log) for name in names):
+        if self._client.clustered and any(tag(each) != tag(log) for name in names if name for each in names_in(name)):
             raise StoreError(f"in a Redis cluster log {log} and its names must begin with the same {TAG} bytes")
