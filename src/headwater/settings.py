@@ -102,6 +102,11 @@ class Settings(BaseSettings):
     cache_ttl: float = Field(
         3600, ge=0, description="Time for which a finished answer is replayed; 0 disables the cache"
     )
+    match: Literal["exact", "form"] = Field(
+        "exact",
+        description="Which questions an answer is replayed to: `exact`: the same one; `form`: also one that differs in "
+        "spelling, case, greeting or punctuation alone, where that can mean nothing (docs/stores.md)",
+    )
     replay: str = Field(
         "instant",
         description="How fast a stored answer is told: `instant`, `original` (with the pauses of its first run) or a "

@@ -4,14 +4,17 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
-from headwater.cache.key import Tokens, conversation_key, fingerprint, log_id
+from headwater.cache.form import FORM
+from headwater.cache.key import Tokens, conversation_key, fingerprint, form_of, log_id
 from headwater.cache.policy import Directives
 from headwater.errors import NotCached, StoreError
-from headwater.log.store import Claim, Store, Terms
+from headwater.log.store import Claim, Store, Terms, names_in
 from headwater.models.catalogue import Offer
+from headwater.offsets import TAG
 from headwater.principal import LEAVES, Principal
 from headwater.prompt import Prompt
 
@@ -35,6 +38,8 @@ class Caching(msgspec.Struct, frozen=True):
     """Seconds an answer may be replayed; 0 turns the cache off, and every request gets a log of its own."""
     secret: bytes = b""
     """Keys the fingerprints; empty: made once, and kept in the store for all servers on it."""
+    match: Literal["exact", "form"] = "exact"
+    """Whether an answer also serves questions of the same form (`cache/form.py`)."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -96,13 +101,15 @@ class Claims:
             first, again = wanted.idempotency_key == FIRST, wanted.idempotency_key == AGAIN
             # A retried POST joins its first run where the cache may not be used: the name is this request's own. Its
             # prefix is the prompt's, so that a store that keeps a name and its log on one shard keeps this one there.
-            salt = self._name(wanted, salt=f"{wanted.principal.subject}\n{FIRST if again else wanted.idempotency_key}")
+            salt = self._fingerprint(
+                wanted, salt=f"{wanted.principal.subject}\n{FIRST if again else wanted.idempotency_key}"
+            )
             kept = ttl if bound else store.limits.grace
             # A first attempt takes the name over from an answer that has ended. It joins none that runs: that is
             # another request for the same, and its own retry will join that one, for want of a name that tells them.
             newer = 0.0 if first else RETRIED if again else None
             terms = Terms(newer, bound, wanted.recovery)
-            claim = await store.claim(f"{name}.{salt}", log, principal, ttl=kept, terms=terms)
+            claim = await store.claim(f"{names_in(name)[0]}.{salt}", log, principal, ttl=kept, terms=terms)
             if claim.won or not first:
                 return claim, fwd
         lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound, recovery=wanted.recovery)
@@ -146,7 +153,17 @@ class Claims:
         if known and self._secret != known:
             _log.warning("the store had lost its data and has another secret: answers from before are not found again")
 
-    def _name(self, wanted: Wanted, salt: str = "") -> str:
+    def _name(self, wanted: Wanted) -> str:
+        """The name of the exact prompt and, with form matching, that of its form behind it (`names_in`)."""
+        exact = self._fingerprint(wanted)
+        if self._caching.match != "form" or (alike := form_of(wanted.prompt)) is None:
+            return exact
+        alike = self._fingerprint(msgspec.structs.replace(wanted, prompt=alike), salt=FORM)
+        # Both names begin alike, so that a store that keeps a name and its log on one shard keeps these three there.
+        exact = alike[:TAG] + exact[TAG:]
+        return exact if wanted.directives.exact else f"{exact}\n{alike}"
+
+    def _fingerprint(self, wanted: Wanted, salt: str = "") -> str:
         upstream = wanted.offer.upstream
         return fingerprint(
             wanted.prompt, tenant=wanted.principal.tenant, upstream=upstream, secret=self._secret, salt=salt

@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
+from headwater.cache.form import form
 from headwater.offsets import TAG
-from headwater.prompt import Message, Prompt
+from headwater.prompt import Message, Prompt, Text
 
 VERSION = 3
 """Raise it when the canonical form of a prompt changes: an upgraded server then misses, and never mixes answers up."""
@@ -42,6 +43,19 @@ def fingerprint(prompt: Prompt, *, tenant: str, upstream: str, secret: bytes, sa
         prompt = msgspec.structs.replace(prompt, messages=_told_alike(prompt.messages))
     canonical: list[Any] = [VERSION, tenant, upstream, salt, *_deciding(prompt)]
     return hmac.new(secret, _encode(canonical), hashlib.sha256).hexdigest()
+
+
+def form_of(prompt: Prompt) -> Prompt | None:
+    """A chat with the form of its question in place of the question, if that has one: the last turn, of a user."""
+    asked = prompt.messages[-1]
+    content = asked.content
+    if not isinstance(content, str):
+        content = content[0].text if len(content) == 1 and isinstance(content[0], Text) else ""
+    if prompt.kind != "chat" or asked.role != "user" or (formed := form(content)) is None:
+        return None
+    return msgspec.structs.replace(
+        prompt, messages=[*prompt.messages[:-1], msgspec.structs.replace(asked, content=formed)]
+    )
 
 
 def _told_alike(messages: Sequence[Message]) -> list[Message]:

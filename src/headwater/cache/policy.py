@@ -21,6 +21,8 @@ class Directives(msgspec.Struct, frozen=True):
     """The greatest age of a stored answer that is accepted, in seconds since it was finished."""
     only_if_cached: bool = False
     """Answer from a stored or running log, or not at all."""
+    exact: bool = False
+    """Answer from a log of this very prompt only: `match=exact`, an extension directive (RFC 9111 §5.2.3)."""
 
 
 def parse(header: str | None) -> Directives:
@@ -36,6 +38,7 @@ def parse(header: str | None) -> Directives:
         no_store="no-store" in found,
         max_age=max_age,
         only_if_cached="only-if-cached" in found,
+        exact=found.get("match") == "exact",
     )
 
 

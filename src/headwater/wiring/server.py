@@ -91,7 +91,7 @@ def answers_of(
     secret = settings.secret.get_secret_value().encode() if settings.secret else b""
     mode = settings.continue_ if outlives or settings.continue_ == "off" else "provider"
     continuing = Continuing(mode, settings.continue_limit, tuple(settings.continue_by))
-    policy = Policy(Caching(ttl=settings.cache_ttl, secret=secret), timeouts, continuing)
+    policy = Policy(Caching(ttl=settings.cache_ttl, secret=secret, match=settings.match), timeouts, continuing)
     opener = (lambda: open_store(settings)) if store is None else (lambda: store)
     return Answers(opener, models, policy, Observers(observers), borrowed=store is not None)
 
