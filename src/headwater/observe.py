@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from headwater.answer import Answer
+from headwater.events import Continued, Ending, Saved
 from headwater.principal import Principal
 from headwater.prompt import Prompt
 
@@ -30,6 +31,18 @@ class Request(msgspec.Struct, frozen=True):
     outcome: Outcome
 
 
+class Made(msgspec.Struct, frozen=True):
+    """What came of a generation, known without reading its log; times in seconds since the generation began."""
+
+    ending: Ending
+    """As the readers in this process saw it."""
+    entries: int
+    first_token: float | None
+    """None where the model said nothing."""
+    last_output: float
+    duration: float
+
+
 class Observer:
     """Notified of what happens to answers. Subclass it and override what you need: every method here does nothing.
 
@@ -45,14 +58,32 @@ class Observer:
     def retried(self, request: Request, error: Exception, wait: float) -> None:
         """The model failed before its first output and is asked again after `wait` seconds."""
 
+    def attempted(self, request: Request, model: str, way: str) -> None:
+        """A model is asked: `way` is empty for the question, else how it goes on behind a break (`Continued.way`)."""
+
+    def answered(self, request: Request, error: str, made: Ending | None) -> None:
+        """That attempt ended: with the code of its `error`, or with the ending that the model gave, or by us."""
+
+    def continued(self, request: Request, seam: Continued) -> None:
+        """The answer goes on after a break; its first new words have come."""
+
+    def taken_over(self, log: str, ends: bool) -> None:
+        """A log whose server is gone goes on here, or `ends` because nothing can go on with it."""
+
     def flushed(self, log: str, entries: int, seconds: float) -> None:
         """The store took a flush of so many entries, in so many seconds."""
 
     def store_failed(self, log: str, error: Exception) -> None:
         """The store could not take a flush within the writer's patience; the readers were given an error."""
 
+    def made(self, request: Request, made: Made) -> None:
+        """A generation of this process ended, and its log with it; costs nothing per token, unlike `ended`."""
+
+    def saved(self, tenant: str, saved: Saved, times: int) -> None:
+        """A stored or a shared answer took the place of so many generations; each would have been what it `saved`."""
+
     async def ended(self, request: Request, answer: Answer) -> None:
-        """An answer that was generated in this process ended. Awaited by its producer, at most `Observers.limit`."""
+        """The whole answer of that generation. Awaited by its producer, at most `Observers.limit`."""
 
     def reader_came(self, log: str, dialect: str) -> None:
         """A client began to read a log in this process."""
@@ -80,6 +111,8 @@ class Observers:
     def __init__(self, observers: Sequence[Observer] = (), limit: float = 60.0) -> None:
         self._observers = tuple(observers)
         self._limit = limit
+        self.want_answers = any(type(each).ended is not Observer.ended for each in observers)
+        """Whether any of them waits for whole answers; each has to be read from its log."""
 
     def __bool__(self) -> bool:
         return bool(self._observers)

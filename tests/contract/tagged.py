@@ -6,8 +6,9 @@ from contextlib import aclosing
 import msgspec
 
 from headwater.entries import Entry
+from headwater.log.names import names_in
 from headwater.log.redis.store import RedisStore
-from headwater.log.store import NO_TERMS, Abandoned, Claim, Description, Lease, Limits, Receipt, Terms, names_in
+from headwater.log.store import NO_TERMS, Abandoned, Claim, Description, Lease, Limits, Receipt, Terms
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 from headwater.testing.contract import Clock
@@ -24,8 +25,8 @@ class Tagged(RedisStore):
         tagged = terms._replace(binds=None if terms.binds is None else self._names(terms.binds))
         return self._plain(await super().claim(self._names(name), self.tag + log, principal, ttl=ttl, terms=tagged))
 
-    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
-        found = await super().find(self._names(name), principal, newer_than=newer_than)
+    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
+        found = await super().find(self._names(name), principal, terms=terms)
         return None if found is None else self._plain(found)
 
     async def open(

@@ -64,7 +64,8 @@ def frame(data: Any, offset: Offset | None = None, form: bytes = PLAIN) -> bytes
 
 def frame_of(line: bytes, offset: Offset | None = None, form: bytes = PLAIN) -> bytes:
     """One event that is JSON already, as a frame."""
-    line = ascii(line)
+    if not line.isascii():
+        line = ascii(line)
     if offset is None:
         return b"data: %b\n\n" % line
     epoch, sequence = offset

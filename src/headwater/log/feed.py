@@ -31,15 +31,18 @@ class Feed:
 
     async def read(self, position: int, *, follow: bool = True) -> AsyncGenerator[Sequence[Entry], None]:
         """The entries from a position on, as they are added; without `follow`, those that are there now."""
+        entries = self.entries
         self.readers += 1
         self._bell.join()
         try:
             while True:
-                if position < len(self.entries):
-                    page = self._page
-                    if not page or page[0] is not self.entries[position] or page[-1] is not self.entries[-1]:
-                        page = self._page = Page(self.entries[position:])  # one page for all readers at this position
-                    position += len(page)
+                if position < (end := len(entries)):
+                    page: Sequence[Entry] = self._page
+                    if self.readers == 1:
+                        page = entries[position:]  # nobody to share it with
+                    elif not page or page[0] is not entries[position] or page[-1] is not entries[-1]:
+                        page = self._page = Page(entries[position:])  # one page for all readers at this position
+                    position = end
                     yield page
                 elif self.error is not None:
                     raise copy.copy(self.error)

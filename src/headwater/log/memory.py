@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from headwater.entries import Entry
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import Ending, State, is_admissible, state_after
+from headwater.log.counters import Tally
 from headwater.log.memory_documents import MemoryDocuments
+from headwater.log.names import first_of, names_in
 from headwater.log.store import (
     NO_TERMS,
     PAGE,
@@ -26,9 +28,7 @@ from headwater.log.store import (
     Receipt,
     Terms,
     check_offset,
-    first_of,
     lost_ending,
-    names_in,
 )
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import LEAVES, Principal
@@ -89,12 +89,13 @@ class MemoryStore(MemoryDocuments):
         self._names: dict[str, str] = {}  # the log each name is bound to
         self._tombstones: dict[str, float] = {}  # deleted ids, and until when they are remembered
         self._constants: dict[str, bytes] = {}
+        self.take = Tally(clock).take
         self._swept = 0.0
         self._closed = False
         self._found_abandoned: Callable[[str], None] = lambda log: None
 
     async def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
-        bound = await self.find(name, principal, newer_than=terms.newer_than)
+        bound = await self.find(name, principal, terms=terms)
         if bound is not None:
             # The winner retries when it did not get its answer.
             again = bound.log == log and bound.state == "open"
@@ -103,11 +104,11 @@ class MemoryStore(MemoryDocuments):
         self._bind(name, log)
         return Claim(log, won=True, lease=lease)
 
-    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
+    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
         self._sweep()
-        return first_of(name, lambda each: self._find(each, principal, newer_than))
+        return first_of(name, lambda each: self._find(each, principal, terms))
 
-    def _find(self, name: str, principal: Principal, newer_than: float | None) -> Claim | None:
+    def _find(self, name: str, principal: Principal, terms: Terms) -> Claim | None:
         found = self._logs.get(self._names.get(name, ""))
         if found is None:
             return None
@@ -118,7 +119,8 @@ class MemoryStore(MemoryDocuments):
             found.subjects.add(principal.subject)
             return Claim(found.id, won=False)
         age = self._age(found)
-        too_old = age >= found.ttl or (newer_than is not None and age > newer_than)
+        too_old = age >= found.ttl + min(terms.stale, self.limits.grace)
+        too_old = too_old or (terms.newer_than is not None and age > terms.newer_than)
         if too_old or self._names.get(name) != found.id:  # a lapsed log has just lost its name
             return None
         return Claim(found.id, won=False, state=found.state, age=age, ttl=found.ttl - age)

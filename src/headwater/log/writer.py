@@ -108,7 +108,7 @@ class Writer:
         self._entries += stored
         self._size = sum(len(entry.data) for entry in stored)
         self._stored = len(stored)  # entries that the store has acknowledged
-        self._buffered = 0  # bytes of the others
+        self._stored_size = self._size  # bytes of them
         self._sealing = False
         self._ended = False
         self._room = Bell()  # rings when the store has caught up, or never will
@@ -146,24 +146,23 @@ class Writer:
         if self._sealing or self.full or self.fenced or self.failure is not None:
             return False
         now = time.monotonic() - self._opened
-        entries, limits, epoch, size = self._entries, self._store.limits, self._lease.epoch, 0
-        most, room = limits.entries - 1, limits.bytes - self._size  # the ending needs one place, also in a full log
+        entries, limits, epoch, size = self._entries, self._store.limits, self._lease.epoch, self._size
+        most, room = limits.entries - 1, limits.bytes  # the ending needs one place, also in a full log
         for event in events:
             for part in parts(event):
                 # Bypasses the constructor of the named tuple, which costs as much as encoding the event.
                 offset = tuple.__new__(Offset, (epoch, len(entries) + 1))  # pyright: ignore[reportUnknownMemberType]
                 entry = record(offset, now, part)
-                if len(entries) >= most or size + len(entry.data) > room:
+                further = size + len(entry.data)
+                if len(entries) >= most or further > room:
                     self.full = True
                     break
                 entries.append(entry)
-                size += len(entry.data)
+                size = further
             if self.full:
+                self.interrupt()
                 break  # events behind it might fit, and would leave a hole
-        self._size += size
-        self._buffered += size
-        if self.full:
-            self.interrupt()
+        self._size = size
         self._feed.wake()
         behind = self._behind()
         if behind:
@@ -182,6 +181,16 @@ class Writer:
     def entries(self) -> Sequence[Entry]:
         """Everything that was shown so far."""
         return self._entries
+
+    @property
+    def unstored(self) -> int:
+        """How many of them the store has not acknowledged yet."""
+        return len(self._entries) - self._stored
+
+    @property
+    def readers(self) -> int:
+        """How many read it in this process."""
+        return self._feed.readers
 
     @property
     def local_ending(self) -> Entry | None:
@@ -250,7 +259,7 @@ class Writer:
 
     def _behind(self) -> bool:
         flush = self._store.flush
-        return len(self._entries) - self._stored >= flush.events or self._buffered >= flush.bytes
+        return len(self._entries) - self._stored >= flush.events or self._size - self._stored_size >= flush.bytes
 
     def _broken(self) -> bool:
         return self.fenced or self.failure is not None
@@ -307,12 +316,12 @@ class Writer:
             self._flushing = None
 
     async def _flush(self) -> None:
-        batch = self._entries[self._stored :]
+        batch, size = self._entries[self._stored :], self._size
         receipt = await self._persist(lambda: self._store.append(batch, self._lease), len(batch))
         if receipt is None:
             return
         self._stored += len(batch)
-        self._buffered = sum(len(entry.data) for entry in self._entries[self._stored :])
+        self._stored_size = size
         self._room.ring()
         self._read_elsewhere = receipt.readers
         if receipt.stop is not None and self.stop is None:

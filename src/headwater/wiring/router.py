@@ -9,7 +9,7 @@ from headwater.answer import Answer
 from headwater.errors import Unsupported
 from headwater.observe import Observer, OnFinish
 from headwater.principal import ANYONE
-from headwater.settings import Settings
+from headwater.settings import OF_TOKENS, Settings
 from headwater.web.app import api
 from headwater.wiring.models import catalogue, catalogue_of, choose
 from headwater.wiring.server import Identify, answers_of, lifespan_of, surface_of
@@ -33,7 +33,7 @@ OF_NAMED_MODELS = frozenset(
     }
 )
 """Settings of named models, which have no effect where the model is an object."""
-OF_SERVE = frozenset({"api_keys", "keys_file"})
+OF_SERVE = frozenset({"api_keys", "keys_file", "operator_key", "forwarded_user", "forwarded_user_secret", *OF_TOKENS})
 """Settings that would look like a lock, and are none: an app knows its callers by `principal`."""
 
 

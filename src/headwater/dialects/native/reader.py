@@ -8,12 +8,14 @@ import msgspec
 from headwater.dialects import sse
 from headwater.entries import Entry, Page, json_of
 from headwater.events import (
+    Cached,
     Continued,
     Error,
     Event,
     Finish,
     Metadata,
     ReasoningDelta,
+    Saved,
     Start,
     Stop,
     TextDelta,
@@ -31,6 +33,8 @@ class NativeReader:
 
     def __init__(self, message_id: str, begin: Offset = ORIGIN) -> None:
         self.begin = begin
+        self.cached: Cached | None = None
+        """What `start` tells this reader alone about the cache."""
         self._message_id = message_id
         self._form = sse.template(message_id)
 
@@ -39,7 +43,7 @@ class NativeReader:
 
     def feed(self, page: Sequence[Entry]) -> bytes:
         if not isinstance(page, Page):
-            return b"".join([self._frame(entry) for entry in page])
+            return self._frames(page)
         # A page's bytes are made once for all its readers: only `start` differs between them.
         frames = page.frames
         if frames is None:
@@ -47,19 +51,27 @@ class NativeReader:
         begin = 1 if isinstance(page[0].event, Start) else 0
         rest = frames.get("native")
         if rest is None:
-            new = page[begin:]
-            joined = self._frame(new[0]) if len(new) == 1 else b"".join([self._frame(entry) for entry in new])
-            rest = frames["native"] = joined
-        return self._frame(page[0]) + rest if begin else rest
+            rest = frames["native"] = self._frames(page[begin:])
+        return self._frame(page[0], page[-1]) + rest if begin else rest
 
     def broken(self, error: Error) -> bytes:
         return sse.frame(as_sent(error, self._message_id))
 
-    def _frame(self, entry: Entry) -> bytes:
+    def _cached(self, last: Entry | None) -> Cached | None:
+        """What `start` tells about the cache: of a hit also what it saves, if the log's ending is in the same page."""
+        cached = self.cached
+        if cached is not None and cached.status == "hit" and last is not None and isinstance(last.event, Finish):
+            return msgspec.structs.replace(cached, saved=Saved.of(last.event.usage, last.at))
+        return cached
+
+    def _frames(self, page: Sequence[Entry]) -> bytes:
+        return self._frame(page[0]) if len(page) == 1 else b"".join([self._frame(entry, page[-1]) for entry in page])
+
+    def _frame(self, entry: Entry, last: Entry | None = None) -> bytes:
         event = entry.event
         if isinstance(event, TextDelta):  # nearly every entry, and recognised by comparing one pointer
             return sse.frame_of(json_of(entry), entry.offset, self._form)
-        sent = as_sent(event, self._message_id)
+        sent = as_sent(event, self._message_id, self._cached(last) if isinstance(event, Start) else None)
         if sent is event:
             return sse.frame_of(json_of(entry), entry.offset, self._form)
         return sse.frame(
@@ -103,11 +115,11 @@ class SentError(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
     retry_after: float | None = None
 
 
-def as_sent(event: Event, message_id: str) -> Event | SentError:
+def as_sent(event: Event, message_id: str, cached: Cached | None = None) -> Event | SentError:
     """The event as this dialect sends it: a replay under its own message id, an error without our HTTP status."""
     match event:
         case Start(own, model, created):
-            return event if own == message_id else Start(message_id, model, created)
+            return event if own == message_id and cached is None else Start(message_id, model, created, cached)
         case Error(code, message, retryable, retry_after):
             return SentError(code, message, retryable, retry_after)
         case TextDelta() | ReasoningDelta() | Metadata() | Continued() | Finish() | Stop() | Unknown():

@@ -164,7 +164,7 @@ local function close(row, state, admissible)
     free(row)
   else
     for name in each(row.name) do
-      redis.call('SET', key('name', name), row.id, 'PX', whole(row.ttl + SLACK))
+      redis.call('SET', key('name', name), row.id, 'PX', whole(row.ttl + GRACE + SLACK))
     end
   end
   extend(row, row.ttl + GRACE + SLACK, 0)

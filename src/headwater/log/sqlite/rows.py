@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from headwater.entries import Entry
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed
 from headwater.events import Ending, is_admissible, state_after
+from headwater.log.names import first_of, names_in
 from headwater.log.packs import Pack, packed
 from headwater.log.sqlite.connection import StoreConnection
 from headwater.log.sqlite.documents import DocumentRows
@@ -25,9 +26,7 @@ from headwater.log.store import (
     Receipt,
     Terms,
     check_offset,
-    first_of,
     lost_ending,
-    names_in,
     unsealed_ending,
 )
 from headwater.offsets import Offset
@@ -64,7 +63,7 @@ class Rows(DocumentRows):
 
     def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
         """Bind the name to a new log, unless it is bound to one that will do."""
-        bound = self.find(name, principal, newer_than=terms.newer_than)
+        bound = self.find(name, principal, terms)
         if bound is not None:
             # The winner retries when it did not get its answer.
             again = bound.log == log and bound.state == "open"
@@ -74,28 +73,28 @@ class Rows(DocumentRows):
         self.db.executemany(binding, [(each, log) for each in names_in(name)])
         return Claim(log, won=True, lease=lease)
 
-    def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
+    def find(self, name: str, principal: Principal, terms: Terms = NO_TERMS) -> Claim | None:
         """The log that will do for a name, which the principal then joins. One that has lapsed is sealed instead."""
-        return first_of(name, lambda each: self._find(each, principal, newer_than))
+        return first_of(name, lambda each: self._find(each, principal, terms))
 
-    def _find(self, name: str, principal: Principal, newer_than: float | None) -> Claim | None:
+    def _find(self, name: str, principal: Principal, terms: Terms) -> Claim | None:
         row = self._bound(name)
         if row is None or row.stop is not None:
             return None
         if row.state != "open":
-            return self._sealed(row, newer_than)
+            return self._sealed(row, terms)
         if self._is_lapsed(row, self._lapsed()):
             self._seal_lost(row)
             return None
         self.db.execute("INSERT OR IGNORE INTO subjects VALUES (?, ?)", (row.key, principal.subject))
         return Claim(row.id, won=False)
 
-    def find_sealed(self, name: str, *, newer_than: float | None = None) -> Claim | None:
+    def find_sealed(self, name: str, terms: Terms = NO_TERMS) -> Claim | None:
         """The sealed log that will do for a name: a hit, which changes nothing and needs no write lock."""
         rows = {each: row for each in names_in(name) if (row := self._bound(each)) is not None}
         if any(row.state == "open" for row in rows.values()):
             return None
-        return first_of(name, lambda each: self._sealed(rows[each], newer_than) if each in rows else None)
+        return first_of(name, lambda each: self._sealed(rows[each], terms) if each in rows else None)
 
     def open(
         self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
@@ -295,9 +294,11 @@ class Rows(DocumentRows):
     def _bound(self, name: str) -> Row | None:
         return self._row("names JOIN logs ON logs.key = names.log", "names.name = ?", name)
 
-    def _sealed(self, row: Row, newer_than: float | None) -> Claim | None:
+    def _sealed(self, row: Row, terms: Terms) -> Claim | None:
         age = self._age(row)
-        if age >= row.ttl or (newer_than is not None and age > newer_than):
+        if age >= row.ttl + min(terms.stale, self._limits.grace):
+            return None
+        if terms.newer_than is not None and age > terms.newer_than:
             return None
         return Claim(row.id, won=False, state=row.state, age=age, ttl=row.ttl - age)
 

@@ -19,6 +19,8 @@ import msgspec
 from headwater.entries import Entry
 from headwater.errors import StoreError
 from headwater.events import Ending
+from headwater.log.counters import Count, Slots, Taken
+from headwater.log.lua import counters
 from headwater.log.lua.documents import DocumentSteps
 from headwater.log.lua.script import Argument, Run, Script, key
 from headwater.log.lua.steps import Page, Steps, keys_of, keys_of_names
@@ -86,7 +88,8 @@ class UpstashStore:
         self._permits = asyncio.Semaphore(READER_CONNECTIONS)
         self._pages: SingleFlight[Page] = SingleFlight()
         self._steps = Steps(self._run_queued, self.limits, self._skew)
-        self._documents = DocumentSteps(partial(self._run_locking, self._run_queued), self._skew)
+        self._run_alone = partial(self._run_locking, self._run_queued)
+        self._documents = DocumentSteps(self._run_alone, self._skew)
         self._written: dict[
             Lease, UpstashWriter
         ] = {}  # those granted here, until their logs end or their writers leave
@@ -100,8 +103,8 @@ class UpstashStore:
             self._written[claim.lease] = self._new_writer(log, name, terms.binds)
         return claim
 
-    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
-        return await self._steps.find(name, principal, newer_than)
+    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
+        return await self._steps.find(name, principal, terms)
 
     async def open(
         self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
@@ -210,6 +213,9 @@ class UpstashStore:
 
     async def delete_documents(self, collection: str) -> None:
         await self._documents.drop(collection)
+
+    async def take(self, owner: str, counts: Sequence[Count] = (), slots: Slots | None = None) -> Taken:
+        return await counters.take(self._run_alone, self._skew, owner, counts, slots)
 
     async def check(self) -> None:
         """Send one PING, which is billed as one command; a read-only token is found by the first write instead."""

@@ -39,7 +39,6 @@ class ResponsesStream(Stream):
 
     def _read_fields(self, chunk: dict[str, Any], events: list[Event]) -> None:
         events.extend(self._told(chunk))
-        self._noted = len(events)
 
     def _told(self, event: Mapping[str, Any]) -> Iterator[Event]:
         kind, delta = str(event.get("type", "")), text_in(event.get("delta"))

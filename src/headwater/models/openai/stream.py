@@ -4,7 +4,7 @@ Nearly all chunks are decoded into the structs below, which know plain text, rea
 a read fails that, and `models/openai/deltas.py` reads its chunks as plain dictionaries.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -57,7 +57,7 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 _decoder = msgspec.json.Decoder(_Chunk)
-_MANY = 256  # events of the fast path after which their text is noted
+_MANY = 256  # texts of the fast path after which they are noted
 
 
 class Stream(Deltas, Lines[_Chunk]):
@@ -70,8 +70,7 @@ class Stream(Deltas, Lines[_Chunk]):
         """Whether the last bytes held any chunk, which is a sign of life also without words."""
         self._spoke = False
         self._plain = True  # whether text may be passed on as it is: no reason to end, no character that is cut
-        self._noted = 0  # events of the batch whose text is noted, or need not be
-        self._unnoted: list[Event] = []  # events whose text is to be noted before anybody asks for it
+        self._unnoted: list[str] = []  # what the fast path has passed on, to be noted before anybody asks for it
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete, up to a `failure`: pass the events on first, then raise it.
@@ -80,7 +79,7 @@ class Stream(Deltas, Lines[_Chunk]):
         """
         events: list[Event] = []
         try:
-            chunks: list[Any] = list(self.chunks(data) if data else self.rest(self._spoke))
+            chunks: Sequence[Any] = self.chunks(data) if data else self.rest(self._spoke)
             self.heard = bool(chunks)
             read = self._read_fields if chunks and type(chunks[0]) is dict else self._read_chunk
             for chunk in chunks:
@@ -89,10 +88,8 @@ class Stream(Deltas, Lines[_Chunk]):
             self.failure = failure
         if events:
             self._spoke = True
-            self._unnoted += events[self._noted :]
             if len(self._unnoted) > _MANY:
                 self._note_text()
-        self._noted = 0
         return events
 
     def finish(self) -> list[Event]:
@@ -117,21 +114,17 @@ class Stream(Deltas, Lines[_Chunk]):
     def _read_chunk(self, chunk: _Chunk, events: list[Event]) -> None:
         if chunk.error:
             raise ErrorFrame(chunk.error)
-        if chunk.choices:
-            choice = chunk.choices[0]
+        if choices := chunk.choices:
+            choice = choices[0]
             delta = choice.delta
             if delta is None:
                 if choice.text:
                     self._read_choice({"text": choice.text}, events)
-            elif (
-                (text := delta.content)
-                and self._plain
-                and not (delta.tool_calls or delta.reasoning_content or delta.reasoning)
-            ):
-                # The fast path: nearly all chunks are plain text.
-                events.append(TextDelta(text))
-            elif delta.content or delta.tool_calls or delta.reasoning_content or delta.reasoning:
+            elif delta.tool_calls or delta.reasoning_content or delta.reasoning or not self._plain:
                 self._read_choice({"delta": msgspec.structs.asdict(delta)}, events)
+            elif text := delta.content:  # the fast path: nearly all chunks are plain text
+                events.append(TextDelta(text))
+                self._unnoted.append(text)
             if choice.finish_reason:
                 if self._plain:
                     self._reason, self._plain = choice.finish_reason, False
@@ -156,19 +149,16 @@ class Stream(Deltas, Lines[_Chunk]):
             self._note_usage(usage, chunk.get("service_tier"))
 
     def _read_choice(self, choice: Mapping[str, Any], events: list[Event]) -> None:
-        self._unnoted += events[self._noted :]
         self._note_text()
         try:
             for _, event in self.read(choice):
                 events.append(event)
         finally:
-            self._noted = len(events)
             self._plain = self._reason is None and not self._text.cut
 
     def _note_text(self) -> None:
         """Note the text that the fast path has passed on."""
-        texts = [event.text for event in self._unnoted if type(event) is TextDelta]
-        self._unnoted = []
+        texts, self._unnoted = self._unnoted, []
         self._text.note(texts)
         if not self._visible:
             self._visible = any(text and not text.isspace() for text in texts)
@@ -197,7 +187,9 @@ def counted(usage: Mapping[str, Any], tier: Any) -> dict[str, Any]:
     of_input, of_output = counts(usage.get("prompt_tokens_details")), counts(usage.get("completion_tokens_details"))
     paid = tier if tier in ("priority", "flex") else ""
     prefix = f"{paid}_" if paid else ""
-    cached, reasoning = of_input.get("cached_tokens"), of_output.get("reasoning_tokens")
+    # DeepSeek and Moonshot have said it in fields of their own.
+    elsewhere = sums.get("prompt_cache_hit_tokens", sums.get("cached_tokens"))
+    cached, reasoning = of_input.get("cached_tokens", elsewhere), of_output.get("reasoning_tokens")
     input_details = {
         "audio": of_input.get("audio_tokens"),
         f"{prefix}cache_read": cached,
@@ -210,6 +202,7 @@ def counted(usage: Mapping[str, Any], tier: Any) -> dict[str, Any]:
     return {
         "input_tokens": inputs,
         "output_tokens": outputs,
+        "total_tokens": sums.get("total_tokens"),
         "input_token_details": {name: count for name, count in input_details.items() if count is not None},
         "output_token_details": {name: count for name, count in output_details.items() if count is not None},
     }
