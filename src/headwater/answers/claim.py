@@ -10,7 +10,7 @@ import msgspec
 
 from headwater.answers.purges import Purges
 from headwater.cache.form import FORM
-from headwater.cache.key import Tokens, conversation_key, fingerprint, form_of, log_id
+from headwater.cache.key import Tokens, asked, conversation_key, fingerprint, form_of, log_id
 from headwater.cache.policy import Directives, Stale
 from headwater.errors import NotCached, StoreError
 from headwater.log.names import names_in
@@ -158,6 +158,11 @@ class Claims:
     def _terms(self, wanted: Wanted) -> Terms:
         stale, max_age = max(self.stale(wanted)), wanted.directives.max_age
         return Terms(None if max_age is None else max_age + stale, None, wanted.recovery, stale)
+
+    def question(self, wanted: Wanted) -> str | None:
+        """The question as the log keeps it, for whoever gets its answer to another wording; None if nobody does."""
+        matched = self._caching.match == "form" and not (wanted.directives.no_store or wanted.directives.exact)
+        return asked(wanted.prompt) if matched and form_of(wanted.prompt) is not None else None
 
     def keyed(self, wanted: Wanted) -> Prompt:
         """The prompt as the provider gets it, once it is claimed: with a `prompt_cache_key` where one is derived."""

@@ -48,15 +48,20 @@ def fingerprint(prompt: Prompt, *, tenant: str, upstream: str, secret: bytes, sa
 
 def form_of(prompt: Prompt) -> Prompt | None:
     """A chat with the form of its question in place of the question, if that has one: the last turn, of a user."""
-    asked = prompt.messages[-1]
-    content = asked.content
-    if not isinstance(content, str):
-        content = content[0].text if len(content) == 1 and isinstance(content[0], Text) else ""
-    if prompt.kind != "chat" or asked.role != "user" or (formed := form(content)) is None:
+    if (formed := form(asked(prompt))) is None:
         return None
-    return msgspec.structs.replace(
-        prompt, messages=[*prompt.messages[:-1], msgspec.structs.replace(asked, content=formed)]
-    )
+    turn = msgspec.structs.replace(prompt.messages[-1], content=formed)
+    return msgspec.structs.replace(prompt, messages=[*prompt.messages[:-1], turn])
+
+
+def asked(prompt: Prompt) -> str:
+    """The question of a chat: its last turn, if that is a user's and one plain text; else ""."""
+    turn = prompt.messages[-1]
+    if prompt.kind != "chat" or turn.role != "user":
+        return ""
+    if isinstance(turn.content, str):
+        return turn.content
+    return turn.content[0].text if len(turn.content) == 1 and isinstance(turn.content[0], Text) else ""
 
 
 def _told_alike(messages: Sequence[Message]) -> list[Message]:
