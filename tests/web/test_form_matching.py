@@ -1,7 +1,7 @@
 """With form matching, an answer also serves other wordings of its question; without, only the same prompt."""
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from httpx import AsyncClient, Response
@@ -10,8 +10,11 @@ from starlette.requests import Request
 
 from headwater.answers.claim import Caching
 from headwater.events import Finish, TextDelta, Usage
+from headwater.log.memory import MemoryStore
 from headwater.log.sqlite.store import SqliteStore
+from headwater.log.store import Claim
 from headwater.models.scripted import Scripted
+from headwater.offsets import TAG
 from headwater.principal import Principal
 
 CHAT = "/api/stream/completion/chat"
@@ -120,6 +123,26 @@ async def test_a_new_answer_serves_all_wordings(tmp_path: Any) -> None:
         assert await log_of(server.client, AGAIN) not in (first, new)
     await store.aclose()
     assert len(model.prompts) == 3
+
+
+async def test_both_keys_and_their_log_lie_in_one_slot() -> None:
+    """A Redis cluster keeps together what begins alike; the exact key says the rest of the prompt too."""
+
+    class Seen(MemoryStore):
+        claims: ClassVar[list[tuple[list[str], str]]] = []
+
+        async def claim(self, name: str, log: str, *args: Any, **terms: Any) -> Claim:
+            self.claims.append((name.split("\n"), log))
+            return await super().claim(name, log, *args, **terms)
+
+    async with headwater(Scripted(ANSWER), Seen(), caching=FORM) as server:
+        for asked in (ASKED, AGAIN):
+            await ask(server.client, asked)
+
+    (first, log), (again, _) = Seen.claims
+    assert len({each[:TAG] for each in (*first, *again, log)}) == 1
+    assert first[1] == again[1]
+    assert len({first[0], again[0], first[1]}) == 3
 
 
 async def log_of(client: AsyncClient, question: str, cache_control: str = "") -> str:
