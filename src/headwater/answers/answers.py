@@ -185,7 +185,7 @@ class Answers:
             message_id=claim.log if claim.won else self._claims.replay_id(claim.log, joined=live),
             status=met.status,
             age=None if live else claim.age,
-            cached=None if claim.won else Cached("joined") if live else Cached("hit", int(claim.age)),
+            cached=met.cached,
             fields=fields,
         )
 
@@ -337,7 +337,8 @@ class Answers:
         """Start the producer of a log that was claimed."""
         assert claim.lease is not None
         request = Request(claim.log, wanted.principal, self._claims.keyed(wanted), outcome)
-        beginning = Beginning(claim.lease, recoverable=wanted.recovery is not None)
+        question = self._claims.question(wanted)
+        beginning = Beginning(claim.lease, recoverable=wanted.recovery is not None, question=question)
         self._start(wanted.offer, request, beginning, wanted.leaves)
 
     def _start(self, offer: Offer, request: Request, beginning: Beginning, leaves: bool = False) -> None:
@@ -358,6 +359,7 @@ class Answers:
                 generation = Generation(models, request, writer, self._policy.timeouts, self._observers)
                 generation.continuing = self._policy.continuing
                 generation.recoverable, generation.leaves = beginning.recoverable, leaves
+                generation.question = beginning.question
                 if beginning.way is not None:
                     generation.successor = models[0]._replace(way=beginning.way)
                     await self._admission.take_over(request)
