@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from fastapi import FastAPI
@@ -39,6 +39,9 @@ from headwater.wiring.keys import keys_of, ways_of
 from headwater.wiring.models import Choice, catalogue, choose
 from headwater.wiring.stores import open_store, stale_of
 
+if TYPE_CHECKING:
+    from headwater.webhooks.queue import Webhooks
+
 logger = logging.getLogger(__name__)
 
 LAST_SECONDS = 10.0
@@ -62,10 +65,11 @@ def server(settings: Settings, files: int | None = None) -> Server:
     choice = choose(settings)
     models = catalogue(settings, choice.model)
     metrics = Metrics()
-    answers = answers_of(settings, models, [metrics])
+    hooks = webhooks_of(settings)
+    answers = answers_of(settings, models, [metrics, *hooks])
     metrics.look = lambda: look(answers)
     answers.accompany(metrics.begin, metrics.end)
-    surface = surface_of(settings, answers, lambda request: request.scope[PRINCIPAL])
+    surface = surface_of(settings, answers, lambda request: request.scope[PRINCIPAL], hooks)
     chats = [{"name": each.name, "images": each.images} for each in models.chats]
     about = About(VERSION, choice.model, choice.demo, choice.notice, chats, settings.max_body)
     app = create_app(
@@ -77,6 +81,15 @@ def server(settings: Settings, files: int | None = None) -> Server:
         dialects=settings.dialects,
     )
     return Server(app, answers, choice, settings)
+
+
+def webhooks_of(settings: Settings) -> "list[Webhooks]":
+    """Who is told of the ends of answers, if anybody is."""
+    if settings.webhook is None and not settings.webhook_hosts:
+        return []
+    from headwater.wiring.webhooks import webhooks  # an HTTP client, for which few servers need to wait
+
+    return [webhooks(settings)]
 
 
 def answers_of(
@@ -111,8 +124,12 @@ def allowance_of(settings: Settings) -> Allowance:
     return Allowance(Quota(**usual), quotas, settings.max_generations, settings.max_messages, settings.max_message)
 
 
-def surface_of(settings: Settings, answers: Answers, identify: Identify) -> Surface:
-    """What the routes share, under these settings."""
+def surface_of(
+    settings: Settings, answers: Answers, identify: Identify, webhooks: "Sequence[Webhooks]" = ()
+) -> Surface:
+    """What the routes share, under these settings; `webhooks` are among the observers of the answers."""
+    for each in webhooks:
+        each.accompany(answers)
 
     async def principal(request: Request) -> Principal:
         found = identify(request)
@@ -120,7 +137,8 @@ def surface_of(settings: Settings, answers: Answers, identify: Identify) -> Surf
 
     rate, capacity = rate_of(settings.replay), Capacity(None, settings.streams, settings.streams_per_client)
     pace = Pace(heartbeat=settings.heartbeat)
-    return Surface(answers, principal, pace, settings.max_body, capacity=capacity, replay=rate)
+    surface = Surface(answers, principal, pace, settings.max_body, capacity=capacity, replay=rate)
+    return surface._replace(webhooks=next(iter(webhooks), None))
 
 
 def lifespan_of(answers: Answers) -> Any:
