@@ -40,14 +40,16 @@ from headwater.webhooks.queue import Webhooks
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, *, lifespan: bool = False) -> AsyncGenerator[httpx.AsyncClient, None]:
+async def serving(
+    app: ASGIApp, *, lifespan: bool = False, protocol: type[Connection] = Connection
+) -> AsyncGenerator[httpx.AsyncClient, None]:
     """Serve the app on a free loopback port with uvicorn, and give a client of it."""
     # The protocol is named because asyncio turns Nagle's algorithm off only where it sees TCP.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             app,
-            http=Connection,
+            http=protocol,
             log_level="error",
             ws="none",
             proxy_headers=False,

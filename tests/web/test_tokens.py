@@ -61,7 +61,7 @@ BAD: dict[str, tuple[Callable[[], str], str]] = {
     "without exp": (lambda: signed(exp=None), "lacks a claim"),
     "for another audience": (lambda: signed(aud="other"), "audience"),
     "without aud": (lambda: signed(aud=None), "lacks a claim"),
-    "not yet valid": (lambda: signed(nbf=NOW + 90), "not valid yet"),
+    "not yet valid": (lambda: signed(nbf=NOW + 9000), "not valid yet"),
     "of another key": (lambda: signed(rsa_key("b")), "signature"),
     "of a key that is not published": (lambda: signed(rsa_key("b"), kid="b"), "does not publish"),
     "without a signature": (lambda: forged({"alg": "none", "kid": "a"}), "algorithm"),

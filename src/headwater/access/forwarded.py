@@ -39,8 +39,9 @@ def in_body(body: bytes) -> str:
         read = msgspec.json.decode(body, type=_Body)
     except (msgspec.MsgspecError, UnicodeDecodeError):  # the dialect says what is wrong with it
         return ""
-    metadata = cast("dict[str, Any]", read.metadata if isinstance(read.metadata, dict) else {})
-    named: tuple[Any, ...] = (read.safety_identifier, read.user, metadata.get("user_id"))
+    metadata: object = read.metadata
+    user = cast("dict[str, Any]", metadata).get("user_id") if isinstance(metadata, dict) else None
+    named: tuple[Any, ...] = (read.safety_identifier, read.user, user)
     return next((each.strip() for each in named if isinstance(each, str) and each.strip()), "")
 
 

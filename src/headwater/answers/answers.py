@@ -193,6 +193,8 @@ class Answers:
         if self._observers:
             request = Request(claim.log, principal, prompt, met.outcome)
             self._observers.notify(lambda observer: observer.claimed(request))
+        if not claim.won and (generation := self._generations.get(claim.log)) is not None:
+            generation.notices.joined += 1
         if claim.lease is not None and not met.begun:
             self._begin(wanted, claim, met.outcome)
         return Attachment(
@@ -243,7 +245,12 @@ class Answers:
         _check(found, principal)
         sealed = found.age is not None if isinstance(found, Attachment) else found.state != "open"
         pages = self._logs.read(found.log, after, follow=follow, sealed=sealed)
-        return observed(pages, self._observers, found.log, dialect) if self._observers and dialect else pages
+        if not (self._observers and dialect):
+            return pages
+        # A request that joined an answer of this process is counted where that ends.
+        saves = isinstance(found, Attachment) and found.cached and found.log not in self._generations
+        saved = (found.tenant, found.age is not None) if saves else None
+        return observed(pages, self._observers, (found.log, dialect), saved)
 
     async def entries(self, found: Attachment | Description, principal: Principal) -> Sequence[Entry]:
         """What the log holds now. Raises as `read` does."""
@@ -379,6 +386,7 @@ class Answers:
                     generation.successor = models[0]._replace(way=beginning.way)
                     await self._admission.take_over(request)
                 generation.seal = self._admission.sealing(request, writer)
+                generation.prices = self._catalogue.prices
                 self._generations[lease.log] = generation
                 try:
                     await generation.run()

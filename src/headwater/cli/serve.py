@@ -59,7 +59,7 @@ def _run(terminal: Terminal, given: dict[str, Any]) -> None:
     from headwater.cli.supervisor import Supervisor
     from headwater.cli.worker import Factory, Worker
     from headwater.settings import Settings
-    from headwater.wiring.keys import keys_of
+    from headwater.wiring.keys import keys_of, ways_of
     from headwater.wiring.models import choose
     from headwater.wiring.stores import describe_store, open_store
 
@@ -70,6 +70,7 @@ def _run(terminal: Terminal, given: dict[str, Any]) -> None:
     settings = terminal.settings(given)
     open_store(settings)  # reports an invalid store URL now, not in the traceback of each worker
     keys = keys_of(settings)
+    ways_of(settings)  # the same for tokens
     with socket.socket(*_family(settings.host)) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Before the weights: nobody should wait for a download, and learn then that the port is taken.

@@ -18,6 +18,7 @@ from headwater.access.refusals import InvalidToken, NotAllowed, Unauthorized
 from headwater.dialects.problem import problem
 from headwater.errors import HeadwaterError
 from headwater.principal import ANYONE, Principal
+from headwater.web.audit import id_of, note
 from headwater.web.cookies import cookies
 from headwater.web.notice import wants_page
 from headwater.web.origin import HEALTH
@@ -153,13 +154,17 @@ class Gate:
         path: str = scope["path"]
         if path.startswith(OPERATOR) and is_operators(path):
             self._access.check_operator(headers)
+            if scope.get("method") not in ("GET", "HEAD", "OPTIONS"):
+                note(scope, "operator", id=f"{scope.get('method')} {path}?{scope['query_string'].decode('latin-1')}")
         elif self._access.required and not _is_open(path):
             await self._access.admit(scope, headers)
         else:
             scope[PRINCIPAL] = ANYONE
 
     def _refused(self, error: HeadwaterError, scope: Scope, headers: Headers) -> Response:
-        refuse = self._refusal_at(scope["path"])
+        refuse, written = self._refusal_at(scope["path"]), _written(headers)
+        if written is not None and error.status in (401, 403):
+            note(scope, "key-refused", id=id_of(written))
         if isinstance(error, InvalidToken):
             response = refused(error, refuse)
             response.headers["WWW-Authenticate"] = f'Bearer error="{error.code}", error_description="{error.told}"'

@@ -8,9 +8,6 @@ from headwater.settings import Settings
 from headwater.web.gate import Ways
 from headwater.web.hosts import is_loopback
 
-OF_TOKENS = ("jwks_url", "jwt_secret", "jwt_algorithms", "jwt_audience", "jwt_issuer")
-"""Settings that mean tokens are taken, or are to be."""
-
 
 def key_file(settings: Settings) -> KeyFile:
     """The file of the keys that `headwater keys` makes."""
@@ -29,18 +26,13 @@ def keys_of(settings: Settings) -> Keys:
     except ValueError as error:
         raise Unsupported(f"HEADWATER_API_KEYS: {error}") from error
     keys = Keys(fixed, key_file(settings), required=settings.keys_file is not None)
-    if not (keys.required or takes_tokens(settings) or settings.insecure or is_loopback(settings.host)):
+    if not (keys.required or settings.takes_tokens or settings.insecure or is_loopback(settings.host)):
         raise Unsupported(
             f"{settings.host} is open to other machines, and there is no key. Do one of three: make a key (headwater "
             "keys create, or HEADWATER_API_KEYS); listen on this machine only (--host 127.0.0.1); or let everybody in "
             "(--insecure)"
         )
     return keys
-
-
-def takes_tokens(settings: Settings) -> bool:
-    """Whether JSON Web Tokens are taken, or are to be: a server with half of these settings is not open by mistake."""
-    return any(getattr(settings, name) for name in OF_TOKENS)
 
 
 def ways_of(settings: Settings) -> Ways:
@@ -50,12 +42,12 @@ def ways_of(settings: Settings) -> Ways:
         raise Unsupported("HEADWATER_FORWARDED_USER_SECRET is for HEADWATER_FORWARDED_USER=signed")
     if how == "header":
         users = by_header
-    if how == "signed" or takes_tokens(settings):
+    if how == "signed" or settings.takes_tokens:
         try:
             from headwater.wiring.tokens import tokens_of, users_of
         except ImportError as error:
             raise Unsupported("tokens need PyJWT; install it with pip install 'headwater[jwt]'") from error
-        tokens = tokens_of(settings) if takes_tokens(settings) else None
+        tokens = tokens_of(settings) if settings.takes_tokens else None
         users = users_of(settings) if how == "signed" else users
     operator = settings.operator_key.get_secret_value() if settings.operator_key else None
     return Ways(operator, is_loopback(settings.host), tokens, users, how == "field")

@@ -9,9 +9,8 @@ from headwater.answer import Answer
 from headwater.errors import Unsupported
 from headwater.observe import Observer, OnFinish
 from headwater.principal import ANYONE
-from headwater.settings import Settings
+from headwater.settings import OF_TOKENS, Settings
 from headwater.web.app import api
-from headwater.wiring.keys import OF_TOKENS
 from headwater.wiring.models import catalogue, catalogue_of, choose
 from headwater.wiring.server import Identify, answers_of, lifespan_of, surface_of, webhooks_of
 

@@ -36,7 +36,7 @@ from headwater.web.routes.operator import look
 from headwater.web.routes.server import About
 from headwater.web.surface import Surface
 from headwater.wiring.keys import keys_of, ways_of
-from headwater.wiring.models import Choice, catalogue, choose
+from headwater.wiring.models import Choice, catalogue, choose, prices_of
 from headwater.wiring.stores import open_store, stale_of
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def answers_of(
     continuing = Continuing(mode, settings.continue_limit, tuple(settings.continue_by))
     caching = Caching(settings.cache_ttl, secret, stale_of(settings), settings.refresh)
     policy = Policy(caching, timeouts, continuing, allowance_of(settings), settings.pins)
+    models.prices = prices_of(settings)
     opener = (lambda: open_store(settings)) if store is None else (lambda: store)
     return Answers(opener, models, policy, Observers(observers), borrowed=store is not None)
 

@@ -18,7 +18,7 @@ REDIS = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 def open_store(settings: Settings) -> Store:
     """The store that a URL names; nothing is connected before its first use. Raises `Unsupported`."""
     limits = _limits(settings, Limits())
-    url = settings.store or _store_of_the_environment(settings)
+    url = url_of(settings)
     try:
         parsed = urlsplit(url)
     except ValueError as error:  # the URL is not shown, since it may hold a password
@@ -66,15 +66,20 @@ def _limits(settings: Settings, usual: Limits) -> Limits:
 
 def describe_store(settings: Settings) -> str:
     """The store in a few words for people, without the password that its URL may hold."""
-    url = settings.store or _store_of_the_environment(settings)
+    url = url_of(settings)
     if not url:
         return str(settings.data_dir / "logs.sqlite")
     parsed = urlsplit(url)
     return url if "@" not in parsed.netloc else f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}{parsed.path}"
 
 
-def _store_of_the_environment(settings: Settings) -> str:
-    """The store when none is named: what the environment of a host that provides one says, as in the original."""
+def url_of(settings: Settings) -> str:
+    """The store by its URL, which may hold a password; empty for SQLite in the data directory.
+
+    When none is named: what the environment of a host that provides one says, as in the original.
+    """
+    if settings.store:
+        return settings.store
     if settings.upstash_redis_rest_url and settings.upstash_redis_rest_token:
         return "upstash:"
     return settings.redis_url.get_secret_value() if settings.redis_url else ""

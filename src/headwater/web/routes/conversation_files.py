@@ -14,6 +14,7 @@ from headwater.conversations.transfer import exported, imported, markdown
 from headwater.dialects.body import json_object
 from headwater.errors import RequestError
 from headwater.events import Saved
+from headwater.web.audit import note
 from headwater.web.json_response import json_response
 from headwater.web.routes.conversations import ALL, ID, ONE, route, whole
 from headwater.web.routes.native import parameter
@@ -132,4 +133,5 @@ def add_cache_routes(router: APIRouter, surface: Surface, conversations: Convers
         principal = await surface.principal(request)
         logs = [log.log for log in await conversations.logs(principal) if log.state != "open"]
         await conversations.forget(logs, principal)
+        note(request.scope, "purge", principal)
         return Response(status_code=204)
