@@ -113,6 +113,7 @@ class Webhooks(Observer):
     def made(self, request: Request, made: Made) -> None:
         log = request.log
         unread = not self._readers.get(log) and time.monotonic() - self._left.pop(log, 0.0) > JUST
+        unread = unread and request.outcome != "renewal"  # nobody was to read it
         if self.url is not None and (self._which == "all" or (self._which == "unread" and unread)):
             self._notices.start(log, self._expect(log, request.principal, None, 0))
         if log in self._expected:
