@@ -96,9 +96,8 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     again = true
     if (summary) put(summaryOf(summary))
     else {
-      const conversation = opened.get(id)?.getSnapshot()
       const known = lines.find((line) => line.id === id)
-      const { title = '', busy = false, shared = null } = conversation ?? {}
+      const { title, busy, shared } = opened.get(id)?.line() ?? { title: '', busy: false, shared: null }
       const [first] = outbox.of(id)
       const now = known && !first ? known.updatedAt : Date.now()
       put({ id, title: title || titleOf(first?.text ?? ''), createdAt: known?.createdAt ?? now, updatedAt: now, live: busy, shared: shared !== null })

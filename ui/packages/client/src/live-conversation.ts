@@ -75,6 +75,9 @@ export class LiveConversation implements Conversation {
 
   readonly getSnapshot = (): ConversationSnapshot => this.#state.snapshot()
 
+  /** What the list shows of it, as it is now: that may not be published yet. */
+  readonly line = () => ({ ...this.#state.head, busy: this.#busy })
+
   readonly send = (text: string, files: readonly QuestionFile[] = []): boolean => this.#ask(text, files)
 
   readonly interrupt = (text: string, files: readonly QuestionFile[] = []): boolean => {
