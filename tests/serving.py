@@ -39,14 +39,16 @@ from headwater.web.surface import Surface
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, *, lifespan: bool = False) -> AsyncGenerator[httpx.AsyncClient, None]:
+async def serving(
+    app: ASGIApp, *, lifespan: bool = False, protocol: type[Connection] = Connection
+) -> AsyncGenerator[httpx.AsyncClient, None]:
     """Serve the app on a free loopback port with uvicorn, and give a client of it."""
     # The protocol is named because asyncio turns Nagle's algorithm off only where it sees TCP.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             app,
-            http=Connection,
+            http=protocol,
             log_level="error",
             ws="none",
             proxy_headers=False,
@@ -166,6 +168,7 @@ async def headwater(
     continuing: Continuing | None = None,
     allowance: Allowance | None = None,
     capacity: Capacity | None = None,
+    pins: bool = False,
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended.
 
@@ -183,7 +186,7 @@ async def headwater(
     continuing = continuing or Continuing("provider" if isinstance(store, MemoryStore) else "all")
     observers = [*observers, *([] if metrics is None else [metrics])]
     policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0), continuing)
-    policy = policy if allowance is None else msgspec.structs.replace(policy, allowance=allowance)
+    policy = msgspec.structs.replace(policy, allowance=allowance or policy.allowance, pins=pins)
     answers = Answers(lambda: store, models, policy, Observers(observers), borrowed=True)
     if metrics is not None:
         metrics.look = lambda: look(answers)

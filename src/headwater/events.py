@@ -47,6 +47,11 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     cost: float | None = None
     """The price of the answer in US dollars; None where it is not known."""
 
+    def of_cache(self) -> dict[str, int]:
+        """What the provider's cache had or took, in the words of OpenAI's APIs; it is part of their input."""
+        written = {"cache_write_tokens": self.cache_write_tokens} if self.cache_write_tokens else {}
+        return {"cached_tokens": self.cached_tokens, **written}
+
     def __post_init__(self) -> None:
         # Logs of older versions hold the details alone, so the named counts are made of these in one place.
         for name, places in _NAMED.items() if self.details else ():

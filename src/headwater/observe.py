@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from headwater.answer import Answer
-from headwater.events import Continued, Ending
+from headwater.events import Continued, Ending, Saved
 from headwater.principal import Principal
 from headwater.prompt import Prompt
 
@@ -78,6 +78,9 @@ class Observer:
 
     def made(self, request: Request, made: Made) -> None:
         """A generation of this process ended, and its log with it; costs nothing per token, unlike `ended`."""
+
+    def saved(self, tenant: str, saved: Saved, times: int) -> None:
+        """A stored or a shared answer took the place of so many generations; each would have been what it `saved`."""
 
     async def ended(self, request: Request, answer: Answer) -> None:
         """The whole answer of that generation. Awaited by its producer, at most `Observers.limit`."""

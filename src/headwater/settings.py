@@ -1,5 +1,6 @@
 """The only reader of the environment: every setting, its default and what it is for."""
 
+import difflib
 import os
 from typing import Any, Literal, Self
 
@@ -125,6 +126,18 @@ class Settings(BaseSettings):
     cache_ttl: float = Field(
         3600, ge=0, description="Time for which a finished answer is replayed; 0 disables the cache"
     )
+    stale_while_revalidate: float = Field(
+        0, ge=0, description="Time past its TTL for which an answer is still replayed while it is renewed"
+    )
+    stale_if_error: float = Field(
+        0, ge=0, description="Time past its TTL for which an answer is replayed where its model fails"
+    )
+    refresh: float = Field(
+        0, ge=0, description="Time before the end of its TTL in which an answer that is asked often is renewed; 0: none"
+    )
+    pins: bool = Field(
+        False, description="Whether the operator pins answers to questions; each server looks for pins every 5 s"
+    )
     replay: Replay = Field(
         "instant",
         description="How fast a stored answer is told: `instant`, `original` (with the pauses of its first run) or a "
@@ -182,6 +195,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Time for which an idle connection is kept; must exceed that of a proxy in front",
     )
+    request_timeout: float = Field(
+        20,
+        ge=0.1,
+        description="Time within which a request's headers must arrive, and then 16 KiB of its body each time",
+    )
     max_body: int = Field(4 * 1024 * 1024, gt=0, description="Maximum size of a request body, in bytes")
     max_messages: int = Field(0, ge=0, description="Maximum number of messages in a request; 0: any")
     max_message: int = Field(0, ge=0, description="Maximum size of a message, in bytes of JSON; 0: any")
@@ -237,6 +255,11 @@ class Settings(BaseSettings):
     )
     openai_proxy: Secret = Field(
         None, validation_alias="OPENAI_PROXY", description="HTTP proxy for OpenAI; default: `https_proxy`, if set"
+    )
+    prices: File = Field(
+        None,
+        description="JSON file of prices in US dollars per million tokens, by model name or pattern; default: those of "
+        "the package genai-prices, if it is installed (`headwater[prices]`)",
     )
 
     redis_url: Secret = Field(None, validation_alias="REDIS_URL", description="Redis to use if no store is named")
@@ -303,6 +326,16 @@ def export_env_file() -> None:
         other = name.upper() not in ours and not name.upper().startswith("HEADWATER_")
         if other and value and not os.environ.get(name):  # an empty value counts as absent, as for the settings
             os.environ[name] = value
+
+
+def unknown_variables() -> dict[str, str | None]:
+    """The variables that look like settings and are none, each with the setting that was perhaps meant."""
+    known = {
+        str(field.validation_alias or f"HEADWATER_{name}").upper() for name, field in Settings.model_fields.items()
+    }
+    found = {name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE, encoding=None))}
+    unknown = sorted(name for name in found - known if name.startswith("HEADWATER_"))
+    return {name: next(iter(difflib.get_close_matches(name, known, 1)), None) for name in unknown}
 
 
 def table() -> str:

@@ -22,8 +22,8 @@ class Tagged(RedisStore):
         tagged = terms._replace(binds=None if terms.binds is None else self.tag + terms.binds)
         return self._plain(await super().claim(self.tag + name, self.tag + log, principal, ttl=ttl, terms=tagged))
 
-    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
-        found = await super().find(self.tag + name, principal, newer_than=newer_than)
+    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
+        found = await super().find(self.tag + name, principal, terms=terms)
         return None if found is None else self._plain(found)
 
     async def open(

@@ -1,5 +1,6 @@
 """`/metrics`: what a scrape says about answers, and that no token costs a call."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -59,6 +60,7 @@ async def test_a_scrape_counts_requests_by_how_they_met_the_cache_and_tokens_by_
     assert found["headwater_generations_total openai:small finished default"] == 2
     for what in ("time_to_first_token", "time_per_output_token", "request_duration"):
         assert found[f"gen_ai_server_{what}_seconds_count chat openai openai:small default"] == 2, what
+    assert found["headwater_saved_tokens_total default"] == 15
     assert found["headwater_store_flush_seconds_count"] >= 2
     assert [(row["tenant"], row["requests"]) for row in stats] == [("default", {"miss": 1, "hit": 1, "bypass": 1})]
 
@@ -146,3 +148,17 @@ async def test_only_an_observer_that_wants_whole_answers_makes_them_be_read() ->
 
     assert not Observers([Metrics()]).want_answers
     assert Observers([Metrics(), Wants()]).want_answers
+
+
+async def test_requests_that_join_a_running_answer_save_what_it_took() -> None:
+    """Counted where it ends: its tokens, once for each of them."""
+    gate = asyncio.Event()
+    async with metered(Scripted([TextDelta("a"), gate, Finish("stop", USED)], name="small")) as (server, metrics):
+        asking = [asyncio.create_task(post_chat(server.client)) for _ in range(3)]
+        await until(lambda: metrics.readers["native"] == 3, "all three read")
+        gate.set()
+        await asyncio.gather(*asking)
+        found = await scraped(server)
+
+    assert found["headwater_requests_total joined default"] == 2
+    assert found["headwater_saved_tokens_total default"] == 2 * 15

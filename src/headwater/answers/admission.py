@@ -23,7 +23,7 @@ from headwater.answers.claim import Claims, Wanted
 from headwater.answers.nursery import Nursery
 from headwater.answers.quota import REQUESTS, Allowance, Quota, tokens_of
 from headwater.errors import AtCapacity, NotCached, PromptTooLarge, StoreError
-from headwater.events import Ending
+from headwater.events import Ending, Finish
 from headwater.log.counters import Slots
 from headwater.log.store import Claim, Store
 from headwater.log.writer import Writer
@@ -156,7 +156,8 @@ class Admission:
         """Charge an answer, give its slot back and seal its log; a log that was taken over is its successor's."""
         if not writer.fenced:
             tenant, run = request.principal.tenant, run_of(request.log)
-            counts = quota.charged(tokens_of(request.prompt, ending, writer.entries), 0.0)
+            cost = ending.usage.cost if isinstance(ending, Finish) and ending.usage is not None else None
+            counts = quota.charged(tokens_of(request.prompt, ending, writer.entries), cost or 0.0)
             self.leave(request)
             try:
                 async with asyncio.timeout(CHARGED_WITHIN):

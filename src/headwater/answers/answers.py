@@ -20,11 +20,13 @@ from headwater.answers.drain import Drain
 from headwater.answers.generation import Generation, Timeouts
 from headwater.answers.notices import hooks, observed, written
 from headwater.answers.nursery import Nursery
+from headwater.answers.pins import Pins
 from headwater.answers.quota import Allowance
 from headwater.answers.recovery import kept
+from headwater.answers.renewals import Renewals
 from headwater.answers.source import Source
 from headwater.answers.successions import Beginning, Successions
-from headwater.cache.policy import Directives, cache_status
+from headwater.cache.policy import Directives
 from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, ShuttingDown
 from headwater.events import Cached
@@ -69,6 +71,8 @@ class Policy(msgspec.Struct, frozen=True):
     timeouts: Timeouts = Timeouts()
     continuing: Continuing = Continuing()
     allowance: Allowance = Allowance()
+    pins: bool = False
+    """Whether answers are pinned to questions (`answers/pins.py`)."""
     stop_wait: float = 2.0
     """How long a stop waits until the log has ended, so that the caller learns the state that was reached."""
 
@@ -100,6 +104,8 @@ class Answers:
         self._admission = Admission(
             self._policy.allowance, self._claims, lambda: self._logs.store, lambda: len(self._nursery)
         )
+        self.pins = Pins(self._policy.pins, self._claims, lambda: self._logs)
+        self._renewals = Renewals(self._claims, self._admission.claim, lambda: self._logs, self._begin)
         self._generations: dict[str, Generation] = {}
         self._draining = Drain()
         self._successions = Successions(lambda: self._logs, catalogue, self._policy.continuing, self._start)
@@ -182,18 +188,20 @@ class Answers:
         recovery = kept(prompt, offer, principal) if mends else None
         wanted = Wanted(offer, prompt, principal, directives, idempotency_key, leaves, recovery)
         claim, fwd, fields = await self._admission.claim(wanted)
-        prompt = prompt if claim.lease is None else self._claims.keyed(wanted)
-        request = Request(claim.log, principal, prompt, _outcome(claim, fwd))
+        met = await self._renewals.met(wanted, claim, fwd)
+        claim, live = met.claim, met.claim.state == "open"
         if self._observers:
+            request = Request(claim.log, principal, prompt, met.outcome)
             self._observers.notify(lambda observer: observer.claimed(request))
-        if claim.lease is not None:
-            self._start(offer, request, Beginning(claim.lease, recoverable=recovery is not None), leaves)
-        live = claim.state == "open"
+        if not claim.won and (generation := self._generations.get(claim.log)) is not None:
+            generation.notices.joined += 1
+        if claim.lease is not None and not met.begun:
+            self._begin(wanted, claim, met.outcome)
         return Attachment(
             log=claim.log,
             tenant=principal.tenant,
             message_id=claim.log if claim.won else self._claims.replay_id(claim.log, joined=live),
-            status=cache_status(won=claim.won, live=live, ttl=claim.ttl, fwd=fwd),
+            status=met.status,
             age=None if live else claim.age,
             cached=None if claim.won else Cached("joined") if live else Cached("hit", int(claim.age)),
             fields=fields,
@@ -237,7 +245,12 @@ class Answers:
         _check(found, principal)
         sealed = found.age is not None if isinstance(found, Attachment) else found.state != "open"
         pages = self._logs.read(found.log, after, follow=follow, sealed=sealed)
-        return observed(pages, self._observers, found.log, dialect) if self._observers and dialect else pages
+        if not (self._observers and dialect):
+            return pages
+        # A request that joined an answer of this process is counted where that ends.
+        saves = isinstance(found, Attachment) and found.cached and found.log not in self._generations
+        saved = (found.tenant, found.age is not None) if saves else None
+        return observed(pages, self._observers, (found.log, dialect), saved)
 
     async def entries(self, found: Attachment | Description, principal: Principal) -> Sequence[Entry]:
         """What the log holds now. Raises as `read` does."""
@@ -345,6 +358,13 @@ class Answers:
         if self._observers:
             self._observers.notify(lambda observer: observer.taken_over(log, ends))
 
+    def _begin(self, wanted: Wanted, claim: Claim, outcome: Outcome) -> None:
+        """Start the producer of a log that was claimed."""
+        assert claim.lease is not None
+        request = Request(claim.log, wanted.principal, self._claims.keyed(wanted), outcome)
+        beginning = Beginning(claim.lease, recoverable=wanted.recovery is not None)
+        self._start(wanted.offer, request, beginning, wanted.leaves)
+
     def _start(self, offer: Offer, request: Request, beginning: Beginning, leaves: bool = False) -> None:
         """Start the producer of a log."""
         self._nursery.start(request.log, self._generate(offer, request, beginning, leaves))
@@ -366,6 +386,7 @@ class Answers:
                     generation.successor = models[0]._replace(way=beginning.way)
                     await self._admission.take_over(request)
                 generation.seal = self._admission.sealing(request, writer)
+                generation.prices = self._catalogue.prices
                 self._generations[lease.log] = generation
                 try:
                     await generation.run()
@@ -377,14 +398,9 @@ class Answers:
                             answer = await written(writer, lease)
         finally:  # also when the server shuts down: that is an ending like any other
             self._admission.leave(request)
+            self._renewals.ended(lease.log)
             if answer is not None:
                 await self._observers.ended(request, answer)
-
-
-def _outcome(claim: Claim, fwd: str) -> Outcome:
-    if not claim.won:
-        return "joined" if claim.state == "open" else "hit"
-    return "miss" if fwd == "miss" else "bypass"
 
 
 def _check(found: Attachment | Description, principal: Principal) -> None:

@@ -3,13 +3,13 @@
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from headwater.answers.purges import Purges
 from headwater.cache.key import Tokens, conversation_key, fingerprint, log_id
-from headwater.cache.policy import Directives
+from headwater.cache.policy import Directives, Stale
 from headwater.errors import NotCached, StoreError
 from headwater.log.store import Claim, Store, Terms
 from headwater.models.catalogue import Offer
@@ -39,6 +39,10 @@ class Caching(msgspec.Struct, frozen=True):
     """Seconds an answer may be replayed; 0 turns the cache off, and every request gets a log of its own."""
     secret: bytes = b""
     """Keys the fingerprints; empty: made once, and kept in the store for all servers on it."""
+    stale: Stale = Stale()
+    """How stale an answer may be, unless the request says it. The store keeps logs so much longer (`Limits.grace`)."""
+    refresh: float = 0.0
+    """Seconds before the end of its TTL in which an answer that is asked for often is renewed; 0: none is."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -55,6 +59,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """What the store keeps for a successor of the log's writer (`answers/recovery.py`)."""
     run: str = ""
     """The run of the log that is opened, where it was chosen before."""
+    renews: float | None = None
+    """The age of the stored answer that is to be renewed: only a log that is newer will do."""
     joins: bool = False
     """Whether only a log that is there will do, running or stored: no new one is opened."""
 
@@ -71,6 +77,9 @@ class Claims:
     def __init__(self, caching: Caching, clock: Callable[[], float] = time.monotonic) -> None:
         self._caching = caching
         self._secret = caching.secret
+        self.refresh = caching.refresh
+        self.pinned: Callable[[Wanted], Awaitable[Claim | None]] | None = None
+        """Finds the answer that is pinned to a request (`answers/pins.py`), if there are any."""
         self._clock = clock
         self._confirmed = -TRUSTED  # when the store was asked for the secret last
         self._tokens = Tokens()
@@ -88,25 +97,32 @@ class Claims:
         return self._tokens.new(8)
 
     async def claim(self, store: Store, wanted: Wanted) -> tuple[Claim, str]:
-        """Bind or open a log, and say why it was opened, in the words of RFC 9211: `miss`, `request` or `bypass`.
+        """Bind or open a log, and say why: `miss`, `request`, `bypass` or `stale`, as in RFC 9211.
 
         Raises `NotCached` for `only-if-cached` without an answer, also if `wanted` only joins, or `StoreError`.
         """
         principal, directives, ttl = wanted.subject, wanted.directives, self._caching.ttl
+        terms = self._terms(wanted)
         await self.secret(store)
+        if self.pinned is not None and (found := await self.pinned(wanted)) is not None:
+            return found, "miss"
         if ttl > 0:
             await self.purges.refresh(store)
         name = self._name(wanted)
         log = log_id(name, wanted.run or self.new_run())
+        if wanted.renews is not None:
+            # All who want the renewal share it by a name of its own. The last one, which the stored answer may be, has
+            # that name still, and is too old.
+            terms = Terms(max(wanted.renews - 0.001, 0), name, wanted.recovery)
+            return await _claim(store, wanted, f"{name}.renewal", log, ttl, terms), "stale"
         if directives.only_if_cached:
             # Together with no-cache nothing is admissible, because a stored answer must not be used.
-            found = None if directives.no_cache else await store.find(name, principal, newer_than=directives.max_age)
+            found = None if directives.no_cache else await store.find(name, principal, terms=terms)
             if found is None:
                 raise NotCached(_NONE)
             return found, "miss"
         cached = ttl > 0 and wanted.offer.cacheable
         if cached and not (directives.no_cache or directives.no_store):
-            terms = Terms(directives.max_age, None, wanted.recovery)
             return await _claim(store, wanted, name, log, ttl, terms), "miss"
         fwd = "request" if cached else "bypass"
         bound = name if cached and not directives.no_store else None
@@ -127,6 +143,14 @@ class Claims:
             raise NotCached(_NONE)
         lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound, recovery=wanted.recovery)
         return Claim(log, won=True, lease=lease), fwd
+
+    def stale(self, wanted: Wanted) -> Stale:
+        """How stale an answer to this request may be."""
+        return self._caching.stale.within(wanted.directives)
+
+    def _terms(self, wanted: Wanted) -> Terms:
+        stale, max_age = max(self.stale(wanted)), wanted.directives.max_age
+        return Terms(None if max_age is None else max_age + stale, None, wanted.recovery, stale)
 
     def keyed(self, wanted: Wanted) -> Prompt:
         """The prompt as the provider gets it, once it is claimed: with a `prompt_cache_key` where one is derived."""
@@ -182,7 +206,7 @@ async def _claim(store: Store, wanted: Wanted, name: str, log: str, ttl: float, 
     """The log of a name, opened unless there is one; `NotCached` where only one that is there will do."""
     if not wanted.joins:
         return await store.claim(name, log, wanted.subject, ttl=ttl, terms=terms)
-    found = await store.find(name, wanted.subject, newer_than=terms.newer_than)
+    found = await store.find(name, wanted.subject, terms=terms)
     if found is None:
         raise NotCached(_NONE)
     return found

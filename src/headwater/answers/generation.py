@@ -48,6 +48,7 @@ from headwater.events import (
 )
 from headwater.log.writer import Writer
 from headwater.models.model import RUN, Reattaches, prepared
+from headwater.models.prices import Prices
 from headwater.observe import Observers, Request
 from headwater.principal import LEAVES
 
@@ -95,7 +96,7 @@ class Generation:
         self._prompt = request.prompt
         self._writer = writer
         self._timeouts = timeouts
-        self._notices = Notices(observers or Observers(), request)
+        self.notices = Notices(observers or Observers(), request)
         self._now = asyncio.get_running_loop().time
         self._interrupted = False
         self._awake: asyncio.Future[None] | None = None
@@ -117,6 +118,7 @@ class Generation:
         self._last_read = self._begun
         self.seal: Callable[[Ending], Coroutine[Any, Any, None]] = writer.seal
         """Stores the ending; somebody may do something before."""
+        self.prices: Prices | None = None
 
     @property
     def retrying(self) -> bool:
@@ -141,7 +143,7 @@ class Generation:
     def notify_made(self) -> None:
         """Notify observers of what came of it; called when its log has its ending."""
         begun = self._begun
-        self._notices.made(self._writer, self._last_output - begun, self._now() - begun)
+        self.notices.made(self._writer, self._last_output - begun, self._now() - begun)
 
     async def run(self) -> None:
         """Produce the answer and seal its log; a cancellation seals it too, with an error that says so."""
@@ -163,11 +165,16 @@ class Generation:
 
     async def _seal(self, ending: Ending) -> None:
         """Seal the log; what it was continued by decides about its usage and about the cache."""
-        if self.successor is not None or self._requests > 1:
-            ending = continuing.closing(ending, fold(self._writer.entries).continued)
-        await self._finished(self.seal(ending))
+        several = self.successor is not None or self._requests > 1
+        seams = fold(self._writer.entries).continued if several else ()
+        await self._finished(self._close(continuing.closing(ending, seams), seams[-1].model if seams else ""))
         if not (isinstance(ending, Finish) or self._writer.fenced or self._writer.failure):
             await self._finished(self._cancel_run())
+
+    async def _close(self, ending: Ending, model: str) -> None:
+        if self.prices is not None and isinstance(ending, Finish):
+            ending = await self.prices.priced(ending, model or self._prompt.model)
+        await self.seal(ending)
 
     async def _cancel_run(self) -> None:
         """End the run that the provider goes on with: nobody comes back to it."""
@@ -254,7 +261,7 @@ class Generation:
                     return error_event(error)
                 logger.info("asking again for %s in %.1f s: %s", self._writer.log, wait, error)
                 self._failed = True
-                self._notices.retried(error, wait)
+                self.notices.retried(error, wait)
             await self._nap(min(wait, self._end - self._now()))
             if self._interrupted:
                 break
@@ -263,7 +270,7 @@ class Generation:
     async def _attempt(self, source: Source) -> Ending:
         """One attempt: ask the model until it ends, is interrupted or has been silent for too long."""
         self._last_output = self._now()
-        self._notices.attempted(source)
+        self.notices.attempted(source)
         pump = asyncio.create_task(self._pump(source), name=f"model {self._writer.log}")
         pump.add_done_callback(self._wake)
         try:
@@ -281,7 +288,7 @@ class Generation:
             return self._reason()
         finally:
             await self._let_go(pump)
-            self._notices.answered(pump)
+            self.notices.answered(pump)
 
     async def _look_for_readers(self) -> None:
         """Ask for the end of an answer that nobody has read for a while. Whoever wants it all the same keeps it."""
@@ -305,12 +312,12 @@ class Generation:
                     self._has_output = True
                     if not self._spoke:
                         self._spoke = True
-                        self._notices.first_token(self._now() - self._begun)
+                        self.notices.first_token(self._now() - self._begun)
                 if self._seam is not None and (self._has_output or isinstance(batch[-1], Finish)):
                     waited = round(self._now() - self._seam.waited, 3)
                     seam, self._seam = msgspec.structs.replace(self._seam, waited=waited), None
                     batch = [seam, *batch]
-                    self._notices.continued(seam)
+                    self.notices.continued(seam)
                 last = batch[-1]
                 if isinstance(last, Finish):
                     self._writer.append(batch[:-1])

@@ -10,7 +10,7 @@ from headwater.answers.continuing import lost
 from headwater.answers.source import Source
 from headwater.entries import Entry
 from headwater.errors import HeadwaterError, StoreError
-from headwater.events import Continued, Ending, Error, Finish, Stop
+from headwater.events import Continued, Ending, Error, Finish, Saved, Stop
 from headwater.log.store import Lease, lost_ending
 from headwater.log.writer import Flushed, StoreFailed, Writer
 from headwater.observe import Made, Observers, Request
@@ -26,6 +26,8 @@ class Notices:
         self._observers = observers
         self._request = request
         self._first_token: float | None = None
+        self.joined = 0
+        """How many requests have joined the answer in this process."""
 
     def first_token(self, seconds: float) -> None:
         """The model's first output came, so many seconds after the generation began."""
@@ -71,6 +73,13 @@ class Notices:
             ending = last if isinstance(last, Finish | Stop | Error) else writer.failure or lost()
             made = Made(ending, len(entries), self._first_token, last_output, duration)
             self._observers.notify(lambda observer: observer.made(request, made))
+            if self.joined:
+                saved = _saved(ending, 0.0)
+                self._observers.notify(lambda observer: observer.saved(request.principal.tenant, saved, self.joined))
+
+
+def _saved(ending: Ending, seconds: float) -> Saved:
+    return Saved.of(ending.usage if isinstance(ending, Finish) else None, seconds)
 
 
 def hooks(observers: Observers, log: str) -> tuple[Flushed | None, StoreFailed | None]:
@@ -87,24 +96,45 @@ def hooks(observers: Observers, log: str) -> tuple[Flushed | None, StoreFailed |
     return flushed, store_failed
 
 
-def observed(pages: Pages, observers: Observers, log: str, dialect: str) -> Pages:
-    """The same pages; observers are notified when they are iterated and closed, by whoever does it with `aclosing`."""
-    return cast("Pages", _Observed(pages, observers, log, dialect))
+def observed(
+    pages: Pages, observers: Observers, reader: tuple[str, str], saves: tuple[str, bool] | None = None
+) -> Pages:
+    """The same pages; observers are notified when they are iterated and closed, by whoever does it with `aclosing`.
+
+    `reader` is the log and the dialect; `saves` is the tenant whose generation the pages take the place of, and
+    whether that is a stored one.
+    """
+    return cast("Pages", _Observed(pages, observers, reader, saves))
 
 
 class _Observed:
-    """Gives its own iterator to a loop: a second generator around the pages would cost time for each of them."""
+    """Gives its own iterator to a loop: a second generator around the pages would cost time for each of them.
 
-    def __init__(self, pages: Pages, observers: Observers, log: str, dialect: str) -> None:
+    An answer that saves something is read to its ending, and a stored one has few pages.
+    """
+
+    def __init__(
+        self, pages: Pages, observers: Observers, reader: tuple[str, str], saves: tuple[str, bool] | None
+    ) -> None:
         self._pages = pages
         self._observers = observers
-        self._reader = log, dialect
+        self._reader = reader
+        self._saves = saves
         self._came = False
 
     def __aiter__(self) -> Pages:
         self._came = True
         self._observers.notify(lambda observer: observer.reader_came(*self._reader))
-        return self._pages
+        return self._pages if self._saves is None else self._read_on(*self._saves)
+
+    async def _read_on(self, tenant: str, stored: bool) -> Pages:
+        last: Entry | None = None
+        async for page in self._pages:
+            last = page[-1] if page else last
+            yield page
+        if last is not None and isinstance(last.event, Finish):
+            saved = _saved(last.event, last.at if stored else 0.0)
+            self._observers.notify(lambda observer: observer.saved(tenant, saved, 1))
 
     async def aclose(self) -> None:
         came, self._came = self._came, False

@@ -18,7 +18,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
-from prometheus_client.multiprocess import mark_process_dead
+from prometheus_client.multiprocess import mark_process_dead  # pyright: ignore[reportUnknownVariableType]
 
 from headwater.cli.worker import CLOSE_WITHIN, Factory, Worker
 from headwater.settings import Settings

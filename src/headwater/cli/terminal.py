@@ -2,11 +2,12 @@
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from headwater.errors import sentence
@@ -49,6 +50,26 @@ class Terminal:
                 name = ".".join(map(str, fault["loc"])) or "settings"
                 self.fail(fault["msg"].removeprefix("Value error, "), f"setting {name}", 2)
             raise typer.Exit(2) from error
+
+
+def standard_output() -> Console:
+    """Where what a command was asked for goes; text is printed as it is."""
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def write(*parts: str | Table) -> None:
+    """Print lines and tables to standard output."""
+    standard_output().print(*(part.translate(UNSAFE) if isinstance(part, str) else part for part in parts), sep="\n")
+
+
+def table(*columns: str, rows: Sequence[Sequence[object]], names: int = 1) -> Table:
+    """A table whose first columns are `names`, and whose others are numbers."""
+    made = Table(box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        made.add_column(column, justify="left" if number < names else "right", no_wrap=number == 0)
+    for row in rows:
+        made.add_row(*(Text(str(cell).translate(UNSAFE)) for cell in row))
+    return made
 
 
 class Lines(logging.Formatter):

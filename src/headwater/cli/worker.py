@@ -17,7 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from headwater.answers.answers import Answers
-from headwater.cli.connection import Connection
+from headwater.cli.connection import STALLED, Connection
 from headwater.cli.listener import Listener
 from headwater.cli.proxies import Proxies
 from headwater.cli.terminal import Lines
@@ -36,6 +36,19 @@ def raise_file_limit() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
     return soft if soft != resource.RLIM_INFINITY else sys.maxsize
+
+
+def _notice_the_dead(listening: socket.socket) -> None:
+    """Have the kernel close connections whose clients are gone without a word; accepted sockets inherit this."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":  # elsewhere after the system's own times
+        for option, value in (
+            (socket.TCP_KEEPIDLE, 60),
+            (socket.TCP_KEEPINTVL, 15),
+            (socket.TCP_KEEPCNT, 4),
+            (socket.TCP_USER_TIMEOUT, round(STALLED * 1000)),
+        ):
+            listening.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class Factory:
@@ -90,9 +103,14 @@ class Worker(uvicorn.Server):
         await super().startup([])
         config = self.config
         serve = partial(
-            config.http_protocol_class, config=config, server_state=self.server_state, app_state=self.lifespan.state
+            Connection,
+            config=config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            within=self._factory.settings.request_timeout,
         )
         for listening in sockets or []:
+            _notice_the_dead(listening)
             listening.listen(config.backlog)
             listener = Listener(listening, serve, connections(raise_file_limit()))
             self.servers.append(cast("asyncio.Server", listener))

@@ -98,7 +98,7 @@ class MemoryStore:
         self._found_abandoned: Callable[[str], None] = lambda log: None
 
     async def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
-        bound = await self.find(name, principal, newer_than=terms.newer_than)
+        bound = await self.find(name, principal, terms=terms)
         if bound is not None:
             # The winner retries when it did not get its answer.
             again = bound.log == log and bound.state == "open"
@@ -107,7 +107,7 @@ class MemoryStore:
         self._names[name] = log
         return Claim(log, won=True, lease=lease)
 
-    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
+    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
         self._sweep()
         found = self._logs.get(self._names.get(name, ""))
         if found is None:
@@ -119,7 +119,8 @@ class MemoryStore:
             found.subjects.add(principal.subject)
             return Claim(found.id, won=False)
         age = self._age(found)
-        too_old = age >= found.ttl or (newer_than is not None and age > newer_than)
+        too_old = age >= found.ttl + min(terms.stale, self.limits.grace)
+        too_old = too_old or (terms.newer_than is not None and age > terms.newer_than)
         if too_old or self._names.get(name) != found.id:  # a lapsed log has just lost its name
             return None
         return Claim(found.id, won=False, state=found.state, age=age, ttl=found.ttl - age)

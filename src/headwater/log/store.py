@@ -13,6 +13,7 @@ every clause below over every store:
 5.  `read` is a pull with a position: no join of history to live entries, no gap, no duplicate.
 6.  An offset of another life of the log is `Expired`, never a silent partial answer.
 7.  Everything expires: a name its TTL after the seal, the log `Limits.grace` later, its tombstone a day after that.
+    In between the log is *stale*: only claims and finds whose terms allow its age still find it by its name.
 8.  A store that cannot be reached raises `StoreError`; it never looks empty. `check` finds out and changes nothing.
 9.  A log is bounded in entries and bytes; at the bound it takes its ending and nothing else.
 10. `stop` ends the log when no other subject remains on it, and wakes the writer wherever it runs. A subject that ends
@@ -96,6 +97,8 @@ class Terms(NamedTuple):
     """A second name, bound when the new log is sealed admissibly: the claimed one can then belong to one request."""
     recovery: bytes | None = None
     """What is kept until the new log's end, for a successor of its writer."""
+    stale: float = 0.0
+    """For how many seconds past its TTL a sealed log will do; `Limits.grace` at most, since it is gone then."""
 
 
 NO_TERMS = Terms()
@@ -110,7 +113,7 @@ class Claim(msgspec.Struct, frozen=True):
     age: float = 0.0
     """Since the log was sealed; 0 while it is open."""
     ttl: float = 0.0
-    """For which the name stays bound; 0 while the log is open."""
+    """For which the log is fresh; 0 while it is open, negative once it is stale (`Terms.stale`)."""
     lease: Lease | None = None
     """The winner's right to append."""
 
@@ -237,8 +240,11 @@ class Store(Documents, Counters, Protocol):
         """
         ...
 
-    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
-        """The log that `claim` would lose to, or None; opens nothing. The principal joins the log's subjects."""
+    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
+        """The log that `claim` would lose to, or None; opens nothing. The principal joins the log's subjects.
+
+        Of the terms only those about the age have a meaning here.
+        """
         ...
 
     async def open(

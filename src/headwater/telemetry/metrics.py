@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, valu
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from headwater.events import Continued, Error, Finish, Usage, state_after
+from headwater.events import Continued, Error, Finish, Saved, Usage, state_after
 from headwater.observe import Made, Observer, Request
 from headwater.telemetry.names import GENAI, operation, provider
 from headwater.version import VERSION
@@ -81,6 +81,10 @@ class Metrics(Observer):
         self._taken = counter("headwater_takeovers", "Logs of dead servers taken over", "outcome")
         self._tokens = counter("headwater_tokens", "Tokens of generations, by kind", "tenant", "model", "kind")
         self._cost = counter("headwater_cost_usd", "What generations cost, where a price is known", "tenant", "model")
+        self._saved = [
+            counter(f"headwater_saved_{what}", f"{what} that hits and joins have saved, in all", "tenant")
+            for what in ("tokens", "cost_usd", "seconds")
+        ]
         self._flush = histogram("headwater_store_flush_seconds", "Until the store took a flush", _FLUSH)
         self._store_failed = counter("headwater_store_failures", "Flushes the store did not take in time")
         self._running = gauge("headwater_generations_running", "Answers being generated", "tenant")
@@ -125,8 +129,13 @@ class Metrics(Observer):
             for kind, count in kinds(usage).items():
                 if count:
                     self._tokens(tenant, model, kind).inc(count)
-            if cost := getattr(usage, "cost", None):
+            if cost := usage.cost:
                 self._cost(tenant, model).inc(cost)
+
+    def saved(self, tenant: str, saved: Saved, times: int) -> None:
+        tenant = self._tenant(tenant)
+        for counted, value in zip(self._saved, (saved.tokens, saved.cost, saved.seconds), strict=True):
+            counted(tenant).inc((value or 0) * times)
 
     def reader_came(self, log: str, dialect: str) -> None:
         self.readers[dialect] += 1
@@ -211,7 +220,7 @@ def kinds(usage: Usage) -> dict[str, int]:
     return {
         "input": usage.input_tokens,
         "cached": usage.cached_tokens,
-        "cache_write": getattr(usage, "cache_write_tokens", 0),
+        "cache_write": usage.cache_write_tokens,
         "output": usage.output_tokens,
         "reasoning": usage.reasoning_tokens,
     }

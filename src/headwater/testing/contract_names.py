@@ -6,7 +6,7 @@ import pytest
 
 from headwater.events import Ending, Error, Finish, Stop
 from headwater.log.store import Terms
-from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, Harness, bound, entry, run
+from headwater.testing.contract_harness import ALICE, BOB, LIMITS, TTL, WHOLE, Harness, bound, entry, run
 
 INADMISSIBLE = [Finish("length"), Finish("content_filter"), Stop("alice"), Error("model", "broke")]
 
@@ -75,12 +75,34 @@ class Names:
         """A claim with `newer_than` gets a new log when the old one is too old, and the name with it."""
         log = await harness.sealed("a", name="name")
         harness.clock.now += 10
-        found = await harness.store.find("name", BOB, newer_than=11)
+        found = await harness.store.find("name", BOB, terms=Terms(newer_than=11))
         assert found is not None
         assert found.log == log
-        assert await harness.store.find("name", BOB, newer_than=9) is None
+        assert await harness.store.find("name", BOB, terms=Terms(newer_than=9)) is None
         assert (await harness.peer.claim("name", "new", BOB, ttl=TTL, terms=Terms(newer_than=9))).won
         assert await bound(harness.store, "name") == "new"
+
+    async def test_a_stale_answer(self, harness: Harness) -> None:
+        """A log past its TTL is found by those whose terms allow its age, as long as it can be read, and by no others.
+
+        It keeps its name while a newer log is written for the same name, and after that one has failed.
+        """
+        log = await harness.sealed("a", name="name")
+        harness.clock.now += TTL + 10
+        assert await harness.store.find("name", BOB, terms=Terms(stale=5)) is None
+        for found in (
+            await harness.peer.find("name", BOB, terms=Terms(stale=15)),
+            await harness.peer.claim("name", "other", BOB, ttl=TTL, terms=Terms(stale=15)),
+        ):
+            assert found is not None
+            assert (found.log, found.won, round(found.age), round(found.ttl)) == (log, False, TTL + 10, -10)
+        await harness.sealed("b", name="name", ending=Error("model", "broke"))
+        assert await harness.peer.find("name", BOB, terms=Terms(stale=15)) is not None
+        harness.clock.now += LIMITS.grace - 12
+        assert await harness.store.find("name", BOB, terms=Terms(stale=10**6)) is not None
+        harness.clock.now += 4
+        assert await harness.peer.find("name", BOB, terms=Terms(stale=10**6)) is None
+        assert (await harness.store.claim("name", "new", BOB, ttl=TTL, terms=Terms(stale=10**6))).won
 
     async def test_a_replaced_log_can_still_be_read(self, harness: Harness) -> None:
         """A log that lost its name to a newer one can still be read by its id."""

@@ -24,6 +24,7 @@ from headwater.web.routes.login import login_routes
 from headwater.web.routes.logs import add_log_routes
 from headwater.web.routes.native import CHAT, add_native_routes
 from headwater.web.routes.operator import operator_routes
+from headwater.web.routes.pins import pin_routes
 from headwater.web.routes.server import About, NoSuchPage, page_routes, server_routes
 from headwater.web.routes.shared import add_share_routes
 from headwater.web.surface import Personal, Surface
@@ -91,6 +92,7 @@ def create_app(
     app.include_router(server_routes(surface.answers, about, needed))
     if surface.metrics is not None:
         app.include_router(operator_routes(surface.answers, surface.metrics))
+    app.include_router(pin_routes(surface))
     if access is not None:
         app.router.routes += login_routes(access, surface)
     app.router.routes += join_routes(surface, conversations)

@@ -100,8 +100,8 @@ class LogResponse(Response):
         self._departure = float("inf")  # when to let the client go, by the loop's clock
         self._head: Sequence[Entry] = ()
         self._started = False
-        self._sent = 0.0
-        self._sending_since: float | None = None
+        self._sent = 0.0  # when the last send began
+        self._sending = False  # whether it has not ended
         self._aside: asyncio.Task[None] | None = None
         """The task of a send that the timer has begun."""
         self._ended = False
@@ -190,10 +190,9 @@ class LogResponse(Response):
     async def _send_bytes(self, body: bytes) -> None:
         if not body:
             return
-        self._sending_since = self._loop.time()
+        self._sent, self._sending = self._loop.time(), True
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
-        self._sending_since = None
-        self._sent = self._loop.time()
+        self._sending = False
 
     async def _settled(self) -> None:
         """Wait until the timer's own send is complete."""
@@ -230,16 +229,16 @@ class LogResponse(Response):
     def _look(self) -> None:
         """Timer: send the status line or a heartbeat that is due, or end a stalled or departing client."""
         now = self._loop.time()
-        pace, since = self._pace, self._sending_since
+        pace = self._pace
         if now >= self._departure:
             self._end()
             return
-        if since is not None:
-            if now - since >= pace.stalled:
+        if self._sending:
+            if now - self._sent >= pace.stalled:
                 logger.info("a client took no bytes for %g s; closed", pace.stalled)
                 self._end()
                 return
-            due = since + pace.stalled
+            due = self._sent + pace.stalled
         elif not self._started:
             due = self._begun + pace.hold
             if now >= due and self._retrying() and now < self._begun + pace.longest_hold:

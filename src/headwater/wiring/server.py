@@ -36,8 +36,8 @@ from headwater.web.routes.operator import look
 from headwater.web.routes.server import About
 from headwater.web.surface import Surface
 from headwater.wiring.keys import keys_of, ways_of
-from headwater.wiring.models import Choice, catalogue, choose
-from headwater.wiring.stores import open_store
+from headwater.wiring.models import Choice, catalogue, choose, prices_of
+from headwater.wiring.stores import open_store, stale_of
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,9 @@ def answers_of(
     secret = settings.secret.get_secret_value().encode() if settings.secret else b""
     mode = settings.continue_ if outlives or settings.continue_ == "off" else "provider"
     continuing = Continuing(mode, settings.continue_limit, tuple(settings.continue_by))
-    policy = Policy(Caching(ttl=settings.cache_ttl, secret=secret), timeouts, continuing, allowance_of(settings))
+    caching = Caching(settings.cache_ttl, secret, stale_of(settings), settings.refresh)
+    policy = Policy(caching, timeouts, continuing, allowance_of(settings), settings.pins)
+    models.prices = prices_of(settings)
     opener = (lambda: open_store(settings)) if store is None else (lambda: store)
     return Answers(opener, models, policy, Observers(observers), borrowed=store is not None)
 

@@ -156,7 +156,7 @@ local function close(row, state, admissible)
   if not admissible then
     free(row)
   elseif row.name ~= '' then
-    redis.call('SET', key('name', row.name), row.id, 'PX', whole(row.ttl + SLACK))
+    redis.call('SET', key('name', row.name), row.id, 'PX', whole(row.ttl + GRACE + SLACK))
   end
   extend(row, row.ttl + GRACE + SLACK, 0)
   wake_readers(row, 'end')

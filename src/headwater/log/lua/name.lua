@@ -7,8 +7,8 @@ local function join(id, subject)
 end
 
 -- The log that will do for a name, which the subject then joins; or nil. A binding alone proves nothing: the log itself
--- is looked up, so a binding that outlived its log finds none.
-local function find(name, subject, newer_than)
+-- is looked up, so a binding that outlived its log finds none. `stale`: for how long past its TTL a sealed log will do.
+local function find(name, subject, newer_than, stale)
   local id = redis.call('GET', key('name', name))
   local row = id and get(id)
   if not row then
@@ -23,7 +23,7 @@ local function find(name, subject, newer_than)
     return row
   end
   local old = age(row)
-  if not row.admissible or old >= row.ttl or (newer_than >= 0 and old > newer_than) then
+  if not row.admissible or old >= row.ttl + stale or (newer_than >= 0 and old > newer_than) then
     return nil
   end
   return row

@@ -98,14 +98,14 @@ class Steps:
 
     async def claim(self, name: str, log: str, principal: Principal, ttl: float, terms: Terms) -> Claim:
         """Bind a name to a new log and open it, or return the log that will do."""
-        arguments = _encoded(name, log, *principal, _ms(ttl), _age(terms.newer_than), terms.binds or "")
+        arguments = _encoded(name, log, *principal, _ms(ttl), *_ages(terms), terms.binds or "")
         arguments += _given(terms.recovery)
         answer = await self._run(_CLAIM, [key("name", name), *keys_of(log)], [*self._lapsing(), *arguments])
         return Claim(log, won=True, lease=Lease(log)) if answer[0] == b"won" else self._found(log, answer)
 
-    async def find(self, name: str, principal: Principal, newer_than: float | None) -> Claim | None:
+    async def find(self, name: str, principal: Principal, terms: Terms) -> Claim | None:
         """The log that will do for a name."""
-        arguments = _encoded(name, principal.subject, _age(newer_than))
+        arguments = _encoded(name, principal.subject, *_ages(terms))
         answer = await self._run(_FIND, [key("name", name)], [*self._lapsing(), *arguments])
         return None if answer[0] == b"unbound" else self._found(name, answer)
 
@@ -262,8 +262,8 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _age(newer_than: float | None) -> int:
-    return -1 if newer_than is None else _ms(newer_than)
+def _ages(terms: Terms) -> tuple[int, int]:
+    return -1 if terms.newer_than is None else _ms(terms.newer_than), _ms(terms.stale)
 
 
 def _encoded(*arguments: Argument) -> list[Argument]:

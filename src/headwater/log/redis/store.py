@@ -87,8 +87,8 @@ class RedisStore:
         self._check_tags(log, name, terms.binds)
         return await self._steps.claim(name, log, principal, ttl, terms)
 
-    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
-        return await self._steps.find(name, principal, newer_than)
+    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
+        return await self._steps.find(name, principal, terms)
 
     async def open(
         self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None

@@ -64,7 +64,7 @@ class Rows:
 
     def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
         """Bind the name to a new log, unless it is bound to one that will do."""
-        bound = self.find(name, principal, newer_than=terms.newer_than)
+        bound = self.find(name, principal, terms)
         if bound is not None:
             # The winner retries when it did not get its answer.
             again = bound.log == log and bound.state == "open"
@@ -73,23 +73,23 @@ class Rows:
         self.db.execute("INSERT OR REPLACE INTO names SELECT ?, key FROM logs WHERE id = ?", (name, log))
         return Claim(log, won=True, lease=lease)
 
-    def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
+    def find(self, name: str, principal: Principal, terms: Terms = NO_TERMS) -> Claim | None:
         """The log that will do for a name, which the principal then joins. One that has lapsed is sealed instead."""
         row = self._bound(name)
         if row is None or row.stop is not None:
             return None
         if row.state != "open":
-            return self._sealed(row, newer_than)
+            return self._sealed(row, terms)
         if self._is_lapsed(row, self._lapsed()):
             self._seal_lost(row)
             return None
         self.db.execute("INSERT OR IGNORE INTO subjects VALUES (?, ?)", (row.key, principal.subject))
         return Claim(row.id, won=False)
 
-    def find_sealed(self, name: str, *, newer_than: float | None = None) -> Claim | None:
+    def find_sealed(self, name: str, terms: Terms = NO_TERMS) -> Claim | None:
         """The sealed log that will do for a name: a hit, which changes nothing and needs no write lock."""
         row = self._bound(name)
-        return None if row is None or row.state == "open" else self._sealed(row, newer_than)
+        return None if row is None or row.state == "open" else self._sealed(row, terms)
 
     def open(
         self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
@@ -311,9 +311,11 @@ class Rows:
     def _bound(self, name: str) -> Row | None:
         return self._row("names JOIN logs ON logs.key = names.log", "names.name = ?", name)
 
-    def _sealed(self, row: Row, newer_than: float | None) -> Claim | None:
+    def _sealed(self, row: Row, terms: Terms) -> Claim | None:
         age = self._age(row)
-        if age >= row.ttl or (newer_than is not None and age > newer_than):
+        if age >= row.ttl + min(terms.stale, self._limits.grace):
+            return None
+        if terms.newer_than is not None and age > terms.newer_than:
             return None
         return Claim(row.id, won=False, state=row.state, age=age, ttl=row.ttl - age)
 

@@ -68,13 +68,13 @@ class SqliteStore:
 
     async def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
         self._tailer.start()
-        hit = await self._reads.do(Rows.find_sealed, name, newer_than=terms.newer_than)
+        hit = await self._reads.do(Rows.find_sealed, name, terms)
         return hit or await self._writes.do(Rows.claim, name, log, principal, ttl=ttl, terms=terms)
 
-    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
+    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
         self._tailer.start()
-        hit = await self._reads.do(Rows.find_sealed, name, newer_than=newer_than)
-        return hit or await self._writes.do(Rows.find, name, principal, newer_than=newer_than)
+        hit = await self._reads.do(Rows.find_sealed, name, terms)
+        return hit or await self._writes.do(Rows.find, name, principal, terms)
 
     async def open(
         self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None

@@ -103,8 +103,8 @@ class UpstashStore:
             self._written[claim.lease] = self._new_writer(log, name, terms.binds)
         return claim
 
-    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
-        return await self._steps.find(name, principal, newer_than)
+    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
+        return await self._steps.find(name, principal, terms)
 
     async def open(
         self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None

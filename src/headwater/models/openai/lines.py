@@ -10,6 +10,7 @@ from headwater.errors import ModelError
 from headwater.models.characters import decode, text_in
 
 _LAST = b"data: [DONE]\n\n"
+_BETWEEN = b"\n\ndata: "
 _MARK = b"\xef\xbb\xbf"  # a byte order mark, which some servers begin with
 _CR = 13  # as a number, since `in` with bytes raises an error within and drops it
 _SAID = ("message", "detail", "error")  # fields of an error that may hold its words
@@ -68,8 +69,9 @@ class Lines(Generic[Chunk]):
     def chunks(self, data: bytes) -> list[Chunk] | list[dict[str, Any]]:
         """The chunks that these bytes complete, up to a `failure`: pass the chunks on first, then raise it."""
         end = data.rfind(b"\n") + 1
-        if not end and _CR in data:
-            end = data.rfind(b"\r", 0, -1) + 1  # a CR at the very end may be the first half of a CRLF
+        if end < len(data):
+            # A CR ends a line too; one at the very end may be the first half of a CRLF.
+            end = max(end, data.rfind(b"\r", end, -1) + 1)
         if not end:
             self._keep(data)
             return []
@@ -81,15 +83,13 @@ class Lines(Generic[Chunk]):
             self._keep(data[end:])
         if _CR in whole:
             whole = _with_lf(whole)  # within JSON text it is escaped
-        if self._open or not whole.startswith(b"data: "):
+        if self._open or whole[:6] != b"data: ":
             return self._one_by_one(whole)
         done = whole.endswith(_LAST)
         try:
             # The fast path, which nearly all reads take: JSON lines only. JSON text escapes its line ends, so the
             # replacement cannot change any, and the decoder's own loop over lines is the fastest there is.
-            found = self._decoder.decode_lines(
-                (whole[: -len(_LAST)] if done else whole)[6:].replace(b"\n\ndata: ", b"\n")
-            )
+            found = self._decoder.decode_lines(whole[6 : -len(_LAST) if done else None].replace(_BETWEEN, b"\n"))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._one_by_one(whole)
         self.done = self.told_end = done

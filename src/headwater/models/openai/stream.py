@@ -120,16 +120,11 @@ class Stream(Deltas, Lines[_Chunk]):
             if delta is None:
                 if choice.text:
                     self._read_choice({"text": choice.text}, events)
-            elif (
-                (text := delta.content)
-                and self._plain
-                and not (delta.tool_calls or delta.reasoning_content or delta.reasoning)
-            ):
-                # The fast path: nearly all chunks are plain text.
+            elif delta.tool_calls or delta.reasoning_content or delta.reasoning or not self._plain:
+                self._read_choice({"delta": msgspec.structs.asdict(delta)}, events)
+            elif text := delta.content:  # the fast path: nearly all chunks are plain text
                 events.append(TextDelta(text))
                 self._unnoted.append(text)
-            elif delta.content or delta.tool_calls or delta.reasoning_content or delta.reasoning:
-                self._read_choice({"delta": msgspec.structs.asdict(delta)}, events)
             if choice.finish_reason:
                 if self._plain:
                     self._reason, self._plain = choice.finish_reason, False
@@ -192,7 +187,9 @@ def counted(usage: Mapping[str, Any], tier: Any) -> dict[str, Any]:
     of_input, of_output = counts(usage.get("prompt_tokens_details")), counts(usage.get("completion_tokens_details"))
     paid = tier if tier in ("priority", "flex") else ""
     prefix = f"{paid}_" if paid else ""
-    cached, reasoning = of_input.get("cached_tokens"), of_output.get("reasoning_tokens")
+    # DeepSeek and Moonshot have said it in fields of their own.
+    elsewhere = sums.get("prompt_cache_hit_tokens", sums.get("cached_tokens"))
+    cached, reasoning = of_input.get("cached_tokens", elsewhere), of_output.get("reasoning_tokens")
     input_details = {
         "audio": of_input.get("audio_tokens"),
         f"{prefix}cache_read": cached,
@@ -205,6 +202,7 @@ def counted(usage: Mapping[str, Any], tier: Any) -> dict[str, Any]:
     return {
         "input_tokens": inputs,
         "output_tokens": outputs,
+        "total_tokens": sums.get("total_tokens"),
         "input_token_details": {name: count for name, count in input_details.items() if count is not None},
         "output_token_details": {name: count for name, count in output_details.items() if count is not None},
     }

@@ -1,6 +1,5 @@
 """The operator's routes: metrics, running answers, the cache. The gate asks for the operator's key by their paths."""
 
-import logging
 import os
 import socket
 from collections import Counter
@@ -13,13 +12,14 @@ from starlette.responses import JSONResponse, Response
 from headwater.answers.answers import Answers
 from headwater.answers.purges import FRESH
 from headwater.errors import RequestError
+from headwater.principal import Principal
 from headwater.telemetry.metrics import Look, Metrics
 from headwater.version import VERSION
 from headwater.web.accept import field
+from headwater.web.audit import note
 from headwater.web.problems import ProblemRoute, closed
 
 METRICS, STREAMS, CACHE = "/metrics", "/api/operator/streams", "/api/operator/cache"
-audit = logging.getLogger("headwater.audit")
 _FRESH = {"Cache-Control": "no-store"}
 
 
@@ -27,17 +27,20 @@ def operator_routes(answers: Answers, metrics: Metrics) -> APIRouter:
     """What the operator may see and do, of all tenants."""
     router = APIRouter(route_class=ProblemRoute, tags=["operator"])
 
+    @router.head(METRICS, include_in_schema=False)
     @router.get(METRICS)
     async def scrape(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The metrics of all workers on this port, for Prometheus (docs/operations.md)."""
         body, media_type = await metrics.scrape(field(request, "accept"))
         return Response(body, headers={**_FRESH, "Content-Type": media_type})
 
+    @router.head(STREAMS, include_in_schema=False)
     @router.get(STREAMS)
     async def streams() -> Response:  # pyright: ignore[reportUnusedFunction]
         """The answers that this process generates, the oldest first; `server` says which process that is."""
         return JSONResponse({"server": _server(), "streams": running(answers)}, headers=_FRESH)
 
+    @router.head(CACHE, include_in_schema=False)
     @router.get(CACHE)
     async def stats() -> Response:  # pyright: ignore[reportUnusedFunction]
         """How the requests of each tenant met the cache since the server began, in all its workers."""
@@ -53,7 +56,7 @@ def operator_routes(answers: Answers, metrics: Metrics) -> APIRouter:
         if not tenant:
             raise RequestError("name the tenant whose cache is to be purged, as in ?tenant=acme")
         await answers.purge(tenant)
-        audit.info("the cache of tenant %s was purged", tenant, extra={"act": "purge", "tenant": tenant})
+        note(request.scope, "purge", Principal(tenant, "operator"))
         return JSONResponse({"server": _server(), "tenant": tenant, "within": FRESH}, headers=_FRESH)
 
     return closed(router)
