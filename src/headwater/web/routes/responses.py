@@ -13,7 +13,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from headwater.answers.answers import Attachment
+from headwater.answers.attachment import Attachment
 from headwater.dialects.dialect import Ask
 from headwater.dialects.openai_error import refusal
 from headwater.dialects.responses.dialect import Responses
@@ -84,6 +84,8 @@ class _Routes:
 
         async def attached(_: Ask, principal: Principal, attachment: Attachment) -> None:
             at.append(attachment)
+            if wanted.background and self._surface.webhooks is not None:
+                await self._surface.webhooks.expect(attachment.message_id, principal, None)
             if wanted.stored:
                 kept = msgspec.json.encode(Kept(wanted.echo, wanted.input, before, principal.subject))
                 name = pointer(DOCUMENT, *owner, attachment.message_id)
