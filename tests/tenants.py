@@ -24,6 +24,7 @@ from headwater.access.keys import parse
 from headwater.answers.answers import Answers, Policy
 from headwater.answers.claim import Caching
 from headwater.answers.generation import Timeouts
+from headwater.answers.quota import Allowance, Quota
 from headwater.events import Event, Finish, TextDelta, Usage
 from headwater.log.memory import MemoryStore
 from headwater.log.store import Store
@@ -102,6 +103,7 @@ _NOTED: dict[str, Callable[[tuple[Any, ...], Json], list[str]]] = {
     "claim": lambda args, _: [f"name {args[0]}", f"log {args[1]}"],
     "find": lambda args, _: [f"name {args[0]}"],
     "open": lambda args, given: [f"log {args[0]}", *([f"name {given['name']}"] if given.get("name") else [])],
+    "take": lambda args, _: [f"counts {args[0]}"],
     "get": _documents,
     "put": _documents,
     "delete": _documents,
@@ -167,7 +169,8 @@ async def world(store: Watched | None = None) -> AsyncGenerator[World, None]:
     async def principal(request: Any) -> Any:
         return request.scope[PRINCIPAL]
 
-    policy = Policy(Caching(secret=b"secret"), Timeouts(retries=0))
+    allowance = Allowance(Quota(requests_per_minute=100_000, generations=100))
+    policy = Policy(Caching(secret=b"secret"), Timeouts(retries=0), allowance=allowance)
     metrics = Metrics()
     answers = Answers(opened, Catalogue(Offer(model.name, "test", True, build)), policy, Observers([metrics]))
     keys = Keys(parse(",".join(f"{each}:{key_of(each)}" for each in TENANTS)), KeyFile(Path("/nonexistent/keys.json")))

@@ -16,6 +16,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi import FastAPI, HTTPException
+from hypothesis import example, given
+from hypothesis import strategies as st
 from identity import AUDIENCE, KEY, NOWHERE, OTHER, SECRET, Provider, locked, post, public, rsa_key, said, signed
 from jwt.algorithms import ECAlgorithm
 from serving import chat, serving
@@ -27,7 +29,7 @@ from starlette.routing import Route
 from headwater.access import jwks
 from headwater.access.jwks import FRESH, LARGEST, PAUSE, Jwks
 from headwater.access.keyfile import Keys
-from headwater.access.keys import parse
+from headwater.access.keys import is_tenant, parse
 from headwater.access.refusals import InvalidToken, KeysUnavailable
 from headwater.access.tokens import PUBLISHED, SHARED, Rules, Tokens
 from headwater.errors import Unsupported
@@ -38,13 +40,13 @@ from headwater.wiring.keys import keys_of, ways_of
 from headwater.wiring.router import router
 
 
-def forged(header: Mapping[str, Any], key: bytes = b"") -> str:
+def forged(header: Mapping[str, Any], key: bytes = b"", **changes: Any) -> str:
     """A token made by hand, as a library refuses to make it: HS256 with any key, or no signature."""
 
     def coded(data: bytes) -> str:
         return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
-    text = f"{coded(json.dumps(header).encode())}.{coded(json.dumps(said()).encode())}"
+    text = f"{coded(json.dumps(header).encode())}.{coded(json.dumps({**said(), **changes}).encode())}"
     return f"{text}.{coded(hmac.digest(key, text.encode(), hashlib.sha256)) if key else ''}"
 
 
@@ -111,6 +113,38 @@ async def test_other_words_are_keys_that_are_not_valid(written: str, status: int
     async with locked(Ways(tokens=Provider(public()).tokens())) as server:
         answer = await server.client.get("/api/about", headers={"authorization": written})
     assert (answer.status_code, answer.headers["www-authenticate"]) == (status, "Bearer")
+
+
+JUNK: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+HEADERS: st.SearchStrategy[dict[str, Any]] = st.dictionaries(st.sampled_from(["alg", "kid", "crit", "b64"]), JUNK)
+
+
+@given(st.text(max_size=50) | HEADERS.map(lambda header: forged(header, b"key")))
+def test_no_text_is_taken_for_a_proof_or_breaks_the_server(written: str) -> None:
+    """Whatever stands in its header."""
+    with pytest.raises(InvalidToken):
+        asyncio.run(Provider(public()).tokens().principal(written))
+
+
+@example({"exp": 10**400})
+@given(st.dictionaries(st.sampled_from(["tenant", "sub", "aud", "exp", "nbf", "iat", "iss", "jti"]), JUNK))
+def test_no_claim_breaks_the_server(junk: dict[str, Any]) -> None:
+    """A good signature under strange claims: a principal that is well formed, or a refusal."""
+    try:
+        header = {"alg": "HS256"}
+        tenant, subject = asyncio.run(
+            Tokens(Rules(SHARED, AUDIENCE), SECRET).principal(forged(header, SECRET.encode(), **junk))
+        )
+    except InvalidToken:
+        return
+    assert is_tenant(tenant)
+    assert len(subject) > len("jwt:")
 
 
 async def test_the_issuer_is_checked_where_the_settings_name_one() -> None:
