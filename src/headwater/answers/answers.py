@@ -24,6 +24,7 @@ from headwater.answers.successions import Beginning, Successions
 from headwater.cache.policy import Directives, cache_status
 from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, ShuttingDown, StoreError
+from headwater.log.feed import Take
 from headwater.log.logs import Logs
 from headwater.log.store import Claim, Description, Documents, Store
 from headwater.log.writer import Flushed, StoreFailed
@@ -210,14 +211,16 @@ class Answers:
         *,
         follow: bool = True,
         dialect: str = "",
+        take: Take | None = None,
     ) -> Pages:
         """Every entry after `after`, in pages, until the ending; without `follow`, until what there is now.
 
+        `take` may take pages, which are not yielded then; see `headwater.log.feed.Take`.
         `dialect` names the reader's dialect to observers. Raises `NoSuchLog`, `Expired` or `StoreError`.
         """
         _check(found, principal)
         sealed = found.age is not None if isinstance(found, Attachment) else found.state != "open"
-        pages = self._logs.read(found.log, after, follow=follow, sealed=sealed)
+        pages = self._logs.read(found.log, after, follow=follow, sealed=sealed, take=take)
         # A second generator costs time for every page, so only observers pay for it.
         return self._observed(pages, found.log, dialect) if self._observers and dialect else pages
 

@@ -24,9 +24,8 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        if self.scope["http_version"] == "1.0":
-            # uvicorn names its class of a cycle outright; the cycle has not run yet.
-            self.cycle.__class__ = UntilClose
+        # uvicorn names its class of a cycle outright; the cycle has not run yet.
+        self.cycle.__class__ = UntilClose if self.scope["http_version"] == "1.0" else Streamed
 
     def eof_received(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Keep the connection of a client that waits for a response, until that has ended."""
@@ -34,6 +33,25 @@ class Connection(HttpToolsProtocol):
         if waits:
             self.cycle.keep_alive = False
         return waits and not self.scope.get("state", {}).get("leaves")
+
+
+class Streamed(RequestResponseCycle):
+    """A response in chunks, whose parts `web.response.LogResponse` writes itself: `send` takes as long as the write."""
+
+    @property
+    def direct(self) -> "Streamed":
+        return self
+
+    @property
+    def ready(self) -> bool:
+        """Whether a part of the body can be written without waiting."""
+        return bool(self.chunked_encoding) and not (
+            self.response_complete or self.disconnected or self.flow.write_paused
+        )
+
+    def write(self, body: bytes) -> None:
+        """Write a part of the body, which is not empty."""
+        self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
 
 
 class UntilClose(RequestResponseCycle):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +16,7 @@ from headwater.cache import policy
 from headwater.dialects.body import UnsupportedBody
 from headwater.dialects.dialect import Ask, Cursor, Dialect
 from headwater.errors import Expired, HeadwaterError, RequestError
+from headwater.log.feed import Take
 from headwater.log.store import Description, check_offset
 from headwater.models.catalogue import Offer
 from headwater.offsets import run_of
@@ -25,7 +27,7 @@ from headwater.web.capacity import Capacity
 from headwater.web.place import location
 from headwater.web.problems import refused
 from headwater.web.replay import INSTANT, paced, rate_of
-from headwater.web.response import Delivery, LogResponse, Pace
+from headwater.web.response import Delivery, LogResponse, Pace, Pages
 from headwater.web.visitors import admit, visitor_of
 from headwater.web.whole import WholeResponse
 
@@ -213,8 +215,12 @@ class Surface(NamedTuple):
     ) -> Response:
         """A stream of a log; it ends early when this server drains and another one writes the log."""
         reader = delivery.dialect.reader(delivery.message_id, delivery.cursor)
-        pages = self.answers.read(found, principal, reader.begin, dialect=delivery.dialect.name)
-        pages = pages if rate == INSTANT else paced(pages, rate)
+
+        def pages(take: Take) -> Pages:
+            instant = rate == INSTANT
+            read = partial(self.answers.read, found, principal, reader.begin, dialect=delivery.dialect.name)
+            return read(take=take) if instant else paced(read(), rate)
+
         leave, log = self.answers.departure(found.log), found.log
         return LogResponse(pages, reader, delivery, self.pace, leave, lambda: self.answers.retrying(log))
 
