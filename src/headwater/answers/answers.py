@@ -30,7 +30,6 @@ from headwater.answers.successions import Beginning, Successions
 from headwater.cache.policy import Directives
 from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, ShuttingDown
-from headwater.events import Cached
 from headwater.log.logs import Logs
 from headwater.log.store import Claim, Description, Documents, Store
 from headwater.models.catalogue import Catalogue, Offer
