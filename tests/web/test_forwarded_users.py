@@ -35,6 +35,9 @@ async def test_a_header_names_a_user_of_the_keys_tenant() -> None:
     assert await users(ways, **{USER: "ann@x.org"}) == [("acme", "user:ann@x.org")] * 2
     assert await users(ways, **{USER: "other/env1 visitor:x"}) == [("acme", "user:other%2Fenv1%20visitor:x")] * 2
     assert await users(ways) == [("acme", "env1")] * 2
+    async with locked(ways, who := [], f"acme:{KEY}") as server:
+        long = await post(server, KEY, **{USER: "a" * 251})
+    assert (long.status_code, long.json()["code"], who) == (400, "bad_request", [])
 
 
 async def test_a_field_names_a_user_in_the_dialects_that_have_one() -> None:

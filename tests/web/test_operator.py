@@ -11,6 +11,7 @@ from headwater.events import Finish, TextDelta
 from headwater.models.scripted import Scripted
 from headwater.settings import Settings
 from headwater.web.gate import Ways, is_operators
+from headwater.wiring.keys import ways_of
 from headwater.wiring.server import server
 
 ANN, OPERATOR = "ann-key-0001", "operator-key-0001"
@@ -94,6 +95,12 @@ def test_the_paths_of_the_operator_are_exact() -> None:
     """`/metricsx` is not one, so that it is not open to the operator's key by accident."""
     assert all(is_operators(path) for path in PATHS)
     assert not any(is_operators(path) for path in ("/metricsx", "/api/operators", "/api/metrics", "/", ""))
+
+
+def test_a_server_behind_a_proxy_is_not_local() -> None:
+    """Whoever passes the proxy would be the operator."""
+    given: list[dict[str, str]] = [{}, {"host": "0.0.0.0"}, {"proxies": "127.0.0.1"}, {"hosts": "app.example"}]
+    assert [ways_of(Settings.model_validate(each)).local for each in given] == [True, False, False, False]
 
 
 async def test_the_settings_set_the_operators_key(tmp_path: Path) -> None:

@@ -159,6 +159,8 @@ async def test_the_issuer_is_checked_where_the_settings_name_one() -> None:
 async def test_the_claims_have_the_names_of_the_settings() -> None:
     """Names with dots and slashes are names too, as some providers require them."""
     tokens = Provider(public()).tokens(Rules(PUBLISHED, AUDIENCE, None, "https://app.example/org", "email"))
+    with pytest.raises(InvalidToken, match=r"https://app\.example/org"):
+        await tokens.principal(signed(email="ann@example.org"))
     written = signed(tenant=None, **{"https://app.example/org": "org_1", "email": "ann@example.org"})
     assert await tokens.principal(written) == ("org_1", "jwt:ann@example.org")
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from headwater.access.refusals import InvalidToken
+from headwater.errors import RequestError
 from headwater.principal import Principal
 
 NAMED = "x-openwebui-user-id"
@@ -46,10 +46,10 @@ def in_body(body: bytes) -> str:
 
 
 def within(caller: Principal, user: str) -> Principal:
-    """The user as a subject of the caller's tenant; the caller itself where nobody is named. Raises `InvalidToken`."""
+    """The user as a subject of the caller's tenant; the caller itself where nobody is named. Raises `RequestError`."""
     if not user:
         return caller
     subject = f"user:{quote(user, safe='@+|:')}"
     if len(subject) > LONGEST:
-        raise InvalidToken(f"The user's name is longer than {LONGEST} characters. Name the user by a shorter id.")
+        raise RequestError(f"the user's name is longer than {LONGEST} characters; name the user by a shorter id")
     return Principal(caller.tenant, subject)

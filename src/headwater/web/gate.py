@@ -167,7 +167,8 @@ class Gate:
             note(scope, "key-refused", id=id_of(written))
         if isinstance(error, InvalidToken):
             response = refused(error, refuse)
-            response.headers["WWW-Authenticate"] = f'Bearer error="{error.code}", error_description="{error.told}"'
+            why = error.told.encode("ascii", "replace").decode().replace('"', "'")  # a claim may have any name
+            response.headers["WWW-Authenticate"] = f'Bearer error="{error.code}", error_description="{why}"'
             return response
         if not isinstance(error, Unauthorized):
             return refused(error, refuse)

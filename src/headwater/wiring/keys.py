@@ -50,4 +50,6 @@ def ways_of(settings: Settings) -> Ways:
         tokens = tokens_of(settings) if settings.takes_tokens else None
         users = users_of(settings) if how == "signed" else users
     operator = settings.operator_key.get_secret_value() if settings.operator_key else None
-    return Ways(operator, is_loopback(settings.host), tokens, users, how == "field")
+    # Who is reached through a proxy or by a name is reached by others than who sits at the machine.
+    local = is_loopback(settings.host) and not (settings.proxies or settings.hosts)
+    return Ways(operator, local, tokens, users, how == "field")
