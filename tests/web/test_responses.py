@@ -270,7 +270,7 @@ async def test_who_asks_the_same_learns_nothing_of_the_first_request_by_its_id()
     async with headwater(Scripted([TextDelta("Hello"), Finish("stop")]), who=who) as server:
 
         async def send(subject: str, method: str, path: str = "", **fields: Any) -> httpx.Response:
-            more = {"json": {"input": "Hi", **fields}} if method == "POST" else {}
+            more: JSON = {"json": {"input": "Hi", **fields}} if method == "POST" else {}
             return await server.client.request(method, f"/v1/responses{path}", headers={"x-who": subject}, **more)
 
         first = (await send("ann", "POST", metadata={"note": "private"})).json()["id"]
