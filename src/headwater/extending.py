@@ -37,6 +37,7 @@ from headwater.events import (
     is_admissible,
     state_after,
 )
+from headwater.log.counters import Count, Slots, Taken
 from headwater.log.store import (
     Claim,
     Description,
@@ -76,6 +77,7 @@ __all__ = [
     "Claim",
     "Closes",
     "Continues",
+    "Count",
     "Counts",
     "Description",
     "Ending",
@@ -115,11 +117,13 @@ __all__ = [
     "Saved",
     "Sealed",
     "Shown",
+    "Slots",
     "Start",
     "State",
     "Stop",
     "Store",
     "StoreError",
+    "Taken",
     "Text",
     "TextDelta",
     "Timing",

@@ -138,6 +138,11 @@ class Settings(BaseSettings):
     pins: bool = Field(
         False, description="Whether the operator pins answers to questions; each server looks for pins every 5 s"
     )
+    match: Literal["exact", "form"] = Field(
+        "exact",
+        description="Which questions an answer is replayed to: `exact`: the same one; `form`: also one that differs in "
+        "spelling, case, greeting or punctuation alone, where that can mean nothing (docs/stores.md)",
+    )
     replay: Replay = Field(
         "instant",
         description="How fast a stored answer is told: `instant`, `original` (with the pauses of its first run) or a "

@@ -119,7 +119,7 @@ def answers_of(
     secret = settings.secret.get_secret_value().encode() if settings.secret else b""
     mode = settings.continue_ if outlives or settings.continue_ == "off" else "provider"
     continuing = Continuing(mode, settings.continue_limit, tuple(settings.continue_by))
-    caching = Caching(settings.cache_ttl, secret, stale_of(settings), settings.refresh)
+    caching = Caching(settings.cache_ttl, secret, stale_of(settings), settings.refresh, settings.match)
     policy = Policy(caching, timeouts, continuing, allowance_of(settings), settings.pins)
     models.prices = prices_of(settings)
     opener = (lambda: open_store(settings)) if store is None else (lambda: store)
