@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.answer import Answer
-from headwater.answers.answers import Answers, Attachment, Policy
+from headwater.answers.answers import Answers, Policy
+from headwater.answers.attachment import Attachment
 from headwater.answers.claim import Caching
 from headwater.answers.continuing import Continuing
 from headwater.answers.generation import Timeouts

@@ -14,6 +14,7 @@ import msgspec
 
 from headwater.answer import Answer, fold
 from headwater.answers.admission import Admission
+from headwater.answers.attachment import Attachment
 from headwater.answers.claim import Caching, Claims, Wanted
 from headwater.answers.continuing import Continuing
 from headwater.answers.drain import Drain
@@ -29,7 +30,6 @@ from headwater.answers.successions import Beginning, Successions
 from headwater.cache.policy import Directives
 from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, ShuttingDown
-from headwater.events import Cached
 from headwater.log.logs import Logs
 from headwater.log.store import Claim, Description, Documents, Store
 from headwater.models.catalogue import Catalogue, Offer
@@ -45,23 +45,6 @@ READY_WITHIN = 2.0
 """Seconds for which a probe waits for a model that could not be built before, and is built once more."""
 
 Pages = AsyncGenerator[Sequence[Entry], None]
-
-
-class Attachment(msgspec.Struct, frozen=True):
-    """Where to read an answer, and where it comes from."""
-
-    log: str
-    tenant: str
-    message_id: str
-    """The log's id, or `<log>~<random>` for a replay, so that two messages in one chat never share an id."""
-    status: str
-    """The `Cache-Status` to answer with (RFC 9211)."""
-    age: float | None
-    """Seconds since the answer was finished; None unless it comes from the cache."""
-    cached: Cached | None = None
-    """How the cache has answered; None unless it has."""
-    fields: Mapping[str, str] = {}
-    """The header fields that tell the tenant's limits; none without a limit."""
 
 
 class Policy(msgspec.Struct, frozen=True):
