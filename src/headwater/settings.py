@@ -205,6 +205,17 @@ class Settings(BaseSettings):
         ge=0.1,
         description="Time within which a request's headers must arrive, and then 16 KiB of its body each time",
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Form of the server's log: lines for people, or one JSON object a line"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level of what is logged")
+    access_log: bool = Field(False, description="Log each request that is answered")
+    otlp_endpoint: str | None = Field(
+        None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="Address to which traces are sent by OTLP over HTTP, e.g. `http://127.0.0.1:4318`; needs "
+        "`headwater[otel]`",
+    )
     max_body: int = Field(4 * 1024 * 1024, gt=0, description="Maximum size of a request body, in bytes")
     max_messages: int = Field(0, ge=0, description="Maximum number of messages in a request; 0: any")
     max_message: int = Field(0, ge=0, description="Maximum size of a message, in bytes of JSON; 0: any")
@@ -224,6 +235,21 @@ class Settings(BaseSettings):
     streams: int = Field(0, ge=0, description="Open responses of one server process that send or await an answer")
     streams_per_client: int = Field(
         0, ge=0, description="Those of one client: of a key, of a user of your app, or else of an address"
+    )
+    webhook: Text = Field(None, description="Address that is told when an answer ends, by a signed POST")
+    webhook_secret: Secret = Field(
+        None, description="Secret that signs webhooks (Standard Webhooks), `whsec_…` or a text of 24 bytes or more"
+    )
+    webhook_for: Literal["background", "unread", "all"] = Field(
+        "unread",
+        description="Answers of which `HEADWATER_WEBHOOK` is told: `background`: those that a client asked for in the "
+        "background, `unread`: also those that no client reads as they end, `all`: all",
+    )
+    webhook_text: bool = Field(False, description="Send the answer's text with a webhook")
+    webhook_hosts: Names = Field(
+        [],
+        description="Hosts that a request may name in its `Headwater-Webhook`, comma-separated, also private ones; "
+        "`*.example.com`, `*`: any, with a public address",
     )
     openai_wire: bool = Field(
         True,

@@ -110,7 +110,7 @@ async def test_pins_are_listed_replaced_and_removed() -> None:
         assert told(await post_chat(server.client)) == "another"
         listed = (await server.client.get(ROUTE)).json()
         assert [(each["id"], each["tenant"], each["model"], each["answer"]) for each in listed] == [
-            (id, "default", None, "another")
+            (id, "default", "", "another")
         ]
         assert listed[0]["messages"][0]["content"] == "Hi"
         assert (await server.client.delete(f"{ROUTE}/{id}")).status_code == 204

@@ -1,4 +1,4 @@
-"""Where a request is attached: the log that answers it, and how the cache has answered."""
+"""What a request is given: the log that answers it, and how the cache has met it."""
 
 from collections.abc import Mapping
 
