@@ -25,6 +25,7 @@ from headwater.log.memory import MemoryStore
 from headwater.log.store import Store
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.model import Model
+from headwater.models.prices import Prices
 from headwater.observe import Observer, Observers
 from headwater.principal import ANYONE, Principal
 from headwater.telemetry.metrics import Metrics
@@ -171,6 +172,7 @@ async def headwater(
     capacity: Capacity | None = None,
     pins: bool = False,
     webhooks: Webhooks | None = None,
+    prices: Prices | None = None,
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended.
 
@@ -185,6 +187,7 @@ async def headwater(
         return request.scope[PRINCIPAL] if keys is not None else who(request)
 
     models = Catalogue(Offer(model.name, "test", True, build))
+    models.prices = prices
     continuing = continuing or Continuing("provider" if isinstance(store, MemoryStore) else "all")
     observers = [*observers, *filter(None, [metrics, webhooks])]
     policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0), continuing)

@@ -36,6 +36,7 @@ from headwater.events import (
     is_admissible,
     state_after,
 )
+from headwater.log.counters import Count, Slots, Taken
 from headwater.log.store import (
     Claim,
     Description,
@@ -75,6 +76,7 @@ __all__ = [
     "Claim",
     "Closes",
     "Continues",
+    "Count",
     "Counts",
     "Description",
     "Ending",
@@ -112,11 +114,13 @@ __all__ = [
     "Request",
     "Sealed",
     "Shown",
+    "Slots",
     "Start",
     "State",
     "Stop",
     "Store",
     "StoreError",
+    "Taken",
     "Text",
     "TextDelta",
     "Timing",

@@ -7,7 +7,8 @@ a token. An observer that raises is logged and never harms an answer.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal
+from contextvars import ContextVar
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -30,6 +31,26 @@ class Request(msgspec.Struct, frozen=True):
     principal: Principal
     prompt: Prompt
     outcome: Outcome
+
+
+class Concern(NamedTuple):
+    """What the lines of the server's log are about that are written now."""
+
+    log: str
+    tenant: str
+    prompt: Prompt | None = None
+    """What must not stand in them, whoever quotes it."""
+
+
+CONCERN: ContextVar[Concern | None] = ContextVar("headwater.concern", default=None)
+"""Set for each request and each producer of an answer, and for all that they start."""
+
+
+def concerns(log: str, tenant: str, prompt: Prompt | None = None) -> None:
+    """Say that from now on this task is about a log."""
+    known = CONCERN.get()
+    if prompt is not None or known is None or known.log != log:
+        CONCERN.set(Concern(log, tenant, prompt))
 
 
 class Made(msgspec.Struct, frozen=True):

@@ -138,6 +138,11 @@ class Settings(BaseSettings):
     pins: bool = Field(
         False, description="Whether the operator pins answers to questions; each server looks for pins every 5 s"
     )
+    match: Literal["exact", "form"] = Field(
+        "exact",
+        description="Which questions an answer is replayed to: `exact`: the same one; `form`: also one that differs in "
+        "spelling, case, greeting or punctuation alone, where that can mean nothing (docs/stores.md)",
+    )
     replay: Replay = Field(
         "instant",
         description="How fast a stored answer is told: `instant`, `original` (with the pauses of its first run) or a "
@@ -199,6 +204,17 @@ class Settings(BaseSettings):
         20,
         ge=0.1,
         description="Time within which a request's headers must arrive, and then 16 KiB of its body each time",
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Form of the server's log: lines for people, or one JSON object a line"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level of what is logged")
+    access_log: bool = Field(False, description="Log each request that is answered")
+    otlp_endpoint: str | None = Field(
+        None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="Address to which traces are sent by OTLP over HTTP, e.g. `http://127.0.0.1:4318`; needs "
+        "`headwater[otel]`",
     )
     max_body: int = Field(4 * 1024 * 1024, gt=0, description="Maximum size of a request body, in bytes")
     max_messages: int = Field(0, ge=0, description="Maximum number of messages in a request; 0: any")

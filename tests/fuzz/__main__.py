@@ -4,6 +4,7 @@ Each target runs in a process of its own, since the fuzzer ends its process. An 
 """
 
 import argparse
+import asyncio
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ def main() -> int:
     if options.here:
         _fuzz(options.only, options.runs)
         return 0
+    from fuzz.routes import requests
     from fuzz.targets import TARGETS
 
     broken = 0
@@ -38,6 +40,11 @@ def main() -> int:
         if done.returncode != 0:
             broken += 1
             print(done.stdout[-3000:], done.stderr[-3000:], sep="\n")
+    if not options.only:
+        with tempfile.TemporaryDirectory(prefix="hw-") as folder:
+            status, report = asyncio.run(requests(Path(folder), options.runs // 100))
+        print(report)
+        broken += status != 0
     return 1 if broken else 0
 
 

@@ -1,12 +1,15 @@
 """A short fuzz; `make fuzz` has over a hundred thousand inputs, guided by the branches that they reach."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fuzz.routes import requests
 from fuzz.targets import SEEDS, TARGETS
 
 ODD: list[Any] = [None, True, -1, 0, 2**63, 1e308, "", "\0", "\ud800", "a" * 300, "1" * 5000, [], {}, [[]], {"": {}}]
@@ -51,3 +54,10 @@ def test_every_seed_is_valid(name: str) -> None:
     """So that a fuzzer begins behind the first check."""
     for seed in SEEDS[name]:
         assert TARGETS[name](seed), seed
+
+
+async def test_no_route_fails_or_hangs_or_answers_what_its_document_does_not_say(tmp_path: Path) -> None:
+    """With what is at the bounds of its schema, and beyond them."""
+    status, report = await requests(tmp_path, 0)
+    assert status == 0, report
+    assert int(re.findall(r"(\d+) generated", report)[0]) > 500, report

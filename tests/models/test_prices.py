@@ -1,7 +1,9 @@
 """What an answer costs: by the operator's own file, else by the list of genai-prices, else it is not known."""
 
 import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,6 +118,28 @@ async def test_no_package_means_no_price(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert await listed(MINI) is None
     assert await cost(Prices({"*": Rates(input=1, output=1)}), MINI, None) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "broken", "words"),
+    [
+        ("genai_prices.data", None, "genai-prices cannot be imported"),
+        ("genai_prices", types.SimpleNamespace(Usage=dict), "the list of prices is of no use"),
+    ],
+    ids=["it cannot be imported", "it has another interface"],
+)
+async def test_a_broken_list_of_prices_harms_no_answer(
+    place: str, broken: Any, words: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer is whole, so it ends as ever, and the log says what is wrong."""
+    prices = Prices({})
+    monkeypatch.setitem(sys.modules, place, broken)
+    if broken:
+        monkeypatch.setitem(sys.modules, f"{place}.data", broken)
+    await prices.prepare()
+
+    assert await cost(prices, MINI) is None
+    assert words in caplog.text
 
 
 FAULTS = {

@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 import logging
+import resource
 import sys
 
+from soak.crowd import hold
 from soak.run import soak
 
 
@@ -13,11 +15,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m soak", description=__doc__)
     parser.add_argument("seconds", nargs="?", type=float, default=1800.0)
     parser.add_argument("--clients", type=int, default=48)
+    parser.add_argument("--streams", type=int, default=10_000, help="open streams of one answer, before the load")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    held = asyncio.run(hold(options.streams, quiet=10)) if options.streams else None
+    if held is not None:
+        print(held, flush=True)
     report = asyncio.run(soak(options.seconds, options.clients, say=print))
     print(report, flush=True)
-    return 1 if report.faults() else 0
+    return 1 if report.faults() or (held is not None and held.wrong) else 0
 
 
 if __name__ == "__main__":

@@ -28,13 +28,17 @@ class Holding:
         return f"{self.memory:.1f} MB, {self.files} files, {self.tasks} tasks; {rows or 'no rows'}"
 
 
+def resident(pid: int) -> float:
+    """Megabytes of a process in RAM."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / 1e6
+
+
 def hold(pid: int, folder: Path) -> Holding:
     """Look at a server of `soak/server.py` with SQLite in this folder."""
-    resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / 1e6
     files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
     with closing(sqlite3.connect(f"file:{folder / 'logs.sqlite'}?mode=ro", uri=True, timeout=10)) as db:
         rows = {table: int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in TABLES}
-    return Holding(time.monotonic(), resident, files, int((folder / "tasks").read_text()), rows)
+    return Holding(time.monotonic(), resident(pid), files, int((folder / "tasks").read_text()), rows)
 
 
 async def settled(pid: int, folder: Path, before: Holding, within: float) -> Holding:

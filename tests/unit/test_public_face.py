@@ -41,11 +41,12 @@ FACE = {
         *("About", "Answer", "Client", "Continued", "Offset", "Patience", "SyncAnswer", "SyncClient", "ToolCall"),
         *("Expired", "HeadwaterError", "InvalidPrompt", "ModelError", "NoSuchLog", "NotCached", "NotHeadwater"),
         *("NothingListens", "RequestError", "ShuttingDown", "StoreError", "UnknownModel", "Unreachable"),
-        *("Conversation", "Message", "Summary", "SyncConversation"),
+        *("Cached", "Conversation", "Message", "Saved", "Summary", "SyncConversation"),
     },
     "headwater.extending": {
         *EVENTS,
         *("Claim", "Description", "Entry", "Flush", "Lease", "Limits", "Offset", "ORIGIN", "Principal", "Receipt"),
+        *("Count", "Slots", "Taken"),
         *("State", "Store", "check_offset", "is_admissible", "lost_ending", "record", "restore", "state_after"),
         *("Expired", "Fenced", "LogFull", "NoSuchLog", "OutOfSequence", "Sealed", "StoreError"),
         *("CannotContinue", "Closes", "Continues", "Counts", "Model", "ModelError", "Prepares", "Shown"),

@@ -7,10 +7,13 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 import pytest
+from openai import AsyncOpenAI, RateLimitError
 from serving import Headwater, chat, headwater, parse, post_chat, text_of, until
 from starlette.requests import Request
 
+from headwater.answers.claim import Caching
 from headwater.answers.quota import Allowance, Quota
+from headwater.cache.policy import Stale
 from headwater.errors import ModelError
 from headwater.events import Finish, TextDelta, Usage
 from headwater.log.counters import Count, Slots, Taken
@@ -18,10 +21,16 @@ from headwater.log.memory import MemoryStore
 from headwater.log.store import Store
 from headwater.models.scripted import SILENCE, Scripted
 from headwater.principal import Principal
+from headwater.testing import Clock
 from headwater.web.capacity import Capacity
 
 CHAT = "/api/stream/completion/chat"
 HELLO = [TextDelta("Hel"), TextDelta("lo"), Finish("stop", Usage(30, 20))]
+
+
+def still() -> MemoryStore:
+    """A store whose clock stands still, so that no minute ends in a test."""
+    return MemoryStore(clock=Clock())
 
 
 def limited(
@@ -29,7 +38,12 @@ def limited(
 ) -> AbstractAsyncContextManager[Headwater]:
     """A server whose tenants have a quota."""
     allowance = Allowance(Quota(**most))  # pyright: ignore[reportArgumentType]
-    return headwater(model or Scripted(HELLO), store, allowance=allowance)
+    return headwater(model or Scripted(HELLO), store or still(), allowance=allowance)
+
+
+def who(request: Request) -> Principal:
+    """The caller, by the tenant that a header names."""
+    return Principal(request.headers["x-tenant"], "somebody")
 
 
 def states(fields: str) -> dict[str, int]:
@@ -73,6 +87,22 @@ async def test_each_dialect_words_the_refusal_as_its_sdks_read_it(path: str, wan
     assert int(refused.headers["retry-after"]) <= 60
 
 
+async def test_openais_own_library_raises_its_error() -> None:
+    """After its retries; for a budget that is spent it retries nothing."""
+    allowance = Allowance(Quota(requests_per_minute=1), {"spent": Quota(tokens_per_day=1)})
+    async with headwater(Scripted(HELLO), still(), allowance=allowance, who=who) as server:
+        url = str(server.client.base_url.join("/v1"))
+        for tenant, code in (("other", "rate_limit_exceeded"), ("spent", "insufficient_quota")):
+            retries = 0 if tenant == "other" else 5
+            headers = {"X-Tenant": tenant}
+            async with AsyncOpenAI(api_key="k", base_url=url, max_retries=retries, default_headers=headers) as client:
+                ask = partial(client.chat.completions.create, model="scripted")
+                await ask(messages=[{"role": "user", "content": "one"}])
+                with pytest.raises(RateLimitError) as refused:
+                    await ask(messages=[{"role": "user", "content": "two"}])
+            assert refused.value.code == code
+
+
 async def test_tokens_are_charged_with_what_the_answer_used() -> None:
     """The answer that goes beyond the limit is whole; after it hits go on, and new answers do not."""
     async with limited(tokens_per_minute=60, tokens_per_day=1000) as server:
@@ -100,6 +130,34 @@ async def test_a_budget_of_a_day_is_not_waited_for() -> None:
     assert (refused.status_code, error["type"], error["code"]) == (429, "insufficient_quota", "insufficient_quota")
     assert refused.headers["x-should-retry"] == "false"
     assert int(refused.headers["retry-after"]) <= 86_400
+
+
+async def test_a_budget_of_a_day_in_money() -> None:
+    """In cents, as the fields are whole numbers; a hit costs nothing again."""
+    model = Scripted([TextDelta("a"), Finish("stop", Usage(3, 1, cost=0.012))])
+    async with limited(model, cost_per_day=0.02) as server:
+        asked = [await post_chat(server.client, question) for question in ("one", "one", "two", "three")]
+
+    assert [each.status_code for each in asked] == [200, 200, 200, 429]
+    assert asked[0].headers["ratelimit-policy"] == '"cost-day";q=2;w=86400;qu="usd-cents"'
+    assert [states(each.headers["ratelimit"])["cost-day"] for each in asked] == [2, 0, 0, 0]
+    assert asked[3].json()["code"] == "quota_exceeded"
+
+
+async def test_a_renewal_is_no_further_request() -> None:
+    """The one that found a stale answer was counted; the renewal's tokens are charged as those of any answer."""
+    clock, model = Clock(), Scripted(HELLO)
+    clock.now -= clock.now % 60
+    store, caching = MemoryStore(clock=clock), Caching(ttl=10, secret=b"secret", stale=Stale(renewed=60))
+    allowance = Allowance(Quota(requests_per_minute=2, tokens_per_minute=1000))
+    async with headwater(model, store, caching=caching, allowance=allowance) as server:
+        await post_chat(server.client)
+        clock.now += 11
+        stale = await post_chat(server.client)
+        await until(lambda: len(model.prompts) == 2 and not server.answers.running, "it is renewed")
+        left = (await store.take("default", [Count("requests", 0, 60.0), Count("tokens", 0, 60.0)])).used
+    assert "stale" in stale.headers["cache-status"]
+    assert left == [2, 100]
 
 
 async def test_a_stopped_answer_is_charged_by_its_length() -> None:
@@ -188,11 +246,7 @@ async def test_tenants_have_their_own_quotas() -> None:
     """One that is used up is nobody else's; a tenant that is named has other limits, or none."""
     quotas = {"rich": Quota(requests_per_minute=3), "free": Quota()}
     allowance = Allowance(Quota(requests_per_minute=1), quotas)
-
-    def who(request: Request) -> Principal:
-        return Principal(request.headers["x-tenant"], "somebody")
-
-    async with headwater(Scripted(HELLO), allowance=allowance, who=who) as server:
+    async with headwater(Scripted(HELLO), still(), allowance=allowance, who=who) as server:
         passed = {
             tenant: [(await post_chat(server.client, **{"X-Tenant": tenant})).status_code for _ in range(4)].count(200)
             for tenant in ("poor", "rich", "free", "other")
@@ -215,15 +269,29 @@ async def test_messages_have_limits() -> None:
 
 async def test_a_conversation_is_limited_like_any_request() -> None:
     """A refused question leaves nothing behind, so that it can be asked again under the same ids."""
-    async with limited(requests_per_minute=1) as server:
-        path = "/api/conversations/c-limited-1/messages"
-        asked = await server.client.post(path, json={"content": "one", "id": "q-1-limited", "answer": "a-1-limited"})
-        await post_chat(server.client)
-        other = await server.client.post(
-            "/api/conversations/c-limited-2/messages", json={"content": "two", "id": "q-2-limited"}
-        )
-    assert (asked.status_code, states(asked.headers["ratelimit"])) == (202, {"requests": 0})
-    assert (other.status_code, states(other.headers["ratelimit"])) == (429, {"requests": 0})
+    gate = asyncio.Event()
+    model = Scripted([TextDelta("a"), gate, Finish("stop")])
+    async with limited(model, generations=1) as server:
+        running = asyncio.create_task(post_chat(server.client))
+        await until(lambda: model.running, "it runs")
+        question = {"content": "one", "id": "q-1-limited", "answer": "a-1-limited"}
+        ask = partial(server.client.post, "/api/conversations/c-limited/messages", json=question)
+        refused = await ask()
+        gate.set()
+        await running
+        asked = await ask()
+    assert (refused.status_code, states(refused.headers["ratelimit"])) == (429, {"generations": 0})
+    assert (asked.status_code, states(asked.headers["ratelimit"])) == (202, {"generations": 0})
+
+
+async def test_pages_of_other_origins_may_read_the_fields() -> None:
+    """As they may read when to come back."""
+    origin = "https://app.example"
+    async with headwater(Scripted(HELLO), origins=[origin], allowance=Allowance(Quota(generations=9))) as server:
+        answer = await post_chat(server.client, Origin=origin)
+    exposed = answer.headers["access-control-expose-headers"].lower().split(", ")
+    assert {"ratelimit", "ratelimit-policy", "retry-after"} <= {*exposed}
+    assert "ratelimit" in answer.headers
 
 
 async def test_without_limits_the_store_is_asked_nothing_more() -> None:
@@ -243,11 +311,11 @@ async def test_open_streams_of_a_client_and_in_all() -> None:
     """One more is refused until one has ended; another client has its own."""
     gate = asyncio.Event()
 
-    def who(request: Request) -> Principal:
+    def user(request: Request) -> Principal:
         return Principal("acme", request.headers.get("x-user", "alice"))
 
     model, capacity = Scripted([TextDelta("a"), gate, Finish("stop")]), Capacity(None, streams=3, each=2)
-    async with headwater(model, who=who, capacity=capacity) as server:
+    async with headwater(model, who=user, capacity=capacity) as server:
         ask = partial(server.client.stream, "POST", CHAT)
         async with ask(json=chat("1")) as first, ask(json=chat("2")):
             refused = await post_chat(server.client, "3")

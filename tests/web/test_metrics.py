@@ -59,7 +59,7 @@ async def test_a_scrape_counts_requests_by_how_they_met_the_cache_and_tokens_by_
     assert tokens == {"input": 20, "cached": 8, "output": 10, "reasoning": 4}
     assert found["headwater_generations_total openai:small finished default"] == 2
     for what in ("time_to_first_token", "time_per_output_token", "request_duration"):
-        assert found[f"gen_ai_server_{what}_seconds_count chat openai openai:small default"] == 2, what
+        assert found[f"gen_ai_server_{what}_seconds_count chat openai small default"] == 2, what
     assert found["headwater_saved_tokens_total default"] == 15
     assert found["headwater_store_flush_seconds_count"] >= 2
     assert [(row["tenant"], row["requests"]) for row in stats] == [("default", {"miss": 1, "hit": 1, "bypass": 1})]

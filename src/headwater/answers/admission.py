@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 HELD = 60.0
 """Seconds for which a slot is held without a renewal: so long after its server's death it is free."""
+TOGETHER = 1000
+"""Slots that are renewed in one step."""
 CHARGED_WITHIN = 2.0
 """Seconds for which an ending waits until the answer is charged."""
 
@@ -119,7 +121,8 @@ class Admission:
     async def _within(self, quota: Quota, wanted: Wanted, *, full: bool) -> Admitted:
         """The log of a request whose tenant has a quota."""
         store, tenant = self._store(), wanted.principal.tenant
-        taken = await store.take(tenant, quota.asked(), Slots((), HELD) if quota.generations else None)
+        counts = quota.asked(renews=wanted.renews is not None)
+        taken = await store.take(tenant, counts, Slots((), HELD) if quota.generations else None)
         refusal, fields = quota.refusal(taken), quota.told(taken)
         if refusal is not None and taken.refused == REQUESTS:
             raise refusal
@@ -185,8 +188,10 @@ class Admission:
     async def _renew_all(self) -> None:
         while True:
             await asyncio.sleep(HELD / 3)
-            for tenant, runs in list(self._held.items()):
-                await self._renew(tenant, list(runs))
+            for tenant, held in list(self._held.items()):
+                runs = list(held)
+                for i in range(0, len(runs), TOGETHER):
+                    await self._renew(tenant, runs[i : i + TOGETHER])
 
     async def _renew(self, tenant: str, runs: Sequence[str]) -> None:
         try:

@@ -14,11 +14,12 @@ import msgspec
 
 from headwater.answer import Answer, fold
 from headwater.answers.admission import Admission
+from headwater.answers.attachment import Attachment
 from headwater.answers.claim import Caching, Claims, Wanted
 from headwater.answers.continuing import Continuing
 from headwater.answers.drain import Drain
 from headwater.answers.generation import Generation, Timeouts
-from headwater.answers.notices import hooks, observed, written
+from headwater.answers.notices import hooks, notify_claimed, observed, written
 from headwater.answers.nursery import Nursery
 from headwater.answers.pins import Pins
 from headwater.answers.quota import Allowance
@@ -29,12 +30,11 @@ from headwater.answers.successions import Beginning, Successions
 from headwater.cache.policy import Directives
 from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, ShuttingDown
-from headwater.events import Cached
 from headwater.log.logs import Logs
 from headwater.log.store import Claim, Description, Documents, Store
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.model import Counts
-from headwater.observe import Observers, Outcome, Request
+from headwater.observe import Observers, Outcome, Request, concerns
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 from headwater.prompt import Prompt
@@ -45,23 +45,6 @@ READY_WITHIN = 2.0
 """Seconds for which a probe waits for a model that could not be built before, and is built once more."""
 
 Pages = AsyncGenerator[Sequence[Entry], None]
-
-
-class Attachment(msgspec.Struct, frozen=True):
-    """Where to read an answer, and where it comes from."""
-
-    log: str
-    tenant: str
-    message_id: str
-    """The log's id, or `<log>~<random>` for a replay, so that two messages in one chat never share an id."""
-    status: str
-    """The `Cache-Status` to answer with (RFC 9211)."""
-    age: float | None
-    """Seconds since the answer was finished; None unless it comes from the cache."""
-    cached: Cached | None = None
-    """How the cache has answered; None unless it has."""
-    fields: Mapping[str, str] = {}
-    """The header fields that tell the tenant's limits; none without a limit."""
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -109,7 +92,7 @@ class Answers:
         self._generations: dict[str, Generation] = {}
         self._draining = Drain()
         self._successions = Successions(lambda: self._logs, catalogue, self._policy.continuing, self._start)
-        self._successions.taken_over = self._taken_over
+        self._successions.taken_over = lambda log, ends: self._observers.notify(lambda each: each.taken_over(log, ends))
         self._companions: list[tuple[Callable[[], None], Callable[[], Awaitable[None]]]] = []
         self.unprepared: BaseException | None = None
         """Why `prepare` failed the last time, if it did."""
@@ -190,11 +173,9 @@ class Answers:
         claim, fwd, fields = await self._admission.claim(wanted)
         met = await self._renewals.met(wanted, claim, fwd)
         claim, live = met.claim, met.claim.state == "open"
-        if self._observers:
-            request = Request(claim.log, principal, prompt, met.outcome)
-            self._observers.notify(lambda observer: observer.claimed(request))
-        if not claim.won and (generation := self._generations.get(claim.log)) is not None:
-            generation.notices.joined += 1
+        generation = None if claim.won else self._generations.get(claim.log)
+        request = Request(claim.log, principal, prompt, met.outcome)
+        notify_claimed(self._observers, request, generation and generation.notices)
         if claim.lease is not None and not met.begun:
             self._begin(wanted, claim, met.outcome)
         return Attachment(
@@ -203,7 +184,7 @@ class Answers:
             message_id=claim.log if claim.won else self._claims.replay_id(claim.log, joined=live),
             status=met.status,
             age=None if live else claim.age,
-            cached=None if claim.won else Cached("joined") if live else Cached("hit", int(claim.age)),
+            cached=met.cached,
             fields=fields,
         )
 
@@ -248,9 +229,9 @@ class Answers:
         if not (self._observers and dialect):
             return pages
         # A request that joined an answer of this process is counted where that ends.
-        saves = isinstance(found, Attachment) and found.cached and found.log not in self._generations
-        saved = (found.tenant, found.age is not None) if saves else None
-        return observed(pages, self._observers, (found.log, dialect), saved)
+        cached = isinstance(found, Attachment) and found.cached and found.log not in self._generations
+        saves = (found.tenant, found.age is not None) if cached else None
+        return observed(pages, self._observers, (found.log, dialect), saves)
 
     async def entries(self, found: Attachment | Description, principal: Principal) -> Sequence[Entry]:
         """What the log holds now. Raises as `read` does."""
@@ -283,10 +264,7 @@ class Answers:
         await self._logs.forget(found.log)
 
     async def purge(self, tenant: str) -> None:
-        """Find none of a tenant's stored or running answers for its next requests; elsewhere within `purges.FRESH`.
-
-        Raises `StoreError`.
-        """
+        """Find nothing of before for a tenant's requests; elsewhere within `purges.FRESH`. Raises `StoreError`."""
         await self._claims.purges.purge(self._logs.store, tenant, self.kept_for)
 
     def departure(self, log: str) -> Drain | None:
@@ -354,15 +332,12 @@ class Answers:
         if opened is not None and not self._borrowed:
             await opened.store.aclose()
 
-    def _taken_over(self, log: str, ends: bool) -> None:
-        if self._observers:
-            self._observers.notify(lambda observer: observer.taken_over(log, ends))
-
     def _begin(self, wanted: Wanted, claim: Claim, outcome: Outcome) -> None:
         """Start the producer of a log that was claimed."""
         assert claim.lease is not None
         request = Request(claim.log, wanted.principal, self._claims.keyed(wanted), outcome)
-        beginning = Beginning(claim.lease, recoverable=wanted.recovery is not None)
+        question = self._claims.question(wanted)
+        beginning = Beginning(claim.lease, recoverable=wanted.recovery is not None, question=question)
         self._start(wanted.offer, request, beginning, wanted.leaves)
 
     def _start(self, offer: Offer, request: Request, beginning: Beginning, leaves: bool = False) -> None:
@@ -371,6 +346,7 @@ class Answers:
 
     async def _generate(self, offer: Offer, request: Request, beginning: Beginning, leaves: bool) -> None:
         answer, lease = None, beginning.lease
+        concerns(lease.log, request.principal.tenant, request.prompt)
         try:
             flushed, store_failed = hooks(self._observers, lease.log)
             async with self._logs.write(
@@ -382,6 +358,7 @@ class Answers:
                 generation = Generation(models, request, writer, self._policy.timeouts, self._observers)
                 generation.continuing = self._policy.continuing
                 generation.recoverable, generation.leaves = beginning.recoverable, leaves
+                generation.question = beginning.question
                 if beginning.way is not None:
                     generation.successor = models[0]._replace(way=beginning.way)
                     await self._admission.take_over(request)
@@ -394,8 +371,7 @@ class Answers:
                     del self._generations[lease.log]
                     if self._observers and not writer.released:
                         generation.notify_made()
-                        if self._observers.want_answers:
-                            answer = await written(writer, lease)
+                        answer = await written(writer, lease) if self._observers.want_answers else None
         finally:  # also when the server shuts down: that is an ending like any other
             self._admission.leave(request)
             self._renewals.ended(lease.log)
@@ -406,3 +382,4 @@ class Answers:
 def _check(found: Attachment | Description, principal: Principal) -> None:
     if found.tenant != principal.tenant:
         raise NoSuchLog.of(found.log)
+    concerns(found.log, found.tenant)

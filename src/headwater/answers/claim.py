@@ -4,16 +4,19 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import msgspec
 
 from headwater.answers.purges import Purges
-from headwater.cache.key import Tokens, conversation_key, fingerprint, log_id
+from headwater.cache.form import FORM
+from headwater.cache.key import Tokens, asked, conversation_key, fingerprint, form_of, log_id
 from headwater.cache.policy import Directives, Stale
 from headwater.errors import NotCached, StoreError
+from headwater.log.names import names_in
 from headwater.log.store import Claim, Store, Terms
 from headwater.models.catalogue import Offer
-from headwater.offsets import JOINED
+from headwater.offsets import JOINED, TAG
 from headwater.principal import LEAVES, Principal
 from headwater.prompt import Prompt
 
@@ -43,6 +46,8 @@ class Caching(msgspec.Struct, frozen=True):
     """How stale an answer may be, unless the request says it. The store keeps logs so much longer (`Limits.grace`)."""
     refresh: float = 0.0
     """Seconds before the end of its TTL in which an answer that is asked for often is renewed; 0: none is."""
+    match: Literal["exact", "form"] = "exact"
+    """Whether an answer also serves questions of the same form (`cache/form.py`)."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -114,7 +119,7 @@ class Claims:
             # All who want the renewal share it by a name of its own. The last one, which the stored answer may be, has
             # that name still, and is too old.
             terms = Terms(max(wanted.renews - 0.001, 0), name, wanted.recovery)
-            return await _claim(store, wanted, f"{name}.renewal", log, ttl, terms), "stale"
+            return await _claim(store, wanted, f"{names_in(name)[0]}.renewal", log, ttl, terms), "stale"
         if directives.only_if_cached:
             # Together with no-cache nothing is admissible, because a stored answer must not be used.
             found = None if directives.no_cache else await store.find(name, principal, terms=terms)
@@ -130,13 +135,15 @@ class Claims:
             first, again = wanted.idempotency_key == FIRST, wanted.idempotency_key == AGAIN
             # A retried POST joins its first run where the cache may not be used: the name is this request's own. Its
             # prefix is the prompt's, so that a store that keeps a name and its log on one shard keeps this one there.
-            salt = self._name(wanted, salt=f"{wanted.principal.subject}\n{FIRST if again else wanted.idempotency_key}")
+            salt = self._fingerprint(
+                wanted, salt=f"{wanted.principal.subject}\n{FIRST if again else wanted.idempotency_key}"
+            )
             kept = ttl if bound else store.limits.grace
             # A first attempt takes the name over from an answer that has ended. It joins none that runs: that is
             # another request for the same, and its own retry will join that one, for want of a name that tells them.
             newer = 0.0 if first else RETRIED if again else None
             terms = Terms(newer, bound, wanted.recovery)
-            claim = await _claim(store, wanted, f"{name}.{salt}", log, kept, terms)
+            claim = await _claim(store, wanted, f"{names_in(name)[0]}.{salt}", log, kept, terms)
             if claim.won or not first:
                 return claim, fwd
         if wanted.joins:
@@ -151,6 +158,11 @@ class Claims:
     def _terms(self, wanted: Wanted) -> Terms:
         stale, max_age = max(self.stale(wanted)), wanted.directives.max_age
         return Terms(None if max_age is None else max_age + stale, None, wanted.recovery, stale)
+
+    def question(self, wanted: Wanted) -> str | None:
+        """The question as the log keeps it, for whoever gets its answer to another wording; None if nobody does."""
+        matched = self._caching.match == "form" and not (wanted.directives.no_store or wanted.directives.exact)
+        return asked(wanted.prompt) if matched and form_of(wanted.prompt) is not None else None
 
     def keyed(self, wanted: Wanted) -> Prompt:
         """The prompt as the provider gets it, once it is claimed: with a `prompt_cache_key` where one is derived."""
@@ -190,7 +202,17 @@ class Claims:
         if known and self._secret != known:
             _log.warning("the store had lost its data and has another secret: answers from before are not found again")
 
-    def _name(self, wanted: Wanted, salt: str = "") -> str:
+    def _name(self, wanted: Wanted) -> str:
+        """The name of the exact prompt and, with form matching, that of its form behind it (`names_in`)."""
+        exact = self._fingerprint(wanted)
+        if self._caching.match != "form" or (alike := form_of(wanted.prompt)) is None:
+            return exact
+        alike = self._fingerprint(msgspec.structs.replace(wanted, prompt=alike), salt=FORM)
+        # Both names begin alike, so that a store that keeps a name and its log on one shard keeps these three there.
+        exact = alike[:TAG] + exact[TAG:]
+        return exact if wanted.directives.exact else f"{exact}\n{alike}"
+
+    def _fingerprint(self, wanted: Wanted, salt: str = "") -> str:
         upstream = wanted.offer.upstream
         return fingerprint(
             wanted.prompt,

@@ -119,6 +119,7 @@ class Generation:
         self.seal: Callable[[Ending], Coroutine[Any, Any, None]] = writer.seal
         """Stores the ending; somebody may do something before."""
         self.prices: Prices | None = None
+        self.question: str | None = None
 
     @property
     def retrying(self) -> bool:
@@ -149,7 +150,7 @@ class Generation:
         """Produce the answer and seal its log; a cancellation seals it too, with an error that says so."""
         self._writer.interrupt = self._interrupt
         if self.successor is None:
-            self._writer.append([Start(self._writer.log, self._prompt.model, int(time.time()))])
+            self._writer.append([Start(self._writer.log, self._prompt.model, int(time.time()), question=self.question)])
         try:
             ending = await self._produce()
         except asyncio.CancelledError:

@@ -13,7 +13,7 @@ from headwater.errors import HeadwaterError, StoreError
 from headwater.events import Continued, Ending, Error, Finish, Saved, Stop
 from headwater.log.store import Lease, lost_ending
 from headwater.log.writer import Flushed, StoreFailed, Writer
-from headwater.observe import Made, Observers, Request
+from headwater.observe import Made, Observers, Request, concerns
 from headwater.offsets import ORIGIN
 
 Pages = AsyncGenerator[Sequence[Entry], None]
@@ -80,6 +80,15 @@ class Notices:
 
 def _saved(ending: Ending, seconds: float) -> Saved:
     return Saved.of(ending.usage if isinstance(ending, Finish) else None, seconds)
+
+
+def notify_claimed(observers: Observers, request: Request, joins: Notices | None) -> None:
+    """Notify observers of a request, and the generation that it `joins` in this process."""
+    concerns(request.log, request.principal.tenant, request.prompt)
+    if observers:
+        observers.notify(lambda observer: observer.claimed(request))
+    if joins is not None:
+        joins.joined += 1
 
 
 def hooks(observers: Observers, log: str) -> tuple[Flushed | None, StoreFailed | None]:

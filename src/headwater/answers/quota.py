@@ -37,9 +37,15 @@ class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     generations: _Number = 0
     """Answers that are generated at once."""
 
-    def asked(self) -> Sequence[Count]:
-        """What a request is counted as before it is answered: one request, for which every other window has room."""
-        return [Count(each.name, each.asks, each.window, most) for each, most in self._limits()]
+    def asked(self, *, renews: bool = False) -> Sequence[Count]:
+        """What a request is counted as before it is answered: one request, for which every other window has room.
+
+        A renewal has been asked for by a request that was counted already.
+        """
+        return [
+            Count(each.name, 0, each.window) if renews and each.asks else Count(each.name, each.asks, each.window, most)
+            for each, most in self._limits()
+        ]
 
     def charged(self, tokens: int, cost: float) -> Sequence[Count]:
         """What an answer is counted as, at its end."""

@@ -20,7 +20,7 @@ from headwater.answers.admission import Admitted
 from headwater.answers.claim import Claims, Wanted
 from headwater.cache.policy import cache_status
 from headwater.errors import HeadwaterError
-from headwater.events import Error, Metadata, Start
+from headwater.events import Cached, Error, Metadata, Start
 from headwater.log.logs import Logs
 from headwater.log.store import Claim
 from headwater.observe import Outcome
@@ -54,7 +54,17 @@ class Met(NamedTuple):
         """The `Cache-Status`."""
         claim = self.claim
         live = claim.state == "open"
-        return cache_status(claim.won, live, claim.ttl, fwd=self.fwd, detail=self.detail, failed=self.failed)
+        detail = self.detail or ("form" if claim.place else "")
+        return cache_status(claim.won, live, claim.ttl, fwd=self.fwd, detail=detail, failed=self.failed)
+
+    @property
+    def cached(self) -> Cached | None:
+        """What a reader is told of the cache; an empty `matched` stands for the question in the log."""
+        claim, matched = self.claim, "" if self.claim.place else None
+        if claim.won:
+            return None
+        live = claim.state == "open"
+        return Cached("joined", matched=matched) if live else Cached("hit", int(claim.age), matched=matched)
 
     @property
     def outcome(self) -> Outcome:

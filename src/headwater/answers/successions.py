@@ -50,6 +50,8 @@ class Beginning(NamedTuple):
     """How the answer goes on; None at a new log."""
     recoverable: bool = False
     """Whether the log has a recovery."""
+    question: str | None = None
+    """The question, for whoever gets its answer to another wording; None at a log that somebody else began."""
 
 
 class Successions:

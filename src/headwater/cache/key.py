@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
+from headwater.cache.form import form
 from headwater.offsets import TAG
-from headwater.prompt import Message, Prompt
+from headwater.prompt import Message, Prompt, Text
 
 VERSION = 3
 """Raise it when the canonical form of a prompt changes: an upgraded server then misses, and never mixes answers up."""
@@ -43,6 +44,24 @@ def fingerprint(prompt: Prompt, *, tenant: str, upstream: str, secret: bytes, sa
         prompt = msgspec.structs.replace(prompt, messages=_told_alike(prompt.messages))
     canonical: list[Any] = [VERSION, [tenant, age] if age else tenant, upstream, salt, *_deciding(prompt)]
     return hmac.new(secret, _encode(canonical), hashlib.sha256).hexdigest()
+
+
+def form_of(prompt: Prompt) -> Prompt | None:
+    """A chat with the form of its question in place of the question, if that has one: the last turn, of a user."""
+    if (formed := form(asked(prompt))) is None:
+        return None
+    turn = msgspec.structs.replace(prompt.messages[-1], content=formed)
+    return msgspec.structs.replace(prompt, messages=[*prompt.messages[:-1], turn])
+
+
+def asked(prompt: Prompt) -> str:
+    """The question of a chat: its last turn, if that is a user's and one plain text; else ""."""
+    turn = prompt.messages[-1]
+    if prompt.kind != "chat" or turn.role != "user":
+        return ""
+    if isinstance(turn.content, str):
+        return turn.content
+    return turn.content[0].text if len(turn.content) == 1 and isinstance(turn.content[0], Text) else ""
 
 
 def _told_alike(messages: Sequence[Message]) -> list[Message]:

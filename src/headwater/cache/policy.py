@@ -23,6 +23,8 @@ class Directives(msgspec.Struct, frozen=True):
     """The greatest age of a stored answer that is accepted, in seconds since it was finished."""
     only_if_cached: bool = False
     """Answer from a stored or running log, or not at all."""
+    exact: bool = False
+    """Answer from a log of this very prompt only: `match=exact`, an extension directive (RFC 9111 §5.2.3)."""
     max_stale: float | None = None
     stale_while_revalidate: float | None = None
     stale_if_error: float | None = None
@@ -69,6 +71,7 @@ def parse(header: str | None) -> Directives:
         no_store="no-store" in found,
         max_age=max_age,
         only_if_cached="only-if-cached" in found,
+        exact=found.get("match") == "exact",
         max_stale=max_stale,
         stale_while_revalidate=while_revalidate,
         stale_if_error=if_error,

@@ -69,13 +69,15 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
         super().data_received(data)
+        if self.transport.is_closing():
+            return
         if self._in_head and self._received > MAX_HEAD:
             self.send_400_response("")
         elif not self._partial and not self._is_idle:
             if self._late is not None:
                 self._late.cancel()
                 self._late = None
-        elif self._late is None and not self.transport.is_closing():
+        elif self._late is None:
             self._late = self.loop.call_later(self._within, self._look)
 
     def on_message_begin(self) -> None:

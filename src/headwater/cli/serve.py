@@ -56,6 +56,7 @@ def _pair(written: str) -> tuple[str, str]:
 def _run(terminal: Terminal, given: dict[str, Any]) -> None:
     # Imported here, so that `headwater --help` does not wait half a second for the web framework.
     from headwater.cli.access import announce_addresses, announce_keys
+    from headwater.cli.logs import configure
     from headwater.cli.supervisor import Supervisor
     from headwater.cli.worker import Factory, Worker
     from headwater.settings import Settings
@@ -68,6 +69,8 @@ def _run(terminal: Terminal, given: dict[str, Any]) -> None:
         hint = f"did you mean {near[0]}" if near else "docs/settings.md has them all"
         raise typer.BadParameter(f"there is no setting {unknown[0]}; {hint}")
     settings = terminal.settings(given)
+    configure(settings)
+    terminal.logs = settings.log_format == "json"
     open_store(settings)  # reports an invalid store URL now, not in the traceback of each worker
     keys = keys_of(settings)
     ways_of(settings)  # the same for tokens
@@ -135,7 +138,9 @@ def _fetch(terminal: Terminal, data_dir: "Path") -> None:
     what = f"{DEMO.name} ({DEMO.licence}), once ({DEMO.megabytes} MB)"
     terminal.say(f"Downloading the demo model, {what}. Set OPENAI_API_KEY or HEADWATER_MODEL to use another model.")
     with Progress(
-        "{task.description}", BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=terminal.console
+        *("{task.description}", BarColumn(), TaskProgressColumn(), TimeRemainingColumn()),
+        console=terminal.console,
+        disable=terminal.logs,
     ) as bar:
         task = bar.add_task(DEMO.name)
         weights.fetch(data_dir, lambda done, total: bar.update(task, completed=done, total=total))

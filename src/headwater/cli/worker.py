@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import logging
 import resource
 import signal
 import socket
@@ -19,8 +18,8 @@ from starlette.types import ASGIApp
 from headwater.answers.answers import Answers
 from headwater.cli.connection import STALLED, Connection
 from headwater.cli.listener import Listener
+from headwater.cli.logs import configure
 from headwater.cli.proxies import Proxies
-from headwater.cli.terminal import Lines
 from headwater.settings import Settings, export_env_file
 from headwater.web.capacity import connections
 from headwater.wiring.server import server
@@ -59,15 +58,11 @@ class Factory:
         self.answers: Answers | None = None
 
     def __call__(self) -> ASGIApp:
-        handler = logging.StreamHandler()
-        handler.setFormatter(Lines("%(levelname)s %(name)s: %(message)s"))
-        logging.basicConfig(level=logging.INFO, handlers=[handler])
-        for chatty in ("httpx", "httpx2", "openai"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
+        configure(self.settings)
         export_env_file()
         built = server(self.settings, raise_file_limit())
         self.answers = built.answers
-        return Proxies(built.app, self.settings.proxies) if self.settings.proxies else built.app
+        return Proxies(built.asgi, self.settings.proxies) if self.settings.proxies else built.asgi
 
 
 class Worker(uvicorn.Server):
@@ -87,7 +82,9 @@ class Worker(uvicorn.Server):
                 workers=factory.settings.workers,
                 http=Connection,
                 timeout_keep_alive=factory.settings.keep_alive,
+                log_config=None,  # the handlers of `logs.py` write all
                 log_level="warning",
+                access_log=factory.settings.access_log,
                 ws="none",
                 timeout_graceful_shutdown=CLOSE_WITHIN,
                 server_header=False,

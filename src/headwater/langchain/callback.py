@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import NoMatchFound
 
-from headwater.answers.answers import Attachment
+from headwater.answers.attachment import Attachment
 from headwater.cache.policy import Directives
 from headwater.dialects.native import request as native
 from headwater.errors import HeadwaterError, Unsupported

@@ -29,6 +29,8 @@ every clause below over every store:
     An offset of an older epoch is served exactly: one beyond what that epoch stored is followed by the next epoch.
 14. Counters of an owner are added to in one step, in order, up to the first that its limit refuses; so are slots, which
     are held for a time (`counters.py`).
+15. A name can be several, joined by newlines (`names.py`), wherever a name is given. They are tried in this order, and
+    a new log gets them all. So one step serves a request that more than one log may answer.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -116,6 +118,8 @@ class Claim(msgspec.Struct, frozen=True):
     """For which the log is fresh; 0 while it is open, negative once it is stale (`Terms.stale`)."""
     lease: Lease | None = None
     """The winner's right to append."""
+    place: int = 0
+    """Which of the claimed names found the log, counted from 0."""
 
 
 class Receipt(msgspec.Struct, frozen=True):

@@ -7,7 +7,8 @@ counted all its tokens, and of a compatible server whose address nobody lists.
 import asyncio
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,8 @@ import msgspec
 
 from headwater.errors import Unsupported
 from headwater.events import Finish, Usage
+
+logger = logging.getLogger(__name__)
 
 Dollars = Annotated[float, msgspec.Meta(ge=0)]
 """US dollars per million tokens."""
@@ -64,14 +67,17 @@ class Prices:
     def __init__(self, own: Mapping[str, Rates], base_url: str | None = None) -> None:
         self._own = own
         self._base_url = base_url
-        self._listed: asyncio.Task[Callable[[str, Usage], float | None]] | None = None
+        self._genai: Any = None
         self._is_listed = importlib.util.find_spec("genai_prices") is not None
 
     async def prepare(self) -> None:
         """Import genai-prices if it is installed: that takes a third of a second, so beside the event loop."""
-        if self._is_listed:
-            self._listed = self._listed or asyncio.create_task(asyncio.to_thread(self._load), name="prices")
-            await asyncio.shield(self._listed)
+        if self._is_listed and self._genai is None:
+            try:
+                self._genai = await asyncio.to_thread(_genai_prices)
+            except ImportError:  # of what it needs itself
+                self._is_listed = False
+                logger.exception("genai-prices cannot be imported, so the cost of answers is not known")
 
     async def priced(self, finish: Finish, model: str) -> Finish:
         """The ending with the cost of its answer, which this model gave; as it is where that is not known."""
@@ -82,43 +88,48 @@ class Prices:
         tier = tier_of(usage)
         name = f"{model}@{tier}" if tier else model
         rates = next((rates for pattern, rates in self._own.items() if fnmatchcase(name, pattern)), None)
-        if rates is not None:
-            cost = rates.cost(usage)
-        else:
-            await self.prepare()
-            cost = self._listed.result()(model, usage) if self._listed is not None else None
+        try:
+            cost = await self._listed(model, usage, tier) if rates is None else rates.cost(usage)
+        except Exception:  # whatever is wrong with a list of prices, the answer is whole
+            logger.exception("the list of prices is of no use for %s", model)
+            return finish
         return msgspec.structs.replace(finish, usage=msgspec.structs.replace(usage, cost=cost))
 
-    def _load(self) -> Callable[[str, Usage], float | None]:
-        genai: Any = importlib.import_module("genai_prices")
-        importlib.import_module("genai_prices.data")
-
-        def cost(model: str, usage: Usage) -> float | None:
-            provider, _, name = model.rpartition(":") if ":" not in model else model.partition(":")
-            provider = provider.replace("-", "_").lower()
-            provider, tier = _PROVIDERS.get(provider, provider), tier_of(usage)
-            if provider in ("", "openai") and self._base_url:
-                where = {"provider_api_url": self._base_url}
-            else:
-                where = {"provider_id": provider} if provider else {}
-            long: Any = usage.details.get("input_token_details") or {}
-            counts = genai.Usage(
-                input_tokens=usage.input_tokens,
-                cache_read_tokens=usage.cached_tokens,
-                cache_write_tokens=usage.cache_write_tokens,
-                cache_write_1h_tokens=long.get("ephemeral_1h_input_tokens", 0),
-                output_tokens=usage.output_tokens,
+    async def _listed(self, model: str, usage: Usage, tier: str) -> float | None:
+        """The cost by genai-prices; None where it has no price, or is not installed."""
+        await self.prepare()
+        if self._genai is None:
+            return None
+        provider, _, name = model.partition(":") if ":" in model else ("", "", model)
+        provider = provider.replace("-", "_").lower()
+        provider = _PROVIDERS.get(provider, provider)
+        if provider in ("", "openai") and self._base_url:
+            where = {"provider_api_url": self._base_url}
+        else:
+            where = {"provider_id": provider} if provider else {}
+        details: Any = usage.details.get("input_token_details") or {}
+        counts = self._genai.Usage(
+            input_tokens=usage.input_tokens,
+            cache_read_tokens=usage.cached_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            cache_write_1h_tokens=details.get("ephemeral_1h_input_tokens", 0),
+            output_tokens=usage.output_tokens,
+        )
+        try:
+            found = self._genai.calc_price(
+                counts, name, **where, price_context={"service_tier": tier} if tier else None
             )
-            try:
-                found = genai.calc_price(counts, name, **where, price_context={"service_tier": tier} if tier else None)
-            except (LookupError, ValueError):
-                return None
-            variants: Any = found.model.price_variants or ()
-            if tier and not any(variant.when.get("service_tier") == tier for variant in variants):
-                return None
-            return float(found.total_price)
+        except (LookupError, ValueError):
+            return None
+        variants: Any = found.model.price_variants or ()
+        if tier and not any(variant.when.get("service_tier") == tier for variant in variants):
+            return None
+        return float(found.total_price)
 
-        return cost
+
+def _genai_prices() -> Any:
+    importlib.import_module("genai_prices.data")  # else the first price would import it, on the event loop
+    return importlib.import_module("genai_prices")
 
 
 def tier_of(usage: Usage) -> str:

@@ -17,7 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from headwater.events import Continued, Error, Finish, Saved, Usage, state_after
 from headwater.observe import Made, Observer, Request
-from headwater.telemetry.names import GENAI, operation, provider
+from headwater.telemetry.names import GENAI, bare, operation, provider
 from headwater.version import VERSION
 
 LOOK = 1.0
@@ -115,8 +115,8 @@ class Metrics(Observer):
         self._store_failed().inc()
 
     def made(self, request: Request, made: Made) -> None:
-        labels = _, _, model, tenant = self._labels(request)
-        ending, state = made.ending, state_after(made.ending)
+        labels, model = self._labels(request), self._model(request.prompt.model)
+        tenant, ending, state = labels[-1], made.ending, state_after(made.ending)
         self._made(tenant, model, state).inc()
         self._whole(*labels).observe(made.duration)
         if isinstance(ending, Error):
@@ -205,7 +205,7 @@ class Metrics(Observer):
     def _labels(self, request: Request) -> tuple[str, str, str, str]:
         prompt = request.prompt
         model = self._model(prompt.model)
-        return operation(prompt.kind), provider(model), model, self._tenant(request.principal.tenant)
+        return operation(prompt.kind), provider(prompt.model), bare(model), self._tenant(request.principal.tenant)
 
 
 _STATS = {

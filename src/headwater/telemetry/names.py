@@ -27,3 +27,8 @@ def provider(model: str) -> str:
 def operation(kind: str) -> str:
     """The operation of a prompt of this kind."""
     return "text_completion" if kind == "completion" else "chat"
+
+
+def bare(model: str) -> str:
+    """The model's name as its provider knows it."""
+    return model.partition(":")[2] or model

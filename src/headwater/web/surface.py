@@ -10,7 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from headwater.access.forwarded import in_body, within
-from headwater.answers.answers import Answers, Attachment
+from headwater.answers.answers import Answers
+from headwater.answers.attachment import Attachment
 from headwater.answers.claim import AGAIN, FIRST
 from headwater.cache import policy
 from headwater.dialects.body import UnsupportedBody

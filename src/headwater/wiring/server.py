@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from fastapi import FastAPI
 from starlette.requests import Request
+from starlette.types import ASGIApp
 
 from headwater.answers.answers import Answers, Policy
 from headwater.answers.claim import Caching
@@ -41,6 +42,7 @@ from headwater.wiring.stores import open_store, stale_of
 
 if TYPE_CHECKING:
     from headwater.webhooks.queue import Webhooks
+    from headwater.wiring.traces import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,8 @@ class Server(NamedTuple):
     answers: Answers
     choice: Choice
     settings: Settings
+    asgi: ASGIApp
+    """The app in what stands around it."""
 
 
 def server(settings: Settings, files: int | None = None) -> Server:
@@ -65,11 +69,13 @@ def server(settings: Settings, files: int | None = None) -> Server:
     choice = choose(settings)
     models = catalogue(settings, choice.model)
     metrics = Metrics()
-    hooks = webhooks_of(settings)
-    answers = answers_of(settings, models, [metrics, *hooks])
+    tracing, webhooks = tracing_of(settings), webhooks_of(settings)
+    answers = answers_of(settings, models, [metrics, *webhooks, *([tracing.observer] if tracing else [])])
     metrics.look = lambda: look(answers)
     answers.accompany(metrics.begin, metrics.end)
-    surface = surface_of(settings, answers, lambda request: request.scope[PRINCIPAL], hooks)
+    if tracing is not None:
+        answers.accompany(lambda: None, tracing.end)
+    surface = surface_of(settings, answers, lambda request: request.scope[PRINCIPAL], webhooks)
     chats = [{"name": each.name, "images": each.images} for each in models.chats]
     about = About(VERSION, choice.model, choice.demo, choice.notice, chats, settings.max_body)
     app = create_app(
@@ -80,7 +86,19 @@ def server(settings: Settings, files: int | None = None) -> Server:
         access=Access(keys_of(settings), answers.secret, ways_of(settings)),
         dialects=settings.dialects,
     )
-    return Server(app, answers, choice, settings)
+    return Server(app, answers, choice, settings, tracing.around(app) if tracing else app)
+
+
+def tracing_of(settings: Settings) -> "Tracing | None":
+    """The traces that the settings ask for; without the extra, none: the variable may be there for other programs."""
+    if not settings.otlp_endpoint:
+        return None
+    try:
+        from headwater.wiring.traces import Tracing
+    except ImportError:
+        logger.warning("no traces are sent to OTEL_EXPORTER_OTLP_ENDPOINT: pip install 'headwater[otel]'")
+        return None
+    return Tracing(settings.otlp_endpoint)
 
 
 def webhooks_of(settings: Settings) -> "list[Webhooks]":
@@ -111,7 +129,7 @@ def answers_of(
     secret = settings.secret.get_secret_value().encode() if settings.secret else b""
     mode = settings.continue_ if outlives or settings.continue_ == "off" else "provider"
     continuing = Continuing(mode, settings.continue_limit, tuple(settings.continue_by))
-    caching = Caching(settings.cache_ttl, secret, stale_of(settings), settings.refresh)
+    caching = Caching(settings.cache_ttl, secret, stale_of(settings), settings.refresh, settings.match)
     policy = Policy(caching, timeouts, continuing, allowance_of(settings), settings.pins)
     models.prices = prices_of(settings)
     opener = (lambda: open_store(settings)) if store is None else (lambda: store)

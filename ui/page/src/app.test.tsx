@@ -222,12 +222,13 @@ test('a server that is away is named, with the next try and a way not to wait fo
 test('the cache panel shows what was saved, and clears only when asked twice', async () => {
   const conversations = chats()
   let entries = 5
-  const cache = async () => ({ answers: 9, hits: 3, joins: 1, saved: { seconds: 75, tokens: 1234 }, entries })
+  const cache = async () => ({ answers: 9, hits: 3, joins: 1, saved: { seconds: 75, tokens: 1234, cost: 2.5 }, entries })
   const clearCache = async () => void (entries = 0)
   const user = await open({ ...conversations, cache, clearCache })
   await user.click(menuItem('What the cache saved'))
   const figures = await screen.findByTestId('cache-figures')
   expect(figures.textContent).toContain('1,234')
+  expect(figures.textContent).toContain('Money saved$2.50')
   await user.click(screen.getByTestId('cache-clear'))
   expect(entries).toBe(5)
   await user.click(screen.getByTestId('cache-clear-yes'))

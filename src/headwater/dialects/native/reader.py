@@ -57,9 +57,11 @@ class NativeReader:
     def broken(self, error: Error) -> bytes:
         return sse.frame(as_sent(error, self._message_id))
 
-    def _cached(self, last: Entry | None) -> Cached | None:
+    def _cached(self, start: Start, last: Entry | None) -> Cached | None:
         """What `start` tells about the cache: of a hit also what it saves, if the log's ending is in the same page."""
         cached = self.cached
+        if cached is not None and cached.matched is not None:
+            cached = msgspec.structs.replace(cached, matched=start.question)
         if cached is not None and cached.status == "hit" and last is not None and isinstance(last.event, Finish):
             return msgspec.structs.replace(cached, saved=Saved.of(last.event.usage, last.at))
         return cached
@@ -71,7 +73,7 @@ class NativeReader:
         event = entry.event
         if isinstance(event, TextDelta):  # nearly every entry, and recognised by comparing one pointer
             return sse.frame_of(json_of(entry), entry.offset, self._form)
-        sent = as_sent(event, self._message_id, self._cached(last) if isinstance(event, Start) else None)
+        sent = as_sent(event, self._message_id, self._cached(event, last) if isinstance(event, Start) else None)
         if sent is event:
             return sse.frame_of(json_of(entry), entry.offset, self._form)
         return sse.frame(
@@ -118,8 +120,9 @@ class SentError(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
 def as_sent(event: Event, message_id: str, cached: Cached | None = None) -> Event | SentError:
     """The event as this dialect sends it: a replay under its own message id, an error without our HTTP status."""
     match event:
-        case Start(own, model, created):
-            return event if own == message_id and cached is None else Start(message_id, model, created, cached)
+        case Start(own, model, created, _, question):
+            as_stored = own == message_id and cached is None and question is None
+            return event if as_stored else Start(message_id, model, created, cached)
         case Error(code, message, retryable, retry_after):
             return SentError(code, message, retryable, retry_after)
         case TextDelta() | ReasoningDelta() | Metadata() | Continued() | Finish() | Stop() | Unknown():

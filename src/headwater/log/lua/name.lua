@@ -29,8 +29,20 @@ local function find(name, subject, newer_than, stale)
   return row
 end
 
-local function found(row)
-  return {'ok', row.id, state_of(row), age(row), row.state == 'open' and 0 or row.ttl - age(row)}
+-- The log that will do for the first of some names that has one, and the place of that name, from 0; or nil.
+local function find_any(names, ...)
+  local place = 0
+  for name in each(names) do
+    local row = find(name, ...)
+    if row then
+      return row, place
+    end
+    place = place + 1
+  end
+end
+
+local function found(row, place)
+  return {'ok', row.id, state_of(row), age(row), row.state == 'open' and 0 or row.ttl - age(row), place}
 end
 
 -- Open a log, or find it open when an earlier call is retried; returns a refusal or nil. `claimed` is the name bound to

@@ -20,6 +20,7 @@ from headwater.log.lua import counters
 from headwater.log.lua.documents import DocumentSteps
 from headwater.log.lua.script import tag
 from headwater.log.lua.steps import Page, Sight, Steps
+from headwater.log.names import names_in
 from headwater.log.packs import packed
 from headwater.log.redis.client import RedisClient, Unanswered
 from headwater.log.redis.tailer import RedisTailer
@@ -223,5 +224,5 @@ class RedisStore:
         return [found[log] for log, _ in logs]
 
     def _check_tags(self, log: str, *names: str | None) -> None:
-        if self._client.clustered and any(name is not None and tag(name) != tag(log) for name in names):
+        if self._client.clustered and any(tag(each) != tag(log) for name in names if name for each in names_in(name)):
             raise StoreError(f"in a Redis cluster log {log} and its names must begin with the same {TAG} bytes")

@@ -23,7 +23,7 @@ from headwater.log.counters import Count, Slots, Taken
 from headwater.log.lua import counters
 from headwater.log.lua.documents import DocumentSteps
 from headwater.log.lua.script import Argument, Run, Script, key
-from headwater.log.lua.steps import Page, Steps, keys_of
+from headwater.log.lua.steps import Page, Steps, keys_of, keys_of_names
 from headwater.log.packs import packed
 from headwater.log.single_flight import SingleFlight
 from headwater.log.store import (
@@ -266,7 +266,7 @@ class UpstashStore:
 
         Other steps may meet a lapsed log with names that are not known beforehand, so they lock the database.
         """
-        known = [*keys_of(log), key("recovery", log), *(key("name", name) for name in names if name)]
+        known = [*keys_of(log), key("recovery", log), *(each for name in names if name for each in keys_of_names(name))]
 
         async def run(script: Script, _: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
             return await self._run_locking(self._run, script, known, arguments)

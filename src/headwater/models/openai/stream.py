@@ -81,7 +81,8 @@ class Stream(Deltas, Lines[_Chunk]):
         try:
             chunks: Sequence[Any] = self.chunks(data) if data else self.rest(self._spoke)
             self.heard = bool(chunks)
-            read = self._read_fields if chunks and type(chunks[0]) is dict else self._read_chunk
+            fields = chunks and type(chunks[0]) is dict  # all of them are then
+            read: Any = self._read_fields if fields else self._read_chunk
             for chunk in chunks:
                 read(chunk, events)
         except (ErrorFrame, ModelError) as failure:

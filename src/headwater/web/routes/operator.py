@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from headwater.answers.answers import Answers
 from headwater.answers.purges import FRESH
@@ -18,8 +18,10 @@ from headwater.version import VERSION
 from headwater.web.accept import field
 from headwater.web.audit import note
 from headwater.web.problems import ProblemRoute, closed
+from headwater.web.routes.native import parameter
 
 METRICS, STREAMS, CACHE = "/metrics", "/api/operator/streams", "/api/operator/cache"
+TENANT = parameter("tenant", "query", "Whose cache is purged")
 _FRESH = {"Cache-Control": "no-store"}
 
 
@@ -28,7 +30,7 @@ def operator_routes(answers: Answers, metrics: Metrics) -> APIRouter:
     router = APIRouter(route_class=ProblemRoute, tags=["operator"])
 
     @router.head(METRICS, include_in_schema=False)
-    @router.get(METRICS)
+    @router.get(METRICS, response_class=PlainTextResponse)
     async def scrape(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The metrics of all workers on this port, for Prometheus (docs/operations.md)."""
         body, media_type = await metrics.scrape(field(request, "accept"))
@@ -46,7 +48,7 @@ def operator_routes(answers: Answers, metrics: Metrics) -> APIRouter:
         """How the requests of each tenant met the cache since the server began, in all its workers."""
         return JSONResponse({"server": _server(), "tenants": await metrics.by_tenant()}, headers=_FRESH)
 
-    @router.delete(CACHE)
+    @router.delete(CACHE, responses={400: {"description": "No tenant"}}, openapi_extra={"parameters": [TENANT]})
     async def purge(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Purge the cache of the `tenant`: its next requests get none of the answers of before.
 

@@ -13,7 +13,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from headwater.answers.answers import Attachment
+from headwater.answers.attachment import Attachment
 from headwater.dialects.dialect import Ask
 from headwater.dialects.openai_error import refusal
 from headwater.dialects.responses.dialect import Responses

@@ -6,7 +6,8 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from headwater.answers.answers import Answers, Attachment
+from headwater.answers.answers import Answers
+from headwater.answers.attachment import Attachment
 from headwater.dialects.dialect import BEGINNING, Ask, Refusal
 from headwater.dialects.text.dialect import Text
 from headwater.dialects.vercel import request as vercel

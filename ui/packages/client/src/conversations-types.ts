@@ -1,4 +1,5 @@
 import type { Answer, Failure, Question } from './chat.js'
+import type { Saved } from './events.js'
 
 /** How a chat asks; what is left out is the server's choice. */
 export interface ChatSettings {
@@ -31,7 +32,7 @@ export interface ConversationQuestion extends Question {
 /** An answer of a conversation, with what its cache entry has saved. */
 export interface ConversationAnswer extends Answer {
   readonly createdAt: number
-  readonly saved: { readonly seconds: number; readonly tokens: number } | null
+  readonly saved: Saved | null
 }
 
 /** One turn of the branch that is shown. */
@@ -143,7 +144,7 @@ export interface CacheFigures {
   readonly answers: number
   readonly hits: number
   readonly joins: number
-  readonly saved: { readonly seconds: number; readonly tokens: number }
+  readonly saved: Saved
   readonly entries: number
 }
 

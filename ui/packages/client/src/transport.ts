@@ -1,3 +1,4 @@
+import type { Saved } from './events.js'
 import type { LogSummary } from './fold-message.js'
 
 const STREAM = 'text/event-stream'
@@ -35,6 +36,8 @@ export interface LogDescription extends LogSummary {
   readonly id: string
   readonly offset: string | null
   readonly timing: Timing | null
+  /** What the cache has saved this request, of a replay that has ended. */
+  readonly saved?: Saved | null
 }
 
 /** The server's description of itself. */
