@@ -171,8 +171,8 @@ async def headwater(
     allowance: Allowance | None = None,
     capacity: Capacity | None = None,
     pins: bool = False,
-    webhooks: Webhooks | None = None,
     prices: Prices | None = None,
+    webhooks: Webhooks | None = None,
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended.
 

@@ -69,13 +69,13 @@ def server(settings: Settings, files: int | None = None) -> Server:
     choice = choose(settings)
     models = catalogue(settings, choice.model)
     metrics = Metrics()
-    tracing, webhooks = tracing_of(settings), webhooks_of(settings)
-    answers = answers_of(settings, models, [metrics, *webhooks, *([tracing.observer] if tracing else [])])
+    tracing, hooks = tracing_of(settings), webhooks_of(settings)
+    answers = answers_of(settings, models, [metrics, *([tracing.observer] if tracing else []), *hooks])
     metrics.look = lambda: look(answers)
     answers.accompany(metrics.begin, metrics.end)
     if tracing is not None:
         answers.accompany(lambda: None, tracing.end)
-    surface = surface_of(settings, answers, lambda request: request.scope[PRINCIPAL], webhooks)
+    surface = surface_of(settings, answers, lambda request: request.scope[PRINCIPAL], hooks)
     chats = [{"name": each.name, "images": each.images} for each in models.chats]
     about = About(VERSION, choice.model, choice.demo, choice.notice, chats, settings.max_body)
     app = create_app(
