@@ -158,6 +158,8 @@ class Surface(NamedTuple):
             if attached is not None:
                 await attached(ask, principal, attachment)
         except (HeadwaterError, HTTPException) as error:
+            if self.metrics is not None:
+                self.metrics.refused(error.code if isinstance(error, HeadwaterError) else "http")
             return refused(error, dialect.refusal, request)
         delivery = self.delivery(request, route, dialect, attachment)
         if ask.whole:
