@@ -243,7 +243,7 @@ async def test_thoughts_before_the_first_word() -> None:
 
 
 async def test_another_model() -> None:
-    """A fall-back model goes on, or begins where nothing was shown; then its price is the whole cost. None is cached."""
+    """A fall-back model goes on, or begins where nothing was shown, which alone has a known cost. None is cached."""
     for place in (40, 0):
         server = Server(Reciter((place, RESET), able=False), fallbacks=[Reciter(name="spare")])
         answer = await server.answer()
