@@ -19,8 +19,9 @@ from headwater.prompt import Prompt
 
 logger = logging.getLogger(__name__)
 
-Outcome = Literal["hit", "joined", "miss", "bypass"]
-"""How a request met the cache: a finished log, a running one, a new one, or a new one because the cache was skipped."""
+Outcome = Literal["hit", "joined", "miss", "bypass", "renewal"]
+"""How a request met the cache: a finished log, a running one, a new one, or a new one because the cache was skipped. A
+generation may also be the renewal of a stored answer, which no request need read."""
 
 
 class Request(msgspec.Struct, frozen=True):
