@@ -52,6 +52,14 @@ async def test_prices_of_the_operators_own_win(monkeypatch: pytest.MonkeyPatch) 
     assert "genai_prices" not in sys.modules
 
 
+async def test_a_model_that_knows_its_cost_is_believed_before_a_list() -> None:
+    """The operator's own file comes before it."""
+    usage = Usage(1000, 50, cost=0.5)
+
+    assert await listed(MINI, usage) == 0.5
+    assert await cost(Prices({MINI: Rates(input=1, output=0)}), MINI, usage) == pytest.approx(1e-3)
+
+
 # Of 1000 tokens of input 400 were cached and 100 written: OpenAI charges nothing for the writing, Anthropic a quarter
 # more than for input. Two services sell the same model at different prices.
 LISTED = {

@@ -93,7 +93,8 @@ def closing(ending: Ending, seams: Sequence[Continued]) -> Ending:
     usage = ending.usage or Usage()
     # A part that broke off has told no usage; what it had shown is input of the request that went on.
     uncounted = {"uncounted": True} if any(map(_is_uncounted, seams)) else {}
-    usage = msgspec.structs.replace(usage, details={**usage.details, "continued": len(seams), **uncounted})
+    cost = None if uncounted else usage.cost
+    usage = msgspec.structs.replace(usage, details={**usage.details, "continued": len(seams), **uncounted}, cost=cost)
     whole = all(seam.way != "prompt" and not seam.model for seam in seams)
     return msgspec.structs.replace(ending, usage=usage, replayable=ending.replayable and whole)
 

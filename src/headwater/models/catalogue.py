@@ -122,9 +122,9 @@ class Catalogue:
 
     async def prepare(self) -> None:
         """Build the chat model now, and have it import and connect what its first answer needs. Raises `ModelError`."""
+        await prepared(await self.get(self.chat))
         if self.prices is not None:
             await self.prices.prepare()
-        await prepared(await self.get(self.chat))
 
     def _evict(self) -> None:
         """Close the least recently used of the models that no listed offer names."""

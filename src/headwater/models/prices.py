@@ -89,6 +89,8 @@ class Prices:
         tier = tier_of(usage)
         name = f"{model}@{tier}" if tier else model
         rates = next((rates for pattern, rates in self._own.items() if fnmatchcase(name, pattern)), None)
+        if rates is None and usage.cost is not None:
+            return finish  # the model has said it itself
         try:
             cost = await self._listed(model, usage, tier) if rates is None else rates.cost(usage)
         except Exception:  # whatever is wrong with a list of prices, the answer is whole
