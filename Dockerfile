@@ -12,7 +12,7 @@ RUN python -m venv /opt/headwater
 COPY requirements.lock pyproject.toml hatch_build.py README.md LICENSE ./
 COPY src src
 COPY ui ui
-RUN --mount=type=cache,target=/root/.cache/pip /opt/headwater/bin/pip install '.[local]'
+RUN --mount=type=cache,target=/root/.cache/pip /opt/headwater/bin/pip install '.[local,jwt,otel]'
 # With --build-arg DEMO_MODEL=1 the weights of the demo model (93 MB) are part of the image. Without, the first start
 # that needs them downloads them into the volume.
 ARG DEMO_MODEL=""

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UI := $(shell find ui -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 
-.PHONY: serve test check page packages chaos bench bench-quick bench-stores bench-ui guard lock clean
+.PHONY: serve test check page packages chaos fuzz audit soak bench bench-quick bench-stores bench-ui guard lock clean
 
 serve: .venv/.ready ## Serve the chat page and the API on http://127.0.0.1:8000
 	@$(BIN)/headwater serve
@@ -38,6 +38,16 @@ test-clients: .venv/.ready-dev ## Run the clients that people use, pinned, again
 
 chaos: .venv/.ready-dev ## Inject every fault into every store several times, and print a table
 	@cd tests && ../$(BIN)/python -m chaos
+
+fuzz: .venv/.ready-dev ## Fuzz what reads bytes of strangers, and every route: over 100,000 inputs; minutes
+	@cd tests && ../$(BIN)/python -m fuzz
+
+audit: .venv/.ready-dev ## Ask PyPI and npm whether any pinned package has a known vulnerability
+	$(BIN)/pip-audit --requirement requirements.lock --disable-pip --no-deps
+	$(BIN)/python scripts/ui.py audit
+
+soak: .venv/.ready-dev ## Half an hour of mixed load with faults: nothing may be lost, doubled, hung or left behind
+	@cd tests && ../$(BIN)/python -m soak
 
 bench: .venv/.ready-dev ## Measure the cost of a token, an answer and a reader beside other servers; half an hour
 	@$(BIN)/python -m bench

@@ -20,6 +20,7 @@ import headwater
 from headwater.events import Event
 from headwater.models.openai.stream import Stream
 from headwater.prompt import Prompt
+from headwater.telemetry.metrics import Metrics
 
 TOKENS, AT_ONCE, ROUNDS = 2000, 8, 20
 SINGLES = 500
@@ -142,7 +143,8 @@ async def ratios() -> list[float]:
 @asynccontextmanager
 async def _app(store: str) -> AsyncGenerator[FastAPI, None]:
     app = FastAPI()
-    app.include_router(headwater.router(model=PROVIDER, cache_as="bench", store=store))
+    counting = [Metrics()]  # as `headwater serve` counts
+    app.include_router(headwater.router(model=PROVIDER, cache_as="bench", store=store, observers=counting))
     async with app.router.lifespan_context(app):
         yield app
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import httpx
+import msgspec
 import uvicorn
 from starlette.requests import Request
 from starlette.types import ASGIApp
@@ -17,31 +18,39 @@ from headwater.answers.answers import Answers, Policy
 from headwater.answers.claim import Caching
 from headwater.answers.continuing import Continuing
 from headwater.answers.generation import Timeouts
+from headwater.answers.quota import Allowance
 from headwater.cli.connection import Connection
 from headwater.cli.proxies import Proxies
 from headwater.log.memory import MemoryStore
 from headwater.log.store import Store
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.model import Model
+from headwater.models.prices import Prices
 from headwater.observe import Observer, Observers
 from headwater.principal import ANYONE, Principal
+from headwater.telemetry.metrics import Metrics
 from headwater.web.app import create_app
-from headwater.web.gate import PRINCIPAL, Access
+from headwater.web.capacity import Capacity
+from headwater.web.gate import PRINCIPAL, Access, Ways
 from headwater.web.origin import Allowed
 from headwater.web.response import Pace
+from headwater.web.routes.operator import look
 from headwater.web.routes.server import About
 from headwater.web.surface import Surface
+from headwater.webhooks.queue import Webhooks
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, *, lifespan: bool = False) -> AsyncGenerator[httpx.AsyncClient, None]:
+async def serving(
+    app: ASGIApp, *, lifespan: bool = False, protocol: type[Connection] = Connection
+) -> AsyncGenerator[httpx.AsyncClient, None]:
     """Serve the app on a free loopback port with uvicorn, and give a client of it."""
     # The protocol is named because asyncio turns Nagle's algorithm off only where it sees TCP.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             app,
-            http=Connection,
+            http=protocol,
             log_level="error",
             ws="none",
             proxy_headers=False,
@@ -154,13 +163,20 @@ async def headwater(
     hosts: Sequence[str] = (),
     credentials: bool = False,
     keys: Keys | None = None,
+    ways: Ways = Ways(),  # noqa: B008 - immutable
     proxies: Sequence[str] = (),
     observers: Sequence[Observer] = (),
+    metrics: Metrics | None = None,
     continuing: Continuing | None = None,
+    allowance: Allowance | None = None,
+    capacity: Capacity | None = None,
+    pins: bool = False,
+    prices: Prices | None = None,
+    webhooks: Webhooks | None = None,
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended.
 
-    With `keys`, the caller is who has one of them.
+    With `keys`, the caller is who has one of them; `ways` are the other ways to know callers.
     """
     store = store or MemoryStore()
 
@@ -171,12 +187,20 @@ async def headwater(
         return request.scope[PRINCIPAL] if keys is not None else who(request)
 
     models = Catalogue(Offer(model.name, "test", True, build))
+    models.prices = prices
     continuing = continuing or Continuing("provider" if isinstance(store, MemoryStore) else "all")
+    observers = [*observers, *filter(None, [metrics, webhooks])]
     policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0), continuing)
+    policy = msgspec.structs.replace(policy, allowance=allowance or policy.allowance, pins=pins)
     answers = Answers(lambda: store, models, policy, Observers(observers), borrowed=True)
-    surface = Surface(answers, principal, pace or Pace(), tick=0.01)
+    if webhooks is not None:
+        webhooks.accompany(answers)
+    if metrics is not None:
+        metrics.look = lambda: look(answers)
+    surface = Surface(answers, principal, pace or Pace(), tick=0.01, capacity=capacity or Capacity(), metrics=metrics)
+    surface = surface._replace(webhooks=webhooks)
     allowed = Allowed(origins, hosts, credentials)
-    access = None if keys is None else Access(keys, answers.secret)
+    access = None if keys is None else Access(keys, answers.secret, ways)
     app = create_app(surface, About("0", model.name), allowed=allowed, access=access)
     async with serving(Proxies(app, proxies) if proxies else app) as client:
         yield Headwater(client, answers, store)

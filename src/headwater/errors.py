@@ -4,6 +4,7 @@ A `RequestError` is the caller's fault, a `ModelError` the provider's, a `StoreE
 several stores need are written once, in class methods that take plain values.
 """
 
+from collections.abc import Mapping
 from typing import Self
 
 
@@ -24,6 +25,8 @@ class HeadwaterError(Exception):
     retryable = False
     retry_after: float | None = None
     """Seconds after which a retry may succeed, when somebody said so."""
+    fields: Mapping[str, str] = {}
+    """Header fields for a response that tells it."""
 
     @property
     def told(self) -> str:
@@ -135,6 +138,44 @@ class DocumentTooLarge(RequestError):
     def of(cls, size: int, most: int) -> Self:
         """The value has more bytes than allowed."""
         return cls(f"a document of {size} bytes is too large to be kept; the limit is {most}")
+
+
+class PromptTooLarge(RequestError):
+    """The prompt has more messages, or larger ones, than the operator allows."""
+
+    code = "prompt_too_large"
+    status = 413
+
+
+class OverLimit(RequestError):
+    """The caller's tenant has used up what it may use; `fields` are header fields that say when there will be more."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float,
+        code: str = "rate_limited",
+        retryable: bool = True,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retryable = retryable
+        self.retry_after = retry_after
+        self.fields = fields or {}
+
+
+class AtCapacity(HeadwaterError):
+    """This process generates as many answers as it may; what is stored or runs already is served."""
+
+    code = "at_capacity"
+    status = 503
+    retryable = True
+    retry_after = 2.0
 
 
 class Unsupported(HeadwaterError):

@@ -33,26 +33,76 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Token counts of one answer, as the provider reported them; a count that it left out is 0."""
 
     input_tokens: int = 0
+    """The whole input, whatever was read from the provider's cache or written to it."""
     output_tokens: int = 0
+    """The whole output, reasoning included."""
     details: dict[str, Any] = {}
     """The provider's finer counts, such as `{"input_token_details": {"cache_read": 4}}`."""
+    cached_tokens: int = 0
+    """How many of the input tokens came from the provider's own cache."""
+    cache_write_tokens: int = 0
+    """How many of the input tokens the provider has written to its cache."""
+    reasoning_tokens: int = 0
+    """How many of the output tokens were reasoning."""
+    cost: float | None = None
+    """The price of the answer in US dollars; None where it is not known."""
 
-    @property
-    def cached_tokens(self) -> int:
-        """How many of the input tokens came from the provider's own cache."""
-        return self._detail("input_token_details", "cache_read") or self._detail(
-            "prompt_tokens_details", "cached_tokens"
-        )
+    def of_cache(self) -> dict[str, int]:
+        """What the provider's cache had or took, in the words of OpenAI's APIs; it is part of their input."""
+        written = {"cache_write_tokens": self.cache_write_tokens} if self.cache_write_tokens else {}
+        return {"cached_tokens": self.cached_tokens, **written}
 
-    @property
-    def reasoning_tokens(self) -> int:
-        """How many of the output tokens were reasoning."""
-        named = self._detail("output_token_details", "reasoning")
-        return named or self._detail("completion_tokens_details", "reasoning_tokens")
+    def __post_init__(self) -> None:
+        # Logs of older versions hold the details alone, so the named counts are made of these in one place.
+        for name, places in _NAMED.items() if self.details else ():
+            if not getattr(self, name) and (count := sum(_counts(self.details, *places))):
+                msgspec.structs.force_setattr(self, name, count)
 
-    def _detail(self, group: str, name: str) -> int:
-        found: Any = self.details.get(group)
-        return int(found.get(name) or 0) if isinstance(found, dict) else 0  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+
+_NAMED = {
+    "cached_tokens": ("cache_read", "cached_tokens"),
+    "cache_write_tokens": ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"),
+    "reasoning_tokens": ("reasoning", "reasoning_tokens"),
+}
+"""The names of these counts in details. LangChain counts the writes of Anthropic in one of three fields."""
+_TIERS = ("", "priority_", "flex_")
+
+
+def _counts(details: dict[str, Any], *names: str) -> Iterator[int]:
+    """The counts under these names in the groups of some details."""
+    for group in details.values():
+        for name in names if isinstance(group, dict) else ():
+            for tier in _TIERS:
+                count: Any = group.get(f"{tier}{name}")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+                yield count if isinstance(count, int) else 0
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """What a stored or shared answer has saved: the tokens, price and time of the original run."""
+
+    seconds: float = 0.0
+    """0 for a request that joined a running answer, since it is not known how long that had been running."""
+    tokens: int = 0
+    cost: float | None = None
+    """In US dollars; None where it is not known."""
+
+    @classmethod
+    def of(cls, usage: Usage | None, seconds: float) -> "Saved":
+        """What is saved by a run of so many seconds that need not be repeated."""
+        usage = usage or Usage()
+        return cls(round(seconds, 4), usage.input_tokens + usage.output_tokens, usage.cost)
+
+
+class Cached(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the cache has answered a request."""
+
+    status: Literal["hit", "joined"]
+    age: int | None = None
+    """Seconds since a stored answer was finished."""
+    saved: Saved | None = None
+    """Of a hit whose ending lies in the first page that is sent; any other is known at the end."""
+    matched: str | None = None
+    """The question that the stored answer was given to, if it had another wording."""
 
 
 class Start(msgspec.Struct, frozen=True, tag="start", omit_defaults=True):
@@ -64,6 +114,9 @@ class Start(msgspec.Struct, frozen=True, tag="start", omit_defaults=True):
     """For example `openai:gpt-4o-mini`."""
     created: int = 0
     """When the log was opened, in seconds since 1970 by the writer's clock; 0 in logs of versions before this field."""
+    cache: Cached | None = None
+    """How the cache has answered this reader's request, in the response to it. Only the question is stored, as
+    `matched` of an answer that serves other wordings of it; they alone are told it."""
 
 
 class TextDelta(msgspec.Struct, frozen=True, tag="text-delta"):

@@ -23,6 +23,7 @@ from headwater.events import (
     Finish,
     Metadata,
     ReasoningDelta,
+    Saved,
     Start,
     State,
     Stop,
@@ -36,6 +37,7 @@ from headwater.events import (
     is_admissible,
     state_after,
 )
+from headwater.log.counters import Count, Slots, Taken
 from headwater.log.store import (
     Claim,
     Description,
@@ -48,7 +50,7 @@ from headwater.log.store import (
     lost_ending,
 )
 from headwater.models.model import Closes, Continues, Counts, Model, Prepares, Shown
-from headwater.observe import Observer, Outcome, Request
+from headwater.observe import Made, Observer, Outcome, Request
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 from headwater.prompt import (
@@ -75,6 +77,7 @@ __all__ = [
     "Claim",
     "Closes",
     "Continues",
+    "Count",
     "Counts",
     "Description",
     "Ending",
@@ -90,6 +93,7 @@ __all__ = [
     "Lease",
     "Limits",
     "LogFull",
+    "Made",
     "Message",
     "MessageToolCall",
     "Metadata",
@@ -110,13 +114,16 @@ __all__ = [
     "ReasoningDelta",
     "Receipt",
     "Request",
+    "Saved",
     "Sealed",
     "Shown",
+    "Slots",
     "Start",
     "State",
     "Stop",
     "Store",
     "StoreError",
+    "Taken",
     "Text",
     "TextDelta",
     "Timing",

@@ -7,18 +7,21 @@ a token. An observer that raises is logged and never harms an answer.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal
+from contextvars import ContextVar
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from headwater.answer import Answer
+from headwater.events import Continued, Ending, Saved
 from headwater.principal import Principal
 from headwater.prompt import Prompt
 
 logger = logging.getLogger(__name__)
 
-Outcome = Literal["hit", "joined", "miss", "bypass"]
-"""How a request met the cache: a finished log, a running one, a new one, or a new one because the cache was skipped."""
+Outcome = Literal["hit", "joined", "miss", "bypass", "renewal"]
+"""How a request met the cache: a finished log, a running one, a new one, or a new one because the cache was skipped. A
+generation may also be the renewal of a stored answer, which no request need read."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -28,6 +31,38 @@ class Request(msgspec.Struct, frozen=True):
     principal: Principal
     prompt: Prompt
     outcome: Outcome
+
+
+class Concern(NamedTuple):
+    """What the lines of the server's log are about that are written now."""
+
+    log: str
+    tenant: str
+    prompt: Prompt | None = None
+    """What must not stand in them, whoever quotes it."""
+
+
+CONCERN: ContextVar[Concern | None] = ContextVar("headwater.concern", default=None)
+"""Set for each request and each producer of an answer, and for all that they start."""
+
+
+def concerns(log: str, tenant: str, prompt: Prompt | None = None) -> None:
+    """Say that from now on this task is about a log."""
+    known = CONCERN.get()
+    if prompt is not None or known is None or known.log != log:
+        CONCERN.set(Concern(log, tenant, prompt))
+
+
+class Made(msgspec.Struct, frozen=True):
+    """What came of a generation, known without reading its log; times in seconds since the generation began."""
+
+    ending: Ending
+    """As the readers in this process saw it."""
+    entries: int
+    first_token: float | None
+    """None where the model said nothing."""
+    last_output: float
+    duration: float
 
 
 class Observer:
@@ -45,14 +80,32 @@ class Observer:
     def retried(self, request: Request, error: Exception, wait: float) -> None:
         """The model failed before its first output and is asked again after `wait` seconds."""
 
+    def attempted(self, request: Request, model: str, way: str) -> None:
+        """A model is asked: `way` is empty for the question, else how it goes on behind a break (`Continued.way`)."""
+
+    def answered(self, request: Request, error: str, made: Ending | None) -> None:
+        """That attempt ended: with the code of its `error`, or with the ending that the model gave, or by us."""
+
+    def continued(self, request: Request, seam: Continued) -> None:
+        """The answer goes on after a break; its first new words have come."""
+
+    def taken_over(self, log: str, ends: bool) -> None:
+        """A log whose server is gone goes on here, or `ends` because nothing can go on with it."""
+
     def flushed(self, log: str, entries: int, seconds: float) -> None:
         """The store took a flush of so many entries, in so many seconds."""
 
     def store_failed(self, log: str, error: Exception) -> None:
         """The store could not take a flush within the writer's patience; the readers were given an error."""
 
+    def made(self, request: Request, made: Made) -> None:
+        """A generation of this process ended, and its log with it; costs nothing per token, unlike `ended`."""
+
+    def saved(self, tenant: str, saved: Saved, times: int) -> None:
+        """A stored or a shared answer took the place of so many generations; each would have been what it `saved`."""
+
     async def ended(self, request: Request, answer: Answer) -> None:
-        """An answer that was generated in this process ended. Awaited by its producer, at most `Observers.limit`."""
+        """The whole answer of that generation. Awaited by its producer, at most `Observers.limit`."""
 
     def reader_came(self, log: str, dialect: str) -> None:
         """A client began to read a log in this process."""
@@ -80,6 +133,8 @@ class Observers:
     def __init__(self, observers: Sequence[Observer] = (), limit: float = 60.0) -> None:
         self._observers = tuple(observers)
         self._limit = limit
+        self.want_answers = any(type(each).ended is not Observer.ended for each in observers)
+        """Whether any of them waits for whole answers; each has to be read from its log."""
 
     def __bool__(self) -> bool:
         return bool(self._observers)

@@ -29,6 +29,9 @@ class Offset(NamedTuple):
 ORIGIN = Offset(0, 0)
 """Before the first entry of any log."""
 
+JOINED = "j"
+"""What begins the random part of a message id, `<log>~j<random>`, if the log was still running; no hex digit."""
+
 TAG = 12
 """Bytes of a name with which the ids of its logs begin. A store that is spread over several servers keeps everything
 with the same tag on one of them, because a claim changes the name and the log in one step."""

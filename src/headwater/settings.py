@@ -1,36 +1,36 @@
 """The only reader of the environment: every setting, its default and what it is for."""
 
+import difflib
 import os
-import re
-from ipaddress import ip_network
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Any, Literal, Self
 
+import msgspec
 from dotenv import dotenv_values
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from headwater.answers.quota import Quota
 from headwater.models.prefill import SETTINGS as PREFILLS
+from headwater.options import (
+    File,
+    Folder,
+    Hosts,
+    Key,
+    Limits,
+    Names,
+    Networks,
+    Origins,
+    Replay,
+    Secret,
+    Text,
+    Ways,
+    fault,
+)
 
-Names = Annotated[list[str], NoDecode]
 ENV_FILE = ".env"
-
-
-_PLAIN = (
-    *("model", "completion_model", "store", "secret", "redis_url", "api_key", "api_keys", "keys_file"),
-    *("openai_api_key", "openai_base_url", "openai_org_id", "openai_project_id", "openai_proxy"),
-    *("upstash_redis_rest_url", "upstash_redis_rest_token"),
-)
-"""Texts that may have a line break or blanks around them where they came from a file or were copied."""
-
-
-_LISTS = (
-    *("allowed_models", "continue_by", "dialects", "fallback"),
-    *("hosts", "openai_leave_out", "origins", "prefill", "proxies"),
-)
+OF_TOKENS = ("jwks_url", "jwt_secret", "jwt_algorithms", "jwt_audience", "jwt_issuer")
+"""Settings that mean that JSON Web Tokens are taken: half of them must not leave a server open."""
 
 
 class Settings(BaseSettings):
@@ -45,24 +45,24 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,  # a key with a line break must not be shown
     )
 
-    model: str | None = Field(
+    model: Text = Field(
         None,
         description="Model that answers: a LangChain name (`openai:gpt-4o-mini`), `openai-responses:…` (OpenAI's "
         "Responses API, whose runs outlive a broken connection), `local` or `echo`; "
         "default: `openai:gpt-4o-mini` with an OpenAI key or address, else `local`",
     )
-    completion_model: str | None = Field(
+    completion_model: Text = Field(
         None, description="Model of the completion route, `openai-completion:…`; default: the chat model"
     )
     allowed_models: Names = Field(
         [], description="Other models a request may name, comma-separated; `*`: any model of the provider"
     )
-    store: str | None = Field(
+    store: Text = Field(
         None,
         description="`sqlite:///path`, `redis://…`, `rediss://…`, `redis+cluster://…`, `upstash:` or `memory:`; "
         "default: Upstash or Redis if their variables are set, else SQLite in the data directory",
     )
-    data_dir: Path = Field(
+    data_dir: Folder = Field(
         default_factory=lambda: user_data_path("headwater"), description="Folder of the SQLite file and the demo model"
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
@@ -70,24 +70,48 @@ class Settings(BaseSettings):
     insecure: bool = Field(
         False, description="Let everybody in who reaches `HEADWATER_HOST`, also from other machines, if there is no key"
     )
-    api_keys: SecretStr | None = Field(
+    api_keys: Secret = Field(
         None, description="API keys, `tenant:key`, comma-separated; a key alone is of the tenant `default`"
     )
-    keys_file: Path | None = Field(
+    keys_file: File = Field(
         None,
         description="File of the keys that `headwater keys create` makes; default: `keys.json` in the data directory",
     )
-    api_key: SecretStr | None = Field(None, description="API key that `headwater ask` and `headwater tail` send")
-    hosts: Names = Field(
+    operator_key: Key = Field(
+        None, description="Key of the operator's routes, `/metrics` and `/api/operator/…`; it names no tenant"
+    )
+    jwks_url: Text = Field(
+        None, description="Address of the identity provider's public keys (JWKS), which verify JSON Web Tokens"
+    )
+    jwt_secret: Secret = Field(
+        None, description="Secret that verifies JSON Web Tokens (HMAC), in place of `HEADWATER_JWKS_URL`"
+    )
+    jwt_algorithms: Names = Field(
+        [],
+        description="Algorithms of tokens that are taken, comma-separated; default: `RS256,ES256,EdDSA` with public "
+        "keys, `HS256` with a secret",
+    )
+    jwt_audience: Text = Field(None, description="What a token's `aud` must name; required with tokens")
+    jwt_issuer: Text = Field(None, description="What a token's `iss` must be; default: any issuer with the key")
+    jwt_tenant_claim: str = Field("tenant", min_length=1, description="Claim of a token that names the tenant")
+    jwt_subject_claim: str = Field("sub", min_length=1, description="Claim of a token that names the subject")
+    forwarded_user: Literal["off", "field", "header", "signed"] = Field(
+        "off",
+        description="Where the holder of a key names a user of its tenant: `field`: in the body (`/v1/…`), `header`: "
+        "in `X-OpenWebUI-User-Id`, `signed`: in `X-OpenWebUI-User-Jwt`",
+    )
+    forwarded_user_secret: Secret = Field(None, description="Secret that verifies the signed user of a key's holder")
+    api_key: Key = Field(None, description="API key that `headwater ask` and `headwater tail` send")
+    hosts: Hosts = Field(
         [],
         description="Other host names the server answers to (`Host`), comma-separated, beside addresses, `localhost` "
         "and this machine's own name; `*`: any",
     )
-    proxies: Names = Field(
+    proxies: Networks = Field(
         [],
         description="Addresses or networks of the proxies whose `X-Forwarded-*` headers are believed, comma-separated",
     )
-    origins: Names = Field(
+    origins: Origins = Field(
         [], description="Other sites whose pages may call the server (CORS), e.g. `https://app.example`; `*`: any"
     )
     dialects: Names = Field(
@@ -102,12 +126,29 @@ class Settings(BaseSettings):
     cache_ttl: float = Field(
         3600, ge=0, description="Time for which a finished answer is replayed; 0 disables the cache"
     )
-    replay: str = Field(
+    stale_while_revalidate: float = Field(
+        0, ge=0, description="Time past its TTL for which an answer is still replayed while it is renewed"
+    )
+    stale_if_error: float = Field(
+        0, ge=0, description="Time past its TTL for which an answer is replayed where its model fails"
+    )
+    refresh: float = Field(
+        0, ge=0, description="Time before the end of its TTL in which an answer that is asked often is renewed; 0: none"
+    )
+    pins: bool = Field(
+        False, description="Whether the operator pins answers to questions; each server looks for pins every 5 s"
+    )
+    match: Literal["exact", "form"] = Field(
+        "exact",
+        description="Which questions an answer is replayed to: `exact`: the same one; `form`: also one that differs in "
+        "spelling, case, greeting or punctuation alone, where that can mean nothing (docs/stores.md)",
+    )
+    replay: Replay = Field(
         "instant",
         description="How fast a stored answer is told: `instant`, `original` (with the pauses of its first run) or a "
         "number of tokens per second; a request may choose by `?pace=`",
     )
-    secret: SecretStr | None = Field(
+    secret: Secret = Field(
         None,
         description="Secret key of the cache's fingerprints and of the sessions; default: generated once and kept in "
         "the store",
@@ -133,7 +174,7 @@ class Settings(BaseSettings):
         "`all`: also those whose server died or was stopped, for which the question is kept beside its answer",
     )
     continue_limit: int = Field(2, ge=1, le=10, description="Breaks that are mended in one answer, at most")
-    continue_by: Names = Field(
+    continue_by: Ways = Field(
         ["reattach", "prefill"],
         description="Ways to go on, comma-separated: `reattach`: the provider still has the run; `prefill`: the model "
         "continues its own text; `prompt`: it is asked to repeat its last words and go on, which not every model does",
@@ -159,7 +200,57 @@ class Settings(BaseSettings):
         ge=1,
         description="Time for which an idle connection is kept; must exceed that of a proxy in front",
     )
+    request_timeout: float = Field(
+        20,
+        ge=0.1,
+        description="Time within which a request's headers must arrive, and then 16 KiB of its body each time",
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Form of the server's log: lines for people, or one JSON object a line"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level of what is logged")
+    access_log: bool = Field(False, description="Log each request that is answered")
+    otlp_endpoint: str | None = Field(
+        None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="Address to which traces are sent by OTLP over HTTP, e.g. `http://127.0.0.1:4318`; needs "
+        "`headwater[otel]`",
+    )
     max_body: int = Field(4 * 1024 * 1024, gt=0, description="Maximum size of a request body, in bytes")
+    max_messages: int = Field(0, ge=0, description="Maximum number of messages in a request; 0: any")
+    max_message: int = Field(0, ge=0, description="Maximum size of a message, in bytes of JSON; 0: any")
+    max_log: int = Field(16 * 1024 * 1024, ge=65_536, description="Maximum size of an answer with its events, in bytes")
+    requests_per_minute: int = Field(0, ge=0, description="Requests of a tenant in a minute; 0, as below: any number")
+    tokens_per_minute: int = Field(0, ge=0, description="Tokens of a tenant's answers in a minute, input and output")
+    tokens_per_day: int = Field(0, ge=0, description="The same in a day, which begins at midnight UTC")
+    cost_per_day: float = Field(0, ge=0, description="US dollars that a tenant's answers may cost in a day")
+    generations: int = Field(0, ge=0, description="Answers that are generated for a tenant at once, on all servers")
+    limits: Limits = Field(
+        {},
+        description="Other numbers for single tenants: `acme:requests_per_minute=60;generations=4`, comma-separated",
+    )
+    max_generations: int = Field(
+        0, ge=0, description="Answers that one server process generates at once; others are refused with 503"
+    )
+    streams: int = Field(0, ge=0, description="Open responses of one server process that send or await an answer")
+    streams_per_client: int = Field(
+        0, ge=0, description="Those of one client: of a key, of a user of your app, or else of an address"
+    )
+    webhook: Text = Field(None, description="Address that is told when an answer ends, by a signed POST")
+    webhook_secret: Secret = Field(
+        None, description="Secret that signs webhooks (Standard Webhooks), `whsec_…` or a text of 24 bytes or more"
+    )
+    webhook_for: Literal["background", "unread", "all"] = Field(
+        "unread",
+        description="Answers of which `HEADWATER_WEBHOOK` is told: `background`: those that a client asked for in the "
+        "background, `unread`: also those that no client reads as they end, `all`: all",
+    )
+    webhook_text: bool = Field(False, description="Send the answer's text with a webhook")
+    webhook_hosts: Names = Field(
+        [],
+        description="Hosts that a request may name in its `Headwater-Webhook`, comma-separated, also private ones; "
+        "`*.example.com`, `*`: any, with a public address",
+    )
     openai_wire: bool = Field(
         True,
         description="Read OpenAI's streams directly; false: through LangChain's ChatOpenAI, for several times the CPU",
@@ -173,8 +264,8 @@ class Settings(BaseSettings):
         "address), `off`, `flags`, `prefix`, `partial` or `trailing`; of one model `openai:name=flags`; "
         "comma-separated",
     )
-    openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI API key")
-    openai_base_url: str | None = Field(
+    openai_api_key: Key = Field(None, validation_alias="OPENAI_API_KEY", description="OpenAI API key")
+    openai_base_url: Text = Field(
         None, validation_alias="OPENAI_BASE_URL", description="Base URL of OpenAI or a compatible server"
     )
     openai_leave_out: Names = Field(
@@ -187,23 +278,26 @@ class Settings(BaseSettings):
         description="Whether a chat without a `prompt_cache_key` gets one, an HMAC of tenant, model and "
         "beginning, for the provider's own cache; `auto`: at OpenAI's address only, `on`: at any compatible server",
     )
-    openai_org_id: str | None = Field(
+    openai_org_id: Text = Field(
         None, validation_alias="OPENAI_ORG_ID", description="OpenAI organisation that is billed"
     )
-    openai_project_id: str | None = Field(
+    openai_project_id: Text = Field(
         None, validation_alias="OPENAI_PROJECT_ID", description="OpenAI project that is billed"
     )
-    openai_proxy: SecretStr | None = Field(
+    openai_proxy: Secret = Field(
         None, validation_alias="OPENAI_PROXY", description="HTTP proxy for OpenAI; default: `https_proxy`, if set"
     )
-
-    redis_url: SecretStr | None = Field(
-        None, validation_alias="REDIS_URL", description="Redis to use if no store is named"
+    prices: File = Field(
+        None,
+        description="JSON file of prices in US dollars per million tokens, by model name or pattern; default: those of "
+        "the package genai-prices, if it is installed (`headwater[prices]`)",
     )
-    upstash_redis_rest_url: str | None = Field(
+
+    redis_url: Secret = Field(None, validation_alias="REDIS_URL", description="Redis to use if no store is named")
+    upstash_redis_rest_url: Text = Field(
         None, validation_alias="UPSTASH_REDIS_REST_URL", description="REST URL of an Upstash database"
     )
-    upstash_redis_rest_token: SecretStr | None = Field(
+    upstash_redis_rest_token: Secret = Field(
         None, validation_alias="UPSTASH_REDIS_REST_TOKEN", description="Its token, the one that may write"
     )
 
@@ -211,42 +305,20 @@ class Settings(BaseSettings):
         try:
             super().__init__(**given)
         except PermissionError as error:
-            raise _fault(".env", "this user may not read it; make it readable, or start in another folder") from error
+            raise fault(".env", "this user may not read it; make it readable, or start in another folder") from error
         except RuntimeError as error:  # such as a user whom a container's system does not know
-            raise _fault("data_dir", "this user has no home directory; set HEADWATER_DATA_DIR to a folder") from error
+            raise fault("data_dir", "this user has no home directory; set HEADWATER_DATA_DIR to a folder") from error
 
-    @field_validator("continue_by")
+    @field_validator("limits")
     @classmethod
-    def _ways(cls, value: list[str]) -> list[str]:
-        if unknown := sorted({*value} - {"reattach", "prefill", "prompt"}):
-            raise ValueError(f"{', '.join(unknown)}: a way is reattach, prefill or prompt")
+    def _limits(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        for tenant, limits in value.items():
+            try:
+                msgspec.convert(limits, Quota, strict=False)
+            except msgspec.ValidationError as error:
+                names = ", ".join(Quota.__struct_fields__)
+                raise ValueError(f"of {tenant}: {error}; there are {names}") from error
         return value
-
-    @field_validator(*_LISTS, mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-    @field_validator(*_PLAIN, mode="before")
-    @classmethod
-    def _strip(cls, value: object) -> object:
-        text = value.get_secret_value() if isinstance(value, SecretStr) else value
-        return (text.strip() or None) if isinstance(text, str) else value
-
-    @field_validator("openai_api_key", "api_key")
-    @classmethod
-    def _key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
-            raise ValueError("the key has a line break, a blank or another character that no key has; copy it anew")
-        return value
-
-    @field_validator("data_dir", "keys_file")
-    @classmethod
-    def _at_home(cls, value: Path | None) -> Path | None:
-        try:
-            return value and value.expanduser()
-        except RuntimeError as error:
-            raise ValueError(f"{value}: there is no such home directory ({error})") from error
 
     @field_validator("prefill")
     @classmethod
@@ -256,69 +328,21 @@ class Settings(BaseSettings):
                 raise ValueError(f"{entry!r} names no way to go on with an answer; the ways are {', '.join(PREFILLS)}")
         return value
 
-    @field_validator("hosts")
-    @classmethod
-    def _hosts(cls, value: list[str]) -> list[str]:
-        for host in value:
-            if host != "*" and (
-                "/" in host or _named(host if host.count(":") < 2 or "[" in host else f"[{host}]") is None
-            ):
-                raise ValueError(f"{host!r} is not a host name; write it as app.example, or * for any")
-        return value
-
-    @field_validator("proxies")
-    @classmethod
-    def _proxies(cls, value: list[str]) -> list[str]:
-        try:
-            return [str(ip_network(each, strict=False)) for each in value]
-        except ValueError as error:
-            raise ValueError(f"{error}; write it as 10.0.0.7 or 10.0.0.0/8") from error
-
-    @field_validator("replay")
-    @classmethod
-    def _replay(cls, value: str) -> str:
-        if not re.fullmatch("instant|original|[1-9][0-9]{0,3}", value):
-            raise ValueError(f"{value!r} is no pace; write instant, original, or tokens per second, 1 to 9999")
-        return value
-
-    @field_validator("origins")
-    @classmethod
-    def _origins(cls, value: list[str]) -> list[str]:
-        return [origin if origin in ("*", "null") else _origin(origin) for origin in value]
-
     @model_validator(mode="after")
     def _credentials(self) -> Self:
         if self.credentials and {"*", "null"} & {*self.origins}:
             raise ValueError("credentials are for origins that are named; origins holds * or null, which any page has")
         return self
 
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether JSON Web Tokens are taken, or are meant to be."""
+        return any(getattr(self, name) for name in OF_TOKENS)
+
     def openai_headers(self) -> dict[str, str]:
         """The request headers that name the billed organisation and project, as OpenAI's own client sends them."""
         headers = {"OpenAI-Organization": self.openai_org_id, "OpenAI-Project": self.openai_project_id}
         return {name: value for name, value in headers.items() if value}
-
-
-def _fault(setting: str, words: str) -> ValidationError:
-    found = InitErrorDetails(type=PydanticCustomError("setting", words), loc=(setting,), input=None)  # pyright: ignore[reportArgumentType]
-    return ValidationError.from_exception_data("Settings", [found])
-
-
-def _origin(written: str) -> str:
-    """Normalise an origin to the form that browsers send, because origins are compared as strings."""
-    scheme, found, rest = written.rstrip("/").lower().partition("://")
-    if not found or not scheme or set(rest) & set("/?#@ ") or _named(rest) is None:
-        raise ValueError(f"{written!r} is not an origin; write it as https://app.example, or * for any")
-    default = {"https": ":443", "http": ":80"}.get(scheme, "")
-    return f"{scheme}://{rest.removesuffix(default) if default else rest}"
-
-
-def _named(host: str) -> str | None:
-    """The host name without its port; None if there is none."""
-    try:
-        parts = urlsplit(f"//{host}")
-        return parts.hostname if parts.port != 0 else None
-    except ValueError:
-        return None
 
 
 def export_env_file() -> None:
@@ -335,11 +359,21 @@ def export_env_file() -> None:
             os.environ[name] = value
 
 
+def unknown_variables() -> dict[str, str | None]:
+    """The variables that look like settings and are none, each with the setting that was perhaps meant."""
+    known = {
+        str(field.validation_alias or f"HEADWATER_{name}").upper() for name, field in Settings.model_fields.items()
+    }
+    found = {name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE, encoding=None))}
+    unknown = sorted(name for name in found - known if name.startswith("HEADWATER_"))
+    return {name: next(iter(difflib.get_close_matches(name, known, 1)), None) for name in unknown}
+
+
 def table() -> str:
     """Every setting as a Markdown table: the content of `docs/settings.md`, which a test compares."""
     rows = ["| setting | default | purpose |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         variable = str(field.validation_alias or f"HEADWATER_{name.upper()}")
         default = "the user's data directory" if name == "data_dir" else field.default
-        rows.append(f"| `{variable}` | {'' if default in (None, []) else default} | {field.description} |")
+        rows.append(f"| `{variable}` | {'' if default in (None, [], {}) else default} | {field.description} |")
     return "\n".join(rows) + "\n"

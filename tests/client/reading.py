@@ -19,5 +19,8 @@ def quick(url: httpx.URL | str, patience: Patience = QUICK, on_retry: Notice | N
 
 
 async def read(answer: Answer) -> list[Event]:
-    """Every event of an answer, with `Start` without its id and its time, which differ from run to run."""
-    return [msgspec.structs.replace(e, message_id="", created=0) if isinstance(e, Start) else e async for e in answer]
+    """Every event of an answer, with `Start` without what differs from run to run."""
+    return [
+        msgspec.structs.replace(e, message_id="", created=0, cache=None) if isinstance(e, Start) else e
+        async for e in answer
+    ]

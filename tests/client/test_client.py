@@ -11,6 +11,7 @@ from headwater.events import (
     Finish,
     Metadata,
     ReasoningDelta,
+    Saved,
     Start,
     Stop,
     TextDelta,
@@ -86,13 +87,15 @@ async def test_what_is_asked_reaches_the_model() -> None:
 
 async def test_a_repeated_question_hits_the_cache_unless_that_is_forbidden() -> None:
     """A replay has an age; `no_cache` asks the model again."""
-    model = Scripted([TextDelta("a"), Finish("stop")])
+    model = Scripted([TextDelta("a"), Finish("stop", Usage(3, 2))])
     async with headwater(model) as server, quick(server.client.base_url) as client:
         first = await read(await client.chat(HI))
         replay = await client.chat(HI)
         assert await read(replay) == first
         assert replay.cache_status.startswith("headwater; hit; ttl=")
         assert replay.age == 0
+        assert replay.saved is not None
+        assert (replay.saved.tokens, replay.saved.cost) == (5, None)
         assert len(model.prompts) == 1
 
         afresh = await client.chat(HI, no_cache=True)
@@ -152,13 +155,15 @@ async def test_a_reader_that_is_cancelled_can_read_on() -> None:
 async def test_many_answers_are_read_at_once() -> None:
     """More at once than an HTTP client opens connections by default."""
     gate = asyncio.Event()
-    async with headwater(Scripted([TextDelta("a"), gate, Finish("stop")])) as server:
+    async with headwater(Scripted([TextDelta("a"), gate, Finish("stop", Usage(3, 2))])) as server:
         async with quick(server.client.base_url) as client:
             answers = await asyncio.gather(*(client.chat(HI) for _ in range(120)))
+            assert {answer.saved for answer in answers} == {None}
             gate.set()
             read_events = await asyncio.gather(*(read(answer) for answer in answers))
     assert all(events == read_events[0] for events in read_events)
     assert sum(answer.cache_status.endswith("; collapsed") for answer in answers) == 119
+    assert sum(answer.saved == Saved(0.0, 5) for answer in answers) == 119
 
 
 async def test_a_server_describes_itself() -> None:

@@ -3,7 +3,10 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
+import msgspec
+
 from headwater.entries import Entry
+from headwater.log.names import names_in
 from headwater.log.redis.store import RedisStore
 from headwater.log.store import NO_TERMS, Abandoned, Claim, Description, Lease, Limits, Receipt, Terms
 from headwater.offsets import ORIGIN, Offset
@@ -19,17 +22,17 @@ class Tagged(RedisStore):
         self.tag = tag
 
     async def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
-        tagged = terms._replace(binds=None if terms.binds is None else self.tag + terms.binds)
-        return self._plain(await super().claim(self.tag + name, self.tag + log, principal, ttl=ttl, terms=tagged))
+        tagged = terms._replace(binds=None if terms.binds is None else self._names(terms.binds))
+        return self._plain(await super().claim(self._names(name), self.tag + log, principal, ttl=ttl, terms=tagged))
 
-    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
-        found = await super().find(self.tag + name, principal, newer_than=newer_than)
+    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
+        found = await super().find(self._names(name), principal, terms=terms)
         return None if found is None else self._plain(found)
 
     async def open(
         self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
     ) -> Lease:
-        bound = None if name is None else self.tag + name
+        bound = None if name is None else self._names(name)
         await super().open(self.tag + log, principal, ttl=ttl, name=bound, recovery=recovery)
         return Lease(log)
 
@@ -71,9 +74,12 @@ class Tagged(RedisStore):
     async def forget(self, log: str) -> None:
         await super().forget(self.tag + log)
 
+    def _names(self, name: str) -> str:
+        return "\n".join(self.tag + each for each in names_in(name))
+
     def _tagged(self, lease: Lease) -> Lease:
         return Lease(self.tag + lease.log, lease.epoch)
 
     def _plain(self, claim: Claim) -> Claim:
         lease = None if claim.lease is None else Lease(claim.lease.log.removeprefix(self.tag), claim.lease.epoch)
-        return Claim(claim.log.removeprefix(self.tag), claim.won, claim.state, claim.age, claim.ttl, lease)
+        return msgspec.structs.replace(claim, log=claim.log.removeprefix(self.tag), lease=lease)

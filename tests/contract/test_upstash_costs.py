@@ -13,6 +13,7 @@ import pytest
 from upstash_double import UpstashDouble
 
 from headwater.events import Finish, Start, TextDelta
+from headwater.log.counters import Count, Slots
 from headwater.log.logs import Logs
 from headwater.log.store import DOCUMENTS
 from headwater.log.upstash.store import UpstashStore
@@ -166,6 +167,26 @@ async def test_a_collection(here: UpstashStore, upstash: UpstashDouble) -> None:
         await steps[step]("another")
         costs[what] = upstash.carried_out() - before
     assert costs == {"new": 6, "put": 4, "get": 3, "renew": 4, "list": 6, "delete": 3, "drop": 2}
+    assert upstash.locked == upstash.requests.count("EVAL")
+
+
+async def test_limits(here: UpstashStore, upstash: UpstashDouble) -> None:
+    """A request that is counted costs a few commands, however many limits there are; each locks its own keys alone."""
+    asked = [Count("requests", 1, 60.0, 9), Count("tokens", 0, 60.0, 9), Count("tokens-day", 0, 86_400.0, 9)]
+    charged = [Count("tokens", 5, 60.0), Count("tokens-day", 5, 86_400.0)]
+    steps = {
+        "first": (asked, None),
+        "asked": (asked, Slots((), 60)),
+        "held": ((), Slots(["a"], 60, 2)),
+        "renewed": ((), Slots(["a"], 60)),
+        "ended": (charged, Slots(["a"], 0)),
+    }
+    costs: dict[str, int] = {}
+    for what, (counts, slots) in steps.items():
+        before = upstash.carried_out()
+        await here.take("acme", counts, slots)
+        costs[what] = upstash.carried_out() - before
+    assert costs == {"first": 6, "asked": 6, "held": 8, "renewed": 6, "ended": 9}
     assert upstash.locked == upstash.requests.count("EVAL")
 
 

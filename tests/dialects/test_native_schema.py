@@ -10,6 +10,7 @@ import pytest
 from headwater.dialects.fields import OURS
 from headwater.dialects.native import openapi, request, schema
 from headwater.events import (
+    Cached,
     Continued,
     Error,
     Event,
@@ -77,7 +78,7 @@ def test_every_field_that_is_read_is_described(route: str, own: set[str]) -> Non
 
 
 EVENTS: list[Event] = [
-    Start("m", "echo", 1),
+    Start("m", "echo", 1, Cached("hit")),
     TextDelta("x"),
     ReasoningDelta("x"),
     ToolCallStart("c", "f"),

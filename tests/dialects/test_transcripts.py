@@ -16,8 +16,10 @@ from headwater.dialects.responses.dialect import Responses
 from headwater.dialects.text.dialect import TextReader
 from headwater.events import Error, Finish, Stop, TextDelta
 
-FIELDS = ["id", "state", "text", "ending", "offset", "model", "usage", "timing", "reasoning", "tools", "metadata"]
-FIELDS.append("continued")
+FIELDS = (
+    *("id", "state", "text", "ending", "offset", "model", "usage", "timing", "reasoning", "tools", "metadata"),
+    *("continued", "saved"),
+)
 """The fields of the JSON state in their order; new fields come last."""
 
 each_transcript = pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda transcript: transcript.name)
@@ -50,7 +52,7 @@ def test_the_state_has_every_field_and_agrees_with_the_stream(transcript: Transc
     state, frames = json.loads(transcript.state.read_text()), parse(transcript.sse.read_bytes())
     last = frames[-1]
 
-    assert list(state) == FIELDS
+    assert tuple(state) == FIELDS
     assert state["text"] == text_of(frames)
     assert state["offset"] == last.id
     assert state["ending"] == (last if last["type"] in ("finish", "stop", "error") else None)

@@ -52,6 +52,14 @@ LOGS: dict[str, tuple[list[Event], list[Event]]] = {
         [TextDelta("Hi"), Finish("stop", Usage(7, 9, DETAILS))],
         [TextDelta("Hi"), Finish("stop", Usage(7, 9))],
     ),
+    "cache-write tokens": (
+        [TextDelta("Hi"), Finish("stop", Usage(7, 9, cache_write_tokens=3))],
+        [TextDelta("Hi"), Finish("stop", Usage(7, 9))],
+    ),
+    "cost": (
+        [TextDelta("Hi"), Finish("stop", Usage(7, 9, cost=0.5))],
+        [TextDelta("Hi"), Finish("stop", Usage(7, 9))],
+    ),
     "stop": ([TextDelta("Hi"), Stop("ann")], [TextDelta("Hi"), Finish("stop")]),
     "error": ([TextDelta("Hi"), Error("timeout", "Too slow.")], [TextDelta("Hi"), Finish("stop")]),
 }

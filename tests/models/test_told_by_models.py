@@ -170,6 +170,7 @@ async def test_a_model_that_cannot_be_built_says_what_is_missing_and_what_to_do(
 
     texts = [first.json()["detail"], ready.json()["detail"], about.json()["problem"], failure.value.told]
     assert (first.status_code, ready.status_code, about.status_code) == (503, 503, 200)
+    assert ready.json()["part"] == "model"
     assert len(set(texts)) == 1
     assert what in texts[0]
     assert todo in texts[0]

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -109,3 +110,51 @@ async def test_readers_of_a_draining_server_go_on_at_another_one(tmp_path: Path,
 async def _fresh_connection(server: Serving) -> httpx.Response:
     async with httpx.AsyncClient(base_url=server.client.base_url, timeout=30) as client:
         return await post_chat(client)
+
+
+async def test_one_scrape_shows_all_workers_and_a_dead_ones_counts_but_not_its_gauges(tmp_path: Path) -> None:
+    """Counters never fall, whichever worker a scrape meets; what ran in the dead worker runs no more."""
+    async with Upstream(tokens=["a", "b"], gated=True) as upstream:
+        store = {"HEADWATER_STORE": f"sqlite://{tmp_path}/logs.sqlite", "HEADWATER_CONTINUE": "provider"}
+        async with serve(tmp_path, **settings(upstream, store, HEADWATER_WORKERS="2")) as server:
+            asking = [asyncio.create_task(_left(server, f"question {number}")) for number in range(6)]
+            await until(lambda: upstream.calls == 6, "all are asked", 15)
+            await _counts(server, "headwater_generations_running", 6)
+            await _counts(server, "headwater_requests_total", 6)
+            before = workers(server)
+
+            os.kill(before[0], signal.SIGKILL)
+            await until(lambda: len(set(workers(server)) - {before[0]}) == 2, "another worker was started", 15)
+            assert await _count(server, "headwater_generations_running") < 6
+            assert await _count(server, "headwater_requests_total") >= 6
+
+            os.kill(before[1], signal.SIGKILL)
+            await until(lambda: not {*workers(server)} & {*before}, "both were replaced", 15)
+            assert await _count(server, "headwater_requests_total") >= 6
+            assert await _count(server, "headwater_generations_running") == 0
+            await asyncio.gather(*asking)
+
+
+async def _counts(server: Serving, name: str, expected: float) -> None:
+    async with asyncio.timeout(15):
+        while await _count(server, name) != expected:
+            await asyncio.sleep(0.05)
+
+
+async def _count(server: Serving, name: str) -> float:
+    """The sum of a metric's samples, over a connection of its own, so that any worker may answer."""
+    async with httpx.AsyncClient(base_url=server.client.base_url, timeout=20) as client:
+        text = ""
+        while not text:
+            with suppress(httpx.TransportError):  # the worker that had accepted it was killed
+                text = (await client.get("/metrics")).raise_for_status().text
+    return sum(
+        float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))
+    )
+
+
+async def _left(server: Serving, question: str) -> None:
+    """Ask, and bear that the worker dies."""
+    with suppress(httpx.TransportError):
+        async with httpx.AsyncClient(base_url=server.client.base_url, timeout=20) as client:
+            await post_chat(client, question)

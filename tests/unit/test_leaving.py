@@ -11,7 +11,8 @@ from redis_servers import Server as RedisServer
 from redis_servers import engines, serving
 from serving import until
 
-from headwater.answers.answers import Answers, Attachment, Policy
+from headwater.answers.answers import Answers, Policy
+from headwater.answers.attachment import Attachment
 from headwater.answers.claim import Caching
 from headwater.answers.generation import Timeouts
 from headwater.events import Finish, Stop, TextDelta

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from headwater.answers.quota import Allowance, Quota
 from headwater.errors import Unsupported
 from headwater.settings import Settings, table
 from headwater.wiring.models import choose
+from headwater.wiring.server import allowance_of
 from headwater.wiring.stores import describe_store, open_store
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
@@ -182,3 +184,23 @@ def test_the_data_directory_may_be_at_home(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("HOME", "/home/me")
 
     assert Settings.model_validate({"data_dir": "~/hw"}).data_dir == Path("/home/me/hw")
+
+
+def test_limits_of_a_tenant_stand_for_the_usual_ones() -> None:
+    """By its name, which may have a colon; what it does not name stays as it is for all."""
+    written = "acme:requests_per_minute=60;generations=4, auth0:bob:cost_per_day=0.5; tokens_per_day=0,"
+    allowance = allowance_of(Settings.model_validate({"tokens_per_day": "9", "limits": written}))
+
+    assert allowance.of("acme") == Quota(requests_per_minute=60, generations=4, tokens_per_day=9)
+    assert allowance.of("auth0:bob") == Quota(cost_per_day=0.5)
+    assert allowance.of("other") == Quota(tokens_per_day=9)
+    assert Allowance(Quota(), {"free": Quota()}).of("free") is None
+
+
+@pytest.mark.parametrize(
+    "limits", ["acme", "acme:4", ":generations=4", "acme:generations=few", "acme:generations=-1", "acme:streams=4"]
+)
+def test_limits_that_mean_nothing_are_refused_at_the_start(limits: str) -> None:
+    """A limit that is misspelt must not be none."""
+    with pytest.raises(ValidationError, match="limits"):
+        Settings.model_validate({"limits": limits})

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater.answers.answers import Answers, Attachment, Policy
+from headwater.answers.answers import Answers, Policy
+from headwater.answers.attachment import Attachment
 from headwater.answers.claim import Caching
 from headwater.errors import NoSuchLog
 from headwater.events import Finish, TextDelta

@@ -40,7 +40,34 @@ async def test_a_hit_keeps_its_message_id_when_it_is_resumed() -> None:
 
         again = await server.client.get(hit.headers["location"])
 
-        assert again.content == hit.content
+        assert parse(again.content)[1:] == parse(hit.content)[1:]
+        assert parse(again.content)[0]["message_id"] == parse(hit.content)[0]["message_id"]
+
+
+async def test_the_start_of_a_hit_tells_what_it_saves() -> None:
+    """To the request that it answers; the stored log, the first reader and a resume know nothing of it."""
+    async with headwater(Scripted([0.05, ANSWER[0], 0.05, *ANSWER[1:]])) as server:
+        first, hit = await post_chat(server.client), await post_chat(server.client)
+        again = await server.client.get(hit.headers["location"])
+
+    told = parse(hit.content)[0]["cache"]
+    assert 0.05 <= told["saved"].pop("seconds") < 5
+    assert told == {"status": "hit", "age": 0, "saved": {"tokens": 5, "cost": None}}
+    assert all("cache" not in parse(other.content)[0] for other in (first, again))
+
+
+async def test_the_start_of_an_answer_that_is_joined_says_so() -> None:
+    """What that saves is known at the end."""
+    gate = asyncio.Event()
+    async with headwater(Scripted([TextDelta("a"), gate, Finish("stop", Usage(3, 2))])) as server:
+        async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as first:
+            first_read = frames(first)
+            assert "cache" not in await anext(first_read)
+            async with server.client.stream("POST", "/api/stream/completion/chat", json=chat()) as second:
+                read = frames(second)
+                assert (await anext(read))["cache"] == {"status": "joined"}
+                gate.set()
+                assert [frame async for frame in read][-1]["usage"] == {"input_tokens": 3, "output_tokens": 2}
 
 
 async def test_fifty_identical_requests_at_once_make_one_call() -> None:

@@ -1,19 +1,25 @@
 """The limit on streams by open files."""
 
 import os
+from contextlib import ExitStack
 
 import pytest
+from starlette.requests import Request
 
+from headwater.principal import Principal
 from headwater.web import capacity
 from headwater.web.capacity import Capacity, OpenFiles, ServerFull, streams
+
+REQUEST = Request({"type": "http", "client": ("127.0.0.1", 1), "headers": []})
+ALICE = Principal("acme", "alice")
 
 
 def test_without_a_limit_every_stream_fits() -> None:
     """As in an app that includes the router, whose files are its own business."""
     unlimited = Capacity()
     for _ in range(1000):
-        with unlimited:
-            unlimited.check()
+        with unlimited.claim(REQUEST, ALICE):
+            unlimited.check(REQUEST, ALICE)
 
 
 def test_a_tiny_limit_leaves_half_of_the_files_to_streams() -> None:
@@ -25,14 +31,14 @@ def test_claims_under_way_count_as_files(monkeypatch: pytest.MonkeyPatch) -> Non
     """Their connections to the provider are not open yet, so a rush of requests is limited too."""
     monkeypatch.setattr(capacity, "_open_files", lambda: 10)
     limited = Capacity(28)  # of which 14 are for streams
-    held = 0
+    held, claims = 0, ExitStack()
     with pytest.raises(ServerFull):
         while True:
-            limited.__enter__()
+            claims.enter_context(limited.claim(REQUEST, ALICE))
             held += 1
     assert held <= 4 + 1
-    limited.__exit__(None, None, None)
-    limited.check()
+    claims.close()
+    limited.check(REQUEST, ALICE)
 
 
 def test_the_files_are_counted_seldom_while_many_are_left(monkeypatch: pytest.MonkeyPatch) -> None:

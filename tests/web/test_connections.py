@@ -2,13 +2,18 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
-from serving import Headwater, chat, headwater, parse, post_chat, text_of, until
+from serving import Headwater, chat, headwater, parse, post_chat, serving, text_of, until
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
+from headwater.cli.connection import Connection
 from headwater.events import Finish, Stop, TextDelta, ToolCallEnd, ToolCallStart
 from headwater.models.scripted import SILENCE, Scripted
 from headwater.observe import Observer
@@ -239,3 +244,29 @@ async def test_a_client_that_is_gone_is_noticed_by_the_next_heartbeats() -> None
             socket.writer.close()
             await asyncio.wait_for(left.wait(), 5)
         assert model.running
+
+
+async def test_a_client_that_takes_nothing_is_let_go() -> None:
+    """Also of a response that is no stream: what it has not taken lies in the server's memory."""
+
+    class Quick(Connection):
+        def __init__(self, *args: Any, **more: Any) -> None:
+            super().__init__(*args, stalled=0.2, **more)
+
+    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("x" * 20_000_000)(scope, receive, send)
+
+    async with serving(large, protocol=Quick) as client:
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.connect((client.base_url.host, client.base_url.port))
+            slow.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            ports = {slow.getsockname()[1]}
+            await until(lambda: not ports & _established(), "the server has let it go")
+        assert len((await client.get("/")).content) == 20_000_000
+
+
+def _established() -> set[int]:
+    """The ports of clients whose connections the server holds."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {int(row[2].partition(":")[2], 16) for row in rows if row[3] == "01"}

@@ -159,5 +159,7 @@ async def test_a_server_that_shuts_down_says_so_in_a_sentence() -> None:
     """To a question and to a probe."""
     async with headwater(Scripted([])) as server:
         server.answers.drain()
-        for response in (await post_chat(server.client), await server.client.get("/readyz")):
+        ready = await server.client.get("/readyz")
+        assert ready.json()["part"] == "drain"
+        for response in (await post_chat(server.client), ready):
             assert (response.json()["code"], is_for_people(response.json()["detail"])) == ("shutdown", True)

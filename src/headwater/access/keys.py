@@ -55,9 +55,14 @@ def hash_of(written: str) -> str:
     return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def is_tenant(name: str) -> bool:
+    """Whether a tenant may be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
 def generate(tenant: str, label: str = "") -> tuple[Key, str]:
     """A new key, and its text, `hw_<id>_<random>`, which nothing keeps. Raises `ValueError` for a malformed tenant."""
-    if not _NAME.fullmatch(tenant):
+    if not is_tenant(tenant):
         raise ValueError(f"{tenant!r} is not a tenant's name; write up to 64 letters, digits and . _ @ -")
     id = secrets.token_hex(4)
     written = f"hw_{id}_{secrets.token_hex(32)}"
@@ -74,7 +79,7 @@ def parse(text: str) -> list[Key]:
     for place, entry in enumerate(entries, 1):
         before, colon, after = entry.partition(":")
         tenant, written = (before.strip(), after.strip()) if colon else (TENANT, entry)
-        if not _NAME.fullmatch(tenant) or not _WRITTEN.fullmatch(written):
+        if not is_tenant(tenant) or not _WRITTEN.fullmatch(written):
             raise ValueError(f"entry {place} is not a key; write it as tenant:key, or as a key alone, without blanks")
         keys.append(Key(f"env{place}", tenant, hash_of(written)))
     if len({key.sha256 for key in keys}) < len(keys):

@@ -6,31 +6,36 @@ all, whatever its id. `ready` and `drain` are about the server and not about any
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 
 import msgspec
 
 from headwater.answer import Answer, fold
+from headwater.answers.admission import Admission
+from headwater.answers.attachment import Attachment
 from headwater.answers.claim import Caching, Claims, Wanted
 from headwater.answers.continuing import Continuing
 from headwater.answers.drain import Drain
-from headwater.answers.generation import Generation, Timeouts, written
+from headwater.answers.generation import Generation, Timeouts
+from headwater.answers.notices import hooks, notify_claimed, observed, written
 from headwater.answers.nursery import Nursery
+from headwater.answers.pins import Pins
+from headwater.answers.quota import Allowance
 from headwater.answers.recovery import kept
+from headwater.answers.renewals import Renewals
 from headwater.answers.source import Source
 from headwater.answers.successions import Beginning, Successions
-from headwater.cache.policy import Directives, cache_status
+from headwater.cache.policy import Directives
 from headwater.entries import Entry
-from headwater.errors import Expired, NoSuchLog, ShuttingDown, StoreError
+from headwater.errors import Expired, NoSuchLog, ShuttingDown
 from headwater.log.feed import Take
 from headwater.log.logs import Logs
 from headwater.log.store import Claim, Description, Documents, Store
-from headwater.log.writer import Flushed, StoreFailed
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.model import Counts
-from headwater.observe import Observers, Outcome, Request
+from headwater.observe import Observers, Outcome, Request, concerns
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 from headwater.prompt import Prompt
@@ -43,25 +48,15 @@ READY_WITHIN = 2.0
 Pages = AsyncGenerator[Sequence[Entry], None]
 
 
-class Attachment(msgspec.Struct, frozen=True):
-    """Where to read an answer, and where it comes from."""
-
-    log: str
-    tenant: str
-    message_id: str
-    """The log's id, or `<log>~<random>` for a replay, so that two messages in one chat never share an id."""
-    status: str
-    """The `Cache-Status` to answer with (RFC 9211)."""
-    age: float | None
-    """Seconds since the answer was finished; None unless it comes from the cache."""
-
-
 class Policy(msgspec.Struct, frozen=True):
     """What the operator decides about answers; times in seconds."""
 
     caching: Caching = Caching()
     timeouts: Timeouts = Timeouts()
     continuing: Continuing = Continuing()
+    allowance: Allowance = Allowance()
+    pins: bool = False
+    """Whether answers are pinned to questions (`answers/pins.py`)."""
     stop_wait: float = 2.0
     """How long a stop waits until the log has ended, so that the caller learns the state that was reached."""
 
@@ -90,9 +85,15 @@ class Answers:
         self._claims = Claims(self._policy.caching)
         self._opened: Logs | None = None
         self._nursery = Nursery()
+        self._admission = Admission(
+            self._policy.allowance, self._claims, lambda: self._logs.store, lambda: len(self._nursery)
+        )
+        self.pins = Pins(self._policy.pins, self._claims, lambda: self._logs)
+        self._renewals = Renewals(self._claims, self._admission.claim, lambda: self._logs, self._begin)
         self._generations: dict[str, Generation] = {}
         self._draining = Drain()
         self._successions = Successions(lambda: self._logs, catalogue, self._policy.continuing, self._start)
+        self._successions.taken_over = lambda log, ends: self._observers.notify(lambda each: each.taken_over(log, ends))
         self._companions: list[tuple[Callable[[], None], Callable[[], Awaitable[None]]]] = []
         self.unprepared: BaseException | None = None
         """Why `prepare` failed the last time, if it did."""
@@ -101,6 +102,11 @@ class Answers:
     def running(self) -> int:
         """How many answers are being generated in this process."""
         return len(self._nursery)
+
+    @property
+    def generations(self) -> Mapping[str, Generation]:
+        """Them, by the ids of their logs."""
+        return self._generations
 
     @property
     def models(self) -> Sequence[str]:
@@ -155,7 +161,7 @@ class Answers:
 
         `offer` is the model where the route has one of its own; otherwise the prompt names it. With `leaves`, the
         answer ends once nobody has read it for `Timeouts.unread`, unless somebody else wants it. Raises `UnknownModel`,
-        `NotCached` for `only-if-cached` without a stored answer, `ShuttingDown` or `StoreError`.
+        `NotCached` for `only-if-cached` without a stored answer, `ShuttingDown`, `StoreError`, or as `Admission` does.
         """
         if self._draining.begun:
             raise ShuttingDown("this server is shutting down and takes no new work; ask again in a moment")
@@ -165,20 +171,22 @@ class Answers:
         mends = self._policy.continuing.mode == "all" and not (leaves or directives.no_store)
         recovery = kept(prompt, offer, principal) if mends else None
         wanted = Wanted(offer, prompt, principal, directives, idempotency_key, leaves, recovery)
-        claim, fwd = await self._claims.claim(self._logs.store, wanted)
-        prompt = prompt if claim.lease is None else self._claims.keyed(wanted)
-        request = Request(claim.log, principal, prompt, _outcome(claim, fwd))
-        if self._observers:
-            self._observers.notify(lambda observer: observer.claimed(request))
-        if claim.lease is not None:
-            self._start(offer, request, Beginning(claim.lease, recoverable=recovery is not None), leaves)
-        live = claim.state == "open"
+        claim, fwd, fields = await self._admission.claim(wanted)
+        met = await self._renewals.met(wanted, claim, fwd)
+        claim, live = met.claim, met.claim.state == "open"
+        generation = None if claim.won else self._generations.get(claim.log)
+        request = Request(claim.log, principal, prompt, met.outcome)
+        notify_claimed(self._observers, request, generation and generation.notices)
+        if claim.lease is not None and not met.begun:
+            self._begin(wanted, claim, met.outcome)
         return Attachment(
             log=claim.log,
             tenant=principal.tenant,
-            message_id=claim.log if claim.won else self._claims.replay_id(claim.log),
-            status=cache_status(won=claim.won, live=live, ttl=claim.ttl, fwd=fwd),
+            message_id=claim.log if claim.won else self._claims.replay_id(claim.log, joined=live),
+            status=met.status,
             age=None if live else claim.age,
+            cached=met.cached,
+            fields=fields,
         )
 
     async def opened(
@@ -221,8 +229,12 @@ class Answers:
         _check(found, principal)
         sealed = found.age is not None if isinstance(found, Attachment) else found.state != "open"
         pages = self._logs.read(found.log, after, follow=follow, sealed=sealed, take=take)
-        # A second generator costs time for every page, so only observers pay for it.
-        return self._observed(pages, found.log, dialect) if self._observers and dialect else pages
+        if not (self._observers and dialect):
+            return pages
+        # A request that joined an answer of this process is counted where that ends.
+        cached = isinstance(found, Attachment) and found.cached and found.log not in self._generations
+        saves = (found.tenant, found.age is not None) if cached else None
+        return observed(pages, self._observers, (found.log, dialect), saves)
 
     async def entries(self, found: Attachment | Description, principal: Principal) -> Sequence[Entry]:
         """What the log holds now. Raises as `read` does."""
@@ -253,6 +265,10 @@ class Answers:
         """Delete a log and the name bound to it. Raises `NoSuchLog`, `Expired` or `StoreError`."""
         _check(found, principal)
         await self._logs.forget(found.log)
+
+    async def purge(self, tenant: str) -> None:
+        """Find nothing of before for a tenant's requests; elsewhere within `purges.FRESH`. Raises `StoreError`."""
+        await self._claims.purges.purge(self._logs.store, tenant, self.kept_for)
 
     def departure(self, log: str) -> Drain | None:
         """What begins when a reader of this log should go on elsewhere; None for a log that is written here."""
@@ -307,6 +323,7 @@ class Answers:
         """
         await self._successions.aclose()
         await self._nursery.aclose()
+        await self._admission.aclose()
         for _, end in self._companions:
             await end()
         await self._catalogue.aclose()
@@ -318,14 +335,23 @@ class Answers:
         if opened is not None and not self._borrowed:
             await opened.store.aclose()
 
+    def _begin(self, wanted: Wanted, claim: Claim, outcome: Outcome) -> None:
+        """Start the producer of a log that was claimed."""
+        assert claim.lease is not None
+        request = Request(claim.log, wanted.principal, self._claims.keyed(wanted), outcome)
+        asked = self._claims.asked(wanted)
+        beginning = Beginning(claim.lease, recoverable=wanted.recovery is not None, asked=asked)
+        self._start(wanted.offer, request, beginning, wanted.leaves)
+
     def _start(self, offer: Offer, request: Request, beginning: Beginning, leaves: bool = False) -> None:
         """Start the producer of a log."""
         self._nursery.start(request.log, self._generate(offer, request, beginning, leaves))
 
     async def _generate(self, offer: Offer, request: Request, beginning: Beginning, leaves: bool) -> None:
         answer, lease = None, beginning.lease
+        concerns(lease.log, request.principal.tenant, request.prompt)
         try:
-            flushed, store_failed = self._writer_hooks(lease.log)
+            flushed, store_failed = hooks(self._observers, lease.log)
             async with self._logs.write(
                 lease, stored=beginning.stored, age=beginning.age, flushed=flushed, store_failed=store_failed
             ) as writer:
@@ -335,49 +361,28 @@ class Answers:
                 generation = Generation(models, request, writer, self._policy.timeouts, self._observers)
                 generation.continuing = self._policy.continuing
                 generation.recoverable, generation.leaves = beginning.recoverable, leaves
+                generation.asked = beginning.asked
                 if beginning.way is not None:
                     generation.successor = models[0]._replace(way=beginning.way)
+                    await self._admission.take_over(request)
+                generation.seal = self._admission.sealing(request, writer)
+                generation.prices = self._catalogue.prices
                 self._generations[lease.log] = generation
                 try:
                     await generation.run()
                 finally:
                     del self._generations[lease.log]
                     if self._observers and not writer.released:
-                        answer = await written(writer, lease)
+                        generation.notify_made()
+                        answer = await written(writer, lease) if self._observers.want_answers else None
         finally:  # also when the server shuts down: that is an ending like any other
+            self._admission.leave(request)
+            self._renewals.ended(lease.log)
             if answer is not None:
                 await self._observers.ended(request, answer)
-
-    def _writer_hooks(self, log: str) -> tuple[Flushed | None, StoreFailed | None]:
-        """What a writer calls to notify observers of its flushes; nothing when there are no observers."""
-        observers = self._observers
-        if not observers:
-            return None, None
-
-        def flushed(entries: int, seconds: float) -> None:
-            observers.notify(lambda observer: observer.flushed(log, entries, seconds))
-
-        def store_failed(error: StoreError) -> None:
-            observers.notify(lambda observer: observer.store_failed(log, error))
-
-        return flushed, store_failed
-
-    async def _observed(self, pages: Pages, log: str, dialect: str) -> Pages:
-        self._observers.notify(lambda observer: observer.reader_came(log, dialect))
-        try:
-            async with aclosing(pages):
-                async for page in pages:
-                    yield page
-        finally:
-            self._observers.notify(lambda observer: observer.reader_left(log, dialect))
-
-
-def _outcome(claim: Claim, fwd: str) -> Outcome:
-    if not claim.won:
-        return "joined" if claim.state == "open" else "hit"
-    return "miss" if fwd == "miss" else "bypass"
 
 
 def _check(found: Attachment | Description, principal: Principal) -> None:
     if found.tenant != principal.tenant:
         raise NoSuchLog.of(found.log)
+    concerns(found.log, found.tenant)

@@ -3,15 +3,21 @@
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import msgspec
 
-from headwater.cache.key import Tokens, conversation_key, fingerprint, log_id
-from headwater.cache.policy import Directives
+from headwater.answers.purges import Purges
+from headwater.cache.form import FORM
+from headwater.cache.key import Tokens, asked, conversation_key, fingerprint, form_of, log_id
+from headwater.cache.policy import Directives, Stale
 from headwater.errors import NotCached, StoreError
+from headwater.events import Cached
+from headwater.log.names import names_in
 from headwater.log.store import Claim, Store, Terms
 from headwater.models.catalogue import Offer
+from headwater.offsets import JOINED, TAG
 from headwater.principal import LEAVES, Principal
 from headwater.prompt import Prompt
 
@@ -25,6 +31,8 @@ FIRST, AGAIN = "\n0", "\n1"
 RETRIED = 60.0
 """Seconds after an answer's end for which a retry gets it: one that ended earlier was of another request."""
 
+_NONE = "only-if-cached was asked for, and no answer to this prompt is stored or running"
+
 _log = logging.getLogger(__name__)
 
 
@@ -35,6 +43,12 @@ class Caching(msgspec.Struct, frozen=True):
     """Seconds an answer may be replayed; 0 turns the cache off, and every request gets a log of its own."""
     secret: bytes = b""
     """Keys the fingerprints; empty: made once, and kept in the store for all servers on it."""
+    stale: Stale = Stale()
+    """How stale an answer may be, unless the request says it. The store keeps logs so much longer (`Limits.grace`)."""
+    refresh: float = 0.0
+    """Seconds before the end of its TTL in which an answer that is asked for often is renewed; 0: none is."""
+    match: Literal["exact", "form"] = "exact"
+    """Whether an answer also serves questions of the same form (`cache/form.py`)."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -49,6 +63,12 @@ class Wanted(msgspec.Struct, frozen=True):
     """Whether the principal leaves the log by ceasing to read it."""
     recovery: bytes | None = None
     """What the store keeps for a successor of the log's writer (`answers/recovery.py`)."""
+    run: str = ""
+    """The run of the log that is opened, where it was chosen before."""
+    renews: float | None = None
+    """The age of the stored answer that is to be renewed: only a log that is newer will do."""
+    joins: bool = False
+    """Whether only a log that is there will do, running or stored: no new one is opened."""
 
     @property
     def subject(self) -> Principal:
@@ -63,50 +83,89 @@ class Claims:
     def __init__(self, caching: Caching, clock: Callable[[], float] = time.monotonic) -> None:
         self._caching = caching
         self._secret = caching.secret
+        self.refresh = caching.refresh
+        self.pinned: Callable[[Wanted], Awaitable[Claim | None]] | None = None
+        """Finds the answer that is pinned to a request (`answers/pins.py`), if there are any."""
         self._clock = clock
         self._confirmed = -TRUSTED  # when the store was asked for the secret last
         self._tokens = Tokens()
+        self.purges = Purges(clock)
 
-    def replay_id(self, log: str) -> str:
-        """A new message id for a replay of a log: two messages in one chat must not share an id."""
-        return f"{log}~{self._tokens.new(6)}"
+    def replay_id(self, log: str, *, joined: bool = False) -> str:
+        """A new message id for a replay of a log: two messages in one chat must not share an id.
+
+        The id tells whether the log was still running (`JOINED`), so that its state can say what was saved.
+        """
+        return f"{log}~{JOINED if joined else ''}{self._tokens.new(6)}"
+
+    def new_run(self) -> str:
+        """The run of a log that is to be opened."""
+        return self._tokens.new(8)
 
     async def claim(self, store: Store, wanted: Wanted) -> tuple[Claim, str]:
-        """Bind or open a log, and say why it was opened, in the words of RFC 9211: `miss`, `request` or `bypass`.
+        """Bind or open a log, and say why: `miss`, `request`, `bypass` or `stale`, as in RFC 9211.
 
-        Raises `NotCached` for `only-if-cached` without an answer, or `StoreError`.
+        Raises `NotCached` for `only-if-cached` without an answer, also if `wanted` only joins, or `StoreError`.
         """
         principal, directives, ttl = wanted.subject, wanted.directives, self._caching.ttl
+        terms = self._terms(wanted)
         await self.secret(store)
+        if self.pinned is not None and (found := await self.pinned(wanted)) is not None:
+            return found, "miss"
+        if ttl > 0:
+            await self.purges.refresh(store)
         name = self._name(wanted)
-        log = log_id(name, self._tokens.new(8))
+        log = log_id(name, wanted.run or self.new_run())
+        if wanted.renews is not None:
+            # All who want the renewal share it by a name of its own. The last one, which the stored answer may be, has
+            # that name still, and is too old.
+            terms = Terms(max(wanted.renews - 0.001, 0), name, wanted.recovery)
+            return await _claim(store, wanted, f"{names_in(name)[0]}.renewal", log, ttl, terms), "stale"
         if directives.only_if_cached:
             # Together with no-cache nothing is admissible, because a stored answer must not be used.
-            found = None if directives.no_cache else await store.find(name, principal, newer_than=directives.max_age)
+            found = None if directives.no_cache else await store.find(name, principal, terms=terms)
             if found is None:
-                raise NotCached("only-if-cached was asked for, and no answer to this prompt is stored or running")
+                raise NotCached(_NONE)
             return found, "miss"
         cached = ttl > 0 and wanted.offer.cacheable
         if cached and not (directives.no_cache or directives.no_store):
-            terms = Terms(directives.max_age, None, wanted.recovery)
-            return await store.claim(name, log, principal, ttl=ttl, terms=terms), "miss"
+            return await _claim(store, wanted, name, log, ttl, terms), "miss"
         fwd = "request" if cached else "bypass"
         bound = name if cached and not directives.no_store else None
         if wanted.idempotency_key:
             first, again = wanted.idempotency_key == FIRST, wanted.idempotency_key == AGAIN
             # A retried POST joins its first run where the cache may not be used: the name is this request's own. Its
             # prefix is the prompt's, so that a store that keeps a name and its log on one shard keeps this one there.
-            salt = self._name(wanted, salt=f"{wanted.principal.subject}\n{FIRST if again else wanted.idempotency_key}")
+            salt = self._fingerprint(
+                wanted, salt=f"{wanted.principal.subject}\n{FIRST if again else wanted.idempotency_key}"
+            )
             kept = ttl if bound else store.limits.grace
             # A first attempt takes the name over from an answer that has ended. It joins none that runs: that is
             # another request for the same, and its own retry will join that one, for want of a name that tells them.
             newer = 0.0 if first else RETRIED if again else None
             terms = Terms(newer, bound, wanted.recovery)
-            claim = await store.claim(f"{name}.{salt}", log, principal, ttl=kept, terms=terms)
+            claim = await _claim(store, wanted, f"{names_in(name)[0]}.{salt}", log, kept, terms)
             if claim.won or not first:
                 return claim, fwd
+        if wanted.joins:
+            raise NotCached(_NONE)
         lease = await store.open(log, principal, ttl=ttl if bound else 0, name=bound, recovery=wanted.recovery)
         return Claim(log, won=True, lease=lease), fwd
+
+    def stale(self, wanted: Wanted) -> Stale:
+        """How stale an answer to this request may be."""
+        return self._caching.stale.within(wanted.directives)
+
+    def _terms(self, wanted: Wanted) -> Terms:
+        stale, max_age = max(self.stale(wanted)), wanted.directives.max_age
+        return Terms(None if max_age is None else max_age + stale, None, wanted.recovery, stale)
+
+    def asked(self, wanted: Wanted) -> Cached | None:
+        """The question as the log keeps it, for whoever gets its answer to another wording; None if nobody does."""
+        matched = self._caching.match == "form" and not (wanted.directives.no_store or wanted.directives.exact)
+        if not matched or form_of(wanted.prompt) is None:
+            return None
+        return Cached("hit", matched=asked(wanted.prompt))
 
     def keyed(self, wanted: Wanted) -> Prompt:
         """The prompt as the provider gets it, once it is claimed: with a `prompt_cache_key` where one is derived."""
@@ -146,8 +205,33 @@ class Claims:
         if known and self._secret != known:
             _log.warning("the store had lost its data and has another secret: answers from before are not found again")
 
-    def _name(self, wanted: Wanted, salt: str = "") -> str:
+    def _name(self, wanted: Wanted) -> str:
+        """The name of the exact prompt and, with form matching, that of its form behind it (`names_in`)."""
+        exact = self._fingerprint(wanted)
+        if self._caching.match != "form" or (alike := form_of(wanted.prompt)) is None:
+            return exact
+        alike = self._fingerprint(msgspec.structs.replace(wanted, prompt=alike), salt=FORM)
+        # Both names begin alike, so that a store that keeps a name and its log on one shard keeps these three there.
+        exact = alike[:TAG] + exact[TAG:]
+        return exact if wanted.directives.exact else f"{exact}\n{alike}"
+
+    def _fingerprint(self, wanted: Wanted, salt: str = "") -> str:
         upstream = wanted.offer.upstream
         return fingerprint(
-            wanted.prompt, tenant=wanted.principal.tenant, upstream=upstream, secret=self._secret, salt=salt
+            wanted.prompt,
+            tenant=wanted.principal.tenant,
+            upstream=upstream,
+            secret=self._secret,
+            salt=salt,
+            age=self.purges.token(wanted.principal.tenant),
         )
+
+
+async def _claim(store: Store, wanted: Wanted, name: str, log: str, ttl: float, terms: Terms) -> Claim:
+    """The log of a name, opened unless there is one; `NotCached` where only one that is there will do."""
+    if not wanted.joins:
+        return await store.claim(name, log, wanted.subject, ttl=ttl, terms=terms)
+    found = await store.find(name, wanted.subject, terms=terms)
+    if found is None:
+        raise NotCached(_NONE)
+    return found

@@ -10,8 +10,11 @@ from headwater.entries import Entry
 from headwater.events import Continued, Ending, Error, Finish, ReasoningDelta, TextDelta, Usage
 from headwater.log.store import LOST
 from headwater.models.model import RUN, Continues, Model, Reattaches, Shown
+from headwater.offsets import Offset
 from headwater.prompt import Prompt
 
+FIRST = str(Offset(1, 1))
+"""The offset of `start`."""
 PROGRESS = 20
 """Pieces of the answer between two breaks, at least: a request that breaks off sooner each time is not worth more."""
 
@@ -89,10 +92,16 @@ def closing(ending: Ending, seams: Sequence[Continued]) -> Ending:
         return ending
     usage = ending.usage or Usage()
     # A part that broke off has told no usage; what it had shown is input of the request that went on.
-    uncounted = {"uncounted": True} if any(seam.way != "reattach" for seam in seams) else {}
+    uncounted = {"uncounted": True} if any(map(_is_uncounted, seams)) else {}
     usage = msgspec.structs.replace(usage, details={**usage.details, "continued": len(seams), **uncounted})
     whole = all(seam.way != "prompt" and not seam.model for seam in seams)
     return msgspec.structs.replace(ending, usage=usage, replayable=ending.replayable and whole)
+
+
+def _is_uncounted(seam: Continued) -> bool:
+    """Whether the request before this seam has used tokens of which its provider has told nothing."""
+    refused = seam.cause == "provider" and seam.after == FIRST  # before it said anything, and so for nothing
+    return seam.way != "reattach" and not refused
 
 
 def lost() -> Error:

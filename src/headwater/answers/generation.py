@@ -23,18 +23,20 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 import msgspec
 
-from headwater.answer import Answer, Fold, fold
+from headwater.answer import Answer, fold
 from headwater.answers import continuing
 from headwater.answers.continuing import Continuing, lost
+from headwater.answers.notices import Notices
 from headwater.answers.source import Source
 from headwater.errors import HeadwaterError, ModelError, StoreError
 from headwater.events import (
+    Cached,
     Continued,
     Ending,
     Error,
@@ -45,11 +47,10 @@ from headwater.events import (
     error_event,
     unforeseen,
 )
-from headwater.log.store import Lease, lost_ending
 from headwater.log.writer import Writer
 from headwater.models.model import RUN, Reattaches, prepared
+from headwater.models.prices import Prices
 from headwater.observe import Observers, Request
-from headwater.offsets import ORIGIN
 from headwater.principal import LEAVES
 
 logger = logging.getLogger(__name__)
@@ -92,18 +93,17 @@ class Generation:
         observers: Observers | None = None,
     ) -> None:
         self._models = models
-        self._request = request
+        self.request = request
         self._prompt = request.prompt
         self._writer = writer
         self._timeouts = timeouts
-        self._observers = observers or Observers()
+        self.notices = Notices(observers or Observers(), request)
         self._now = asyncio.get_running_loop().time
         self._interrupted = False
         self._awake: asyncio.Future[None] | None = None
         self._begun = self._last_output = self._now()
         self._end = self._begun + min(timeouts.total - writer.age, timeouts.lifetime)
-        self._has_output = False  # of the request that runs
-        self._spoke = False  # of any request
+        self._has_output = self._spoke = False  # of the request that runs, and of any request
         self._failed = False
         self._seam: Continued | None = None  # to be written before the first words of the request that runs
         self._asked = self._begun  # when the request that runs was asked first
@@ -116,17 +116,41 @@ class Generation:
         self.leaves = False
         """Whether the answer ends when its last reader has left, unless somebody else wants it."""
         self._last_read = self._begun
+        self.seal: Callable[[Ending], Coroutine[Any, Any, None]] = writer.seal
+        """Stores the ending; somebody may do something before."""
+        self.prices: Prices | None = None
+        self.asked: Cached | None = None
 
     @property
     def retrying(self) -> bool:
         """Whether the model has failed before its first token and is retried, so that the outcome is still to come."""
         return self._failed and not self._spoke
 
+    @property
+    def writer(self) -> Writer:
+        """Where the answer goes."""
+        return self._writer
+
+    @property
+    def age(self) -> float:
+        """Seconds since it began here."""
+        return self._now() - self._begun
+
+    @property
+    def state(self) -> str:
+        """`waiting` for the first token, `retrying`, or `streaming`."""
+        return "streaming" if self._spoke else "retrying" if self._failed else "waiting"
+
+    def notify_made(self) -> None:
+        """Notify observers of what came of it; called when its log has its ending."""
+        begun = self._begun
+        self.notices.made(self._writer, self._last_output - begun, self._now() - begun)
+
     async def run(self) -> None:
         """Produce the answer and seal its log; a cancellation seals it too, with an error that says so."""
         self._writer.interrupt = self._interrupt
         if self.successor is None:
-            self._writer.append([Start(self._writer.log, self._prompt.model, int(time.time()))])
+            self._writer.append([Start(self._writer.log, self._prompt.model, int(time.time()), self.asked)])
         try:
             ending = await self._produce()
         except asyncio.CancelledError:
@@ -142,11 +166,16 @@ class Generation:
 
     async def _seal(self, ending: Ending) -> None:
         """Seal the log; what it was continued by decides about its usage and about the cache."""
-        if self.successor is not None or self._requests > 1:
-            ending = continuing.closing(ending, fold(self._writer.entries).continued)
-        await self._finished(self._writer.seal(ending))
+        several = self.successor is not None or self._requests > 1
+        seams = fold(self._writer.entries).continued if several else ()
+        await self._finished(self._close(continuing.closing(ending, seams), seams[-1].model if seams else ""))
         if not (isinstance(ending, Finish) or self._writer.fenced or self._writer.failure):
             await self._finished(self._cancel_run())
+
+    async def _close(self, ending: Ending, model: str) -> None:
+        if self.prices is not None and isinstance(ending, Finish):
+            ending = await self.prices.priced(ending, model or self._prompt.model)
+        await self.seal(ending)
 
     async def _cancel_run(self) -> None:
         """End the run that the provider goes on with: nobody comes back to it."""
@@ -233,7 +262,7 @@ class Generation:
                     return error_event(error)
                 logger.info("asking again for %s in %.1f s: %s", self._writer.log, wait, error)
                 self._failed = True
-                self._notify_retry(error, wait)
+                self.notices.retried(error, wait)
             await self._nap(min(wait, self._end - self._now()))
             if self._interrupted:
                 break
@@ -242,6 +271,7 @@ class Generation:
     async def _attempt(self, source: Source) -> Ending:
         """One attempt: ask the model until it ends, is interrupted or has been silent for too long."""
         self._last_output = self._now()
+        self.notices.attempted(source)
         pump = asyncio.create_task(self._pump(source), name=f"model {self._writer.log}")
         pump.add_done_callback(self._wake)
         try:
@@ -259,6 +289,7 @@ class Generation:
             return self._reason()
         finally:
             await self._let_go(pump)
+            self.notices.answered(pump)
 
     async def _look_for_readers(self) -> None:
         """Ask for the end of an answer that nobody has read for a while. Whoever wants it all the same keeps it."""
@@ -282,11 +313,12 @@ class Generation:
                     self._has_output = True
                     if not self._spoke:
                         self._spoke = True
-                        self._notify_first_token()
+                        self.notices.first_token(self._now() - self._begun)
                 if self._seam is not None and (self._has_output or isinstance(batch[-1], Finish)):
                     waited = round(self._now() - self._seam.waited, 3)
-                    batch = [msgspec.structs.replace(self._seam, waited=waited), *batch]
-                    self._seam = None
+                    seam, self._seam = msgspec.structs.replace(self._seam, waited=waited), None
+                    batch = [seam, *batch]
+                    self.notices.continued(seam)
                 last = batch[-1]
                 if isinstance(last, Finish):
                     self._writer.append(batch[:-1])
@@ -306,16 +338,6 @@ class Generation:
             logger.error("model %s kept its provider's connection open for more than %g s", model, limit)
         elif not pump.cancelled() and (error := pump.exception()) is not None and not isinstance(error, HeadwaterError):
             logger.error("model %s broke while it was ended", self._prompt.model, exc_info=error)
-
-    def _notify_first_token(self) -> None:
-        if self._observers:
-            request, seconds = self._request, self._now() - self._begun
-            self._observers.notify(lambda observer: observer.first_token(request, seconds))
-
-    def _notify_retry(self, error: HeadwaterError, wait: float) -> None:
-        if self._observers:
-            request = self._request
-            self._observers.notify(lambda observer: observer.retried(request, error, wait))
 
     def _interrupt(self) -> None:
         self._interrupted = True
@@ -376,18 +398,3 @@ class Generation:
 
 def _is_refused(ending: Ending) -> bool:
     return isinstance(ending, Error) and ending.code == "cannot_continue"
-
-
-async def written(writer: Writer, lease: Lease) -> Answer:
-    """The answer as readers in this process saw it, its ending included, whoever wrote that."""
-    fold = Fold()
-    async with aclosing(writer.read(ORIGIN, follow=False)) as pages:
-        async for page in pages:
-            for entry in page:
-                fold.feed(entry)
-    answer = fold.answer()
-    if answer.ending is None:
-        elapsed = answer.timing.duration or 0.0
-        fold.feed(writer.local_ending or lost_ending(lease.epoch, answer.offset.sequence, elapsed))
-        answer = fold.answer()
-    return answer

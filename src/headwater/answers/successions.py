@@ -20,7 +20,7 @@ from headwater.answers.continuing import Continuing, lost
 from headwater.answers.recovery import Recovery
 from headwater.entries import Entry, record
 from headwater.errors import HeadwaterError, StoreError, UnknownModel
-from headwater.events import Continued, Event, Start, Stop
+from headwater.events import Cached, Continued, Event, Start, Stop
 from headwater.log.logs import Logs
 from headwater.log.store import Abandoned, Lease
 from headwater.models.catalogue import Catalogue, Offer
@@ -50,6 +50,8 @@ class Beginning(NamedTuple):
     """How the answer goes on; None at a new log."""
     recoverable: bool = False
     """Whether the log has a recovery."""
+    asked: Cached | None = None
+    """The question, for whoever gets its answer to another wording."""
 
 
 class Successions:
@@ -69,6 +71,8 @@ class Successions:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended = False
+        self.taken_over: Callable[[str, bool], None] = lambda log, ends: None
+        """Called with each log that is taken over here, and whether it has ended with that."""
 
     def found(self, log: str) -> None:
         """Look at an abandoned log, unless that is under way."""
@@ -119,6 +123,7 @@ class Successions:
         first = len(entries) + 1
         seam = [record(Offset(found.epoch + 1, first + i), found.age, event) for i, event in enumerate(events)]
         lease = await logs.store.take_over(seam, found.log)
+        self.taken_over(found.log, way is None)
         if way is None:
             logger.info("answer %s, whose server is gone, has ended: %s", found.log, events[-1])
             run = fold(entries).metadata.get(RUN)

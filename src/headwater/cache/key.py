@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
+from headwater.cache.form import form
 from headwater.offsets import TAG
-from headwater.prompt import Message, Prompt
+from headwater.prompt import Message, Prompt, Text
 
 VERSION = 3
 """Raise it when the canonical form of a prompt changes: an upgraded server then misses, and never mixes answers up."""
@@ -28,20 +29,39 @@ _REASONING = ("reasoning_content", "reasoning_details")
 _SAFE = re.compile(r"[^a-z0-9]")
 
 
-def fingerprint(prompt: Prompt, *, tenant: str, upstream: str, secret: bytes, salt: str = "") -> str:
+def fingerprint(prompt: Prompt, *, tenant: str, upstream: str, secret: bytes, salt: str = "", age: str = "") -> str:
     """The name that a prompt's log is bound to: 64 hex digits.
 
     Every field of the prompt but `carried` counts, `extra` included, so leave out beforehand what the model will not
     send (`Offer.addressed`). `upstream` is the model's address, since the same name elsewhere is another model. `salt`
-    separates requests that would otherwise share a log, such as retries under different idempotency keys.
+    separates requests that would otherwise share a log, such as retries under different idempotency keys. `age` is the
+    token of the tenant's last purge.
 
     Our own turns come back as each client tells them. So ids of tool calls count by their order, as a replayed call has
     a fresh one, their arguments count as JSON, and a turn's reasoning does not count.
     """
     if any(message.tool_calls or message.tool_call_id or message.provider for message in prompt.messages):
         prompt = msgspec.structs.replace(prompt, messages=_told_alike(prompt.messages))
-    canonical: list[Any] = [VERSION, tenant, upstream, salt, *_deciding(prompt)]
+    canonical: list[Any] = [VERSION, [tenant, age] if age else tenant, upstream, salt, *_deciding(prompt)]
     return hmac.new(secret, _encode(canonical), hashlib.sha256).hexdigest()
+
+
+def form_of(prompt: Prompt) -> Prompt | None:
+    """A chat with the form of its question in place of the question, if that has one: the last turn, of a user."""
+    if (formed := form(asked(prompt))) is None:
+        return None
+    turn = msgspec.structs.replace(prompt.messages[-1], content=formed)
+    return msgspec.structs.replace(prompt, messages=[*prompt.messages[:-1], turn])
+
+
+def asked(prompt: Prompt) -> str:
+    """The question of a chat: its last turn, if that is a user's and one plain text; else ""."""
+    turn = prompt.messages[-1]
+    if prompt.kind != "chat" or turn.role != "user":
+        return ""
+    if isinstance(turn.content, str):
+        return turn.content
+    return turn.content[0].text if len(turn.content) == 1 and isinstance(turn.content[0], Text) else ""
 
 
 def _told_alike(messages: Sequence[Message]) -> list[Message]:

@@ -30,6 +30,8 @@ def announce_keys(terminal: Terminal, settings: "Settings", keys: "Keys") -> Non
         needed = f"{valid} valid" if valid else ("none is valid, and one is needed: headwater keys create", "yellow")
     else:
         needed = "none needed" if local else ("none needed: whoever reaches the address may use it", "yellow")
+    if settings.takes_tokens:
+        needed = f"{valid} valid, and JSON Web Tokens for {settings.jwt_audience}"
     terminal.say("  keys   ", needed)
     if local:
         reach = f"this machine only; for others: {'' if valid else 'headwater keys create, then '}--host 0.0.0.0"

@@ -1,18 +1,40 @@
-"""One client's connection: uvicorn's HTTP protocol, completed for HTTP/1.0 and for clients that half-close."""
+"""One client's connection: uvicorn's HTTP protocol, completed for HTTP/1.0, half-closed and hostile clients.
 
+A client may be slow for as long as it gets something done. Its request's head must be whole after `within` seconds, and
+then a little of the body must arrive in every further `within`. A client that takes none of what it is sent is let go.
+Only the timers of such connections run: a request that arrives whole costs a few comparisons.
+"""
+
+import asyncio
+import logging
 import socket
 import struct
 import sys
+from itertools import chain
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from headwater.dialects.problem import problem
+from headwater.events import Error
+
+logger = logging.getLogger(__name__)
 
 _RESET = struct.pack("ii", 1, 0)
 _NO_RESET = struct.pack("ii", 0, 0)
 
 
+MAX_HEAD = 64 * 1024
+"""Bytes of a request's line and headers, at most."""
+LEAST = 16 * 1024
+"""Bytes of a body that must arrive in each `within`: 800 a second, where that is 20 s."""
+STALLED = 120.0
+"""Seconds in which a client must take a part of what it is sent."""
+_REFUSAL = b"HTTP/1.1 %b\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
+
+
 class Connection(HttpToolsProtocol):
-    """uvicorn's protocol with two corners of HTTP that it leaves out.
+    """uvicorn's protocol with some corners of HTTP that it leaves out.
 
     A client of HTTP/1.0 knows no chunks (RFC 9112 §7.1), so a stream ends with its connection instead. A client that
     shuts its sending side down after a whole request still reads (§9.6); asyncio would close the connection. A client
@@ -22,10 +44,76 @@ class Connection(HttpToolsProtocol):
     sent nothing meanwhile, and no client of such routes is known to half-close.
     """
 
+    def __init__(self, *args: Any, within: float = 20.0, stalled: float = STALLED, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._within = within
+        self._stalled = stalled
+        self._partial = True  # a request has begun to arrive, or the first one is awaited
+        self._in_head = True
+        self._received = 0  # bytes of the head so far, or of the body since the last look
+        self._late: asyncio.TimerHandle | None = None
+        self._unsent = 0  # bytes that the client had not taken at the last look
+        self._stuck: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(transport)
+        self._late = self.loop.call_later(self._within, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._late, self._stuck):
+            if timer is not None:
+                timer.cancel()
+        self._late = self._stuck = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._in_head and self._received > MAX_HEAD:
+            self.send_400_response("")
+        elif not self._partial and not self._is_idle:
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
+        elif self._late is None:
+            self._late = self.loop.call_later(self._within, self._look)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._partial = self._in_head = True
+
     def on_headers_complete(self) -> None:
+        if self._received > MAX_HEAD and len(self.url) + sum(map(len, chain(*self.headers))) > MAX_HEAD:
+            raise ValueError  # which ends in `send_400_response`
         super().on_headers_complete()
+        self._in_head, self._received = False, 0
         # uvicorn names its class of a cycle outright; the cycle has not run yet.
         self.cycle.__class__ = UntilClose if self.scope["http_version"] == "1.0" else Streamed
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._partial, self._received = False, 0
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, or one whose head is too large, and close."""
+        if self._in_head and self._received > MAX_HEAD:
+            detail = f"The request's headers are larger than {MAX_HEAD} bytes."
+            self._refuse(b"431 Request Header Fields Too Large", "headers_too_large", detail)
+        else:
+            super().send_400_response(msg)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unsent = self.transport.get_write_buffer_size()
+        self._stuck = self.loop.call_later(self._stalled, self._look_at_writing)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
 
     def eof_received(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Keep the connection of a client that waits for a response, until that has ended."""
@@ -33,6 +121,39 @@ class Connection(HttpToolsProtocol):
         if waits:
             self.cycle.keep_alive = False
         return waits and not self.scope.get("state", {}).get("leaves")
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nothing is being answered, as far as has arrived."""
+        return self.cycle is None or self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
+
+    def _look(self) -> None:
+        """Timer: let a client go whose request does not arrive, or not any more."""
+        self._late, idle = None, self._is_idle
+        if not idle and (self._in_head or self.flow.read_paused or self._received >= LEAST):
+            self._received = self._received if self._in_head else 0
+            self._late = self.loop.call_later(self._within, self._look)
+        elif self._received > 0 if self._in_head else not self.cycle.response_started:
+            self._refuse(b"408 Request Timeout", "request_too_slow", "The request came too slowly.")
+        else:
+            self.transport.abort()
+
+    def _refuse(self, status: bytes, code: str, detail: str) -> None:
+        """Answer what has not become a request, and close."""
+        error = Error(code, detail, status=int(status[:3]))
+        body = problem(error).body
+        self.transport.write(_REFUSAL % (status, len(body), body))
+        self.transport.close()
+
+    def _look_at_writing(self) -> None:
+        """Timer: let a client go that has taken nothing since the last look."""
+        left = self.transport.get_write_buffer_size()
+        if left >= self._unsent:
+            logger.info("a client took no bytes for %g s; closed", self._stalled)
+            self.transport.abort()
+        else:
+            self._unsent = left
+            self._stuck = self.loop.call_later(self._stalled, self._look_at_writing)
 
 
 class Streamed(RequestResponseCycle):

@@ -156,7 +156,8 @@ class Printer:
                 self.fail(message)
             case events.Finish(reason, usage) if self._in_full:
                 tokens = f"; {usage.input_tokens} tokens in, {usage.output_tokens} out" if usage else ""
-                self.note(f"finished: {reason}{tokens}")
+                cost = f"; ${usage.cost:.6f}" if usage and usage.cost is not None else ""
+                self.note(f"finished: {reason}{tokens}{cost}")
             case events.Finish() | None:
                 pass
             case _:

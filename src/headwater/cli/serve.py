@@ -48,7 +48,7 @@ def _pair(written: str) -> tuple[str, str]:
     if not equals:
         raise typer.BadParameter(f"--set {written}: write it as NAME=VALUE, e.g. --set lease=30")
     name = name.lower().removeprefix("headwater_")
-    if name in ("api_keys", "api_key"):
+    if name in ("api_keys", "api_key", "operator_key", "jwt_secret", "webhook_secret", "forwarded_user_secret"):
         raise typer.BadParameter(f"--set {name}: a key on a command line is shown by ps; set HEADWATER_{name.upper()}")
     return f"{name}_" if iskeyword(name) else name, value
 
@@ -56,10 +56,11 @@ def _pair(written: str) -> tuple[str, str]:
 def _run(terminal: Terminal, given: dict[str, Any]) -> None:
     # Imported here, so that `headwater --help` does not wait half a second for the web framework.
     from headwater.cli.access import announce_addresses, announce_keys
+    from headwater.cli.logs import configure
     from headwater.cli.supervisor import Supervisor
     from headwater.cli.worker import Factory, Worker
     from headwater.settings import Settings
-    from headwater.wiring.keys import keys_of
+    from headwater.wiring.keys import keys_of, ways_of
     from headwater.wiring.models import choose
     from headwater.wiring.stores import describe_store, open_store
 
@@ -68,8 +69,11 @@ def _run(terminal: Terminal, given: dict[str, Any]) -> None:
         hint = f"did you mean {near[0]}" if near else "docs/settings.md has them all"
         raise typer.BadParameter(f"there is no setting {unknown[0]}; {hint}")
     settings = terminal.settings(given)
+    configure(settings)
+    terminal.logs = settings.log_format == "json"
     open_store(settings)  # reports an invalid store URL now, not in the traceback of each worker
     keys = keys_of(settings)
+    ways_of(settings)  # the same for tokens
     with socket.socket(*_family(settings.host)) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Before the weights: nobody should wait for a download, and learn then that the port is taken.
@@ -134,7 +138,9 @@ def _fetch(terminal: Terminal, data_dir: "Path") -> None:
     what = f"{DEMO.name} ({DEMO.licence}), once ({DEMO.megabytes} MB)"
     terminal.say(f"Downloading the demo model, {what}. Set OPENAI_API_KEY or HEADWATER_MODEL to use another model.")
     with Progress(
-        "{task.description}", BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=terminal.console
+        *("{task.description}", BarColumn(), TaskProgressColumn(), TimeRemainingColumn()),
+        console=terminal.console,
+        disable=terminal.logs,
     ) as bar:
         task = bar.add_task(DEMO.name)
         weights.fetch(data_dir, lambda done, total: bar.update(task, completed=done, total=total))

@@ -4,17 +4,21 @@ uvicorn's own supervisor cannot run our `Worker`, which drains before it ends. D
 one can be replaced while the others serve.
 """
 
+import fcntl
 import logging
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from types import FrameType
+
+from prometheus_client.multiprocess import mark_process_dead  # pyright: ignore[reportUnknownVariableType]
 
 from headwater.cli.worker import CLOSE_WITHIN, Factory, Worker
 from headwater.settings import Settings
@@ -41,6 +45,16 @@ class Supervisor:
 
     def run(self) -> int:
         """Start and watch the workers until a signal; the exit status, 1 if they could not be started."""
+        with tempfile.TemporaryDirectory(prefix="headwater-metrics-", ignore_cleanup_errors=True) as counts:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = counts  # where the workers count, for a scrape of any of them
+            folder = os.open(counts, os.O_RDONLY)
+            fcntl.flock(folder, fcntl.LOCK_SH)  # or systemd-tmpfiles would empty it after ten days
+            try:
+                return self._run()
+            finally:
+                os.close(folder)
+
+    def _run(self) -> int:
         for wanted in (signal.SIGTERM, signal.SIGINT):
             signal.signal(wanted, self._hear)
         while not self._asked and self._failures < FAILURES:
@@ -71,6 +85,8 @@ class Supervisor:
             if worker.is_alive():
                 continue
             del self._workers[worker]
+            if worker.pid is not None:
+                mark_process_dead(worker.pid)
             failed = time.monotonic() - started < QUICK
             self._failures = self._failures + 1 if failed else 0
             logger.error("worker %s ended with status %s; starting another", worker.pid, worker.exitcode)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import logging
 import resource
 import signal
 import socket
@@ -17,10 +16,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from headwater.answers.answers import Answers
-from headwater.cli.connection import Connection
+from headwater.cli.connection import STALLED, Connection
 from headwater.cli.listener import Listener
+from headwater.cli.logs import configure
 from headwater.cli.proxies import Proxies
-from headwater.cli.terminal import Lines
 from headwater.settings import Settings, export_env_file
 from headwater.web.capacity import connections
 from headwater.wiring.server import server
@@ -38,6 +37,19 @@ def raise_file_limit() -> int:
     return soft if soft != resource.RLIM_INFINITY else sys.maxsize
 
 
+def _notice_the_dead(listening: socket.socket) -> None:
+    """Have the kernel close connections whose clients are gone without a word; accepted sockets inherit this."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":  # elsewhere after the system's own times
+        for option, value in (
+            (socket.TCP_KEEPIDLE, 60),
+            (socket.TCP_KEEPINTVL, 15),
+            (socket.TCP_KEEPCNT, 4),
+            (socket.TCP_USER_TIMEOUT, round(STALLED * 1000)),
+        ):
+            listening.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 class Factory:
     """Builds the app inside the serving process, so that only the settings cross the process boundary."""
 
@@ -46,15 +58,11 @@ class Factory:
         self.answers: Answers | None = None
 
     def __call__(self) -> ASGIApp:
-        handler = logging.StreamHandler()
-        handler.setFormatter(Lines("%(levelname)s %(name)s: %(message)s"))
-        logging.basicConfig(level=logging.INFO, handlers=[handler])
-        for chatty in ("httpx", "httpx2", "openai"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
+        configure(self.settings)
         export_env_file()
         built = server(self.settings, raise_file_limit())
         self.answers = built.answers
-        return Proxies(built.app, self.settings.proxies) if self.settings.proxies else built.app
+        return Proxies(built.asgi, self.settings.proxies) if self.settings.proxies else built.asgi
 
 
 class Worker(uvicorn.Server):
@@ -74,7 +82,9 @@ class Worker(uvicorn.Server):
                 workers=factory.settings.workers,
                 http=Connection,
                 timeout_keep_alive=factory.settings.keep_alive,
+                log_config=None,  # the handlers of `logs.py` write all
                 log_level="warning",
+                access_log=factory.settings.access_log,
                 ws="none",
                 timeout_graceful_shutdown=CLOSE_WITHIN,
                 server_header=False,
@@ -90,9 +100,14 @@ class Worker(uvicorn.Server):
         await super().startup([])
         config = self.config
         serve = partial(
-            config.http_protocol_class, config=config, server_state=self.server_state, app_state=self.lifespan.state
+            Connection,
+            config=config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            within=self._factory.settings.request_timeout,
         )
         for listening in sockets or []:
+            _notice_the_dead(listening)
             listening.listen(config.backlog)
             listener = Listener(listening, serve, connections(raise_file_limit()))
             self.servers.append(cast("asyncio.Server", listener))

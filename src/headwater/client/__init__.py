@@ -28,6 +28,7 @@ from headwater.errors import (
     UnknownModel,
 )
 from headwater.events import (
+    Cached,
     Continued,
     Ending,
     Error,
@@ -35,6 +36,7 @@ from headwater.events import (
     Finish,
     Metadata,
     ReasoningDelta,
+    Saved,
     Start,
     Stop,
     TextDelta,
@@ -49,6 +51,7 @@ from headwater.offsets import Offset
 __all__ = [
     "About",
     "Answer",
+    "Cached",
     "Client",
     "Continued",
     "Conversation",
@@ -70,6 +73,7 @@ __all__ = [
     "Patience",
     "ReasoningDelta",
     "RequestError",
+    "Saved",
     "ShuttingDown",
     "Start",
     "Stop",

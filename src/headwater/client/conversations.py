@@ -21,7 +21,7 @@ from headwater.client.connection import Server, written
 from headwater.client.patience import Attempts
 from headwater.client.reader import Persistence, Reader
 from headwater.errors import RequestError
-from headwater.events import Ending, State, Usage
+from headwater.events import Ending, Saved, State, Usage
 
 Shape = TypeVar("Shape")
 PATH = "/api/conversations"
@@ -57,6 +57,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     cache: str | None = None
     """`hit` or `collapsed` if the cache has saved a run of the model."""
+    saved: Saved | None = None
+    """The tokens, the price and the time of that run."""
 
 
 class Found(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from headwater.client.frames import Frame
 from headwater.client.patience import Attempts, Notice, Patience
 from headwater.entries import decode
 from headwater.errors import Expired, HeadwaterError, NoSuchLog, RequestError
-from headwater.events import Continued, Ending, Error, Event, Start, State, Unknown
+from headwater.events import Cached, Continued, Ending, Error, Event, Start, State, Unknown
 from headwater.offsets import ORIGIN, Offset, parse
 
 
@@ -63,6 +63,7 @@ class Reader:
         self.location = location if "/" in location else f"/api/streams/{self.id}"
         self.cache_status = ""
         self.age: int | None = None
+        self.cached: Cached | None = None
         self.offset = after
         # Only the id is taken from the location: a proxy may map paths, and then the base URL is the right one.
         self._path = f"/api/streams/{quote(self.id, safe='~')}"
@@ -120,6 +121,8 @@ class Reader:
         """Take the next event that is ready."""
         offset, event = self._ready.popleft()
         self.offset = offset or self.offset
+        if isinstance(event, Start):
+            self.cached = event.cache
         self.fold.add(event)
         return event
 

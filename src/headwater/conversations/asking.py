@@ -11,7 +11,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from headwater.answers.answers import Answers, Attachment
+from headwater.answers.answers import Answers
+from headwater.answers.attachment import Attachment
 from headwater.cache.policy import Directives
 from headwater.conversations.conversations import Conversations, new_id, settings_prompt
 from headwater.conversations.files import IMAGES, Sent, UnsupportedFile, shown, taken

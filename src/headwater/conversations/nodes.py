@@ -9,9 +9,9 @@ from msgspec import Meta
 
 from headwater.answer import Answer, Timing, ToolCall
 from headwater.dialects.native.reader import SentError
-from headwater.dialects.native.state import whole
+from headwater.dialects.native.state import saved, whole
 from headwater.errors import InvalidPrompt, RequestError
-from headwater.events import Continued, Finish, Stop, Usage
+from headwater.events import Continued, Finish, Saved, Stop, Usage
 from headwater.events import State as StateName
 
 ID = r"[A-Za-z0-9_-]{8,64}"
@@ -51,13 +51,6 @@ class Question(msgspec.Struct, frozen=True, tag_field="role", tag="user", kw_onl
     """`continue` asks for the rest of an answer that its length limit has cut."""
 
 
-class Saved(msgspec.Struct, frozen=True):
-    """What the cache has saved: the seconds and tokens of the original run."""
-
-    seconds: float
-    tokens: int
-
-
 class Reply(msgspec.Struct, frozen=True, tag_field="role", tag="assistant", kw_only=True):
     """The answer to a question: open while it is written, then a copy of all that its log had."""
 
@@ -83,14 +76,10 @@ class Reply(msgspec.Struct, frozen=True, tag_field="role", tag="assistant", kw_o
 
     def settled(self, answer: Answer) -> "Reply":
         """This node with all that its log has come to."""
-        state, saved = whole(answer), None
-        if self.cache is not None:
-            tokens = state.usage.input_tokens + state.usage.output_tokens if state.usage else 0
-            # How far an answer had come when somebody joined it is not known.
-            saved = Saved(state.timing.duration or 0.0 if self.cache == "hit" else 0.0, tokens)
+        state = whole(answer)
         return msgspec.structs.replace(
             self,
-            saved=saved,
+            saved=None if self.cache is None else saved(answer, joined=self.cache == "collapsed"),
             **{name: getattr(state, name) for name in _OF_STATE},
         )
 
@@ -133,16 +122,19 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
     joins: int = 0
     seconds: float = 0.0
     tokens: int = 0
+    cost: float | None = None
+    """In US dollars, of the answers whose cost is known; None if none is."""
 
     def plus(self, reply: Reply) -> "Tally":
         """The tally with one more answer."""
-        saved = reply.saved or Saved(0.0, 0)
+        saved = reply.saved or Saved()
         return Tally(
             self.answers + 1,
             self.hits + (reply.cache == "hit"),
             self.joins + (reply.cache == "collapsed"),
             self.seconds + saved.seconds,
             self.tokens + saved.tokens,
+            self.cost if saved.cost is None else (self.cost or 0.0) + saved.cost,
         )
 
 

@@ -13,7 +13,7 @@ from headwater.dialects import sse
 from headwater.dialects.dialect import BEGINNING, Cursor
 from headwater.entries import Entry, Page
 from headwater.errors import Diverged
-from headwater.events import Continued, Ending, Error, Start
+from headwater.events import Continued, Ending, Error, Start, Usage
 from headwater.offsets import ORIGIN, Offset, run_of
 
 ID = b"\0"
@@ -171,6 +171,17 @@ def listed(chain: Chain) -> list[Any]:
         chain, link = chain
         links.append(link)
     return links[::-1]
+
+
+def counted(usage: Usage) -> dict[str, int]:
+    """Token counts in the words of AG-UI and the AI SDK; finer ones that the provider did not report are left out."""
+    finer = {"cachedInputTokens": usage.cached_tokens, "reasoningTokens": usage.reasoning_tokens}
+    return {
+        "inputTokens": usage.input_tokens,
+        "outputTokens": usage.output_tokens,
+        "totalTokens": usage.input_tokens + usage.output_tokens,
+        **{name: count for name, count in finer.items() if count},
+    }
 
 
 def quoted(text: str, gap: bytes = b"") -> bytes:

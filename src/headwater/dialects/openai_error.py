@@ -9,7 +9,12 @@ import msgspec
 from headwater.dialects.dialect import Refusal
 from headwater.events import Error
 
-_CODES = {"unknown_model": "model_not_found", "unauthorized": "invalid_api_key", "rate_limited": "rate_limit_exceeded"}
+_CODES = {
+    "unknown_model": "model_not_found",
+    "unauthorized": "invalid_api_key",
+    "rate_limited": "rate_limit_exceeded",
+    "quota_exceeded": "insufficient_quota",
+}
 """OpenAI's words where applications look for them; every other code is ours."""
 _PARAM = re.compile(r"\bfield ([\w.\[\]]+)|\bat `\$\.([^`]+)`")
 """The place of a mistake, as `InvalidPrompt` names it."""
@@ -18,7 +23,7 @@ _PARAM = re.compile(r"\bfield ([\w.\[\]]+)|\bat `\$\.([^`]+)`")
 def error_object(error: Error) -> dict[str, Any]:
     """`{"error": {"message", "type", "param", "code"}}`."""
     if error.status == 429:
-        kind = "rate_limit_error"
+        kind = "insufficient_quota" if error.code == "quota_exceeded" else "rate_limit_error"
     else:
         kind = "invalid_request_error" if error.status < 500 else "server_error"
     place = _PARAM.search(error.message) if error.code == "invalid_prompt" else None

@@ -2,6 +2,7 @@
 
 import math
 from http import HTTPStatus
+from typing import Literal
 
 import msgspec
 
@@ -27,15 +28,18 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether the same request may succeed later."""
     retry_after: float | None = None
     """Seconds after which it may, where that is known; also in `Retry-After`."""
+    part: Literal["store", "model", "drain"] | None = None
+    """Which part of the server is not ready, in the answer of `/readyz`."""
 
 
-def problem(error: Error) -> Refusal:
+def problem(error: Error, part: Literal["store", "model", "drain"] | None = None) -> Refusal:
     """The failure as problem JSON: its status, why in words, whether and when to try again."""
     try:
         title = HTTPStatus(error.status).phrase
     except ValueError:
         title = "Error"
-    body = Problem("about:blank", title, error.status, error.message, error.code, error.retryable, error.retry_after)
+    again = error.retryable, error.retry_after
+    body = Problem("about:blank", title, error.status, error.message, error.code, *again, part)
     headers = {"Cache-Control": "no-store"}
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))

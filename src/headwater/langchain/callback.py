@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import NoMatchFound
 
-from headwater.answers.answers import Attachment
+from headwater.answers.attachment import Attachment
 from headwater.cache.policy import Directives
 from headwater.dialects.native import request as native
 from headwater.errors import HeadwaterError, Unsupported
@@ -79,6 +79,7 @@ class StreamCallback(watch_class()):
             return refused(error, dialect.refusal, request)
         id = attachment.message_id
         headers = {"Location": f"{place}{id}", "Cache-Status": attachment.status, **dialect.headers(id)}
+        headers |= attachment.fields
         whole = wants(request, SSE, TEXT, JSON) == JSON
         deliver = self._surface.whole if whole else self._surface.read
         return deliver(attachment, principal, Delivery(dialect, id, headers))
@@ -94,7 +95,7 @@ class StreamCallback(watch_class()):
         try:
             place = _place(request)
             principal = await self._surface.principal(request)
-            with self._surface.capacity:
+            with self._surface.capacity.claim(request, principal):
                 ask = self._surface.answers.ask(prompt, principal, Directives(no_store=True), offer=_OFFER)
                 return place, principal, await ask
         except BaseException:

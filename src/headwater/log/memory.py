@@ -11,24 +11,23 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from headwater.entries import Entry
-from headwater.errors import Conflict, Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
+from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import Ending, State, is_admissible, state_after
+from headwater.log.counters import Tally
+from headwater.log.memory_documents import MemoryDocuments
+from headwater.log.names import first_of, names_in
 from headwater.log.store import (
-    DOCUMENT_BYTES,
-    DOCUMENTS,
     NO_TERMS,
     PAGE,
     Abandoned,
     Claim,
     Description,
-    Document,
     Flush,
     Lease,
     Limits,
     Receipt,
     Terms,
     check_offset,
-    check_size,
     lost_ending,
 )
 from headwater.offsets import ORIGIN, Offset
@@ -75,7 +74,7 @@ class _Log:
             wake()
 
 
-class MemoryStore:
+class MemoryStore(MemoryDocuments):
     """Keeps logs in memory, for tests and for servers that may forget. Use it from one event loop.
 
     `clock` gives wall time in seconds, for ages and TTLs; leases run on the monotonic clock, which does not jump.
@@ -85,28 +84,31 @@ class MemoryStore:
         self.limits = limits or Limits()
         # Flushes need not hurry: no other process reads this memory, and what ends this process ends it too.
         self.flush = Flush(interval=1.0, unread_interval=1.0, events=1024, bytes=256 * 1024)
-        self._clock = clock
+        super().__init__(clock)
         self._logs: dict[str, _Log] = {}
         self._names: dict[str, str] = {}  # the log each name is bound to
         self._tombstones: dict[str, float] = {}  # deleted ids, and until when they are remembered
         self._constants: dict[str, bytes] = {}
-        self._documents: dict[tuple[str, str], tuple[Document, float]] = {}  # by collection and name; and until when
+        self.take = Tally(clock).take
         self._swept = 0.0
         self._closed = False
         self._found_abandoned: Callable[[str], None] = lambda log: None
 
     async def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
-        bound = await self.find(name, principal, newer_than=terms.newer_than)
+        bound = await self.find(name, principal, terms=terms)
         if bound is not None:
             # The winner retries when it did not get its answer.
             again = bound.log == log and bound.state == "open"
             return Claim(log, won=True, lease=Lease(log)) if again else bound
         lease = await self.open(log, principal, ttl=ttl, name=terms.binds or name, recovery=terms.recovery)
-        self._names[name] = log
+        self._bind(name, log)
         return Claim(log, won=True, lease=lease)
 
-    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
+    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
         self._sweep()
+        return first_of(name, lambda each: self._find(each, principal, terms))
+
+    def _find(self, name: str, principal: Principal, terms: Terms) -> Claim | None:
         found = self._logs.get(self._names.get(name, ""))
         if found is None:
             return None
@@ -117,7 +119,8 @@ class MemoryStore:
             found.subjects.add(principal.subject)
             return Claim(found.id, won=False)
         age = self._age(found)
-        too_old = age >= found.ttl or (newer_than is not None and age > newer_than)
+        too_old = age >= found.ttl + min(terms.stale, self.limits.grace)
+        too_old = too_old or (terms.newer_than is not None and age > terms.newer_than)
         if too_old or self._names.get(name) != found.id:  # a lapsed log has just lost its name
             return None
         return Claim(found.id, won=False, state=found.state, age=age, ttl=found.ttl - age)
@@ -250,48 +253,6 @@ class MemoryStore:
     async def constant(self, name: str, value: bytes) -> bytes:
         return self._constants.setdefault(name, value)
 
-    async def get(self, name: str, *, collection: str = "") -> Document | None:
-        document, until = self._documents.get((collection, name), (None, 0.0))
-        return document if until > self._clock() else None
-
-    async def put(
-        self, name: str, value: bytes, *, ttl: float, version: int | None = None, collection: str = ""
-    ) -> Document | None:
-        check_size(value)
-        self._sweep()
-        old = await self.get(name, collection=collection)
-        current = old.version if old else 0
-        if version is not None and version != current:
-            raise Conflict.of(name, version, current)
-        self._documents[collection, name] = (Document(value, current + 1), self._clock() + ttl)
-        return old
-
-    async def delete(self, name: str, *, collection: str = "") -> None:
-        self._documents.pop((collection, name), None)
-
-    async def list_documents(self, collection: str, *, after: str = "") -> Sequence[tuple[str, Document]]:
-        page: list[tuple[str, Document]] = []
-        size = 0
-        for name in sorted(name for owner, name in self._documents if owner == collection and name > after):
-            document = await self.get(name, collection=collection)
-            if document is None:
-                continue
-            size += len(document.value)
-            if page and (size > DOCUMENT_BYTES or len(page) == DOCUMENTS):
-                break
-            page.append((name, document))
-        return page
-
-    async def renew_documents(self, collection: str, ttl: float) -> None:
-        now = self._clock()
-        for key, (document, until) in self._documents.items():
-            if key[0] == collection and until > now:
-                self._documents[key] = (document, now + ttl)
-
-    async def delete_documents(self, collection: str) -> None:
-        for key in [key for key in self._documents if key[0] == collection]:
-            del self._documents[key]
-
     async def check(self) -> None:
         if self._closed:
             raise StoreError.closed()
@@ -338,10 +299,13 @@ class MemoryStore:
         log.state, log.recovery = state_after(ending), None
         log.sealed = self._clock()
         if is_admissible(ending) and log.name is not None:
-            self._names[log.name] = log.id
+            self._bind(log.name, log.id)
         else:
             self._free_names(log)
         log.wake_readers()
+
+    def _bind(self, name: str, log: str) -> None:
+        self._names.update(dict.fromkeys(names_in(name), log))
 
     def _free_names(self, log: _Log) -> None:
         for name in [name for name, id in self._names.items() if id == log.id]:
@@ -393,5 +357,4 @@ class MemoryStore:
                 self._bury(log)
         for id in [id for id, until in self._tombstones.items() if until <= now]:
             del self._tombstones[id]
-        for key in [key for key, (_, until) in self._documents.items() if until <= now]:
-            del self._documents[key]
+        self.sweep_documents()

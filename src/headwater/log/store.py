@@ -13,6 +13,7 @@ every clause below over every store:
 5.  `read` is a pull with a position: no join of history to live entries, no gap, no duplicate.
 6.  An offset of another life of the log is `Expired`, never a silent partial answer.
 7.  Everything expires: a name its TTL after the seal, the log `Limits.grace` later, its tombstone a day after that.
+    In between the log is *stale*: only claims and finds whose terms allow its age still find it by its name.
 8.  A store that cannot be reached raises `StoreError`; it never looks empty. `check` finds out and changes nothing.
 9.  A log is bounded in entries and bytes; at the bound it takes its ending and nothing else.
 10. `stop` ends the log when no other subject remains on it, and wakes the writer wherever it runs. A subject that ends
@@ -26,6 +27,10 @@ every clause below over every store:
     `Limits.takeover`, whoever notices it says so (`watch_abandoned`), and one successor gets its next epoch together
     with that epoch's first entries. A log that nobody takes over ends `lost`. The recovery is gone with the log's end.
     An offset of an older epoch is served exactly: one beyond what that epoch stored is followed by the next epoch.
+14. Counters of an owner are added to in one step, in order, up to the first that its limit refuses; so are slots, which
+    are held for a time (`counters.py`).
+15. A name can be several, joined by newlines (`names.py`), wherever a name is given. They are tried in this order, and
+    a new log gets them all. So one step serves a request that more than one log may answer.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -36,6 +41,7 @@ import msgspec
 from headwater.entries import Entry, record
 from headwater.errors import DocumentTooLarge, Expired
 from headwater.events import Error, State
+from headwater.log.counters import Counters
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
@@ -93,6 +99,8 @@ class Terms(NamedTuple):
     """A second name, bound when the new log is sealed admissibly: the claimed one can then belong to one request."""
     recovery: bytes | None = None
     """What is kept until the new log's end, for a successor of its writer."""
+    stale: float = 0.0
+    """For how many seconds past its TTL a sealed log will do; `Limits.grace` at most, since it is gone then."""
 
 
 NO_TERMS = Terms()
@@ -107,9 +115,11 @@ class Claim(msgspec.Struct, frozen=True):
     age: float = 0.0
     """Since the log was sealed; 0 while it is open."""
     ttl: float = 0.0
-    """For which the name stays bound; 0 while the log is open."""
+    """For which the log is fresh; 0 while it is open, negative once it is stale (`Terms.stale`)."""
     lease: Lease | None = None
     """The winner's right to append."""
+    place: int = 0
+    """Which of the claimed names found the log, counted from 0."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -209,8 +219,8 @@ class Documents(Protocol):
         ...
 
 
-class Store(Documents, Protocol):
-    """Keeps logs, the names bound to them, and documents. Every method may raise `StoreError`."""
+class Store(Documents, Counters, Protocol):
+    """Keeps logs, the names bound to them, documents and counters. Every method may raise `StoreError`."""
 
     @property
     def limits(self) -> Limits:
@@ -234,8 +244,11 @@ class Store(Documents, Protocol):
         """
         ...
 
-    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
-        """The log that `claim` would lose to, or None; opens nothing. The principal joins the log's subjects."""
+    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
+        """The log that `claim` would lose to, or None; opens nothing. The principal joins the log's subjects.
+
+        Of the terms only those about the age have a meaning here.
+        """
         ...
 
     async def open(

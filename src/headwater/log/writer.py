@@ -183,6 +183,16 @@ class Writer:
         return self._entries
 
     @property
+    def unstored(self) -> int:
+        """How many of them the store has not acknowledged yet."""
+        return len(self._entries) - self._stored
+
+    @property
+    def readers(self) -> int:
+        """How many read it in this process."""
+        return self._feed.readers
+
+    @property
     def last(self) -> Offset:
         """The offset of the last entry that was shown."""
         return self._entries[-1].offset if self._entries else ORIGIN

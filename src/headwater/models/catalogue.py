@@ -8,6 +8,7 @@ import msgspec
 
 from headwater.errors import UnknownModel
 from headwater.models.model import Closes, Model, prepared
+from headwater.models.prices import Prices
 from headwater.prompt import Prompt
 
 
@@ -66,6 +67,8 @@ class Catalogue:
     ) -> None:
         self.fallbacks: Sequence[Offer] = ()
         """The models that answer where the one that was asked fails, in this order."""
+        self.prices: Prices | None = None
+        """What their answers cost, if the operator wants to know."""
         self.chat = chat
         self.completion = completion or chat
         self._offers = {offer.name: offer for offer in (*also, self.completion, chat)}
@@ -119,6 +122,8 @@ class Catalogue:
 
     async def prepare(self) -> None:
         """Build the chat model now, and have it import and connect what its first answer needs. Raises `ModelError`."""
+        if self.prices is not None:
+            await self.prices.prepare()
         await prepared(await self.get(self.chat))
 
     def _evict(self) -> None:

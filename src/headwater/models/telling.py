@@ -190,7 +190,15 @@ def _usage(usage: Any) -> Usage | None:
     details = {name: numbers for name in usage if name.endswith("_details") and (numbers := counts(usage[name]))}
     sums = counts(usage)
     inputs = sums.get("input_tokens", sums.get("prompt_tokens", 0))  # chat models, completions
-    return Usage(inputs, sums.get("output_tokens", sums.get("completion_tokens", 0)), details)
+    outputs = sums.get("output_tokens", sums.get("completion_tokens", 0))
+    parts = Usage(inputs, outputs, details)
+    # Anthropic counts what its cache held beside the input, and xAI the reasoning beside the output: both are the whole
+    # here. LangChain adds up the former, but not every gateway does.
+    if (beside := parts.cached_tokens + parts.cache_write_tokens) > inputs:
+        inputs += beside
+    if (beside := parts.reasoning_tokens) and sums.get("total_tokens") == inputs + outputs + beside:
+        outputs += beside
+    return Usage(inputs, outputs, details)
 
 
 def counts(usage: Any) -> dict[str, int]:

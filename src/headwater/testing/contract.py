@@ -11,6 +11,7 @@ import pytest
 
 from headwater.log.store import Limits
 from headwater.testing.contract_appends import Appends
+from headwater.testing.contract_counters import Counters
 from headwater.testing.contract_documents import Documents
 from headwater.testing.contract_expiry import Expiry
 from headwater.testing.contract_harness import LIMITS, QUICK, Clock, Harness
@@ -23,7 +24,7 @@ from headwater.testing.contract_takeover import Takeovers
 __all__ = ["LIMITS", "QUICK", "Clock", "Harness", "StoreContract"]
 
 
-class StoreContract(Appends, Reads, Leases, Names, Documents, Expiry, Stops, Takeovers):
+class StoreContract(Appends, Reads, Leases, Names, Documents, Expiry, Stops, Takeovers, Counters):
     """Every clause of the store contract; a subclass defines the fixture `harness`."""
 
     @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from headwater.events import Ending, Error, Finish, Stop
 from headwater.log.store import Terms
-from headwater.testing.contract_harness import ALICE, BOB, TTL, WHOLE, Harness, bound, entry, run
+from headwater.testing.contract_harness import ALICE, BOB, LIMITS, TTL, WHOLE, Harness, bound, entry, run
 
 INADMISSIBLE = [Finish("length"), Finish("content_filter"), Stop("alice"), Error("model", "broke")]
 
@@ -45,6 +45,51 @@ class Names:
         await harness.store.seal([entry(1, ending)], claim.lease)
         assert [await bound(harness.peer, name) for name in ("mine", "name")] == [log, log]
 
+    async def test_several_names_as_one(self, harness: Harness) -> None:
+        """A claim tries several names in their order. A new log has them all, while it is open and when it is whole."""
+        claim = await harness.store.claim("name\nname-like", "log", ALICE, ttl=TTL)
+        assert claim.lease is not None
+        for sealed in (False, True):
+            for name, place in (("name", 0), ("name-like", 0), ("name-own\nname-like", 1), ("name\nname-like", 0)):
+                found = await harness.peer.claim(name, "other", BOB, ttl=TTL)
+                assert (found.log, found.won, found.place) == ("log", False, place)
+            if not sealed:
+                await harness.store.seal([entry(1, WHOLE)], claim.lease)
+
+    async def test_the_first_of_several_names(self, harness: Harness) -> None:
+        """The log of the first name wins over that of the second, which is found again once the first will not do."""
+        like, own = await harness.sealed("a", name="name-like"), await harness.sealed("b", name="name-own")
+        assert await bound(harness.peer, "name-own\nname-like") == own
+        await harness.store.forget(own)
+        assert await bound(harness.peer, "name-own\nname-like") == like
+        live = await harness.store.claim("name-own", "log", ALICE, ttl=TTL)
+        assert await bound(harness.peer, "name-own\nname-like") == live.log
+
+    async def test_several_names_that_will_not_do(self, harness: Harness) -> None:
+        """A claim that finds all its names too old takes them all."""
+        await harness.sealed("a", name="name\nname-like")
+        harness.clock.now += 10
+        terms = Terms(newer_than=9)
+        assert (await harness.peer.claim("name-own\nname-like", "new", BOB, ttl=TTL, terms=terms)).won
+        assert [await bound(harness.store, name) for name in ("name-own", "name-like")] == ["new", "new"]
+
+    @pytest.mark.parametrize("ending", [*INADMISSIBLE, None])
+    async def test_several_names_are_freed(self, harness: Harness, ending: Ending | None) -> None:
+        """A log that ends badly, or is deleted, frees each of its names."""
+        claim = await harness.store.claim("name\nname-like", "log", ALICE, ttl=TTL)
+        assert claim.lease is not None
+        await harness.store.seal([entry(1, ending or WHOLE)], claim.lease)
+        if ending is None:
+            await harness.store.forget("log")
+        assert [await bound(harness.peer, name) for name in ("name", "name-like")] == [None, None]
+
+    async def test_several_names_by_an_ending(self, harness: Harness) -> None:
+        """A log opened without a claim gets several names with a whole answer, and they expire with it."""
+        log = await harness.sealed("a", name="name\nname-like")
+        assert [await bound(harness.peer, name) for name in ("name", "name-like")] == [log, log]
+        harness.clock.now += TTL + 1
+        assert [await bound(harness.peer, name) for name in ("name", "name-like")] == [None, None]
+
     async def test_a_log_that_was_asked_to_end(self, harness: Harness) -> None:
         """No new request joins a log that was asked to stop, because it would get an incomplete answer."""
         await harness.store.claim("name", "log", ALICE, ttl=TTL)
@@ -75,12 +120,34 @@ class Names:
         """A claim with `newer_than` gets a new log when the old one is too old, and the name with it."""
         log = await harness.sealed("a", name="name")
         harness.clock.now += 10
-        found = await harness.store.find("name", BOB, newer_than=11)
+        found = await harness.store.find("name", BOB, terms=Terms(newer_than=11))
         assert found is not None
         assert found.log == log
-        assert await harness.store.find("name", BOB, newer_than=9) is None
+        assert await harness.store.find("name", BOB, terms=Terms(newer_than=9)) is None
         assert (await harness.peer.claim("name", "new", BOB, ttl=TTL, terms=Terms(newer_than=9))).won
         assert await bound(harness.store, "name") == "new"
+
+    async def test_a_stale_answer(self, harness: Harness) -> None:
+        """A log past its TTL is found by those whose terms allow its age, as long as it can be read, and by no others.
+
+        It keeps its name while a newer log is written for the same name, and after that one has failed.
+        """
+        log = await harness.sealed("a", name="name")
+        harness.clock.now += TTL + 10
+        assert await harness.store.find("name", BOB, terms=Terms(stale=5)) is None
+        for found in (
+            await harness.peer.find("name", BOB, terms=Terms(stale=15)),
+            await harness.peer.claim("name", "other", BOB, ttl=TTL, terms=Terms(stale=15)),
+        ):
+            assert found is not None
+            assert (found.log, found.won, round(found.age), round(found.ttl)) == (log, False, TTL + 10, -10)
+        await harness.sealed("b", name="name", ending=Error("model", "broke"))
+        assert await harness.peer.find("name", BOB, terms=Terms(stale=15)) is not None
+        harness.clock.now += LIMITS.grace - 12
+        assert await harness.store.find("name", BOB, terms=Terms(stale=10**6)) is not None
+        harness.clock.now += 4
+        assert await harness.peer.find("name", BOB, terms=Terms(stale=10**6)) is None
+        assert (await harness.store.claim("name", "new", BOB, ttl=TTL, terms=Terms(stale=10**6))).won
 
     async def test_a_replaced_log_can_still_be_read(self, harness: Harness) -> None:
         """A log that lost its name to a newer one can still be read by its id."""

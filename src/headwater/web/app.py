@@ -23,6 +23,8 @@ from headwater.web.routes.join import join_routes
 from headwater.web.routes.login import login_routes
 from headwater.web.routes.logs import add_log_routes
 from headwater.web.routes.native import CHAT, add_native_routes
+from headwater.web.routes.operator import operator_routes
+from headwater.web.routes.pins import pin_routes
 from headwater.web.routes.server import About, NoSuchPage, page_routes, server_routes
 from headwater.web.routes.shared import add_share_routes
 from headwater.web.surface import Personal, Surface
@@ -86,8 +88,11 @@ def create_app(
     # Added without `include_router`, with which FastAPI would look for the route twice at every level.
     app.router.routes += streams
     add_unknown(app.router)
-    needed = (lambda: access.keys.required) if access is not None else (lambda: False)
+    needed = (lambda: access.required) if access is not None else (lambda: False)
     app.include_router(server_routes(surface.answers, about, needed))
+    if surface.metrics is not None:
+        app.include_router(operator_routes(surface.answers, surface.metrics))
+    app.include_router(pin_routes(surface))
     if access is not None:
         app.router.routes += login_routes(access, surface)
     app.router.routes += join_routes(surface, conversations)

@@ -21,7 +21,7 @@ from headwater.web.notice import notice, wants_page
 from headwater.web.problems import RefusalAt, Refuse, refused
 
 EXPOSED = (
-    "Location, Age, Cache-Status, Retry-After, request-id, x-request-id, "
+    "Location, Age, Cache-Status, Retry-After, RateLimit, RateLimit-Policy, request-id, x-request-id, "
     "x-workflow-run-id, x-vercel-ai-ui-message-stream"
 )
 FOREIGN = (

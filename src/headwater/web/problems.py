@@ -47,7 +47,7 @@ def refused(
     if isinstance(error, StoreError):
         logger.warning("%r failed: %s", "a request" if request is None else request.scope["path"], error)
     # A client that keeps its connection would keep a file of the server, too.
-    headers = {"Connection": "close"} if isinstance(error, ServerFull) else None
+    headers = {"Connection": "close"} if isinstance(error, ServerFull) else error.fields
     return respond(refuse(error_event(error)), headers)
 
 

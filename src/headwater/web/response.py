@@ -33,7 +33,7 @@ from headwater.answers.drain import Drain
 from headwater.dialects.dialect import BEGINNING, Cursor, Dialect, Reader, Unspeakable
 from headwater.entries import Entry
 from headwater.errors import HeadwaterError, ShuttingDown
-from headwater.events import Ending, Error, Metadata, Start, error_event
+from headwater.events import Cached, Ending, Error, Metadata, Start, error_event
 from headwater.log.feed import Take
 from headwater.web.problems import respond
 
@@ -64,6 +64,8 @@ class Delivery(NamedTuple):
     """Response headers beside those that every stream has."""
     cursor: Cursor = BEGINNING
     """The client's position. At the beginning, a failure before the first token is a failed request."""
+    cached: Cached | None = None
+    """How the cache has answered the request, if it has."""
 
 
 class Pace(NamedTuple):

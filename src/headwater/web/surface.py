@@ -3,18 +3,21 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from headwater.answers.answers import Answers, Attachment
+from headwater.access.forwarded import in_body, within
+from headwater.answers.answers import Answers
+from headwater.answers.attachment import Attachment
 from headwater.answers.claim import AGAIN, FIRST
 from headwater.cache import policy
 from headwater.dialects.body import UnsupportedBody
 from headwater.dialects.dialect import Ask, Cursor, Dialect
+from headwater.dialects.native.reader import NativeReader
 from headwater.errors import Expired, HeadwaterError, RequestError
 from headwater.log.feed import Take
 from headwater.log.store import Description, check_offset
@@ -22,14 +25,19 @@ from headwater.models.catalogue import Offer
 from headwater.offsets import run_of
 from headwater.principal import ANYONE, Principal
 from headwater.prompt import Prompt
+from headwater.telemetry.metrics import Metrics
 from headwater.web.accept import field
 from headwater.web.capacity import Capacity
+from headwater.web.gate import IN_BODY
 from headwater.web.place import location
 from headwater.web.problems import refused
 from headwater.web.replay import INSTANT, paced, rate_of
 from headwater.web.response import Delivery, LogResponse, Pace, Pages
 from headwater.web.visitors import admit, visitor_of
 from headwater.web.whole import WholeResponse
+
+if TYPE_CHECKING:
+    from headwater.webhooks.queue import Webhooks
 
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]+)", re.IGNORECASE)
 _UTF_8 = ("utf-8", "utf8", "us-ascii", "ascii")
@@ -75,6 +83,10 @@ class Surface(NamedTuple):
     """Limits the streams of this process."""
     replay: float = INSTANT
     """The rate at which stored answers are told, unless the request names another (`replay.rate_of`)."""
+    metrics: Metrics | None = None
+    """What the operator's routes show; None in an app that includes our routes."""
+    webhooks: "Webhooks | None" = None
+    """Who is told of the ends of answers, if anybody is."""
 
     async def principal(self, request: Request) -> Principal:
         """Who asks; a visitor where nobody else names the caller. Raises `StoreError`, and what `identify` raises."""
@@ -119,32 +131,45 @@ class Surface(NamedTuple):
         been read. A failure is the dialect's refusal.
         """
         try:
-            ask = dialect.ask(await self.body(request) if body is None else body)
+            body = await self.body(request) if body is None else body
+            ask = dialect.ask(body)
             dialect = ask.dialect or dialect
             rate = self._rate(request)
             request.state.leaves = leaves  # for `cli/connection.py`
             principal = await self.principal(request)
+            if IN_BODY in request.scope and route.startswith("/v1/"):
+                principal = within(principal, in_body(body))
             if not ask.whole and (rest := await self.continued(request, dialect, route, Asked(ask.prompt, principal))):
                 return rest
             directives = policy.parse(field(request, "cache-control"))
             if ask.bypass or ask.renew:
                 no_store = ask.bypass or directives.no_store
                 directives = msgspec.structs.replace(directives, no_store=no_store, no_cache=True)
+            told = self.told(request)
             key = request.headers.get("idempotency-key", "")
             if not key and (attempt := request.headers.get("x-stainless-retry-count")):
                 key = FIRST if attempt == "0" else AGAIN  # the SDKs of OpenAI and Anthropic only count
-            with self.capacity:
+            with self.capacity.claim(request, principal):
                 attachment = await self.answers.ask(
                     ask.prompt, principal, directives, idempotency_key=key, leaves=leaves
                 )
+            if self.webhooks is not None and told is not None:
+                await self.webhooks.expect(attachment.message_id, principal, told)
             if attached is not None:
                 await attached(ask, principal, attachment)
         except (HeadwaterError, HTTPException) as error:
+            if self.metrics is not None:
+                self.metrics.refused(error.code if isinstance(error, HeadwaterError) else "http")
             return refused(error, dialect.refusal, request)
         delivery = self.delivery(request, route, dialect, attachment)
         if ask.whole:
             return self.whole(attachment, principal, delivery)
         return self.read(attachment, principal, delivery, INSTANT if attachment.age is None else rate)
+
+    def told(self, request: Request) -> str | None:
+        """The address that a request wants to be told of the answer's end. Raises `WebhookRefused`."""
+        url = None if self.webhooks is None else request.headers.get("headwater-webhook")
+        return url if url is None or self.webhooks is None else self.webhooks.sender.check(url)
 
     async def resume(self, request: Request, dialect: Dialect, route: str, message_id: str) -> Response:
         """Deliver a log from the client's cursor on; 204 when the client has the ending already.
@@ -158,7 +183,7 @@ class Surface(NamedTuple):
             headers = {"Location": location(request, route, message_id), **dialect.headers(message_id)}
             delivery = Delivery(dialect, message_id, headers, cursor)
             rate = INSTANT if found.state == "open" else self._rate(request, "~" in message_id)
-            return self._rest(found, principal, delivery, rate, request.method == "HEAD")
+            return self._rest(request, found, principal, delivery, rate)
         except (HeadwaterError, HTTPException) as error:
             return refused(error, dialect.refusal, request)
 
@@ -179,30 +204,26 @@ class Surface(NamedTuple):
         if found is None:
             return None
         headers = {"Location": location(request, route, found.log), **dialect.headers(found.log)}
-        return self._rest(found, asked.principal, Delivery(dialect, found.log, headers, cursor))
+        return self._rest(request, found, asked.principal, Delivery(dialect, found.log, headers, cursor))
 
     def delivery(self, request: Request, route: str, dialect: Dialect, attachment: Attachment) -> Delivery:
         """How to deliver an answer, from its beginning, to the request that was attached to it."""
         id = attachment.message_id
         headers = {"Location": location(request, route, id), "Cache-Status": attachment.status, **dialect.headers(id)}
+        headers |= attachment.fields
         if attachment.age is not None:
             headers["Age"] = str(int(attachment.age))
-        return Delivery(dialect, id, headers)
+        return Delivery(dialect, id, headers, cached=attachment.cached)
 
     def _rest(
-        self,
-        found: Description,
-        principal: Principal,
-        delivery: Delivery,
-        rate: float = INSTANT,
-        headers_only: bool = False,
+        self, request: Request, found: Description, principal: Principal, delivery: Delivery, rate: float = INSTANT
     ) -> Response:
-        """What follows the delivery's cursor, or 204. Raises `Expired` or `ServerFull`."""
+        """What follows the delivery's cursor, or 204. Raises `Expired`, `ServerFull` or `OverLimit`."""
         if is_read(found, delivery.cursor):
             return Response(status_code=204)
-        if headers_only:
+        if request.method == "HEAD":
             return head(delivery.dialect, delivery.headers)
-        self.capacity.check()
+        self.capacity.check(request, principal)
         return self.read(found, principal, delivery, rate)
 
     def _rate(self, request: Request, replays: bool = True) -> float:
@@ -215,6 +236,8 @@ class Surface(NamedTuple):
     ) -> Response:
         """A stream of a log; it ends early when this server drains and another one writes the log."""
         reader = delivery.dialect.reader(delivery.message_id, delivery.cursor)
+        if isinstance(reader, NativeReader):
+            reader.cached = delivery.cached
 
         def pages(take: Take) -> Pages:
             instant = rate == INSTANT
@@ -222,12 +245,13 @@ class Surface(NamedTuple):
             return read(take=take) if instant else paced(read(), rate)
 
         leave, log = self.answers.departure(found.log), found.log
-        return LogResponse(pages, reader, delivery, self.pace, leave, lambda: self.answers.retrying(log))
+        response = LogResponse(pages, reader, delivery, self.pace, leave, lambda: self.answers.retrying(log))
+        return self.capacity.count(response, principal)
 
     def whole(self, found: Attachment | Description, principal: Principal, delivery: Delivery) -> Response:
         """The answer as one JSON object, once it has ended."""
         pages = self.answers.read(found, principal, dialect=delivery.dialect.name)
-        return WholeResponse(pages, delivery, self.answers.departure(found.log))
+        return self.capacity.count(WholeResponse(pages, delivery, self.answers.departure(found.log)), principal)
 
 
 class Personal(Surface):

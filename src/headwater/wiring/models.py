@@ -15,6 +15,7 @@ from headwater.models.openai.connection import Account, Connections
 from headwater.models.openai.names import meaning
 from headwater.models.openai.proxy import proxy_for
 from headwater.models.prefill import of_setting
+from headwater.models.prices import Prices, read_prices
 from headwater.models.scripted import Echo
 from headwater.models.think_tags import ThinkTags
 from headwater.settings import Settings
@@ -99,6 +100,11 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
 def catalogue_of(settings: Settings, model: "Runnable[Any, Any] | Model", cache_as: str | None) -> Catalogue:
     """The catalogue of one model that is an object of the caller's own."""
     return Catalogue(_offer_of(settings, model, cache_as))
+
+
+def prices_of(settings: Settings) -> Prices:
+    """What answers cost. Raises `Unsupported` for a price file that cannot be read."""
+    return Prices(read_prices(settings.prices) if settings.prices else {}, settings.openai_base_url)
 
 
 def _derives(settings: Settings, account: Account | None) -> bool:

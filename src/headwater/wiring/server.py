@@ -5,15 +5,18 @@ import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 from fastapi import FastAPI
 from starlette.requests import Request
+from starlette.types import ASGIApp
 
 from headwater.answers.answers import Answers, Policy
 from headwater.answers.claim import Caching
 from headwater.answers.continuing import Continuing
 from headwater.answers.generation import Timeouts
+from headwater.answers.quota import Allowance, Quota
 from headwater.errors import HeadwaterError
 from headwater.log.memory import MemoryStore
 from headwater.log.store import Store
@@ -21,6 +24,7 @@ from headwater.models.catalogue import Catalogue
 from headwater.observe import Observer, Observers
 from headwater.principal import Principal
 from headwater.settings import Settings
+from headwater.telemetry.metrics import Metrics
 from headwater.version import VERSION
 from headwater.web.app import create_app
 from headwater.web.capacity import Capacity
@@ -29,11 +33,16 @@ from headwater.web.hosts import of_this_machine
 from headwater.web.origin import Allowed
 from headwater.web.replay import rate_of
 from headwater.web.response import Pace
+from headwater.web.routes.operator import look
 from headwater.web.routes.server import About
 from headwater.web.surface import Surface
-from headwater.wiring.keys import keys_of
-from headwater.wiring.models import Choice, catalogue, choose
-from headwater.wiring.stores import open_store
+from headwater.wiring.keys import keys_of, ways_of
+from headwater.wiring.models import Choice, catalogue, choose, prices_of
+from headwater.wiring.stores import open_store, stale_of
+
+if TYPE_CHECKING:
+    from headwater.webhooks.queue import Webhooks
+    from headwater.wiring.traces import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -51,25 +60,54 @@ class Server(NamedTuple):
     answers: Answers
     choice: Choice
     settings: Settings
+    asgi: ASGIApp
+    """The app in what stands around it."""
 
 
 def server(settings: Settings, files: int | None = None) -> Server:
     """Everything that `headwater serve` runs; `files` is the process's limit on open files, None for no check."""
     choice = choose(settings)
     models = catalogue(settings, choice.model)
-    answers = answers_of(settings, models)
-    surface = surface_of(settings, answers, lambda request: request.scope[PRINCIPAL])
+    metrics = Metrics()
+    tracing, hooks = tracing_of(settings), webhooks_of(settings)
+    answers = answers_of(settings, models, [metrics, *([tracing.observer] if tracing else []), *hooks])
+    metrics.look = lambda: look(answers)
+    answers.accompany(metrics.begin, metrics.end)
+    if tracing is not None:
+        answers.accompany(lambda: None, tracing.end)
+    surface = surface_of(settings, answers, lambda request: request.scope[PRINCIPAL], hooks)
     chats = [{"name": each.name, "images": each.images} for each in models.chats]
     about = About(VERSION, choice.model, choice.demo, choice.notice, chats, settings.max_body)
     app = create_app(
-        surface._replace(capacity=Capacity(files)),
+        surface._replace(capacity=surface.capacity.within(files), metrics=metrics),
         about,
         lifespan=lifespan_of(answers),
         allowed=Allowed(settings.origins, [settings.host, *settings.hosts, *of_this_machine()], settings.credentials),
-        access=Access(keys_of(settings), answers.secret),
+        access=Access(keys_of(settings), answers.secret, ways_of(settings)),
         dialects=settings.dialects,
     )
-    return Server(app, answers, choice, settings)
+    return Server(app, answers, choice, settings, tracing.around(app) if tracing else app)
+
+
+def tracing_of(settings: Settings) -> "Tracing | None":
+    """The traces that the settings ask for; without the extra, none: the variable may be there for other programs."""
+    if not settings.otlp_endpoint:
+        return None
+    try:
+        from headwater.wiring.traces import Tracing
+    except ImportError:
+        logger.warning("no traces are sent to OTEL_EXPORTER_OTLP_ENDPOINT: pip install 'headwater[otel]'")
+        return None
+    return Tracing(settings.otlp_endpoint)
+
+
+def webhooks_of(settings: Settings) -> "list[Webhooks]":
+    """Who is told of the ends of answers, if anybody is."""
+    if settings.webhook is None and not settings.webhook_hosts:
+        return []
+    from headwater.wiring.webhooks import webhooks  # an HTTP client, for which few servers need to wait
+
+    return [webhooks(settings)]
 
 
 def answers_of(
@@ -91,20 +129,35 @@ def answers_of(
     secret = settings.secret.get_secret_value().encode() if settings.secret else b""
     mode = settings.continue_ if outlives or settings.continue_ == "off" else "provider"
     continuing = Continuing(mode, settings.continue_limit, tuple(settings.continue_by))
-    policy = Policy(Caching(ttl=settings.cache_ttl, secret=secret), timeouts, continuing)
+    caching = Caching(settings.cache_ttl, secret, stale_of(settings), settings.refresh, settings.match)
+    policy = Policy(caching, timeouts, continuing, allowance_of(settings), settings.pins)
+    models.prices = prices_of(settings)
     opener = (lambda: open_store(settings)) if store is None else (lambda: store)
     return Answers(opener, models, policy, Observers(observers), borrowed=store is not None)
 
 
-def surface_of(settings: Settings, answers: Answers, identify: Identify) -> Surface:
-    """What the routes share, under these settings."""
+def allowance_of(settings: Settings) -> Allowance:
+    """What the settings allow to tenants and to a process."""
+    usual = {name: getattr(settings, name) for name in Quota.__struct_fields__}
+    quotas = {tenant: msgspec.convert({**usual, **own}, Quota, strict=False) for tenant, own in settings.limits.items()}
+    return Allowance(Quota(**usual), quotas, settings.max_generations, settings.max_messages, settings.max_message)
+
+
+def surface_of(
+    settings: Settings, answers: Answers, identify: Identify, webhooks: "Sequence[Webhooks]" = ()
+) -> Surface:
+    """What the routes share, under these settings; `webhooks` are among the observers of the answers."""
+    for each in webhooks:
+        each.accompany(answers)
 
     async def principal(request: Request) -> Principal:
         found = identify(request)
         return found if isinstance(found, Principal) else await found
 
-    rate = rate_of(settings.replay)
-    return Surface(answers, principal, Pace(heartbeat=settings.heartbeat), settings.max_body, replay=rate)
+    rate, capacity = rate_of(settings.replay), Capacity(None, settings.streams, settings.streams_per_client)
+    pace = Pace(heartbeat=settings.heartbeat)
+    surface = Surface(answers, principal, pace, settings.max_body, capacity=capacity, replay=rate)
+    return surface._replace(webhooks=next(iter(webhooks), None))
 
 
 def lifespan_of(answers: Answers) -> Any:

@@ -3,6 +3,9 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
+from headwater.cache.policy import Stale
 from headwater.errors import Unsupported
 from headwater.log.memory import MemoryStore
 from headwater.log.sqlite.store import SqliteStore
@@ -14,9 +17,8 @@ REDIS = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
 def open_store(settings: Settings) -> Store:
     """The store that a URL names; nothing is connected before its first use. Raises `Unsupported`."""
-    lease = settings.lease
-    limits = None if lease is None else Limits(lease=lease, heartbeat=min(5.0, lease / 3))
-    url = settings.store or _store_of_the_environment(settings)
+    limits = _limits(settings, Limits())
+    url = url_of(settings)
     try:
         parsed = urlsplit(url)
     except ValueError as error:  # the URL is not shown, since it may hold a password
@@ -34,9 +36,9 @@ def open_store(settings: Settings) -> Store:
             )
         return SqliteStore(Path(unquote(parsed.path)), limits)
     if parsed.scheme in REDIS:
-        from headwater.log.redis.store import RedisStore
+        from headwater.log.redis.store import LIMITS, RedisStore
 
-        return RedisStore(url, limits)
+        return RedisStore(url, _limits(settings, LIMITS))
     if url == "upstash:":
         from headwater.log.upstash.store import UpstashStore
 
@@ -47,17 +49,37 @@ def open_store(settings: Settings) -> Store:
     raise Unsupported(f'"{parsed.scheme or url}" is no store; use sqlite:///path, redis://…, upstash: or memory:')
 
 
+def stale_of(settings: Settings) -> Stale:
+    """How stale an answer may be under these settings."""
+    return Stale(0.0, settings.stale_while_revalidate, settings.stale_if_error)
+
+
+def _limits(settings: Settings, usual: Limits) -> Limits:
+    """The bounds of a store, which are `usual` where the settings do not say otherwise."""
+    # Stale answers are kept for as long as they may be delivered.
+    grace = usual.grace + max(stale_of(settings))
+    limits = msgspec.structs.replace(usual, bytes=settings.max_log, grace=grace)
+    if (lease := settings.lease) is not None:
+        limits = msgspec.structs.replace(limits, lease=lease, heartbeat=min(5.0, lease / 3))
+    return limits
+
+
 def describe_store(settings: Settings) -> str:
     """The store in a few words for people, without the password that its URL may hold."""
-    url = settings.store or _store_of_the_environment(settings)
+    url = url_of(settings)
     if not url:
         return str(settings.data_dir / "logs.sqlite")
     parsed = urlsplit(url)
     return url if "@" not in parsed.netloc else f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}{parsed.path}"
 
 
-def _store_of_the_environment(settings: Settings) -> str:
-    """The store when none is named: what the environment of a host that provides one says, as in the original."""
+def url_of(settings: Settings) -> str:
+    """The store by its URL, which may hold a password; empty for SQLite in the data directory.
+
+    When none is named: what the environment of a host that provides one says, as in the original.
+    """
+    if settings.store:
+        return settings.store
     if settings.upstash_redis_rest_url and settings.upstash_redis_rest_token:
         return "upstash:"
     return settings.redis_url.get_secret_value() if settings.redis_url else ""

@@ -4,6 +4,7 @@ import userEvent from '@testing-library/user-event'
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { answer, fakeConversation, fakeConversations, question, summary, type FakeConversations } from '../../testing/fake-conversations'
 import { App } from './app'
+import { loadTurnList } from './chat/turns/later'
 import { speak } from './words/language'
 import type { Language } from './words/words'
 
@@ -28,6 +29,7 @@ beforeAll(() => {
     },
   })
 })
+beforeAll(loadTurnList)
 beforeEach(() => {
   wide = true
   localStorage.clear()
@@ -222,12 +224,13 @@ test('a server that is away is named, with the next try and a way not to wait fo
 test('the cache panel shows what was saved, and clears only when asked twice', async () => {
   const conversations = chats()
   let entries = 5
-  const cache = async () => ({ answers: 9, hits: 3, joins: 1, saved: { seconds: 75, tokens: 1234 }, entries })
+  const cache = async () => ({ answers: 9, hits: 3, joins: 1, saved: { seconds: 75, tokens: 1234, cost: 2.5 }, entries })
   const clearCache = async () => void (entries = 0)
   const user = await open({ ...conversations, cache, clearCache })
   await user.click(menuItem('What the cache saved'))
   const figures = await screen.findByTestId('cache-figures')
   expect(figures.textContent).toContain('1,234')
+  expect(figures.textContent).toContain('Money saved$2.50')
   await user.click(screen.getByTestId('cache-clear'))
   expect(entries).toBe(5)
   await user.click(screen.getByTestId('cache-clear-yes'))

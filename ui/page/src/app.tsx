@@ -1,5 +1,5 @@
 import type { About, Transport } from '@headwater/client'
-import type { Conversation, Conversations } from '@headwater/client/conversations'
+import type { Conversation, Conversations, ConversationSnapshot } from '@headwater/client/conversations'
 import { useConversation, useConversations } from '@headwater/react/conversations'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { ChatView } from './chat/chat-view'
@@ -54,16 +54,23 @@ export function App({ conversations, transport, spoken }: AppProps) {
 function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken'> & { conversation: Conversation }) {
   const { shell: words } = useWords()
   const { number } = useFormats()
-  const chat = useConversation(conversation)
+  const title = useConversation(conversation, (chat) => chat.title)
+  const state = useConversation(conversation, (chat) => chat.state)
+  const settings = useConversation(conversation, (chat) => chat.settings)
+  const begun = useConversation(conversation, ({ turns }) => turns.length > 0)
+  const failed = useConversation(conversation, hasFailed)
   const { connection } = useConversations(conversations)
   const wide = useMedia('(min-width: 60rem)')
   const [beside, setBeside] = usePreference(sidebarPreference)
   const [drawer, setDrawer] = useState(false)
   const [panel, setPanel] = useState<PanelName | null>(null)
   const [said, setSaid] = useState<string | null>(null)
-  const last = chat.turns.at(-1)
-  const about = useAbout(transport, last?.role === 'assistant' && last.status === 'failed')
-  useTitle(chat.title)
+  const about = useAbout(transport, failed)
+  useTitle(title)
+  useEffect(() => {
+    // Where people log in, the next one at this browser must not find the chats of the last.
+    if (about) conversations.keepCopies(!about.keys)
+  }, [about, conversations])
   useFreshAddress(conversation)
   useEffect(fetchSearch, [])
 
@@ -109,10 +116,10 @@ function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken
   const showsDrawer = drawer && !wide
   const sidebar = { conversations, current: conversation.id, open, newChat, remove, show: setPanel, importFile }
   const toast = <Toast conversations={conversations} restore={restore} said={said} unsay={() => setSaid(null)} />
-  const known = chat.state === 'ready' && chat.turns.length > 0
+  const known = state === 'ready' && begun
   return (
     <div className="page" data-sidebar={showsSidebar}>
-      {chat.state !== 'missing' && (
+      {state !== 'missing' && (
         <a
           className="skip"
           href="#ask"
@@ -127,9 +134,9 @@ function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken
       {showsSidebar && <Sidebar {...sidebar} close={() => setBeside('closed')} />}
       <div className="column">
         <Header
-          title={chat.title}
+          title={title}
           about={about}
-          settings={chat.settings}
+          settings={settings}
           configure={conversation.configure}
           beside={showsSidebar}
           showChats={() => (wide ? setBeside('open') : setDrawer(true))}
@@ -150,7 +157,7 @@ function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken
         {about?.problem && <ProblemBanner problem={about.problem} />}
         {about?.demo && <DemoBanner about={about} />}
         <ConnectionBanner connection={connection} wake={conversations.wake} />
-        {chat.state === 'missing' ? (
+        {state === 'missing' ? (
           <Missing newChat={newChat} />
         ) : (
           <ChatView key={conversation.id} conversation={conversation} conversations={conversations} about={about} />
@@ -179,6 +186,11 @@ function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken
       {!showsDrawer && toast}
     </div>
   )
+}
+
+function hasFailed({ turns }: ConversationSnapshot): boolean {
+  const last = turns.at(-1)
+  return last?.role === 'assistant' && last.status === 'failed'
 }
 
 /**

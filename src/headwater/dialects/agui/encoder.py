@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, assert_never
 import msgspec
 
 from headwater.dialects import sse
-from headwater.dialects.fold import AGAIN, ID, Chain, listed, quoted
+from headwater.dialects.fold import AGAIN, ID, Chain, counted, listed, quoted
 from headwater.entries import Entry
 from headwater.events import (
     Continued,
@@ -196,7 +196,7 @@ class AguiEncoder:
             "metadata": {"headwater": {"finishReason": reason}, "tanstack": {"finishReason": reason}}
         }
         if usage is not None:
-            more["usage"] = [_usage(usage)]
+            more["usage"] = [counted(usage)]
         return b'{"type":"RUN_FINISHED",%b,%b' % (_RUN, sse.encode(more)[1:])
 
 
@@ -213,17 +213,3 @@ def _call(id: str) -> bytes:
 
 def _error(code: str, message: str) -> bytes:
     return b'{"type":"RUN_ERROR","message":%b,"code":%b}' % (quoted(message), quoted(code))
-
-
-def _usage(usage: Usage) -> dict[str, int]:
-    """Token counts under AG-UI's names; those that the provider did not report are left out."""
-    told = {
-        "inputTokens": usage.input_tokens,
-        "outputTokens": usage.output_tokens,
-        "totalTokens": usage.input_tokens + usage.output_tokens,
-    }
-    if usage.cached_tokens:
-        told["cachedInputTokens"] = usage.cached_tokens
-    if usage.reasoning_tokens:
-        told["reasoningTokens"] = usage.reasoning_tokens
-    return told

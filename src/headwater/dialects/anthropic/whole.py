@@ -45,11 +45,9 @@ def tool_id(id: str) -> str:
 def counts(usage: Usage | None) -> dict[str, Any]:
     """Token counts in Anthropic's words: its `input_tokens` are those that no prompt cache had or took."""
     usage = usage or Usage()
-    details: Any = usage.details.get("input_token_details")
-    created = int(details.get("cache_creation") or 0) if isinstance(details, dict) else 0  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     return {
-        "input_tokens": max(0, usage.input_tokens - usage.cached_tokens - created),
-        "cache_creation_input_tokens": created,
+        "input_tokens": max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens),
+        "cache_creation_input_tokens": usage.cache_write_tokens,
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},

@@ -8,12 +8,14 @@ import msgspec
 from headwater.dialects import sse
 from headwater.entries import Entry, Page, json_of
 from headwater.events import (
+    Cached,
     Continued,
     Error,
     Event,
     Finish,
     Metadata,
     ReasoningDelta,
+    Saved,
     Start,
     Stop,
     TextDelta,
@@ -31,6 +33,8 @@ class NativeReader:
 
     def __init__(self, message_id: str, begin: Offset = ORIGIN) -> None:
         self.begin = begin
+        self.cached: Cached | None = None
+        """What `start` tells this reader alone about the cache."""
         self._message_id = message_id
         self._form = sse.template(message_id)
 
@@ -48,19 +52,28 @@ class NativeReader:
         rest = frames.get("native")
         if rest is None:
             rest = frames["native"] = self._frames(page[begin:])
-        return self._frame(page[0]) + rest if begin else rest
+        return self._frame(page[0], page[-1]) + rest if begin else rest
 
     def broken(self, error: Error) -> bytes:
         return sse.frame(as_sent(error, self._message_id))
 
-    def _frames(self, page: Sequence[Entry]) -> bytes:
-        return self._frame(page[0]) if len(page) == 1 else b"".join([self._frame(entry) for entry in page])
+    def _cached(self, start: Start, last: Entry | None) -> Cached | None:
+        """What `start` tells about the cache: of a hit also what it saves, if the log's ending is in the same page."""
+        cached = self.cached
+        if cached is not None and cached.matched is not None:
+            cached = msgspec.structs.replace(cached, matched=start.cache.matched if start.cache else None)
+        if cached is not None and cached.status == "hit" and last is not None and isinstance(last.event, Finish):
+            return msgspec.structs.replace(cached, saved=Saved.of(last.event.usage, last.at))
+        return cached
 
-    def _frame(self, entry: Entry) -> bytes:
+    def _frames(self, page: Sequence[Entry]) -> bytes:
+        return self._frame(page[0]) if len(page) == 1 else b"".join([self._frame(entry, page[-1]) for entry in page])
+
+    def _frame(self, entry: Entry, last: Entry | None = None) -> bytes:
         event = entry.event
         if isinstance(event, TextDelta):  # nearly every entry, and recognised by comparing one pointer
             return sse.frame_of(json_of(entry), entry.offset, self._form)
-        sent = as_sent(event, self._message_id)
+        sent = as_sent(event, self._message_id, self._cached(event, last) if isinstance(event, Start) else None)
         if sent is event:
             return sse.frame_of(json_of(entry), entry.offset, self._form)
         return sse.frame(
@@ -104,11 +117,12 @@ class SentError(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
     retry_after: float | None = None
 
 
-def as_sent(event: Event, message_id: str) -> Event | SentError:
+def as_sent(event: Event, message_id: str, cached: Cached | None = None) -> Event | SentError:
     """The event as this dialect sends it: a replay under its own message id, an error without our HTTP status."""
     match event:
-        case Start(own, model, created):
-            return event if own == message_id else Start(message_id, model, created)
+        case Start(own, model, created, stored):
+            same = own == message_id and cached is None and stored is None
+            return event if same else Start(message_id, model, created, cached)
         case Error(code, message, retryable, retry_after):
             return SentError(code, message, retryable, retry_after)
         case TextDelta() | ReasoningDelta() | Metadata() | Continued() | Finish() | Stop() | Unknown():

@@ -6,9 +6,9 @@ import msgspec
 
 from headwater.answer import Answer, Timing, ToolCall
 from headwater.dialects.native.reader import SentError, as_sent
-from headwater.events import Continued, Finish, Stop, Usage
+from headwater.events import Continued, Finish, Saved, Stop, Usage
 from headwater.events import State as StateName
-from headwater.offsets import write
+from headwater.offsets import JOINED, write
 
 
 class State(msgspec.Struct, frozen=True):
@@ -31,10 +31,13 @@ class State(msgspec.Struct, frozen=True):
     metadata: dict[str, Any]
     continued: tuple[Continued, ...]
     """The seams, as the stream has them."""
+    saved: Saved | None
+    """What the cache has saved this request, of a replay that has ended."""
 
 
 def whole(answer: Answer) -> State:
     """The answer as this dialect's JSON object."""
+    replay = (answer.id or "").partition("~")[2]
     ending = None if answer.ending is None else as_sent(answer.ending, answer.id or "")
     return State(
         id=answer.id,
@@ -44,13 +47,18 @@ def whole(answer: Answer) -> State:
         offset=write(answer.offset, answer.id or ""),
         model=answer.model,
         usage=answer.usage,
-        timing=Timing(_rounded(answer.timing.first_token), _rounded(answer.timing.duration)),
+        timing=Timing(
+            *(None if seconds is None else round(seconds, 4) for seconds in msgspec.structs.astuple(answer.timing))
+        ),
         reasoning=answer.reasoning,
         tools=answer.tools,
         metadata=answer.metadata,
         continued=answer.continued,
+        saved=saved(answer, joined=replay.startswith(JOINED)) if replay else None,
     )
 
 
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 4)
+def saved(answer: Answer, *, joined: bool) -> Saved | None:
+    """What a replay of this answer has saved; None before its ending."""
+    seconds = 0.0 if joined else answer.timing.duration or 0.0
+    return None if answer.ending is None else Saved.of(answer.usage, seconds)

@@ -133,6 +133,6 @@ def counts(usage: Usage) -> dict[str, Any]:
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "prompt_tokens_details": usage.of_cache(),
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }

@@ -31,7 +31,7 @@ def usage(counts: Usage | None) -> Fields | None:
         return None
     return {
         "input_tokens": counts.input_tokens,
-        "input_tokens_details": {"cached_tokens": counts.cached_tokens},
+        "input_tokens_details": counts.of_cache(),
         "output_tokens": counts.output_tokens,
         "output_tokens_details": {"reasoning_tokens": counts.reasoning_tokens},
         "total_tokens": counts.input_tokens + counts.output_tokens,

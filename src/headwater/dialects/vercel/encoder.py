@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, assert_never
 import msgspec
 
 from headwater.dialects import sse
-from headwater.dialects.fold import AGAIN, Chain, listed, quoted
+from headwater.dialects.fold import AGAIN, Chain, counted, listed, quoted
 from headwater.dialects.vercel.told import Told, checksum
 from headwater.entries import Entry, json_of
 from headwater.events import (
@@ -172,7 +172,7 @@ class VercelEncoder:
                 self._give(id, lines)
             self._close(lines)
             self._step_on(lines)
-            usage = {} if event.usage is None else {"usage": event.usage}
+            usage = {} if event.usage is None else {"usage": event.usage, "totalUsage": counted(event.usage)}
             self._tell(lines, state="finished", **usage)
             reason = _REASONS.get(event.reason, "other").encode()
             lines += [_STEP_ENDS, b'{"type":"finish","finishReason":"%b"}' % reason, DONE]

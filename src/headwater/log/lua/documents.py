@@ -63,13 +63,13 @@ class DocumentSteps:
         if collection:
             answer = await self._all(collection, what, _bytes(name), *arguments)
         else:
-            answer = await self._run(_DOCUMENT, [_key("document", name)], [self._ms(), what, *arguments])
+            answer = await self._run(_DOCUMENT, [key_of("document", name)], [self._ms(), what, *arguments])
         if answer[0] == b"conflict":
             raise Conflict(f"the document {name} has another version than {arguments[2]}; read it and put it again")
         return Document(*answer[1:3]) if len(answer) > 1 else None
 
     async def _all(self, collection: str, what: str, *arguments: Argument) -> list[Any]:
-        keys = [_key("collection", collection), _key("names", collection)]
+        keys = [key_of("collection", collection), key_of("names", collection)]
         answer: list[Any] = await self._run(
             _PAGE if what == "list" else _COLLECTION, keys, [self._ms(), what, *arguments]
         )
@@ -79,7 +79,8 @@ class DocumentSteps:
         return round(self._skew() * 1000)
 
 
-def _key(kind: str, name: str) -> bytes:
+def key_of(kind: str, name: str) -> bytes:
+    """The key of what is no log: a document, a collection, counters."""
     # Spread over all servers of a cluster, whatever the names begin with.
     return key(kind, hashlib.sha256(_bytes(name)).hexdigest()[:TAG] + name)
 

@@ -41,6 +41,11 @@ local function key(kind, id)
   return 'headwater:{' .. string.sub(id, 1, TAG_SIZE) .. '}:' .. kind .. ':' .. id
 end
 
+-- The names that are given as one.
+local function each(names)
+  return string.gmatch(names, '[^\n]+')
+end
+
 local function whole(number)
   return string.format('%.0f', number)
 end
@@ -109,8 +114,10 @@ local function extend(row, ms, spare)
   if row.recovery then
     redis.call('PEXPIRE', key('recovery', row.id), whole(ms + spare))
   end
-  if row.claimed ~= '' and redis.call('GET', key('name', row.claimed)) == row.id then
-    redis.call('PEXPIRE', key('name', row.claimed), whole(ms + spare))
+  for name in each(row.claimed) do
+    if redis.call('GET', key('name', name)) == row.id then
+      redis.call('PEXPIRE', key('name', name), whole(ms + spare))
+    end
   end
 end
 
@@ -120,8 +127,8 @@ local function lifetime(ttl)
 end
 
 local function free(row)
-  for _, name in ipairs(row.claimed == row.name and {row.name} or {row.claimed, row.name}) do
-    if name ~= '' and redis.call('GET', key('name', name)) == row.id then
+  for name in each(row.claimed == row.name and row.name or row.claimed .. '\n' .. row.name) do
+    if redis.call('GET', key('name', name)) == row.id then
       redis.call('DEL', key('name', name))
     end
   end
@@ -155,8 +162,10 @@ local function close(row, state, admissible)
   end
   if not admissible then
     free(row)
-  elseif row.name ~= '' then
-    redis.call('SET', key('name', row.name), row.id, 'PX', whole(row.ttl + SLACK))
+  else
+    for name in each(row.name) do
+      redis.call('SET', key('name', name), row.id, 'PX', whole(row.ttl + GRACE + SLACK))
+    end
   end
   extend(row, row.ttl + GRACE + SLACK, 0)
   wake_readers(row, 'end')

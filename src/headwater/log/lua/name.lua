@@ -7,8 +7,8 @@ local function join(id, subject)
 end
 
 -- The log that will do for a name, which the subject then joins; or nil. A binding alone proves nothing: the log itself
--- is looked up, so a binding that outlived its log finds none.
-local function find(name, subject, newer_than)
+-- is looked up, so a binding that outlived its log finds none. `stale`: for how long past its TTL a sealed log will do.
+local function find(name, subject, newer_than, stale)
   local id = redis.call('GET', key('name', name))
   local row = id and get(id)
   if not row then
@@ -23,14 +23,26 @@ local function find(name, subject, newer_than)
     return row
   end
   local old = age(row)
-  if not row.admissible or old >= row.ttl or (newer_than >= 0 and old > newer_than) then
+  if not row.admissible or old >= row.ttl + stale or (newer_than >= 0 and old > newer_than) then
     return nil
   end
   return row
 end
 
-local function found(row)
-  return {'ok', row.id, state_of(row), age(row), row.state == 'open' and 0 or row.ttl - age(row)}
+-- The log that will do for the first of some names that has one, and the place of that name, from 0; or nil.
+local function find_any(names, ...)
+  local place = 0
+  for name in each(names) do
+    local row = find(name, ...)
+    if row then
+      return row, place
+    end
+    place = place + 1
+  end
+end
+
+local function found(row, place)
+  return {'ok', row.id, state_of(row), age(row), row.state == 'open' and 0 or row.ttl - age(row), place}
 end
 
 -- Open a log, or find it open when an earlier call is retried; returns a refusal or nil. `claimed` is the name bound to

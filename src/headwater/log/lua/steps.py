@@ -13,6 +13,7 @@ from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence,
 from headwater.events import Ending, Event, State, is_admissible, state_after
 from headwater.log.lua.packs import opened
 from headwater.log.lua.script import Argument, Run, key, script
+from headwater.log.names import names_in
 from headwater.log.packs import PACK, Pack
 from headwater.log.store import PAGE, Abandoned, Claim, Description, Lease, Limits, Terms, lost_ending
 from headwater.offsets import ORIGIN, Offset
@@ -98,15 +99,15 @@ class Steps:
 
     async def claim(self, name: str, log: str, principal: Principal, ttl: float, terms: Terms) -> Claim:
         """Bind a name to a new log and open it, or return the log that will do."""
-        arguments = _encoded(name, log, *principal, _ms(ttl), _age(terms.newer_than), terms.binds or "")
+        arguments = _encoded(name, log, *principal, _ms(ttl), *_ages(terms), terms.binds or "")
         arguments += _given(terms.recovery)
-        answer = await self._run(_CLAIM, [key("name", name), *keys_of(log)], [*self._lapsing(), *arguments])
+        answer = await self._run(_CLAIM, [*keys_of_names(name), *keys_of(log)], [*self._lapsing(), *arguments])
         return Claim(log, won=True, lease=Lease(log)) if answer[0] == b"won" else self._found(log, answer)
 
-    async def find(self, name: str, principal: Principal, newer_than: float | None) -> Claim | None:
+    async def find(self, name: str, principal: Principal, terms: Terms) -> Claim | None:
         """The log that will do for a name."""
-        arguments = _encoded(name, principal.subject, _age(newer_than))
-        answer = await self._run(_FIND, [key("name", name)], [*self._lapsing(), *arguments])
+        arguments = _encoded(name, principal.subject, *_ages(terms))
+        answer = await self._run(_FIND, keys_of_names(name), [*self._lapsing(), *arguments])
         return None if answer[0] == b"unbound" else self._found(name, answer)
 
     async def open(self, log: str, principal: Principal, ttl: float, name: str | None, recovery: bytes | None) -> None:
@@ -211,9 +212,9 @@ class Steps:
         return Standing(stop_of(stop), series, last, size, count, readers == 1)
 
     def _found(self, what: str, answer: list[Any]) -> Claim:
-        _, found, state, age, ttl = self._check(what, answer)
+        _, found, state, age, ttl, place = self._check(what, answer)
         log = found.decode()
-        return Claim(log, won=False, state=self._state(log, state), age=age / 1000, ttl=ttl / 1000)
+        return Claim(log, won=False, state=self._state(log, state), age=age / 1000, ttl=ttl / 1000, place=place)
 
     def _check(self, log: str, answer: list[Any]) -> list[Any]:
         if answer[0] != b"ok":
@@ -245,6 +246,11 @@ def keys_of(log: str) -> list[bytes]:
     return [key("log", log), key("packs", log), key("lease", log)]
 
 
+def keys_of_names(name: str) -> list[bytes]:
+    """The keys of the names that are given as one."""
+    return [key("name", each) for each in names_in(name)]
+
+
 def stop_of(lease: bytes) -> str | None:
     """The subject who requested a stop, by the value of a log's lease; None if nobody did."""
     return lease.removeprefix(b"by:").decode() if lease else None
@@ -262,8 +268,8 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _age(newer_than: float | None) -> int:
-    return -1 if newer_than is None else _ms(newer_than)
+def _ages(terms: Terms) -> tuple[int, int]:
+    return -1 if terms.newer_than is None else _ms(terms.newer_than), _ms(terms.stale)
 
 
 def _encoded(*arguments: Argument) -> list[Argument]:

@@ -15,9 +15,12 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from headwater.entries import Entry
 from headwater.errors import NoSuchLog, StoreError, Torn
 from headwater.events import Ending
+from headwater.log.counters import Count, Slots, Taken
+from headwater.log.lua import counters
 from headwater.log.lua.documents import DocumentSteps
 from headwater.log.lua.script import tag
 from headwater.log.lua.steps import Page, Sight, Steps
+from headwater.log.names import names_in
 from headwater.log.packs import packed
 from headwater.log.redis.client import RedisClient, Unanswered
 from headwater.log.redis.tailer import RedisTailer
@@ -74,7 +77,7 @@ class RedisStore:
         self.flush = Flush()
         self._times = times or RedisTimes()
         self._client = RedisClient(url, self._times, connections)
-        skew = lambda: 0.0 if clock is None else clock() - time.time()  # noqa: E731 - as short as its two uses
+        self._skew = skew = lambda: 0.0 if clock is None else clock() - time.time()
         self._steps = Steps(self._client.run, self.limits, skew)
         self._documents = DocumentSteps(self._client.run, skew)
         self._tailer = RedisTailer(self._client.connect, self._look, self.limits.lease, self._times)
@@ -85,8 +88,8 @@ class RedisStore:
         self._check_tags(log, name, terms.binds)
         return await self._steps.claim(name, log, principal, ttl, terms)
 
-    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
-        return await self._steps.find(name, principal, newer_than)
+    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
+        return await self._steps.find(name, principal, terms)
 
     async def open(
         self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
@@ -176,6 +179,9 @@ class RedisStore:
     async def delete_documents(self, collection: str) -> None:
         await self._documents.drop(collection)
 
+    async def take(self, owner: str, counts: Sequence[Count] = (), slots: Slots | None = None) -> Taken:
+        return await counters.take(self._client.run, self._skew, owner, counts, slots)
+
     async def check(self) -> None:
         await self._steps.check()
 
@@ -218,5 +224,5 @@ class RedisStore:
         return [found[log] for log, _ in logs]
 
     def _check_tags(self, log: str, *names: str | None) -> None:
-        if self._client.clustered and any(name is not None and tag(name) != tag(log) for name in names):
+        if self._client.clustered and any(tag(each) != tag(log) for name in names if name for each in names_in(name)):
             raise StoreError(f"in a Redis cluster log {log} and its names must begin with the same {TAG} bytes")

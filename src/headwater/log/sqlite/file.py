@@ -29,6 +29,12 @@ READERS = "CREATE TABLE IF NOT EXISTS readers (log INTEGER PRIMARY KEY, until RE
 """Until when, by the wall clock, other processes count as reading a log. Added without a new version, because servers
 that do not know the table can share the file: their marks are missing, and their readers hear of entries later."""
 
+COUNTERS = """
+CREATE TABLE IF NOT EXISTS counters
+    (owner TEXT, kind INTEGER, name TEXT, until REAL, used REAL, PRIMARY KEY (owner, kind, name)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS counters_until ON counters (until)"""
+"""Kind 0: what is used of a window that ends then; kind 1: the holder of a slot. Added without a new version."""
+
 _FORGET = "BEGIN DELETE FROM recoveries WHERE log = old.key; END"
 RECOVERIES = f"""
 CREATE TABLE IF NOT EXISTS recoveries (log INTEGER PRIMARY KEY, data BLOB NOT NULL);
@@ -66,6 +72,7 @@ CREATE TABLE IF NOT EXISTS tombstones (log TEXT PRIMARY KEY, until REAL NOT NULL
 CREATE TABLE IF NOT EXISTS constants (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 {READERS};
 {DOCUMENTS};
+{COUNTERS};
 PRAGMA user_version = {VERSION};
 """
 
@@ -146,9 +153,10 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
                     _shape(db, _version(db, path))
             if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'readers'").fetchone() is None:
                 db.execute(READERS)
-            if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'documents_until'").fetchone() is None:
-                for statement in DOCUMENTS.split(";\n"):
-                    db.execute(statement)
+            for statements, last in ((DOCUMENTS, "documents_until"), (COUNTERS, "counters_until")):
+                if db.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (last,)).fetchone() is None:
+                    for statement in statements.split(";\n"):
+                        db.execute(statement)
             if 0 < version < VERSION:
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the WAL holds everything that was converted
             return

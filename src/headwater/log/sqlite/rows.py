@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from headwater.entries import Entry
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed
 from headwater.events import Ending, is_admissible, state_after
+from headwater.log.names import first_of, names_in
 from headwater.log.packs import Pack, packed
-from headwater.log.sqlite import documents
 from headwater.log.sqlite.connection import StoreConnection
+from headwater.log.sqlite.documents import DocumentRows
 from headwater.log.sqlite.many import append_many
 from headwater.log.sqlite.packs import Sizes, between, end_of, insert
 from headwater.log.sqlite.row import RELEASED, Lapsed, Page, Pulse, Row
@@ -20,7 +21,6 @@ from headwater.log.store import (
     Abandoned,
     Claim,
     Description,
-    Document,
     Lease,
     Limits,
     Receipt,
@@ -40,7 +40,7 @@ _NONE: Lapsed = {}
 _COLUMNS = ", ".join(f"logs.{column}" for column in Row._fields)
 
 
-class Rows:
+class Rows(DocumentRows):
     """The tables of one connection. Its methods raise what the contract says, and `sqlite3.Error`.
 
     `lapsed` returns the logs that are known to have lost their writers for good, `owner` this process's number.
@@ -55,41 +55,46 @@ class Rows:
         lapsed: Callable[[], Lapsed] = lambda: _NONE,
         owner: Callable[[], int] = lambda: 0,
     ) -> None:
-        self.db = db
+        super().__init__(db, clock)
         self._limits = limits
-        self._clock = clock
         self._sizes = sizes or Sizes()
         self._lapsed = lapsed
         self._owner = owner
 
     def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
         """Bind the name to a new log, unless it is bound to one that will do."""
-        bound = self.find(name, principal, newer_than=terms.newer_than)
+        bound = self.find(name, principal, terms)
         if bound is not None:
             # The winner retries when it did not get its answer.
             again = bound.log == log and bound.state == "open"
             return Claim(log, won=True, lease=Lease(log)) if again else bound
         lease = self.open(log, principal, ttl=ttl, name=terms.binds or name, recovery=terms.recovery)
-        self.db.execute("INSERT OR REPLACE INTO names SELECT ?, key FROM logs WHERE id = ?", (name, log))
+        binding = "INSERT OR REPLACE INTO names SELECT ?, key FROM logs WHERE id = ?"
+        self.db.executemany(binding, [(each, log) for each in names_in(name)])
         return Claim(log, won=True, lease=lease)
 
-    def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
+    def find(self, name: str, principal: Principal, terms: Terms = NO_TERMS) -> Claim | None:
         """The log that will do for a name, which the principal then joins. One that has lapsed is sealed instead."""
+        return first_of(name, lambda each: self._find(each, principal, terms))
+
+    def _find(self, name: str, principal: Principal, terms: Terms) -> Claim | None:
         row = self._bound(name)
         if row is None or row.stop is not None:
             return None
         if row.state != "open":
-            return self._sealed(row, newer_than)
+            return self._sealed(row, terms)
         if self._is_lapsed(row, self._lapsed()):
             self._seal_lost(row)
             return None
         self.db.execute("INSERT OR IGNORE INTO subjects VALUES (?, ?)", (row.key, principal.subject))
         return Claim(row.id, won=False)
 
-    def find_sealed(self, name: str, *, newer_than: float | None = None) -> Claim | None:
+    def find_sealed(self, name: str, terms: Terms = NO_TERMS) -> Claim | None:
         """The sealed log that will do for a name: a hit, which changes nothing and needs no write lock."""
-        row = self._bound(name)
-        return None if row is None or row.state == "open" else self._sealed(row, newer_than)
+        rows = {each: row for each in names_in(name) if (row := self._bound(each)) is not None}
+        if any(row.state == "open" for row in rows.values()):
+            return None
+        return first_of(name, lambda each: self._sealed(rows[each], terms) if each in rows else None)
 
     def open(
         self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
@@ -237,28 +242,6 @@ class Rows:
         found = self.db.execute("SELECT value FROM constants WHERE name = ?", (name,)).fetchone()
         return found[0] if found else None
 
-    def get(self, name: str, collection: str = "") -> Document | None:
-        """The document of this name."""
-        return documents.get(self.db, documents.row(name, collection), self._clock())
-
-    def put(self, name: str, value: bytes, ttl: float, version: int | None, collection: str = "") -> Document | None:
-        """Keep a document; returns the one that it replaced."""
-        now = self._clock()
-        return documents.put(self.db, documents.row(name, collection), value, (now, now + ttl), version)
-
-    def delete(self, name: str, collection: str) -> None:
-        """Forget a document."""
-        documents.delete(self.db, documents.row(name, collection))
-
-    def list_documents(self, collection: str, after: str) -> Sequence[tuple[str, Document]]:
-        """A page of a collection."""
-        return documents.page(self.db, collection, after, self._clock())
-
-    def renew_documents(self, collection: str, ttl: float) -> None:
-        """Keep all documents of a collection for so many seconds; with 0 they are left to the sweep."""
-        now = self._clock()
-        documents.expire(self.db, collection, now, now + ttl)
-
     def check(self) -> None:
         """Read a table; the transaction around this step has already taken the write lock."""
         self.db.execute("SELECT 1 FROM constants LIMIT 1").fetchone()
@@ -287,7 +270,7 @@ class Rows:
         for row in expired:
             self._bury(row, (row.expires or now) + self._limits.tombstone)
         self.db.execute("DELETE FROM tombstones WHERE until <= ?", (now,))
-        return documents.sweep(self.db, now) or len(expired) == SWEEP_LOGS
+        return self.sweep_documents() or len(expired) == SWEEP_LOGS
 
     def _get(self, log: str) -> Row:
         row = self._row("logs", "logs.id = ?", log)
@@ -311,9 +294,11 @@ class Rows:
     def _bound(self, name: str) -> Row | None:
         return self._row("names JOIN logs ON logs.key = names.log", "names.name = ?", name)
 
-    def _sealed(self, row: Row, newer_than: float | None) -> Claim | None:
+    def _sealed(self, row: Row, terms: Terms) -> Claim | None:
         age = self._age(row)
-        if age >= row.ttl or (newer_than is not None and age > newer_than):
+        if age >= row.ttl + min(terms.stale, self._limits.grace):
+            return None
+        if terms.newer_than is not None and age > terms.newer_than:
             return None
         return Claim(row.id, won=False, state=row.state, age=age, ttl=row.ttl - age)
 
@@ -375,7 +360,8 @@ class Rows:
         self.db.execute("DELETE FROM subjects WHERE log = ?", (row.key,))
         self.db.execute("DELETE FROM readers WHERE log = ?", (row.key,))
         if is_admissible(ending) and row.name is not None:
-            self.db.execute("INSERT OR REPLACE INTO names VALUES (?, ?)", (row.name, row.key))
+            binding = "INSERT OR REPLACE INTO names VALUES (?, ?)"
+            self.db.executemany(binding, [(name, row.key) for name in names_in(row.name)])
         else:
             self._free_names(row)
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from headwater.entries import Entry
 from headwater.events import Ending
+from headwater.log.counters import Count, Slots, Taken
+from headwater.log.sqlite import counters
 from headwater.log.sqlite.file import open_file
 from headwater.log.sqlite.lock import FileLock
 from headwater.log.sqlite.owners import Owners
@@ -66,13 +68,13 @@ class SqliteStore:
 
     async def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
         self._tailer.start()
-        hit = await self._reads.do(Rows.find_sealed, name, newer_than=terms.newer_than)
+        hit = await self._reads.do(Rows.find_sealed, name, terms)
         return hit or await self._writes.do(Rows.claim, name, log, principal, ttl=ttl, terms=terms)
 
-    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
+    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
         self._tailer.start()
-        hit = await self._reads.do(Rows.find_sealed, name, newer_than=newer_than)
-        return hit or await self._writes.do(Rows.find, name, principal, newer_than=newer_than)
+        hit = await self._reads.do(Rows.find_sealed, name, terms)
+        return hit or await self._writes.do(Rows.find, name, principal, terms)
 
     async def open(
         self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
@@ -178,6 +180,10 @@ class SqliteStore:
         # Deleting large documents would hold up all writes: they expire at once, and the sweep deletes a few at a time.
         self._tailer.start()
         await self._writes.do(Rows.renew_documents, collection, 0)
+
+    async def take(self, owner: str, counts: Sequence[Count] = (), slots: Slots | None = None) -> Taken:
+        self._tailer.start()
+        return await self._writes.do(counters.take, self._clock(), owner, counts, slots)
 
     async def check(self) -> None:
         self._tailer.start()

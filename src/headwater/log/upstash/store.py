@@ -19,9 +19,11 @@ import msgspec
 from headwater.entries import Entry
 from headwater.errors import StoreError
 from headwater.events import Ending
+from headwater.log.counters import Count, Slots, Taken
+from headwater.log.lua import counters
 from headwater.log.lua.documents import DocumentSteps
 from headwater.log.lua.script import Argument, Run, Script, key
-from headwater.log.lua.steps import Page, Steps, keys_of
+from headwater.log.lua.steps import Page, Steps, keys_of, keys_of_names
 from headwater.log.packs import packed
 from headwater.log.single_flight import SingleFlight
 from headwater.log.store import (
@@ -86,7 +88,8 @@ class UpstashStore:
         self._permits = asyncio.Semaphore(READER_CONNECTIONS)
         self._pages: SingleFlight[Page] = SingleFlight()
         self._steps = Steps(self._run_queued, self.limits, self._skew)
-        self._documents = DocumentSteps(partial(self._run_locking, self._run_queued), self._skew)
+        self._run_alone = partial(self._run_locking, self._run_queued)
+        self._documents = DocumentSteps(self._run_alone, self._skew)
         self._written: dict[
             Lease, UpstashWriter
         ] = {}  # those granted here, until their logs end or their writers leave
@@ -100,8 +103,8 @@ class UpstashStore:
             self._written[claim.lease] = self._new_writer(log, name, terms.binds)
         return claim
 
-    async def find(self, name: str, principal: Principal, *, newer_than: float | None = None) -> Claim | None:
-        return await self._steps.find(name, principal, newer_than)
+    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
+        return await self._steps.find(name, principal, terms)
 
     async def open(
         self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
@@ -211,6 +214,9 @@ class UpstashStore:
     async def delete_documents(self, collection: str) -> None:
         await self._documents.drop(collection)
 
+    async def take(self, owner: str, counts: Sequence[Count] = (), slots: Slots | None = None) -> Taken:
+        return await counters.take(self._run_alone, self._skew, owner, counts, slots)
+
     async def check(self) -> None:
         """Send one PING, which is billed as one command; a read-only token is found by the first write instead."""
         await self.rest.execute("PING")
@@ -260,7 +266,7 @@ class UpstashStore:
 
         Other steps may meet a lapsed log with names that are not known beforehand, so they lock the database.
         """
-        known = [*keys_of(log), key("recovery", log), *(key("name", name) for name in names if name)]
+        known = [*keys_of(log), key("recovery", log), *(each for name in names if name for each in keys_of_names(name))]
 
         async def run(script: Script, _: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
             return await self._run_locking(self._run, script, known, arguments)

@@ -86,8 +86,9 @@ class Lines(Generic[Chunk]):
     def _completed(self, data: bytes) -> bytes:
         """The lines that these bytes complete, each with an LF at its end."""
         end = data.rfind(b"\n") + 1
-        if not end and _CR in data:
-            end = data.rfind(b"\r", 0, -1) + 1  # a CR at the very end may be the first half of a CRLF
+        if end < len(data):
+            # A CR ends a line too; one at the very end may be the first half of a CRLF.
+            end = max(end, data.rfind(b"\r", end, -1) + 1)
         whole = data[:end]
         if end and self._rest:
             whole = b"".join((*self._rest, whole))

@@ -81,7 +81,8 @@ class Stream(Deltas, Lines[_Chunk]):
         try:
             chunks: Any = self.chunks(data) if data else self.rest(self._spoke)
             self.heard = bool(chunks)
-            read = self._read_fields if chunks and type(chunks[0]) is dict else self._read_chunk
+            fields = chunks and type(chunks[0]) is dict  # all of them are then
+            read: Any = self._read_fields if fields else self._read_chunk
             for chunk in chunks:
                 read(chunk, events)
         except (ErrorFrame, ModelError) as failure:
@@ -187,7 +188,9 @@ def counted(usage: Mapping[str, Any], tier: Any) -> dict[str, Any]:
     of_input, of_output = counts(usage.get("prompt_tokens_details")), counts(usage.get("completion_tokens_details"))
     paid = tier if tier in ("priority", "flex") else ""
     prefix = f"{paid}_" if paid else ""
-    cached, reasoning = of_input.get("cached_tokens"), of_output.get("reasoning_tokens")
+    # DeepSeek and Moonshot have said it in fields of their own.
+    elsewhere = sums.get("prompt_cache_hit_tokens", sums.get("cached_tokens"))
+    cached, reasoning = of_input.get("cached_tokens", elsewhere), of_output.get("reasoning_tokens")
     input_details = {
         "audio": of_input.get("audio_tokens"),
         f"{prefix}cache_read": cached,
@@ -200,6 +203,7 @@ def counted(usage: Mapping[str, Any], tier: Any) -> dict[str, Any]:
     return {
         "input_tokens": inputs,
         "output_tokens": outputs,
+        "total_tokens": sums.get("total_tokens"),
         "input_token_details": {name: count for name, count in input_details.items() if count is not None},
         "output_token_details": {name: count for name, count in output_details.items() if count is not None},
     }

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from headwater.answer import fold
-from headwater.answers.answers import Attachment
+from headwater.answers.attachment import Attachment
 from headwater.dialects.agui.dialect import Agui, messages, refusal
 from headwater.dialects.agui.page import shown
 from headwater.dialects.dialect import Ask

@@ -9,10 +9,12 @@ from starlette.responses import Response
 
 from headwater.conversations.conversations import Conversation, Conversations
 from headwater.conversations.files import IMAGES
-from headwater.conversations.nodes import Question, Saved, Summary, summary
+from headwater.conversations.nodes import Question, Summary, summary
 from headwater.conversations.transfer import exported, imported, markdown
 from headwater.dialects.body import json_object
 from headwater.errors import RequestError
+from headwater.events import Saved
+from headwater.web.audit import note
 from headwater.web.json_response import json_response
 from headwater.web.routes.conversations import ALL, ID, ONE, route, whole
 from headwater.web.routes.native import parameter
@@ -119,7 +121,9 @@ def add_cache_routes(router: APIRouter, surface: Surface, conversations: Convers
         principal = await surface.principal(request)
         tallies = [head.tally for head in await conversations.heads(principal)]
         answers, hits, joins = (sum(getattr(tally, name) for tally in tallies) for name in ("answers", "hits", "joins"))
-        saved = Saved(sum(tally.seconds for tally in tallies), sum(tally.tokens for tally in tallies))
+        seconds, tokens = sum(tally.seconds for tally in tallies), sum(tally.tokens for tally in tallies)
+        costs = [tally.cost for tally in tallies if tally.cost is not None]
+        saved = Saved(seconds, tokens, sum(costs) if costs else None)
         entries = len([log for log in await conversations.logs(principal) if log.state != "open"])
         return await json_response(request, Figures(answers, hits, joins, saved, entries))
 
@@ -129,4 +133,5 @@ def add_cache_routes(router: APIRouter, surface: Surface, conversations: Convers
         principal = await surface.principal(request)
         logs = [log.log for log in await conversations.logs(principal) if log.state != "open"]
         await conversations.forget(logs, principal)
+        note(request.scope, "purge", principal)
         return Response(status_code=204)

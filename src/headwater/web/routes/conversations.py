@@ -33,6 +33,7 @@ from headwater.dialects.problem import MEDIA_TYPE, problem
 from headwater.errors import RequestError
 from headwater.events import error_event
 from headwater.web.accept import field, wants
+from headwater.web.audit import note
 from headwater.web.json_response import JSON, json_response, unchanged
 from headwater.web.place import location
 from headwater.web.routes.native import SSE, parameter
@@ -200,7 +201,9 @@ def add_conversation_routes(router: APIRouter, surface: Surface, conversations: 
     @router.delete(ONE, **route({204: ("It is gone", None)}, ID))
     async def delete(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Forget a conversation with its files, logs and cache entries; a running answer is stopped."""
-        await conversations.delete(request.path_params["id"], await surface.principal(request))
+        principal, id = await surface.principal(request), request.path_params["id"]
+        await conversations.delete(id, principal)
+        note(request.scope, "delete-conversation", principal, id)
         return Response(status_code=204)
 
     _add_asking(router, surface, conversations)
@@ -215,13 +218,15 @@ def _add_asking(router: APIRouter, surface: Surface, conversations: Conversation
         principal, directives = await surface.principal(request), policy.parse(field(request, "cache-control"))
         wanted = read(json_object(await surface.body(request)), Ask)
         try:
-            with surface.capacity:
+            with surface.capacity.claim(request, principal):
                 asked = await asking.ask(request.path_params["id"], principal, wanted, directives)
         except Busy as busy:
             return _busy(request, busy)
         if wants(request, JSON, SSE) == JSON:
             taken = Taken(summary(asked.head), asked.question, placed(request, MESSAGES, asked.reply))
-            return await json_response(request, taken, 202)
+            response = await json_response(request, taken, 202)
+            response.headers.update({} if asked.attachment is None else asked.attachment.fields)
+            return response
         if asked.attachment is None:
             return await surface.resume(request, dialect, MESSAGES, asked.reply.location or "")
         delivery = surface.delivery(request, MESSAGES, dialect, asked.attachment)

@@ -4,10 +4,11 @@ Each file in `web/routes` that a door names exports `endpoints(surface)`, by met
 its failures.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
@@ -19,6 +20,7 @@ from headwater.dialects.problem import problem
 from headwater.errors import HeadwaterError, Unsupported
 from headwater.events import Error
 from headwater.web.problems import Endpoint, Refuse, refused
+from headwater.web.routes.native import parameter
 from headwater.web.routes.server import NoSuchPage
 from headwater.web.surface import Surface
 
@@ -106,6 +108,11 @@ DOORS: Sequence[Door] = (
     ),
 )
 
+_IN = re.compile(r"{(\w+)")
+_REFUSED: dict[int | str, dict[str, Any]] = {
+    "default": {"description": "A refusal in the form that these clients read; 204 where nothing is left to resume"}
+}
+
 EVERY = ("*",)
 """Stands for all dialects."""
 
@@ -121,7 +128,7 @@ def add_doors(router: APIRouter, surface: Surface, dialects: Sequence[str] = EVE
             endpoint_of = _opened(door, surface)
             for route, summary in door.routes.items():
                 method, _, path = route.partition(" ")
-                endpoint = endpoint_of(route)
+                endpoint, ids = endpoint_of(route), _IN.findall(path)
                 if method == "GET":
                     router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
                 router.add_api_route(
@@ -132,6 +139,8 @@ def add_doors(router: APIRouter, surface: Surface, dialects: Sequence[str] = EVE
                     summary=summary,
                     tags=[door.name],
                     operation_id=route,
+                    responses=_REFUSED,
+                    openapi_extra={"parameters": [parameter(each, "path", "As a client has it") for each in ids]},
                 )
 
 

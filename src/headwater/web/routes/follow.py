@@ -60,12 +60,13 @@ def add_follow_route(router: APIRouter, surface: Surface) -> None:
         """Read several logs at once, each after its own offset, until all have ended."""
         wanted = _wanted(request.query_params.getlist("read"))
         principal = await surface.principal(request)
-        surface.capacity.check()
+        surface.capacity.check(request, principal)
         found = await asyncio.gather(*(_opened(surface, principal, *each) for each in wanted))
         # Whoever reads a log that another server writes goes on there when this one drains, with all that it reads.
         leaves = (surface.answers.departure(each.log) for _, each in found if each is not None and each.state == "open")
         leave = next((each for each in leaves if each is not None), None)
-        return FollowResponse([log for log, _ in found], Delivery(dialect, "", {}), surface.pace, leave)
+        response = FollowResponse([log for log, _ in found], Delivery(dialect, "", {}), surface.pace, leave)
+        return surface.capacity.count(response, principal)
 
 
 async def _opened(

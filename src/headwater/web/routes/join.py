@@ -16,6 +16,7 @@ from headwater.conversations.nodes import written
 from headwater.errors import Conflict, HeadwaterError, RequestError
 from headwater.principal import ANYONE
 from headwater.web.address import address, mount
+from headwater.web.audit import note
 from headwater.web.json_response import json_response
 from headwater.web.notice import notice
 from headwater.web.origin import forbidden
@@ -113,6 +114,7 @@ class Joining:
             return notice("This link is over", _OVER.format(home=mount(request, JOIN)), 410)
         home, own = mount(request, JOIN), await known(request, self._answers)
         cookie = await cookie_of(request, self._answers, target, home)
+        note(request.scope, "join", visitor.principal(target))
         if own is not None:
             await self._conversations.move_all(visitor.principal(own), visitor.principal(target))
         return RedirectResponse(home, 303, {"Cache-Control": "no-store", "Set-Cookie": cookie})

@@ -3,6 +3,7 @@
 import math
 import re
 import time
+from contextlib import suppress
 from html import escape
 from urllib.parse import parse_qs
 
@@ -12,9 +13,12 @@ from starlette.routing import BaseRoute, Route
 
 from headwater.access import session
 from headwater.access.attempts import Attempts
+from headwater.access.refusals import Unauthorized
 from headwater.errors import HeadwaterError
+from headwater.principal import Principal
+from headwater.web.audit import id_of, note
 from headwater.web.cookies import is_secure
-from headwater.web.gate import COOKIE, LOGIN, LOGOUT, Access, Unauthorized
+from headwater.web.gate import COOKIE, LOGIN, LOGOUT, Access
 from headwater.web.notice import notice
 from headwater.web.origin import Forbidden, forbidden, hosts_of, is_same
 from headwater.web.surface import Surface
@@ -52,7 +56,7 @@ class Login:
     async def show(self, request: Request) -> Response:
         """`GET /login`: the box, or who is logged in, or the way back to where the visitor came from."""
         back = _back(request)
-        if not self._access.keys.required:
+        if not self._access.required:
             return _to(back)
         try:
             key = await self._access.key(request.headers)
@@ -78,10 +82,12 @@ class Login:
             key = self._access.keys.current().find(form.get("key", [""])[0].strip())
             if key is None:
                 self._attempts.failed(address)
+                note(request.scope, "key-refused", id=id_of(form.get("key", [""])[0].strip()))
                 return _box("This key is not valid here. It may be mistyped or revoked.", 401)
             cookie = session.issue(key, await self._access.secret(), time.time())
         except HeadwaterError as error:
             return _box(_NOT_NOW, error.status)
+        note(request.scope, "login", Principal(key.tenant, key.id))
         response = _to(_back(request))
         response.set_cookie(COOKIE, cookie, session.LIFE, httponly=True, samesite="lax", secure=is_secure(request))
         return response
@@ -90,6 +96,9 @@ class Login:
         """`POST /logout`: the browser forgets the session."""
         if not is_own(request):
             return forbidden(FOREIGN, request.headers)
+        with suppress(HeadwaterError):
+            key = await self._access.key(request.headers)
+            note(request.scope, "logout", Principal(key.tenant, key.id))
         response = _to(LOGIN)
         response.delete_cookie(COOKIE, httponly=True, samesite="lax")
         return response

@@ -12,6 +12,7 @@ from headwater.dialects.native import request as native
 from headwater.log.store import Description
 from headwater.principal import Principal
 from headwater.web.accept import wants
+from headwater.web.audit import note
 from headwater.web.place import LOGS
 from headwater.web.routes.native import JSON, PACE, SSE, TEXT, Dialects, parameter
 from headwater.web.surface import Surface
@@ -78,6 +79,7 @@ def add_log_routes(router: APIRouter, surface: Surface) -> None:
         message_id: str = request.path_params["message_id"]
         principal = await surface.principal(request)
         found = await answers.find(message_id, principal)
+        note(request.scope, "stop", principal, message_id)
         ended = found.state != "open" or await answers.stop(found, principal)
         return await state(found, principal, message_id, 200 if ended else 202)
 
@@ -90,6 +92,7 @@ def add_log_routes(router: APIRouter, surface: Surface) -> None:
         message_id: str = request.path_params["message_id"]
         principal = await surface.principal(request)
         found = await answers.find(message_id, principal)
+        note(request.scope, "delete", principal, message_id)
         ended = found.state != "open" or await answers.stop(found, principal)
         if not ended and is_keyless(principal):
             return await state(found, principal, message_id, 202)

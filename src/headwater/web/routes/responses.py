@@ -1,7 +1,8 @@
 """The routes of OpenAI's Responses API.
 
 What was asked is kept beside its log as a document, unless `store` is false. With it any server can say what a response
-was about, go on in its conversation, and count its events from the beginning.
+was about, go on in its conversation, and count its events from the beginning. The document is its subject's own: others
+who ask the same get the same log, and must not learn from its id what that request said besides.
 """
 
 import time
@@ -12,7 +13,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from headwater.answers.answers import Attachment
+from headwater.answers.attachment import Attachment
 from headwater.dialects.dialect import Ask
 from headwater.dialects.openai_error import refusal
 from headwater.dialects.responses.dialect import Responses
@@ -23,6 +24,7 @@ from headwater.events import Start
 from headwater.log.store import Description
 from headwater.offsets import ORIGIN
 from headwater.principal import Principal
+from headwater.web.audit import note
 from headwater.web.pointers import pointer
 from headwater.web.problems import Endpoint
 from headwater.web.surface import Surface
@@ -39,10 +41,12 @@ class Kept(msgspec.Struct, frozen=True):
     input: list[Any]
     before: list[Any]
     """The messages of the earlier turns, in the neutral shape."""
+    subject: str
+    """Who wants the answer; not its owner where the request's body named a user (`access/forwarded.py`)."""
 
 
 class NoSuchResponse(NoSuchLog):
-    """No response of this id is kept: it has expired, was not to be stored, or is another tenant's."""
+    """No response of this id is kept: it has expired, was not to be stored, or is somebody else's."""
 
     code = "response_not_found"
 
@@ -74,14 +78,17 @@ class _Routes:
         """Make a response. One in the background is answered at once, and goes on without a reader."""
         body = await self._surface.body(request)
         wanted = read(body)
-        before = await self._before(wanted, await self._surface.principal(request))
+        owner = await self._surface.principal(request)
+        before = await self._before(wanted, owner)
         at: list[Attachment] = []
 
         async def attached(_: Ask, principal: Principal, attachment: Attachment) -> None:
             at.append(attachment)
+            if wanted.background and self._surface.webhooks is not None:
+                await self._surface.webhooks.expect(attachment.message_id, principal, None)
             if wanted.stored:
-                kept = msgspec.json.encode(Kept(wanted.echo, wanted.input, before))
-                name = pointer(DOCUMENT, principal.tenant, attachment.message_id)
+                kept = msgspec.json.encode(Kept(wanted.echo, wanted.input, before, principal.subject))
+                name = pointer(DOCUMENT, *owner, attachment.message_id)
                 await self._answers.documents.put(name, kept, ttl=self._answers.kept_for)
 
         dialect = Responses(wanted.echo, wanted.ask(before))
@@ -105,14 +112,16 @@ class _Routes:
         """End a response; one that has ended stays as it is."""
         principal = await self._surface.principal(request)
         id, kept = await self._kept(request, principal)
-        return await self._object(await self._ended(id, principal), principal, Responses(kept.echo), id)
+        note(request.scope, "stop", principal, id)
+        return await self._object(await self._ended(id, principal, kept), principal, Responses(kept.echo), id)
 
     async def delete(self, request: Request) -> Response:
         """End a response and forget what was asked: nobody finds it any more, and its log expires by itself."""
         principal = await self._surface.principal(request)
-        id, _ = await self._kept(request, principal)
-        await self._ended(id, principal)
-        await self._answers.documents.delete(pointer(DOCUMENT, principal.tenant, id))
+        id, kept = await self._kept(request, principal)
+        note(request.scope, "delete", principal, id)
+        await self._ended(id, principal, kept)
+        await self._answers.documents.delete(pointer(DOCUMENT, *principal, id))
         return JSONResponse({"id": f"resp_{id}", "object": "response.deleted", "deleted": True})
 
     async def input_items(self, request: Request) -> Response:
@@ -125,7 +134,7 @@ class _Routes:
         if wanted.previous is None:
             return []
         id = wanted.previous.removeprefix("resp_")
-        kept = await self._answers.documents.get(pointer(DOCUMENT, principal.tenant, id))
+        kept = await self._answers.documents.get(pointer(DOCUMENT, *principal, id))
         if kept is None:
             raise PreviousGone(f"the response {wanted.previous[:100]} is not kept any more; send its messages as input")
         asked = msgspec.json.decode(kept.value, type=Kept)
@@ -142,16 +151,16 @@ class _Routes:
 
     async def _kept(self, request: Request, principal: Principal) -> tuple[str, Kept]:
         id: str = request.path_params["id"].removeprefix("resp_")
-        kept = await self._answers.documents.get(pointer(DOCUMENT, principal.tenant, id))
+        kept = await self._answers.documents.get(pointer(DOCUMENT, *principal, id))
         if kept is None:
             raise NoSuchResponse(f"there is no response resp_{id[:100]} here; ask again")
         return id, msgspec.json.decode(kept.value, type=Kept)
 
-    async def _ended(self, id: str, principal: Principal) -> Description:
+    async def _ended(self, id: str, principal: Principal, kept: Kept) -> Description:
         """The log of a response whose end was requested, unless somebody else wants the same answer."""
         found = await self._answers.find(id, principal)
         if found.state == "open":
-            await self._answers.stop(found, principal)
+            await self._answers.stop(found, principal._replace(subject=kept.subject))
         return found
 
     async def _object(self, found: Description, principal: Principal, dialect: Responses, id: str) -> Response:

@@ -17,7 +17,8 @@ from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Receive, Scope, Send
 
 from headwater.answers.answers import Answers
-from headwater.errors import HeadwaterError, RequestError, StoreError
+from headwater.dialects.problem import problem
+from headwater.errors import HeadwaterError, RequestError, ShuttingDown, StoreError
 from headwater.principal import ANYONE
 from headwater.web.accept import codings, field
 from headwater.web.gate import PRINCIPAL
@@ -82,8 +83,15 @@ def server_routes(answers: Answers, about: About, keys: Callable[[], bool] = lam
     @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", responses={503: {"description": "The store is down, no model can be built, or it drains"}})
     async def readyz() -> Response:  # pyright: ignore[reportUnusedFunction]
-        """The store and the model work, so requests may be sent here; take the server out of rotation otherwise."""
-        await answers.ready()
+        """The store and the model work, so requests may be sent here; take the server out of rotation otherwise.
+
+        A problem names the `part` that is not ready: `store`, `model`, or `drain` for a server that shuts down.
+        """
+        try:
+            await answers.ready()
+        except HeadwaterError as error:
+            part = "drain" if isinstance(error, ShuttingDown) else "store" if isinstance(error, StoreError) else "model"
+            return refused(error, lambda event: problem(event, part))
         return JSONResponse({"status": "ready"}, headers={"Cache-Control": "no-store"})
 
     @router.head("/api/about", include_in_schema=False)

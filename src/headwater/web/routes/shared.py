@@ -14,8 +14,9 @@ from headwater.conversations.nodes import Node, Reply, Whole, described, path
 from headwater.dialects.native import request as native
 from headwater.dialects.native.dialect import Native
 from headwater.offsets import run_of
-from headwater.principal import Principal
+from headwater.principal import ANYONE, Principal
 from headwater.web.address import address, mount
+from headwater.web.audit import note
 from headwater.web.json_response import json_response, unchanged
 from headwater.web.place import place
 from headwater.web.response import Delivery, LogResponse, Pages
@@ -42,19 +43,8 @@ class Link(msgspec.Struct, frozen=True):
 
 def add_share_routes(router: APIRouter, surface: Surface, conversations: Conversations) -> None:
     """Add the routes of the owner, and those of whoever has the link."""
+    _add_owner_routes(router, surface, conversations)
     answers, dialect = surface.answers, Native(native.chat)
-
-    @router.post(SHARE, **route({200: ("The link", Link)}, ID))
-    async def share(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """Make a link with which anybody may read the conversation, also what is still to come; or find it."""
-        token = await conversations.share(request.path_params["id"], await surface.principal(request))
-        return await json_response(request, Link(token, address(request, f"{mount(request, SHARE)}shared?id={token}")))
-
-    @router.delete(SHARE, **route({204: ("It is revoked", None)}, ID))
-    async def unshare(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """Revoke the link."""
-        await conversations.unshare(request.path_params["id"], await surface.principal(request))
-        return Response(status_code=204)
 
     @router.head(SHARED, include_in_schema=False)
     @router.get(SHARED, **route({200: ("The conversation", Whole)}, TOKEN))
@@ -83,23 +73,41 @@ def add_share_routes(router: APIRouter, surface: Surface, conversations: Convers
         """The live answer of a shared conversation, after `Last-Event-ID`. Needs no key."""
         token: str = request.path_params["token"]
         conversation, tenant = await conversations.shared(token)
-        cursor = dialect.cursor(request.headers, request.query_params)
+        reader, cursor = Principal(tenant, ""), dialect.cursor(request.headers, request.query_params)
         log = _log(conversation, cursor.run)
         if log is None:
             return Response(status_code=204)
-        reader = Principal(tenant, "")
-        found = await answers.find(log, reader)
+        found = await answers.find(log, reader := Principal(tenant, ""))
         if is_read(found, cursor):
             return Response(status_code=204)
         if request.method == "HEAD":
             return head(dialect)
-        surface.capacity.check()
+        surface.capacity.check(request, ANYONE)
         # Under a name of its own: the log's id would let a reader stop or delete it.
         delivery = Delivery(dialect, f"shared-{run_of(log)}", {"X-Robots-Tag": "noindex"}, cursor)
         pages = answers.read(found, reader, cursor.after, dialect="native")
         seen = _while_shared(pages, lambda: conversations.shared_head(token))
         leave, view = answers.departure(found.log), dialect.reader(delivery.message_id, cursor)
-        return LogResponse(lambda _: seen, view, delivery, surface.pace, leave, lambda: answers.retrying(found.log))
+        response = LogResponse(lambda _: seen, view, delivery, surface.pace, leave, lambda: answers.retrying(found.log))
+        return surface.capacity.count(response, ANYONE)
+
+
+def _add_owner_routes(router: APIRouter, surface: Surface, conversations: Conversations) -> None:
+    @router.post(SHARE, **route({200: ("The link", Link)}, ID))
+    async def share(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """Make a link with which anybody may read the conversation, also what is still to come; or find it."""
+        principal, id = await surface.principal(request), request.path_params["id"]
+        token = await conversations.share(id, principal)
+        note(request.scope, "share", principal, id)
+        return await json_response(request, Link(token, address(request, f"{mount(request, SHARE)}shared?id={token}")))
+
+    @router.delete(SHARE, **route({204: ("It is revoked", None)}, ID))
+    async def unshare(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """Revoke the link."""
+        principal, id = await surface.principal(request), request.path_params["id"]
+        await conversations.unshare(id, principal)
+        note(request.scope, "unshare", principal, id)
+        return Response(status_code=204)
 
 
 def _seen(request: Request, conversation: Conversation) -> Whole:

@@ -6,7 +6,8 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from headwater.answers.answers import Answers, Attachment
+from headwater.answers.answers import Answers
+from headwater.answers.attachment import Attachment
 from headwater.dialects.dialect import BEGINNING, Ask, Refusal
 from headwater.dialects.text.dialect import Text
 from headwater.dialects.vercel import request as vercel
@@ -16,6 +17,7 @@ from headwater.errors import Expired, NoSuchLog, RequestError
 from headwater.events import Error
 from headwater.principal import Principal
 from headwater.web.accept import wants
+from headwater.web.audit import note
 from headwater.web.pointers import pointer
 from headwater.web.problems import Endpoint
 from headwater.web.surface import Surface
@@ -97,6 +99,7 @@ def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
             found = await answers.find((await chats.run(id, principal))[0], principal)
         except NoSuchLog as error:
             raise NoSuchChat(f"there is no chat {id[:100]} of yours, and no run; nothing was stopped") from error
+        note(request.scope, "stop", principal, found.log)
         ended = found.state != "open" or await answers.stop(found, principal)
         state = (await answers.find(found.log, principal)).state
         return JSONResponse({"state": state}, 200 if ended else 202, {"Cache-Control": "no-store"})

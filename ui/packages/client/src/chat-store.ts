@@ -43,11 +43,12 @@ export class ChatStore {
     this.#options = options
     this.#publisher = createPublisher(options.pace)
     this.subscribe = this.#publisher.subscribe
+    this.getSnapshot = this.#publisher.published(() => this.#snapshot)
     this.reload()
   }
 
-  /** The current state; the same object until something changes. */
-  readonly getSnapshot = (): ChatSnapshot => this.#snapshot
+  /** The state as it was published; the same object until the next time. */
+  readonly getSnapshot: () => ChatSnapshot
 
   /** Asks a question; false when an answer is still streaming or there is nothing to ask. */
   readonly send = (text: string): boolean => {

@@ -16,15 +16,15 @@ export class ConversationState {
   /** The last turn of the branch that is shown. */
   leaf: string | null = null
   head: Head
+  readonly snapshot: () => ConversationSnapshot
   readonly #publisher: Publisher
-  readonly #doings: () => Doings
   readonly #places = new Map<string, number>()
   readonly #chosen = new Map<string | null, string>()
   #below: Below = new Map()
   #path: readonly string[] = []
   #turns: ConversationTurn[] = []
   #branches: ReadonlyMap<string, Branch> = new Map()
-  #snapshot: ConversationSnapshot | null = null
+  #shown: readonly ConversationTurn[] | null = null
   #silent = 0
   #watchers = 0
 
@@ -35,8 +35,11 @@ export class ConversationState {
     doings: () => Doings,
   ) {
     this.head = { title: '', state, settings: {}, shared: null, problem: null }
-    this.#doings = doings
     this.#publisher = createPublisher(pace)
+    this.snapshot = this.#publisher.published(() => {
+      this.#shown = this.#turns
+      return { id: this.id, ...this.head, turns: this.#turns, branches: this.#branches, ...doings() }
+    })
     this.subscribe = (listener) => {
       this.#watchers++
       const leave = this.#publisher.subscribe(listener)
@@ -56,11 +59,6 @@ export class ConversationState {
     return this.#turns
   }
 
-  snapshot(): ConversationSnapshot {
-    this.#snapshot ??= { id: this.id, ...this.head, turns: this.#turns, branches: this.#branches, ...this.#doings() }
-    return this.#snapshot
-  }
-
   answer(id: string): ConversationAnswer | undefined {
     const turn = this.tree.get(id)?.turn
     return turn?.role === 'assistant' ? turn : undefined
@@ -75,7 +73,7 @@ export class ConversationState {
     const place = this.#places.get(id)
     if (place !== undefined) {
       // A snapshot that was handed out keeps its own array.
-      if (this.#snapshot) this.#turns = [...this.#turns]
+      if (this.#shown === this.#turns) this.#turns = [...this.#turns]
       this.#turns[place] = turn
     }
     this.changed(when)
@@ -123,7 +121,6 @@ export class ConversationState {
   }
 
   changed(when: 'soon' | 'now' = 'now'): void {
-    this.#snapshot = null
     if (this.#silent === 0) this.#publisher[when]()
   }
 

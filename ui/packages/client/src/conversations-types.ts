@@ -1,4 +1,5 @@
 import type { Answer, Failure, Question } from './chat.js'
+import type { Saved } from './events.js'
 
 /** How a chat asks; what is left out is the server's choice. */
 export interface ChatSettings {
@@ -31,7 +32,7 @@ export interface ConversationQuestion extends Question {
 /** An answer of a conversation, with what its cache entry has saved. */
 export interface ConversationAnswer extends Answer {
   readonly createdAt: number
-  readonly saved: { readonly seconds: number; readonly tokens: number } | null
+  readonly saved: Saved | null
 }
 
 /** One turn of the branch that is shown. */
@@ -143,7 +144,7 @@ export interface CacheFigures {
   readonly answers: number
   readonly hits: number
   readonly joins: number
-  readonly saved: { readonly seconds: number; readonly tokens: number }
+  readonly saved: Saved
   readonly entries: number
 }
 
@@ -171,6 +172,8 @@ export interface Conversations {
   readonly clearCache: () => Promise<void>
   /** A one-time address that makes a second device this visitor. */
   readonly joinAddress: () => Promise<{ readonly url: string; readonly expiresAt: number }>
+  /** Whether this browser may keep copies of what was read last, for a visit without the server; a no forgets them. */
+  readonly keepCopies: (may: boolean) => void
   /** What was typed and not sent; kept per chat, also over a reload. */
   readonly draft: (id: string) => string
   readonly keepDraft: (id: string, text: string) => void

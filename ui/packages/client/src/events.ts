@@ -1,7 +1,37 @@
 /** Tokens counted by the model's provider, where it counts them. */
 export interface Usage {
+  /** The whole input, whatever was read from the provider's cache or written to it. */
   readonly input_tokens?: number | null
+  /** How many of the input tokens came from the provider's own cache. */
+  readonly cached_tokens?: number
+  /** How many of the input tokens the provider has written to its cache. */
+  readonly cache_write_tokens?: number
+  /** The whole output, reasoning included. */
   readonly output_tokens?: number | null
+  /** How many of the output tokens were reasoning. */
+  readonly reasoning_tokens?: number
+  /** The price of the answer in US dollars, where it is known. */
+  readonly cost?: number | null
+}
+
+/** What the cache has saved: the time, the tokens and the price of the original run. */
+export interface Saved {
+  /** 0 for a running answer that was joined. */
+  readonly seconds: number
+  readonly tokens: number
+  /** In US dollars; null where it is not known. */
+  readonly cost?: number | null
+}
+
+/** How the cache has answered a question. */
+export interface Cached {
+  readonly status: 'hit' | 'joined'
+  /** Seconds since a stored answer was finished. */
+  readonly age?: number
+  /** What a stored answer saves, unless it is too long to tell it at its start. */
+  readonly saved?: Saved
+  /** The question that the stored answer was given to, if it had other words. */
+  readonly matched?: string
 }
 
 /** The three ways a log can end; exactly one of them is its last event. */
@@ -33,7 +63,7 @@ export interface Continued {
 
 /** A fact the model produced: the closed union of the native dialect's events. */
 export type LogEvent =
-  | { readonly type: 'start'; readonly message_id: string; readonly model: string }
+  | { readonly type: 'start'; readonly message_id: string; readonly model: string; readonly created?: number; readonly cache?: Cached }
   | { readonly type: 'text-delta'; readonly text: string }
   | { readonly type: 'reasoning-delta'; readonly text: string }
   | { readonly type: 'tool-call-start'; readonly id: string; readonly name: string }

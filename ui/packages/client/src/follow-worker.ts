@@ -29,8 +29,8 @@ const GATHER = 10
 const SILENT_TAB = 150_000
 const LOOK = 30_000
 const BEAT = 5000
-// Each message costs a tab a task, so the frames of a busy log come together, a screen's frame at a time.
-const TICK = 16
+// Each message costs a tab a task, so the frames of a busy log come together, two of a screen's frames at a time.
+const TICK = 33
 // After a sleep, a laptop may hold a dead socket; the server is never silent for so long.
 const STALE = 12_000
 
@@ -56,6 +56,7 @@ export function createFollower(fetch: typeof globalThis.fetch = (...request) => 
     if (text !== '') port.postMessage({ type: 'frame', text, key })
   }
   const releaseAll = () => {
+    clearTimeout(tick)
     tick = undefined
     ticked = Date.now()
     for (const reading of all()) release(reading)

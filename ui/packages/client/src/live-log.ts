@@ -37,7 +37,7 @@ export function createLiveLog(options: LiveLogOptions) {
 
   return {
     subscribe: publisher.subscribe,
-    getSnapshot: () => snapshot,
+    getSnapshot: publisher.published(() => snapshot),
     /** Reads on from the cursor until the ending; resolves with why it stopped. */
     async open(): Promise<Outcome> {
       abort?.abort()

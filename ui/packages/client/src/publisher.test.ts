@@ -34,3 +34,16 @@ test('an ending does not wait for the interval', () => {
   publisher.now()
   expect(seen).toHaveBeenCalledTimes(2)
 })
+
+test('what is published stays the same object between two publications, whatever has changed meanwhile', () => {
+  const publisher = createPublisher(() => 50)
+  let text = ''
+  const snapshot = publisher.published(() => ({ text }))
+  publisher.soon()
+  const first = snapshot()
+  text = 'more'
+  publisher.soon()
+  expect(snapshot()).toBe(first)
+  vi.advanceTimersByTime(50)
+  expect(snapshot()).toEqual({ text: 'more' })
+})

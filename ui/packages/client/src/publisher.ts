@@ -2,6 +2,8 @@
 export interface Publisher {
   /** Has the signature `useSyncExternalStore` wants. */
   readonly subscribe: (listener: () => void) => () => void
+  /** Has the signature `useSyncExternalStore` wants: what was made when it was first asked for after the latest publication. */
+  readonly published: <T>(make: () => T) => () => T
   /** Publishes at once, or when the current interval is over. */
   soon(): void
   /** Publishes at once. */
@@ -16,16 +18,23 @@ export function createPublisher(pace: () => number = () => DEFAULT_PACE): Publis
   const listeners = new Set<() => void>()
   let timer: ReturnType<typeof setTimeout> | undefined
   let published = -Infinity
+  let edition = 0
   const now = () => {
     clearTimeout(timer)
     timer = undefined
     published = performance.now()
+    edition++
     for (const listener of listeners) listener()
   }
   return {
     subscribe(listener) {
       listeners.add(listener)
       return () => void listeners.delete(listener)
+    },
+    published(make) {
+      // React renders once more whenever what it has shown is not what it is given a moment later.
+      let made: { readonly of: number; readonly value: ReturnType<typeof make> } | null = null
+      return () => (made?.of === edition ? made : (made = { of: edition, value: make() })).value
     },
     soon() {
       const wait = published + pace() - performance.now()

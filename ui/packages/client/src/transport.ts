@@ -1,3 +1,4 @@
+import type { Saved } from './events.js'
 import type { LogSummary } from './fold-message.js'
 
 const STREAM = 'text/event-stream'
@@ -28,6 +29,8 @@ export interface Attachment {
 export interface Timing {
   readonly first_token: number | null
   readonly duration: number | null
+  /** When the first text or tool call came, after all reasoning; an older server does not say. */
+  readonly first_text?: number | null
 }
 
 /** A log summed up by the server. */
@@ -35,6 +38,8 @@ export interface LogDescription extends LogSummary {
   readonly id: string
   readonly offset: string | null
   readonly timing: Timing | null
+  /** What the cache has saved this request, of a replay that has ended. */
+  readonly saved?: Saved | null
 }
 
 /** The server's description of itself. */

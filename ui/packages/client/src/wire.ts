@@ -1,5 +1,6 @@
 import { newAnswer, verdict } from './chat.js'
 import type { ChatSettings, ConversationAnswer, ConversationQuestion, ConversationSummary, ConversationTurn, QuestionFile } from './conversations-types.js'
+import type { Saved } from './events.js'
 import { EMPTY_MESSAGE, type LogState, type Message } from './fold-message.js'
 import type { CacheStatus, Timing } from './transport.js'
 
@@ -35,7 +36,7 @@ export interface WireAnswer extends Omit<Message, 'id' | 'state'> {
   readonly timing: Timing | null
   readonly cache: CacheStatus | null
   readonly produced_at: string | null
-  readonly saved: { readonly seconds: number; readonly tokens: number } | null
+  readonly saved: Saved | null
 }
 
 /** A message of a conversation's tree. */

@@ -80,6 +80,12 @@ test('reasoning is folded with its time, and tools with their names', async () =
   expect(screen.getByText('found')).toBeTruthy()
 })
 
+test('how long an old answer was reasoned about is what the server says', () => {
+  const old = answerOf('So')
+  open(new ScriptedConversation('chat', [questionOf('Q'), { ...old, message: { ...old.message, reasoning: 'Let me see' }, timing: { first_token: 0.5, first_text: 4.5, duration: 6 } }]))
+  expect(screen.getByText('Thought for 4 s')).toBeTruthy()
+})
+
 test('one quiet badge opens what is known of an answer', async () => {
   const { message } = answerOf('Old')
   const usage = { input_tokens: 12, output_tokens: 90, details: { input_token_details: { cache_read: 4 } } }
@@ -90,8 +96,8 @@ test('one quiet badge opens what is known of an answer', async () => {
       producedAt: Date.now() - 185_000,
       location: 'https://chat.example/api/streams/abc',
       timing: { first_token: 0.42, duration: 2.42 },
-      saved: { seconds: 2.4, tokens: 90 },
-      message: { ...message, usage },
+      saved: { seconds: 2.4, tokens: 90, cost: 0.0021 },
+      message: { ...message, usage: { ...usage, cost: 0.0021 } },
     }),
   ])
   const { user } = open(conversation)
@@ -99,7 +105,7 @@ test('one quiet badge opens what is known of an answer', async () => {
   expect(screen.queryByTestId('stats')).toBeNull()
   await user.click(screen.getByTestId('facts'))
   const facts = (await screen.findByTestId('stats')).textContent
-  for (const words of ['From the cache, written 3 min ago', '2.4 s and 90 tokens', '420 ms', '45 tokens/s', '12 read (4 from the provider’s cache), 90 written', 'scripted', 'abc']) {
+  for (const words of ['From the cache, written 3 min ago', '2.4 s, 90 tokens, and $0.0021', 'Cost$0.0021', '420 ms', '45 tokens/s', '12 read (4 from the provider’s cache), 90 written', 'scripted', 'abc']) {
     expect(facts).toContain(words)
   }
   const copied = vi.spyOn(navigator.clipboard, 'writeText')

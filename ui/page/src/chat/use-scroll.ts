@@ -32,7 +32,7 @@ interface Elements {
 export function useScroll({ list, spacer, dock }: Elements, ready: boolean): Scroll {
   const [away, setAway] = useState(false)
   // Only read and written outside of rendering.
-  const state = useRef({ following: true, anchored: false, touched: false, top: 0, reach: null as null | (() => number | null), after: null as null | (() => void) })
+  const state = useRef({ following: true, anchored: false, touched: false, away: false, top: 0, reach: null as null | (() => number | null), after: null as null | (() => void) })
 
   const view = useMemo(() => {
     const page = () => scrollerOf(list.current)
@@ -66,7 +66,12 @@ export function useScroll({ list, spacer, dock }: Elements, ready: boolean): Scr
       const end = list.current?.getBoundingClientRect().bottom ?? 0
       return end - (dock.current?.getBoundingClientRect().top ?? page().clientHeight)
     }
-    return { page, scrollTo, fit, place, hidden, look: () => setAway(hidden() > FAR) }
+    const look = () => {
+      const away = hidden() > FAR
+      // React would render once more to see that nothing has changed.
+      if (away !== state.current.away) setAway((state.current.away = away))
+    }
+    return { page, scrollTo, fit, place, look }
   }, [list, spacer, dock])
 
   const toLatest = useCallback(() => {

@@ -9,7 +9,7 @@ import { reasonOf } from './reason'
 /** What the cache has done for this visitor, and the way to make it forget. */
 export default function CachePanel({ conversations, onClose }: PanelProps) {
   const { shell: words } = useWords()
-  const { number, duration } = useFormats()
+  const { number, duration, money } = useFormats()
   const [figures, setFigures] = useState<CacheFigures | null>(null)
   const [note, setNote] = useState('')
   const [asking, setAsking] = useState(false)
@@ -34,6 +34,7 @@ export default function CachePanel({ conversations, onClose }: PanelProps) {
         [words.cacheJoins, number(figures.joins)],
         [words.cacheSeconds, duration(figures.saved.seconds)],
         [words.cacheTokens, number(figures.saved.tokens)],
+        ...(figures.saved.cost == null ? [] : [[words.cacheCost, money(figures.saved.cost)] as const]),
         [words.cacheEntries, number(figures.entries)],
       ]
     : []

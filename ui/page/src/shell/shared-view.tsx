@@ -12,7 +12,9 @@ import { Missing } from './missing'
 /** Somebody else's chat, read-only, followed while its answer is written. */
 export function SharedView({ conversation, conversations }: { conversation: Conversation; conversations: Conversations }) {
   const { shell: words } = useWords()
-  const { title, state, connection } = useConversation(conversation)
+  const title = useConversation(conversation, (chat) => chat.title)
+  const state = useConversation(conversation, (chat) => chat.state)
+  const connection = useConversation(conversation, (chat) => chat.connection)
   useEffect(() => {
     document.title = title || 'Headwater'
   }, [title])

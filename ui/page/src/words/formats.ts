@@ -4,6 +4,8 @@ import { useLanguage } from './language'
 /** Numbers and times as people of a language write them. */
 export interface Formats {
   readonly number: (value: number) => string
+  /** US dollars, with as many places as the price of one answer needs. */
+  readonly money: (dollars: number) => string
   /** A span of time: milliseconds, seconds, minutes or hours, whichever reads best. */
   readonly duration: (seconds: number) => string
   /** Day and time of day. */
@@ -23,6 +25,8 @@ export function formatsOf(language: string): Formats {
     new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits: digits }).format(value)
   return {
     number: number.format,
+    money: (dollars) =>
+      new Intl.NumberFormat(language, { style: 'currency', currency: 'USD', maximumFractionDigits: dollars < 0.01 ? 6 : dollars < 1 ? 4 : 2 }).format(dollars),
     duration(seconds) {
       if (seconds < 1) return unit(Math.round(seconds * 1000), 'millisecond', 0)
       if (seconds < 90) return unit(seconds, 'second', 1)

@@ -1,5 +1,6 @@
 import type { ConversationAnswer } from '@headwater/client/conversations'
 import type { ReactNode } from 'react'
+import { useFormats } from '../../words/formats'
 import { useWords } from '../../words/words'
 import { CopyButton } from '../copy-button'
 import { costOf, curlOf, figuresOf, streamOf } from './figures'
@@ -15,6 +16,7 @@ interface FactsPanelProps {
 /** Where an answer came from, what it took, and how to read its stream elsewhere. */
 export default function FactsPanel({ answer, keys, close }: FactsPanelProps) {
   const { chat } = useWords()
+  const { money } = useFormats()
   const { cache, message, saved, status, producedAt, location, timing } = answer
   const figures = figuresOf(answer)
   const { continued } = message
@@ -45,8 +47,10 @@ export default function FactsPanel({ answer, keys, close }: FactsPanelProps) {
         {continued.length > 0 && (
           <Fact name={chat.factContinued}>{chat.continuedBy(continued.length, continued.some(({ cause }) => cause === 'server') ? 'server' : 'provider')}</Fact>
         )}
-        {saved && (saved.seconds > 0 || saved.tokens > 0) && <Fact name={chat.factSaved}>{chat.saved(saved.seconds, saved.tokens)}</Fact>}
-        {cost !== null && <Fact name={chat.factCost}>{cost}</Fact>}
+        {saved && (saved.seconds > 0 || saved.tokens > 0) && (
+          <Fact name={chat.factSaved}>{chat.saved(saved.seconds, saved.tokens, saved.cost ? money(saved.cost) : '')}</Fact>
+        )}
+        {cost !== null && <Fact name={chat.factCost}>{money(cost)}</Fact>}
         {timing?.first_token != null && <Fact name={chat.factFirst}>{chat.seconds(timing.first_token)}</Fact>}
         {figures.rate !== null && <Fact name={chat.factSpeed}>{chat.speed(figures.rate)}</Fact>}
         {timing?.duration != null && <Fact name={chat.factDuration}>{chat.seconds(timing.duration)}</Fact>}

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { words as ar } from '../../words/ar'
 import { words as de } from '../../words/de'
 import { words as en } from '../../words/en'
+import { formatsOf } from '../../words/formats'
 import { costOf, curlOf, figuresOf, streamOf } from './figures'
 
 const figures = (timing: Timing | null, usage: (Usage & { details?: object }) | null) => figuresOf({ timing, message: { ...EMPTY_MESSAGE, usage } })
@@ -21,10 +22,24 @@ test.each([
   expect([cachedInput, reasoning]).toEqual([4, 7])
 })
 
-test('a cost is shown only where the provider says one', () => {
-  expect(costOf({ message: EMPTY_MESSAGE })).toBeNull()
-  expect(costOf({ message: { ...EMPTY_MESSAGE, metadata: { cost: 0.0123 } } })).toBe('$0.0123')
+test('counts with names of their own win over the details', () => {
+  const details = { input_token_details: { flex_cache_read: 4 } }
+  const { cachedInput, reasoning } = figures(null, { input_tokens: 9, output_tokens: 8, cached_tokens: 4, reasoning_tokens: 7, details })
+  expect([cachedInput, reasoning]).toEqual([4, 7])
 })
+
+test('a cost is shown only where the server or the provider says one', () => {
+  expect(costOf({ message: EMPTY_MESSAGE })).toBeNull()
+  expect(costOf({ message: { ...EMPTY_MESSAGE, metadata: { cost: 0.0123 } } })).toBe(0.0123)
+  expect(costOf({ message: { ...EMPTY_MESSAGE, usage: { cost: 0.5 } } })).toBe(0.5)
+  expect(costOf({ message: { ...EMPTY_MESSAGE, usage: { cost: null } } })).toBeNull()
+})
+
+test.each([
+  [0.0000123, '$0.000012'],
+  [0.01234, '$0.0123'],
+  [12.345, '$12.35'],
+])('%f dollars are %s', (dollars, written) => expect(formatsOf('en').money(dollars)).toBe(written))
 
 test('the curl of an answer asks for its key where one is wanted, and cannot be broken out of', () => {
   expect(curlOf('https://x.example/api/streams/a', true)).toBe(
@@ -43,6 +58,6 @@ test.each([
 
 test.each([de.chat, ar.chat])('every text of another language is there', (words) => {
   expect(Object.keys(words).sort()).toEqual(Object.keys(en.chat).sort())
-  const sentences = [words.earlier(1), words.earlier(40), words.saved(1, 2), words.usage(1, 2, 3, 4), words.retryIn(2), words.thoughtFor(0.4), words.continuedBy(2, 'server')]
+  const sentences = [words.earlier(1), words.earlier(40), words.saved(1, 2, '$3'), words.usage(1, 2, 3, 4), words.retryIn(2), words.thoughtFor(0.4), words.continuedBy(2, 'server')]
   for (const sentence of sentences) expect(sentence).not.toMatch(/undefined|NaN/)
 })

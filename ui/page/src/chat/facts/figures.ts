@@ -14,14 +14,15 @@ export interface Figures {
 
 /** What the server and the provider counted. */
 export function figuresOf({ timing, message: { usage } }: Pick<ConversationAnswer, 'timing' | 'message'>): Figures {
+  // Answers of older servers have the finer counts in the provider's own words.
   const details = (usage as { details?: Readonly<Record<string, unknown>> } | null)?.details ?? {}
   const output = usage?.output_tokens ?? 0
   const spent = timing?.first_token != null && timing.duration != null ? timing.duration - timing.first_token : 0
   return {
     input: usage?.input_tokens ?? 0,
-    cachedInput: detail(details, 'input_token_details', 'cache_read') || detail(details, 'prompt_tokens_details', 'cached_tokens'),
+    cachedInput: usage?.cached_tokens || detail(details, 'input_token_details', 'cache_read') || detail(details, 'prompt_tokens_details', 'cached_tokens'),
     output,
-    reasoning: detail(details, 'output_token_details', 'reasoning') || detail(details, 'completion_tokens_details', 'reasoning_tokens'),
+    reasoning: usage?.reasoning_tokens || detail(details, 'output_token_details', 'reasoning') || detail(details, 'completion_tokens_details', 'reasoning_tokens'),
     rate: output > 1 && spent > 0.005 ? output / spent : null,
   }
 }
@@ -31,10 +32,10 @@ function detail(details: Readonly<Record<string, unknown>>, group: string, name:
   return typeof found === 'number' ? found : 0
 }
 
-/** What the answer cost, where the provider says so. */
-export function costOf({ message: { usage, metadata } }: Pick<ConversationAnswer, 'message'>): string | null {
-  const reported = (usage as { details?: { cost?: unknown } } | null)?.details?.cost ?? metadata.cost
-  return typeof reported === 'number' && reported > 0 ? `$${reported.toFixed(reported < 0.01 ? 6 : 4)}` : null
+/** What the answer cost in US dollars, where the server or the provider says so. */
+export function costOf({ message: { usage, metadata } }: Pick<ConversationAnswer, 'message'>): number | null {
+  const told = usage?.cost ?? metadata.cost
+  return typeof told === 'number' && told > 0 ? told : null
 }
 
 /** The name of a stream: the last part of its address. */

@@ -46,8 +46,9 @@ export const AnswerView = memo(function AnswerView({ answer, place, all, branch,
       aria-setsize={all}
       aria-label={chat.answer}
     >
+      {streaming && <i className="flow" style={{ backgroundPositionY: `${(message.text.length + message.reasoning.length) / 4}px` }} />}
       <div className="prose" aria-busy={streaming}>
-        {message.reasoning !== '' && <Reasoning id={id} text={message.reasoning} live={streaming && message.text === ''} />}
+        {message.reasoning !== '' && <Reasoning text={message.reasoning} live={streaming && message.text === ''} timing={answer.timing ?? null} />}
         {message.tools.length > 0 && <Tools tools={message.tools} />}
         {message.text !== '' && <Markdown text={message.text} growing={streaming} seams={message.continued} />}
         {streaming && message.text === '' && <Waiting words={chat.waiting} />}

@@ -1,6 +1,7 @@
 import type { Words } from '../words'
 
 const number = new Intl.NumberFormat('ar', { maximumFractionDigits: 1 })
+const list = new Intl.ListFormat('ar')
 const plural = new Intl.PluralRules('ar')
 
 /** Arabic counts one and two in the noun itself, three to ten with the plural, and more with the singular. */
@@ -121,7 +122,8 @@ export const chat: Words['chat'] = {
   continuedBy: (times, by) =>
     `${count(times, 'مرة واحدة', 'مرتين', 'مرات', 'مرة')}، بعد انقطاع ${by === 'server' ? 'الخادم' : 'المزوّد'}`,
   factSaved: 'الموفَّر',
-  saved: (time, saved) => [time > 0 && seconds(time), saved > 0 && tokens(saved)].filter(Boolean).join(' و'),
+  saved: (time, saved, cost) =>
+    list.format([time > 0 ? seconds(time) : '', saved > 0 ? tokens(saved) : '', cost].filter(Boolean)),
   factCost: 'الكلفة',
   factFirst: 'الرمز الأول بعد',
   factSpeed: 'السرعة',

@@ -81,6 +81,7 @@ export const shell: Words['shell'] = {
   cacheJoins: 'انضمت أثناء الكتابة',
   cacheSeconds: 'الوقت الموفَّر',
   cacheTokens: 'الرموز الموفَّرة',
+  cacheCost: 'المال الموفَّر',
   cacheEntries: 'مدخلاتك المحفوظة',
   cacheClear: 'امسح مدخلاتي',
   cacheConfirm: 'تُنسى إجاباتك المحفوظة في الذاكرة المؤقتة وتبقى محادثاتك. إذا سألت مجددًا أجاب النموذج من جديد.',

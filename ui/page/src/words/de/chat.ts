@@ -1,6 +1,7 @@
 import type { Words } from '../words'
 
 const number = new Intl.NumberFormat('de', { maximumFractionDigits: 1 })
+const list = new Intl.ListFormat('de')
 const count = (value: number, one: string, many: string) => `${number.format(value)} ${value === 1 ? one : many}`
 const seconds = (value: number) => (value < 1 ? `${Math.round(value * 1000)} ms` : `${number.format(value)} s`)
 
@@ -110,7 +111,8 @@ export const chat: Words['chat'] = {
   factContinued: 'Fortgesetzt',
   continuedBy: (times, by) => `${number.format(times)}-mal, nachdem ${by === 'server' ? 'der Server' : 'der Anbieter'} abgebrochen hatte`,
   factSaved: 'Gespart',
-  saved: (time, tokens) => [time > 0 && seconds(time), tokens > 0 && count(tokens, 'Token', 'Tokens')].filter(Boolean).join(' und '),
+  saved: (time, tokens, cost) =>
+    list.format([time > 0 ? seconds(time) : '', tokens > 0 ? count(tokens, 'Token', 'Tokens') : '', cost].filter(Boolean)),
   factCost: 'Kosten',
   factFirst: 'Erstes Token nach',
   factSpeed: 'Tempo',

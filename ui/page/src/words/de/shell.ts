@@ -81,6 +81,7 @@ export const shell: Words['shell'] = {
   cacheJoins: 'Mitgelesen',
   cacheSeconds: 'Gesparte Zeit',
   cacheTokens: 'Gesparte Token',
+  cacheCost: 'Gespartes Geld',
   cacheEntries: 'Ihre Einträge',
   cacheClear: 'Meine löschen',
   cacheConfirm: 'Ihre Antworten im Cache werden vergessen; Ihre Chats bleiben. Fragen Sie erneut, antwortet das Modell neu.',

@@ -1,4 +1,5 @@
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 1 })
+const list = new Intl.ListFormat('en')
 const count = (value: number, one: string, many: string) => `${number.format(value)} ${value === 1 ? one : many}`
 const seconds = (value: number) => (value < 1 ? `${Math.round(value * 1000)} ms` : `${number.format(value)} s`)
 
@@ -110,7 +111,8 @@ export const chat = {
   continuedBy: (times: number, by: 'server' | 'provider') =>
     `${count(times, 'time', 'times')}, after the ${by === 'server' ? 'server' : 'provider'} broke off`,
   factSaved: 'Saved',
-  saved: (time: number, tokens: number) => [time > 0 && seconds(time), tokens > 0 && count(tokens, 'token', 'tokens')].filter(Boolean).join(' and '),
+  saved: (time: number, tokens: number, cost: string) =>
+    list.format([time > 0 ? seconds(time) : '', tokens > 0 ? count(tokens, 'token', 'tokens') : '', cost].filter(Boolean)),
   factCost: 'Cost',
   factFirst: 'First token after',
   factSpeed: 'Speed',

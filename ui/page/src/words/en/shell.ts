@@ -80,6 +80,7 @@ export const shell = {
   cacheJoins: 'Joined while written',
   cacheSeconds: 'Time saved',
   cacheTokens: 'Tokens saved',
+  cacheCost: 'Money saved',
   cacheEntries: 'Entries kept of yours',
   cacheClear: 'Clear mine',
   cacheConfirm: 'Your cached answers are forgotten; your chats stay. Asked again, the model answers anew.',

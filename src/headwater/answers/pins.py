@@ -1,0 +1,192 @@
+"""Pinned answers: an operator binds an answer to a question, and every server gives it in place of a model's.
+
+A pin is a document, and its answer a log like any other, made from the document again once it is gone: it has expired,
+was deleted, or the store lost it. Each server keeps the names of all pins in memory and looks for new ones every few
+seconds, so a request meets the pins before the cache, and costs the store no further step.
+
+A pin answers the same messages whatever the sampling parameters are, but no request for tool calls or for a form of
+output, which a text does not have.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+import msgspec
+
+from headwater.answers.claim import Claims, Wanted
+from headwater.cache.key import fingerprint, log_id
+from headwater.entries import record
+from headwater.errors import Expired, NoSuchLog, RequestError
+from headwater.events import Event, Finish, Start, TextDelta, parts
+from headwater.log.logs import Logs
+from headwater.log.store import Claim
+from headwater.offsets import Offset
+from headwater.principal import Principal
+from headwater.prompt import Message, Prompt
+
+COLLECTION = "pins"
+MOST = 1000
+"""Pins at most, since every server keeps their names in memory."""
+LOOK = 5.0
+"""Seconds after which a server that is asked looks for new pins."""
+KEPT, RENEWED = 400 * 86_400.0, 86_400.0
+"""Seconds for which the store keeps a pin, and after which a server that is asked renews that."""
+LASTS = 30 * 86_400.0
+"""Seconds after which the log of a pin is made again."""
+_FORMS = ("response_format", "text", "output_config", "functions")
+"""Fields of a request that ask for another form of answer than plain text."""
+
+
+class NoPins(RequestError):
+    """The operator has not turned pins on."""
+
+    code = "pins_off"
+    status = 409
+
+
+class NoSuchPin(RequestError):
+    """There is no pin of this id."""
+
+    code = "not_found"
+    status = 404
+
+
+class TooManyPins(RequestError):
+    """There are as many pins as every server keeps in memory."""
+
+    code = "too_many_pins"
+    status = 409
+
+
+class Pin(msgspec.Struct, frozen=True):
+    """An answer that is bound to a question of one tenant."""
+
+    tenant: str
+    messages: list[Message]
+    answer: str
+    model: str = ""
+    """The model whose answers it replaces, by its whole name; empty: any."""
+    created: int = 0
+    """When it was bound, in seconds since 1970."""
+    id: str = ""
+    log: str = ""
+    """The log of the answer."""
+
+
+class Pins:
+    """The pins in the store, as this process knows them. `clock` counts seconds."""
+
+    def __init__(
+        self, on: bool, claims: Claims, logs: Callable[[], Logs], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._on = on
+        self._claims = claims
+        if on:
+            claims.pinned = self.met
+        self._logs = logs
+        self._clock = clock
+        self._known: Mapping[str, Pin] = {}
+        self._tenants: frozenset[str] = frozenset()
+        self._looked = self._renewed = -math.inf
+        self._looking = asyncio.Lock()
+
+    async def met(self, wanted: Wanted) -> Claim | None:
+        """The log of the answer that is pinned to this request. Raises `StoreError`."""
+        prompt, tenant = wanted.prompt, wanted.principal.tenant
+        if wanted.directives.no_store or prompt.tools or any(name in prompt.extra for name in _FORMS):
+            return None
+        await self._look()
+        for model in (prompt.model, "") if tenant in self._tenants else ():
+            id = await self._id(tenant, prompt.messages, model)
+            if id in self._known and (claim := await self._claim(id, self._known[id].log)) is not None:
+                return claim
+        return None
+
+    async def put(self, pin: Pin) -> Pin:
+        """Bind an answer to a question, in place of an earlier one. Raises `NoPins`, `TooManyPins` or `StoreError`."""
+        await self._check()
+        id = await self._id(pin.tenant, pin.messages, pin.model)
+        if id not in self._known and len(self._known) >= MOST:
+            raise TooManyPins(f"there are {MOST} pins, and no server keeps more; remove one first")
+        replaced = self._known.get(id)
+        pin = await self._write(msgspec.structs.replace(pin, id=id))
+        if replaced is not None:
+            await self._forget(replaced.log)
+        return pin
+
+    async def list(self) -> Sequence[Pin]:
+        """All pins. Raises `NoPins` or `StoreError`."""
+        await self._check()
+        return list(self._known.values())
+
+    async def remove(self, id: str) -> Pin:
+        """Give the question back to the models. Raises `NoPins`, `NoSuchPin` or `StoreError`."""
+        await self._check()
+        if (pin := self._known.get(id)) is None:
+            raise NoSuchPin(f"there is no pin {id[:80]}; list them with GET")
+        await self._logs().store.delete(id, collection=COLLECTION)
+        self._looked = -math.inf
+        await self._forget(pin.log)
+        return pin
+
+    async def _check(self) -> None:
+        if not self._on:
+            raise NoPins("this server looks for no pins; start it with HEADWATER_PINS=true")
+        self._looked = -math.inf
+        await self._look()
+
+    async def _look(self) -> None:
+        if self._clock() - self._looked < LOOK:
+            return
+        async with self._looking:
+            now, store, found = self._clock(), self._logs().store, dict[str, Pin]()
+            if now - self._looked < LOOK:
+                return  # another request was faster
+            after = ""
+            while page := await store.list_documents(COLLECTION, after=after):
+                found.update({name: msgspec.json.decode(kept.value, type=Pin) for name, kept in page})
+                after = page[-1][0]
+            if found and now - self._renewed > RENEWED:
+                await store.renew_documents(COLLECTION, KEPT)
+                self._renewed = now
+            self._known, self._tenants = found, frozenset(pin.tenant for pin in found.values())
+            self._looked = now
+
+    async def _id(self, tenant: str, messages: Sequence[Message], model: str) -> str:
+        prompt = Prompt(model=model, messages=list(messages))
+        secret = await self._claims.secret(self._logs().store)
+        return fingerprint(prompt, tenant=tenant, upstream="", secret=secret, salt="pin")
+
+    async def _claim(self, id: str, log: str) -> Claim | None:
+        """The log of a pin, made again if it is gone; None if the pin was removed."""
+        with suppress(NoSuchLog, Expired):
+            found = await self._logs().state(log)
+            if found.state == "finished" and found.age < LASTS:
+                return Claim(log, won=False, state="finished", age=found.age, ttl=math.inf)
+        kept = await self._logs().store.get(id, collection=COLLECTION)
+        if kept is None:
+            return None
+        pin = msgspec.json.decode(kept.value, type=Pin)
+        if pin.log == log:
+            pin = await self._write(pin)
+        return Claim(pin.log, won=False, state="finished", ttl=math.inf)
+
+    async def _write(self, pin: Pin) -> Pin:
+        """Make the log of a pin, then the document that names it."""
+        store = self._logs().store
+        pin = msgspec.structs.replace(pin, log=log_id(pin.id, self._claims.new_run()))
+        # Longer than `LASTS`, so that whoever reads it then can read it to its end.
+        lease = await store.open(pin.log, Principal(pin.tenant, "operator"), ttl=LASTS + RENEWED)
+        start = Start(pin.log, pin.model or "pinned", pin.created)
+        events: list[Event] = [start, *parts(TextDelta(pin.answer)), Finish("stop")]
+        await store.seal([record(Offset(1, number), 0.0, event) for number, event in enumerate(events, 1)], lease)
+        await store.put(pin.id, msgspec.json.encode(pin), ttl=KEPT, collection=COLLECTION)
+        self._looked = -math.inf
+        return pin
+
+    async def _forget(self, log: str) -> None:
+        with suppress(NoSuchLog, Expired):
+            await self._logs().forget(log)

@@ -1,0 +1,1 @@
+"""Telemetry: what happens to answers, as metrics and traces. Observers, below everything that serves."""
