@@ -12,7 +12,7 @@ from headwater.models.characters import decode, text_in
 _LAST = b"data: [DONE]\n\n"
 _BETWEEN = b"\n\ndata: "
 _MARK = b"\xef\xbb\xbf"  # a byte order mark, which some servers begin with
-_CR = 13  # as a number, since `in` with bytes raises an error within and drops it
+_LF, _CR = 10, 13  # as numbers, since `in` with bytes raises an error within and drops it
 _SAID = ("message", "detail", "error")  # fields of an error that may hold its words
 _OURS = re.compile(r"(message|error|response\..*)?")  # names of events that belong to the answer
 _FIELDS = (b":", b"id:", b"retry:")
@@ -68,21 +68,9 @@ class Lines(Generic[Chunk]):
 
     def chunks(self, data: bytes) -> list[Chunk] | list[dict[str, Any]]:
         """The chunks that these bytes complete, up to a `failure`: pass the chunks on first, then raise it."""
-        end = data.rfind(b"\n") + 1
-        if end < len(data):
-            # A CR ends a line too; one at the very end may be the first half of a CRLF.
-            end = max(end, data.rfind(b"\r", end, -1) + 1)
-        if not end:
-            self._keep(data)
+        whole = self._completed(data) if self._rest or data[-1] != _LF or _CR in data else data
+        if not whole:
             return []
-        whole = data[:end]
-        if self._rest:
-            whole = b"".join((*self._rest, whole))
-            self._rest, self._rest_size = [], 0
-        if end < len(data):
-            self._keep(data[end:])
-        if _CR in whole:
-            whole = _with_lf(whole)  # within JSON text it is escaped
         if self._open or whole[:6] != b"data: ":
             return self._one_by_one(whole)
         done = whole.endswith(_LAST)
@@ -94,6 +82,20 @@ class Lines(Generic[Chunk]):
             return self._one_by_one(whole)
         self.done = self.told_end = done
         return found
+
+    def _completed(self, data: bytes) -> bytes:
+        """The lines that these bytes complete, each with an LF at its end."""
+        end = data.rfind(b"\n") + 1
+        if end < len(data):
+            # A CR ends a line too; one at the very end may be the first half of a CRLF.
+            end = max(end, data.rfind(b"\r", end, -1) + 1)
+        whole = data[:end]
+        if end and self._rest:
+            whole = b"".join((*self._rest, whole))
+            self._rest, self._rest_size = [], 0
+        if end < len(data):
+            self._keep(data[end:])
+        return _with_lf(whole)  # within JSON text a CR is escaped
 
     def rest(self, begun: bool) -> list[dict[str, Any]]:
         """The chunks of a last line without a line end, up to a `failure`; call it once, after the last bytes.
