@@ -23,7 +23,6 @@ _SPAN = re.compile(
 """What is kept as it is, whatever is in it."""
 _MARK = "\ue000"  # stands for a span; a text that has one already is refused
 _CODE = re.compile(r"""[{}\[\]<>|\\=;`"“”«»…]|\w\(|:\ |\b(?:SELECT|INSERT|UPDATE|DELETE) """)
-_IDEOGRAPHS = re.compile("[\uf900-\ufaff\U0002f800-\U0002fa1f]")
 _FOLDED = re.compile("[\u00a0\u2000-\u200a\u202f\u3000\ufb00-\ufb06\uff01-\uffef]")
 _OWN = re.compile(
     r"""\b(?:regular\ expression|^reverse|(?:upper|lower)\ case
@@ -70,17 +69,27 @@ def _step(text: str) -> str | None:
         return _MARK
 
     text = _SPAN.sub(keep, text)
-    if not text.isascii():
-        if _IDEOGRAPHS.search(text):
-            return None
-        text = _FOLDED.sub(lambda found: unicodedata.normalize("NFKC", found[0]), unicodedata.normalize("NFC", text))
-        text = text.replace("’", "'")
+    if not text.isascii() and (text := _composed(text)) == "":
+        return None
     text = " ".join(text.split())
     if _CODE.search(text) or _is_about_itself(text):
         return None
     text = _english(text)
     kept = iter(spans)
     return re.sub(_MARK, lambda _: next(kept), text)
+
+
+def _composed(text: str) -> str:
+    """A text in NFC, of NFKC only what the width of letters changes; empty if that may be what is asked about."""
+    if any(
+        decomposed[:1] not in ("", "<") and " " not in decomposed for decomposed in map(unicodedata.decomposition, text)
+    ):
+        return ""  # it has a character that stands for another one, such as the ohm sign for omega
+    wide = _FOLDED.findall(text)
+    if any(each.isalnum() for each in wide) and re.search(r"[A-Za-z0-9]", text):
+        return ""
+    text = _FOLDED.sub(lambda found: unicodedata.normalize("NFKC", found[0]), unicodedata.normalize("NFC", text))
+    return text.replace("’", "'")
 
 
 def _is_visible(text: str) -> bool:
@@ -118,7 +127,11 @@ def _without_courtesies(text: str) -> str:
     while found := _GREETING.match(text):
         word = found[2].lower()
         sure = word in words.OPENING or word == "please"
-        if not sure or not (found[1] or (word not in words.AUXILIARIES and not re.search(r"\b(?:it|mean)", text))):
+        if (
+            not sure
+            or re.search(r"\bmean", text)
+            or not (found[1] or (word not in words.AUXILIARIES and " it" not in text))
+        ):
             break
         text = text[found.end() :]
     first, _, rest = text.partition(" ")
@@ -195,6 +208,21 @@ def _begins(word: str, following: str) -> bool:
         return False
     if lower in ("will", "may"):
         return following in words.PRONOUNS or following in ("I", "the", "there", "this", "my")
+    if lower in words.BIDDING and following in (
+        "",
+        "is",
+        "are",
+        "was",
+        "does",
+        "has",
+        "can",
+        "in",
+        "of",
+        "or",
+        "and",
+        "vs",
+    ):
+        return False
     return lower in words.OPENING or lower.removesuffix("'s") in words.ASKING or lower in words.CONTRACTIONS
 
 
@@ -246,7 +274,7 @@ def _unended(tokens: list[str]) -> list[str]:
     """A question without its end punctuation, where that is nothing else."""
     *before, last = tokens
     word = last[:-1]
-    if last.endswith(".") and word.isalpha() and len(word) > 1:
+    if last.endswith(".") and word.isalpha() and len(word) > 1 and word.lower() not in words.ABBREVIATIONS:
         return [*before, word]
     if not (last.endswith("?") and _is_question(before)):
         return tokens
@@ -263,14 +291,8 @@ def _is_question(tokens: list[str]) -> bool:
         return False
     if first in words.ASKING:  # “What I need is time.”, “How nice.” and “What a day.” are none
         return second not in words.PRONOUNS | {"I", "a", "an"} and (first != "how" or len(tokens) > 2)
-    # “do” is a word of other languages too
-    asked = first in words.AUXILIARIES and (first != "do" or not _OURS.isdisjoint(tokens) or second == "I")
-    return asked and len(tokens) > 1
-
-
-_OURS = frozenset(
-    ("the", "of", "at", "with", "for", "and", "you", "we", "they", "your", "their", "have", "people", "or")
-)
+    english = first not in ("do", "can") or second == "I" or not words.OURS.isdisjoint(tokens)
+    return first in words.AUXILIARIES and english and len(tokens) > 1
 
 
 def _is_idle_article(tokens: list[str], place: int) -> bool:
