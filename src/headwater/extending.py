@@ -23,6 +23,7 @@ from headwater.events import (
     Finish,
     Metadata,
     ReasoningDelta,
+    Saved,
     Start,
     State,
     Stop,
@@ -49,7 +50,7 @@ from headwater.log.store import (
     lost_ending,
 )
 from headwater.models.model import Closes, Continues, Counts, Model, Prepares, Shown
-from headwater.observe import Observer, Outcome, Request
+from headwater.observe import Made, Observer, Outcome, Request
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 from headwater.prompt import (
@@ -92,6 +93,7 @@ __all__ = [
     "Lease",
     "Limits",
     "LogFull",
+    "Made",
     "Message",
     "MessageToolCall",
     "Metadata",
@@ -112,6 +114,7 @@ __all__ = [
     "ReasoningDelta",
     "Receipt",
     "Request",
+    "Saved",
     "Sealed",
     "Shown",
     "Slots",

@@ -13,6 +13,7 @@ from headwater.dialects.native.openapi import SENT
 from headwater.errors import HeadwaterError, StoreError, Unsupported
 from headwater.events import Event, Unknown
 from headwater.models.scripted import Scripted
+from headwater.telemetry.metrics import Metrics
 from headwater.web.routes.doors import DOORS
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +93,7 @@ def test_every_event_and_every_field_of_it_is_in_the_protocol() -> None:
 
 async def test_every_route_is_in_the_protocol() -> None:
     """With its method; and the document names no others. Those of other dialects are in the pages of their clients."""
-    async with headwater(Scripted([])) as server:
+    async with headwater(Scripted([]), metrics=Metrics()) as server:
         described = (await server.client.get("/openapi.json")).json()
     served = {f"{method.upper()} {path}" for path, methods in described["paths"].items() for method in methods}
     table = PROTOCOL.partition("\n## Routes\n")[2].partition("\n## ")[0]

@@ -52,7 +52,7 @@ FACE = {
         *("CannotContinue", "Closes", "Continues", "Counts", "Model", "ModelError", "Prepares", "Shown"),
         *("Audio", "File", "Image", "Message", "MessageToolCall", "Parameters", "Part", "Prompt", "ProviderPart"),
         *("ProviderTool", "Text", "Tool", "text_of"),
-        *("Answer", "Observer", "Outcome", "Request", "Timing", "ToolCall", "Unknown"),
+        *("Answer", "Made", "Observer", "Outcome", "Request", "Saved", "Timing", "ToolCall", "Unknown"),
     },
     "headwater.langchain": {"Cached", "ChatOpenAIWire", "HeadwaterCache", "OpenAIWireLLM", "StreamCallback"},
     "headwater.testing": {"Clock", "Harness", "SILENCE", "Scripted", "StoreContract"},

@@ -65,14 +65,16 @@ async def test_a_scrape_counts_requests_by_how_they_met_the_cache_and_tokens_by_
     assert [(row["tenant"], row["requests"]) for row in stats] == [("default", {"miss": 1, "hit": 1, "bypass": 1})]
 
 
-async def test_failures_and_retries_are_counted_by_their_code() -> None:
-    """The retry before the first token, and the error that the answer ends with."""
+async def test_failures_refusals_and_retries_are_counted_by_their_code() -> None:
+    """A question that begins no answer, the retry before the first token, the error that an answer ends with."""
     refusing = ModelError("full", code="rate_limited", retryable=True, retry_after=0.0)
     async with metered(Scripted([refusing], name="small")) as (server, _):
         await post_chat(server.client)
+        await server.client.post("/api/stream/completion/chat", json={"messages": []})
         found = await scraped(server)
 
     assert found["headwater_retries_total small"] == 1
+    assert found["headwater_refusals_total invalid_prompt"] == 1
     assert found["headwater_failures_total rate_limited small"] == 1
     assert found["headwater_generations_total small failed default"] == 1
 

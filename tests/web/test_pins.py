@@ -165,7 +165,7 @@ async def test_pins_are_the_operators(tmp_path: Path, caplog: pytest.LogCaptureF
                 response = await server.client.put(ROUTE, json=body, headers={"Authorization": f"Bearer {key}"})
             assert response.status_code == status
         assert told(await post_chat(server.client, Authorization="Bearer a-secret-key")) == "the operator's"
-    assert "pinned for tenant acme" in caplog.text
+    assert 'pin tenant="acme"' in caplog.text
     assert "the operator's" not in caplog.text
 
 

@@ -30,6 +30,7 @@ from headwater.answers.successions import Beginning, Successions
 from headwater.cache.policy import Directives
 from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, ShuttingDown
+from headwater.log.feed import Take
 from headwater.log.logs import Logs
 from headwater.log.store import Claim, Description, Documents, Store
 from headwater.models.catalogue import Catalogue, Offer
@@ -218,14 +219,16 @@ class Answers:
         *,
         follow: bool = True,
         dialect: str = "",
+        take: Take | None = None,
     ) -> Pages:
         """Every entry after `after`, in pages, until the ending; without `follow`, until what there is now.
 
+        `take` may take pages, which are not yielded then; see `headwater.log.feed.Take`.
         `dialect` names the reader's dialect to observers. Raises `NoSuchLog`, `Expired` or `StoreError`.
         """
         _check(found, principal)
         sealed = found.age is not None if isinstance(found, Attachment) else found.state != "open"
-        pages = self._logs.read(found.log, after, follow=follow, sealed=sealed)
+        pages = self._logs.read(found.log, after, follow=follow, sealed=sealed, take=take)
         if not (self._observers and dialect):
             return pages
         # A request that joined an answer of this process is counted where that ends.

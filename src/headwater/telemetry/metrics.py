@@ -74,6 +74,7 @@ class Metrics(Observer):
         )
         self._whole = histogram(f"gen_ai_server_{whole}_seconds", "A whole generation", _WHOLE, *genai)
         self._requests = counter("headwater_requests", "Requests, by how they met the cache", "tenant", "outcome")
+        self._refused = counter("headwater_refusals", "Questions refused before an answer began", "code")
         self._made = counter("headwater_generations", "Generations ended", "tenant", "model", "state")
         self._failed = counter("headwater_failures", "Generations that ended in an error", "model", "code")
         self._retried = counter("headwater_retries", "Requests to a model made again before a first token", "model")
@@ -95,6 +96,10 @@ class Metrics(Observer):
 
     def claimed(self, request: Request) -> None:
         self._requests(self._tenant(request.principal.tenant), request.outcome).inc()
+
+    def refused(self, code: str) -> None:
+        """Count a question that was refused, by the code of its error."""
+        self._refused(code).inc()
 
     def first_token(self, request: Request, seconds: float) -> None:
         self._first(*self._labels(request)).observe(seconds)

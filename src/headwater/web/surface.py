@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -18,6 +19,7 @@ from headwater.dialects.body import UnsupportedBody
 from headwater.dialects.dialect import Ask, Cursor, Dialect
 from headwater.dialects.native.reader import NativeReader
 from headwater.errors import Expired, HeadwaterError, RequestError
+from headwater.log.feed import Take
 from headwater.log.store import Description, check_offset
 from headwater.models.catalogue import Offer
 from headwater.offsets import run_of
@@ -30,7 +32,7 @@ from headwater.web.gate import IN_BODY
 from headwater.web.place import location
 from headwater.web.problems import refused
 from headwater.web.replay import INSTANT, paced, rate_of
-from headwater.web.response import Delivery, LogResponse, Pace
+from headwater.web.response import Delivery, LogResponse, Pace, Pages
 from headwater.web.visitors import admit, visitor_of
 from headwater.web.whole import WholeResponse
 
@@ -156,6 +158,8 @@ class Surface(NamedTuple):
             if attached is not None:
                 await attached(ask, principal, attachment)
         except (HeadwaterError, HTTPException) as error:
+            if self.metrics is not None:
+                self.metrics.refused(error.code if isinstance(error, HeadwaterError) else "http")
             return refused(error, dialect.refusal, request)
         delivery = self.delivery(request, route, dialect, attachment)
         if ask.whole:
@@ -234,8 +238,12 @@ class Surface(NamedTuple):
         reader = delivery.dialect.reader(delivery.message_id, delivery.cursor)
         if isinstance(reader, NativeReader):
             reader.cached = delivery.cached
-        pages = self.answers.read(found, principal, reader.begin, dialect=delivery.dialect.name)
-        pages = pages if rate == INSTANT else paced(pages, rate)
+
+        def pages(take: Take) -> Pages:
+            instant = rate == INSTANT
+            read = partial(self.answers.read, found, principal, reader.begin, dialect=delivery.dialect.name)
+            return read(take=take) if instant else paced(read(), rate)
+
         leave, log = self.answers.departure(found.log), found.log
         response = LogResponse(pages, reader, delivery, self.pace, leave, lambda: self.answers.retrying(log))
         return self.capacity.count(response, principal)

@@ -1,6 +1,5 @@
 """Pinned answers, for the operator: bound to a question, listed, removed."""
 
-import logging
 import time
 
 import msgspec
@@ -12,8 +11,9 @@ from headwater.answers.pins import Pin
 from headwater.dialects.body import json_object
 from headwater.dialects.native import request as native
 from headwater.errors import InvalidPrompt
-from headwater.principal import ANYONE
+from headwater.principal import ANYONE, Principal
 from headwater.prompt import Message
+from headwater.web.audit import note
 from headwater.web.json_response import json_response
 from headwater.web.problems import ProblemRoute, closed
 from headwater.web.routes.conversations import route
@@ -21,7 +21,6 @@ from headwater.web.routes.native import parameter
 from headwater.web.surface import Surface
 
 PINS = "/api/operator/pins"
-audit = logging.getLogger("headwater.audit")
 
 
 class NewPin(msgspec.Struct, frozen=True):
@@ -43,8 +42,7 @@ def pin_routes(surface: Surface) -> APIRouter:
         """Bind an answer to a question of a tenant, in place of an earlier one; all servers give it within seconds."""
         pin = _pin(surface, await surface.body(request))
         pin = await pins.put(pin)
-        told = {"act": "pin", "tenant": pin.tenant, "id": pin.id}
-        audit.info("an answer was pinned for tenant %s", pin.tenant, extra=told)
+        note(request.scope, "pin", Principal(pin.tenant, ""), pin.id)
         return await json_response(request, pin)
 
     @router.get(PINS, **route({200: ("All pins", list[Pin])}))
@@ -57,7 +55,7 @@ def pin_routes(surface: Surface) -> APIRouter:
         """Remove a pin: models answer the question again, at once on every server."""
         id: str = request.path_params["id"]
         tenant = (await pins.remove(id)).tenant
-        audit.info("a pin of tenant %s was removed", tenant, extra={"act": "unpin", "tenant": tenant, "id": id})
+        note(request.scope, "unpin", Principal(tenant, ""), id)
         return Response(status_code=204)
 
     return closed(router)
