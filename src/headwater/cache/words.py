@@ -22,6 +22,8 @@ BIDDING = _words(
     """explain describe tell list give define compare write name find summarize summarise suggest recommend help
     create calculate compute discuss outline provide teach prove"""
 )
+BEHIND_NOUNS = _words("is are was does has can in of or and vs")
+"""Words behind which a word of `BIDDING` is no demand, as in *list or tuple*."""
 OPENING = ASKING | AUXILIARIES | BIDDING
 """Words that begin a question or a demand: there a capital letter and the end punctuation mean nothing."""
 
