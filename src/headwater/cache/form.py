@@ -16,7 +16,7 @@ FORM = "form 1"
 MAX = 300
 """Characters of a question at most."""
 
-# As texts, which `re` compiles for the first question that is matched by its form, so that no other server waits for it.
+# As texts, which `re` compiles for the first question that is matched by its form: no other server waits for it.
 _SPAN = r"""(?i)`[^`]+`|"[^"]*"|“[^“”]*”|«[^«»]*»|(?<![\w'’])['‘][^'‘’]*['’](?![\w'’])|\b(?:[a-z]+://|www\.)\S+"""
 """What is kept as it is, whatever is in it."""
 _MARK = "\ue000"  # stands for a span; a text that has one already is refused
