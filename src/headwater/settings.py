@@ -141,7 +141,7 @@ class Settings(BaseSettings):
     match: Literal["exact", "form"] = Field(
         "exact",
         description="Which questions an answer is replayed to: `exact`: the same one; `form`: also one that differs in "
-        "spelling, case, greeting or punctuation alone, where that can mean nothing (docs/stores.md)",
+        "spelling, case, greeting or punctuation alone, where that can mean nothing (docs/concepts.md)",
     )
     replay: Replay = Field(
         "instant",

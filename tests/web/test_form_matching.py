@@ -4,10 +4,12 @@ import asyncio
 from typing import Any, ClassVar
 
 import pytest
+from fastapi import FastAPI
 from httpx import AsyncClient, Response
-from serving import chat, frames, headwater, parse, text_of
+from serving import chat, frames, headwater, parse, serving, text_of
 from starlette.requests import Request
 
+from headwater import router
 from headwater.answers.claim import Caching
 from headwater.events import Finish, TextDelta, Usage
 from headwater.log.memory import MemoryStore
@@ -90,6 +92,20 @@ async def test_exact_is_the_default() -> None:
         assert [(await ask(server.client, each)).headers["cache-status"] for each in (ASKED, AGAIN)] == [
             "headwater; fwd=miss"
         ] * 2
+
+
+async def test_a_router_matches_as_its_app_says() -> None:
+    """Beside another one that does not."""
+    app, store = FastAPI(), MemoryStore()
+    app.include_router(router("echo", store=store, match="form"), prefix="/alike")
+    app.include_router(router("echo", store=store), prefix="/exact")
+    async with serving(app) as client:
+        told = {
+            prefix: [await client.post(f"{prefix}{CHAT}", json=chat(question)) for question in (ASKED, AGAIN)]
+            for prefix in ("/alike", "/exact")
+        }
+    assert told["/alike"][1].headers["cache-status"].endswith("; detail=form")
+    assert told["/exact"][1].headers["cache-status"] == "headwater; fwd=miss"
 
 
 async def test_a_form_belongs_to_its_tenant() -> None:

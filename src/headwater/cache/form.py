@@ -16,32 +16,27 @@ FORM = "form 1"
 MAX = 300
 """Characters of a question at most."""
 
-_SPAN = re.compile(
-    r"""`[^`]+`|"[^"]*"|“[^“”]*”|«[^«»]*»|(?<![\w'’])['‘][^'‘’]*['’](?![\w'’])|\b(?:[a-z]+://|www\.)\S+""",
-    re.IGNORECASE,
-)
+# As texts, which `re` compiles for the first question that is matched by its form: no other server waits for it.
+_SPAN = r"""(?i)`[^`]+`|"[^"]*"|“[^“”]*”|«[^«»]*»|(?<![\w'’])['‘][^'‘’]*['’](?![\w'’])|\b(?:[a-z]+://|www\.)\S+"""
 """What is kept as it is, whatever is in it."""
 _MARK = "\ue000"  # stands for a span; a text that has one already is refused
-_CODE = re.compile(r"""[{}\[\]<>|\\=;`"“”«»…]|\w\(|:\ |\b(?:SELECT|INSERT|UPDATE|DELETE) """)
-_IDEOGRAPHS = re.compile("[\uf900-\ufaff\U0002f800-\U0002fa1f]")
-_FOLDED = re.compile("[\u00a0\u2000-\u200a\u202f\u3000\ufb00-\ufb06\uff01-\uffef]")
-_OWN = re.compile(
-    r"""\b(?:regular\ expression|^reverse|(?:upper|lower)\ case
+_CODE = r"""[{}\[\]<>|\\=;`"“”«»…]|\w\(|:\ |\b(?:SELECT|INSERT|UPDATE|DELETE) """
+_INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+_FOLDED = "[\u00a0\u2000-\u200a\u202f\u3000\ufb00-\ufb06\uff01-\uffef]"
+_OWN = r"""(?ix)\b(?:regular\ expression|^reverse|(?:upper|lower)\ case
     |(?:this|following|my|above)\ (?:question|text|line|string|input|name)
     |in\ (?:french|german|spanish|italian|japanese|chinese|korean|russian|arabic|hindi|portuguese|latin|dutch|polish
-    |turkish|swedish|greek|english|mandarin|hebrew|danish|norwegian|finnish|czech))\b""",
-    re.IGNORECASE | re.VERBOSE,
-)
+    |turkish|swedish|greek|english|mandarin|hebrew|danish|norwegian|finnish|czech))\b"""
 """What asks about its own wording, or may, beside words in `words.OWN`."""
 
-_WORD = re.compile(r"(\(?)([A-Za-z]+(?:'[a-z]+)?)([,.?!:)]*)")
-_GREETING = re.compile(
-    r"(?:(?:hi|hello|hey)(?: there)?|good (?:morning|afternoon|evening)|greetings)( ?[,!.]| -)? (?=([a-z']+))",
-    re.IGNORECASE,
+_WORD = r"(\(?)([A-Za-z]+(?:'[a-z]+)?)([,.?!:)]*)"
+_GREETING = (
+    r"(?i)(?:(?:hi|hello|hey)(?: there)?|good (?:morning|afternoon|evening)|greetings)( ?[,!.]| -)? (?=([a-z']+))"
 )
-_LAST_PLEASE = re.compile(r"(?:(,)| ([A-Za-z]+)) please[.?!]?$")
-_YOU = re.compile(r"((?:can|could|would|will) you),? please,? (?=([a-z]+))")
-_PHRASE = re.compile(r"([Ii]n|[Uu]sing) (\S+?)(,?) ([A-Za-z']+) (.+)")
+_LAST_PLEASE = r"(?:(,)| ([A-Za-z]+)) please[.?!]?$"
+_YOU = r"((?:can|could|would|will) you),? please,? (?=([a-z]+))"
+_YOU_BEGINS = ("can you ", "could you ", "would you ", "will you ")
+_PHRASE = r"([Ii]n|[Uu]sing) (\S+?)(,?) ([A-Za-z']+) (.+)"
 
 
 def form(text: str) -> str | None:
@@ -69,18 +64,27 @@ def _step(text: str) -> str | None:
         spans.append(span[0])
         return _MARK
 
-    text = _SPAN.sub(keep, text)
-    if not text.isascii():
-        if _IDEOGRAPHS.search(text):
-            return None
-        text = _FOLDED.sub(lambda found: unicodedata.normalize("NFKC", found[0]), unicodedata.normalize("NFC", text))
-        text = text.replace("’", "'")
+    text = re.sub(_SPAN, keep, text)
+    if not text.isascii() and (text := _composed(text)) == "":
+        return None
     text = " ".join(text.split())
-    if _CODE.search(text) or _is_about_itself(text):
+    if re.search(_CODE, text) or _is_about_itself(text):
         return None
     text = _english(text)
     kept = iter(spans)
     return re.sub(_MARK, lambda _: next(kept), text)
+
+
+def _composed(text: str) -> str:
+    """A text in NFC, of NFKC only what the width of letters changes; empty if that may be what is asked about."""
+    for decomposed in map(unicodedata.decomposition, text):
+        if decomposed[:1] not in ("", "<") and " " not in decomposed:
+            return ""  # a character that stands for another one, such as the ohm sign for omega
+    wide = re.findall(_FOLDED, text)
+    if any(each.isalnum() for each in wide) and re.search(r"[A-Za-z0-9]", text):
+        return ""
+    text = re.sub(_FOLDED, lambda found: unicodedata.normalize("NFKC", found[0]), unicodedata.normalize("NFC", text))
+    return text.replace("’", "'")
 
 
 def _is_visible(text: str) -> bool:
@@ -88,15 +92,13 @@ def _is_visible(text: str) -> bool:
     return not any(unicodedata.category(each) in _INVISIBLE for each in text)
 
 
-_INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
-
-
 def _is_about_itself(text: str) -> bool:
+    """Whether a question is about words, its own or others, so that each letter may matter."""
     said = _bare(text)
     return (
         not said.isdisjoint(words.OWN)
         or any(each.startswith(words.OWN_STEMS) for each in said)
-        or bool(_OWN.search(text))
+        or bool(re.search(_OWN, text))
     )
 
 
@@ -106,6 +108,7 @@ def _bare(text: str) -> set[str]:
 
 
 def _english(text: str) -> str:
+    """A question by the rules for English; one in another language has hardly a word that they know."""
     text = _without_courtesies(text)
     text = _unfronted(text)
     tokens = _unended(_spelled(text.split(" ")))
@@ -115,18 +118,20 @@ def _english(text: str) -> str:
 
 
 def _without_courtesies(text: str) -> str:
-    while found := _GREETING.match(text):
+    """A question without the greeting in front of it, and without *please* where that asks for nothing."""
+    while found := re.match(_GREETING, text):
         word = found[2].lower()
-        sure = word in words.OPENING or word == "please"
-        if not sure or not (found[1] or (word not in words.AUXILIARIES and not re.search(r"\b(?:it|mean)", text))):
+        begins = word in words.OPENING or word == "please"
+        divided = found[1] or (word not in words.AUXILIARIES and " it" not in text)
+        if not (begins and divided) or re.search(r"\bmean", text):  # “Hello, what does it mean?”
             break
         text = text[found.end() :]
     first, _, rest = text.partition(" ")
     if first.rstrip(",").lower() == "please" and (begin := rest.partition(" ")[0].lower()) in words.OPENING:
         return rest if begin in words.BIDDING or rest[:20].lower().startswith(_YOU_BEGINS) else text
-    if (found := _YOU.match(text)) and found[2] in words.BIDDING:
+    if (found := re.match(_YOU, text)) and found[2] in words.BIDDING:
         text = f"{found[1]} {text[found.start(2) :]}"
-    if (found := _LAST_PLEASE.search(text)) and text.count(",") <= (1 if found[1] else 0):
+    if (found := re.search(_LAST_PLEASE, text)) and text.count(",") <= (1 if found[1] else 0):
         first = text.partition(" ")[0].lower()
         asked = first in words.BIDDING or text.lower().startswith(_YOU_BEGINS)
         if (found[1] and first in words.OPENING) or (asked and found[2] and found[2] not in words.FUNCTION):
@@ -134,12 +139,9 @@ def _without_courtesies(text: str) -> str:
     return text
 
 
-_YOU_BEGINS = ("can you ", "could you ", "would you ", "will you ")
-
-
 def _unfronted(text: str) -> str:
     """`In Python, how …` as `how … in Python`."""
-    found = _PHRASE.fullmatch(text)
+    found = re.fullmatch(_PHRASE, text)
     if found is None:
         return text
     preposition, place, comma, first, rest = found.groups()
@@ -162,7 +164,7 @@ def _spelled(tokens: list[str]) -> list[str]:
     programming, coding = bool(plain & words.PROGRAMMING), bool(plain & words.CODING)
     made: list[str] = []
     for place, token in enumerate(tokens):
-        found = _WORD.fullmatch(token)
+        found = re.fullmatch(_WORD, token)
         if found is None:
             made.append(token)
             continue
@@ -173,7 +175,7 @@ def _spelled(tokens: list[str]) -> list[str]:
         if word[0].isupper() and word[1:].islower():
             name, quote, rest = word.partition("'")
             named = not technical and name.lower() in words.NAMES
-            coded = programming or (coding and tokens[place - 1].lower() in ("in", "using"))
+            coded = programming or (coding and place and tokens[place - 1].lower() in ("in", "using"))
             if named or (coded and name.lower() in words.LANGUAGES):
                 word = name.lower() + quote + rest
         if word == "i" and _is_pronoun(made, following):
@@ -195,6 +197,8 @@ def _begins(word: str, following: str) -> bool:
         return False
     if lower in ("will", "may"):
         return following in words.PRONOUNS or following in ("I", "the", "there", "this", "my")
+    if lower in words.BIDDING and (not following or following in words.BEHIND_NOUNS):
+        return False
     return lower in words.OPENING or lower.removesuffix("'s") in words.ASKING or lower in words.CONTRACTIONS
 
 
@@ -246,7 +250,7 @@ def _unended(tokens: list[str]) -> list[str]:
     """A question without its end punctuation, where that is nothing else."""
     *before, last = tokens
     word = last[:-1]
-    if last.endswith(".") and word.isalpha() and len(word) > 1:
+    if last.endswith(".") and word.isalpha() and len(word) > 1 and word.lower() not in words.ABBREVIATIONS:
         return [*before, word]
     if not (last.endswith("?") and _is_question(before)):
         return tokens
@@ -263,14 +267,8 @@ def _is_question(tokens: list[str]) -> bool:
         return False
     if first in words.ASKING:  # “What I need is time.”, “How nice.” and “What a day.” are none
         return second not in words.PRONOUNS | {"I", "a", "an"} and (first != "how" or len(tokens) > 2)
-    # “do” is a word of other languages too
-    asked = first in words.AUXILIARIES and (first != "do" or not _OURS.isdisjoint(tokens) or second == "I")
-    return asked and len(tokens) > 1
-
-
-_OURS = frozenset(
-    ("the", "of", "at", "with", "for", "and", "you", "we", "they", "your", "their", "have", "people", "or")
-)
+    english = first not in ("do", "can") or second == "I" or not words.OURS.isdisjoint(tokens)
+    return first in words.AUXILIARIES and english and len(tokens) > 1
 
 
 def _is_idle_article(tokens: list[str], place: int) -> bool:

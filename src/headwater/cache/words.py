@@ -22,10 +22,18 @@ BIDDING = _words(
     """explain describe tell list give define compare write name find summarize summarise suggest recommend help
     create calculate compute discuss outline provide teach prove"""
 )
+BEHIND_NOUNS = _words("is are was does has can in of or and vs")
+"""Words behind which a word of `BIDDING` is no demand, as in *list or tuple*."""
 OPENING = ASKING | AUXILIARIES | BIDDING
 """Words that begin a question or a demand: there a capital letter and the end punctuation mean nothing."""
 
 PRONOUNS = _words("i you he she it we they")
+ABBREVIATIONS = _words(
+    """no in mr mrs ms dr st inc ltd co corp vs etc eg ie al fig vol sat sun mon tue wed thu fri jan feb mar apr jun
+    jul aug sep oct nov dec approx ft oz lb min max art gen col sgt capt prof am pm id op pp ed ca cf est dept ave
+    jr sr"""
+)
+"""Words whose full stop may be their own."""
 FUNCTION = PRONOUNS | _words(
     """a an the and or nor but if in on at by to of for from with as than then that this these those is are was were
     be been am do does did can could should would will may might must shall has have had not no so what who whom
@@ -53,6 +61,11 @@ PARTICIPLES = _words(
     ground hung hid hidden laid lain lit slid spun stuck struck stung swung wept wound sat spat sought shone bent
     lent rung woke swung never ever already just always also only recently not really since"""
 )
+OURS = _words(
+    """the of at with for and you we they your their have people or it he she eat be get use live take go see make
+    run work fly swim drink grow survive help cause sleep change play win"""
+)
+"""Words that show a text to be English, where its first one is a word of other languages too."""
 PARTICIPLE_ENDINGS = tuple(_words("ed en wn rn ung unk ught ept elt eld old uilt ent one ome ood ly"))
 REGIONS = _words(
     """british american americans english britain uk us usa america australia australian canada canadian india e l o
@@ -69,22 +82,21 @@ NAMING = _words("is are was were the a an of with like called and or")
 """Words behind which a contraction is not used but named."""
 
 SPELLINGS = _pairs(
-    """colour>color colours>colors coloured>colored colouring>coloring colourful>colorful favourite>favorite
-    favourites>favorites favour>favor favours>favors flavour>flavor flavours>flavors flavoured>flavored
-    behaviour>behavior behaviours>behaviors behavioural>behavioral neighbour>neighbor neighbours>neighbors
-    neighbouring>neighboring neighbourhood>neighborhood honour>honor honours>honors rumour>rumor rumours>rumors
-    humour>humor harbour>harbor harbours>harbors armour>armor vapour>vapor odour>odor tumour>tumor tumours>tumors
-    vigour>vigor endeavour>endeavor endeavours>endeavors glamour>glamor savoury>savory centre>center centres>centers
-    theatre>theater theatres>theaters litre>liter litres>liters kilometre>kilometer kilometres>kilometers
-    centimetre>centimeter centimetres>centimeters millimetre>millimeter millimetres>millimeters fibre>fiber
-    fibres>fibers calibre>caliber defence>defense offence>offense licence>license catalogue>catalog plough>plow
-    jewellery>jewelry aluminium>aluminum mould>mold moustache>mustache pyjamas>pajamas sceptical>skeptical
-    travelling>traveling travelled>traveled traveller>traveler travellers>travelers cancelled>canceled
-    cancelling>canceling modelling>modeling labelled>labeled labelling>labeling fuelled>fueled fulfil>fulfill
-    enrol>enroll skilful>skillful ageing>aging judgement>judgment manoeuvre>maneuver oestrogen>estrogen
-    anaemia>anemia haemoglobin>hemoglobin leukaemia>leukemia diarrhoea>diarrhea anaesthetic>anesthetic
-    anaesthesia>anesthesia gynaecology>gynecology archaeology>archeology paediatric>pediatric
-    encyclopaedia>encyclopedia maths>math"""
+    """colour>color colours>colors colouring>coloring colourful>colorful favourite>favorite favourites>favorites
+    favour>favor favours>favors flavour>flavor flavours>flavors flavoured>flavored behaviour>behavior
+    behaviours>behaviors behavioural>behavioral neighbour>neighbor neighbours>neighbors neighbouring>neighboring
+    neighbourhood>neighborhood honour>honor honours>honors rumour>rumor rumours>rumors humour>humor harbour>harbor
+    harbours>harbors armour>armor vapour>vapor odour>odor tumour>tumor tumours>tumors vigour>vigor
+    endeavour>endeavor endeavours>endeavors glamour>glamor centre>center centres>centers theatre>theater
+    theatres>theaters litre>liter litres>liters kilometre>kilometer kilometres>kilometers centimetre>centimeter
+    centimetres>centimeters millimetre>millimeter millimetres>millimeters fibre>fiber fibres>fibers calibre>caliber
+    defence>defense offence>offense licence>license catalogue>catalog plough>plow jewellery>jewelry
+    aluminium>aluminum mould>mold moustache>mustache pyjamas>pajamas sceptical>skeptical travelling>traveling
+    travelled>traveled traveller>traveler travellers>travelers cancelled>canceled cancelling>canceling
+    modelling>modeling labelled>labeled labelling>labeling fuelled>fueled fulfil>fulfill enrol>enroll
+    skilful>skillful ageing>aging judgement>judgment manoeuvre>maneuver oestrogen>estrogen anaemia>anemia
+    haemoglobin>hemoglobin leukaemia>leukemia diarrhoea>diarrhea anaesthetic>anesthetic anaesthesia>anesthesia
+    gynaecology>gynecology archaeology>archeology paediatric>pediatric encyclopaedia>encyclopedia maths>math"""
 )
 ISE = _words(
     """organ real recogn optim custom apolog summar minim maxim visual initial normal serial categor emphas memor
@@ -143,20 +155,19 @@ ATTACHING = _words("in that which who whose whom where than while when if becaus
 """Words that make a phrase at the end belong to something else than in front."""
 
 ACTS = _words(
-    """invest improve install uninstall download buy get make cook bake learn create build fix repair write open
-    send pay find use remove delete update upgrade connect apply cancel register sign lose gain sleep study travel
-    go move speak talk"""
+    """invest install uninstall download buy cook bake learn create build fix repair write open send pay find
+    register sleep study travel speak talk"""
 )
 """What a person does and a variable called *i* does not."""
 
 COUNTABLE = _words(
     """hole network engine pointer computer car virus neuron planet star book website server database algorithm
     triangle rectangle circle vector matrix tensor integer compiler debugger transistor resistor capacitor molecule
-    atom photon electron proton enzyme hormone antibody vaccine tree dictionary decorator iterator mutex queue
-    router firewall cluster volcano glacier tsunami hurricane tornado earthquake galaxy comet asteroid nebula
-    telescope microscope laser robot drone bicycle airplane helicopter submarine blockchain smartphone printer
-    keyboard processor gene chromosome ribosome neurotransmitter synapse sonnet haiku mortgage browser framework
-    monad functor supernova pulsar quasar"""
+    atom photon electron proton enzyme hormone antibody vaccine dictionary decorator iterator mutex queue router
+    firewall cluster volcano glacier tsunami hurricane tornado earthquake galaxy comet asteroid nebula telescope
+    microscope laser robot drone bicycle airplane helicopter submarine blockchain smartphone printer keyboard
+    processor gene chromosome ribosome neurotransmitter synapse sonnet haiku mortgage browser framework monad
+    functor supernova pulsar quasar"""
 )
 """Nouns that are nothing else and never stand for a material: without an article they mean the same."""
 BEFORE_LETTERS = _words(
