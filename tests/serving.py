@@ -37,6 +37,7 @@ from headwater.web.response import Pace
 from headwater.web.routes.operator import look
 from headwater.web.routes.server import About
 from headwater.web.surface import Surface
+from headwater.webhooks.queue import Webhooks
 
 
 @asynccontextmanager
@@ -171,6 +172,7 @@ async def headwater(
     capacity: Capacity | None = None,
     pins: bool = False,
     prices: Prices | None = None,
+    webhooks: Webhooks | None = None,
 ) -> AsyncGenerator[Headwater, None]:
     """Serve a model the way `headwater serve` does; afterwards every producer must have ended.
 
@@ -187,13 +189,16 @@ async def headwater(
     models = Catalogue(Offer(model.name, "test", True, build))
     models.prices = prices
     continuing = continuing or Continuing("provider" if isinstance(store, MemoryStore) else "all")
-    observers = [*observers, *([] if metrics is None else [metrics])]
+    observers = [*observers, *filter(None, [metrics, webhooks])]
     policy = Policy(caching or Caching(secret=b"secret"), timeouts or Timeouts(retries=0), continuing)
     policy = msgspec.structs.replace(policy, allowance=allowance or policy.allowance, pins=pins)
     answers = Answers(lambda: store, models, policy, Observers(observers), borrowed=True)
+    if webhooks is not None:
+        webhooks.accompany(answers)
     if metrics is not None:
         metrics.look = lambda: look(answers)
     surface = Surface(answers, principal, pace or Pace(), tick=0.01, capacity=capacity or Capacity(), metrics=metrics)
+    surface = surface._replace(webhooks=webhooks)
     allowed = Allowed(origins, hosts, credentials)
     access = None if keys is None else Access(keys, answers.secret, ways)
     app = create_app(surface, About("0", model.name), allowed=allowed, access=access)

@@ -57,6 +57,8 @@ class Timing(msgspec.Struct, frozen=True):
     """When the first text, reasoning or tool call came; None if none has."""
     duration: float | None = None
     """When the last entry was written; None for a log without entries."""
+    first_text: float | None = None
+    """When the first text or tool call came, after all reasoning; None if none has."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -101,8 +103,11 @@ class Fold:
         event = entry.event
         self.add(event)
         self._offset, self._duration = entry.offset, entry.at
-        if self._first_token is None and is_token(event):
-            self._first_token = entry.at
+        if self._first_text is None and is_token(event):
+            if self._first_token is None:
+                self._first_token = entry.at
+            if not isinstance(event, ReasoningDelta):
+                self._first_text = entry.at
 
     def add(self, event: Event) -> None:
         """Add an event alone, where its offset and its time are not known or do not matter."""
@@ -176,7 +181,7 @@ class Fold:
             ending=self.ending,
             usage=self.usage,
             offset=self._offset,
-            timing=Timing(self._first_token, self._duration),
+            timing=Timing(self._first_token, self._duration, self._first_text),
             created=self.created,
             continued=self.continued,
         )
@@ -192,6 +197,7 @@ class Fold:
         self._metadata = dict(answer.metadata)
         self._offset = answer.offset
         self._first_token, self._duration = answer.timing.first_token, answer.timing.duration
+        self._first_text = answer.timing.first_text
 
 
 def fold(entries: Iterable[Entry], id: str | None = None) -> Answer:

@@ -19,8 +19,9 @@ from headwater.prompt import Prompt
 
 logger = logging.getLogger(__name__)
 
-Outcome = Literal["hit", "joined", "miss", "bypass"]
-"""How a request met the cache: a finished log, a running one, a new one, or a new one because the cache was skipped."""
+Outcome = Literal["hit", "joined", "miss", "bypass", "renewal"]
+"""How a request met the cache: a finished log, a running one, a new one, or a new one because the cache was skipped. A
+generation may also be the renewal of a stored answer, which no request need read."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -100,8 +101,8 @@ class Observer:
     def made(self, request: Request, made: Made) -> None:
         """A generation of this process ended, and its log with it; costs nothing per token, unlike `ended`."""
 
-    def saved(self, tenant: str, saved: Saved, times: int) -> None:
-        """A stored or a shared answer took the place of so many generations; each would have been what it `saved`."""
+    def saved(self, tenant: str, saved: Saved) -> None:
+        """A stored or a shared answer was read to its ending, in the place of a generation."""
 
     async def ended(self, request: Request, answer: Answer) -> None:
         """The whole answer of that generation. Awaited by its producer, at most `Observers.limit`."""

@@ -236,6 +236,21 @@ class Settings(BaseSettings):
     streams_per_client: int = Field(
         0, ge=0, description="Those of one client: of a key, of a user of your app, or else of an address"
     )
+    webhook: Text = Field(None, description="Address that is told when an answer ends, by a signed POST")
+    webhook_secret: Secret = Field(
+        None, description="Secret that signs webhooks (Standard Webhooks), `whsec_…` or a text of 24 bytes or more"
+    )
+    webhook_for: Literal["background", "unread", "all"] = Field(
+        "unread",
+        description="Answers of which `HEADWATER_WEBHOOK` is told: `background`: those that a client asked for in the "
+        "background, `unread`: also those that no client reads as they end, `all`: all",
+    )
+    webhook_text: bool = Field(False, description="Send the answer's text with a webhook")
+    webhook_hosts: Names = Field(
+        [],
+        description="Hosts that a request may name in its `Headwater-Webhook`, comma-separated, also private ones; "
+        "`*.example.com`, `*`: any, with a public address",
+    )
     openai_wire: bool = Field(
         True,
         description="Read OpenAI's streams directly; false: through LangChain's ChatOpenAI, for several times the CPU",

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, Response, expect
+from playwright.async_api import Page, Response, Route, expect
 from serving import Headwater, headwater, until
 
 from headwater.errors import ModelError
@@ -211,12 +211,29 @@ async def test_the_first_visit_is_sent_compressed_and_the_second_not_at_all(page
         await expect(page.get_by_test_id("composer")).to_be_visible()
         index, *assets = [seen[0], *(response for response in seen if "/assets/" in response.url)]
         for response in (index, *assets):
-            assert (await response.all_headers()).get("content-encoding") in ("br", "gzip")
+            headers = await response.all_headers()
+            # What is smaller fits into one packet as it is.
+            assert headers.get("content-encoding") in ("br", "gzip") or int(headers["content-length"]) < 512
         first = await page.evaluate(TRANSFERRED)
-        assert len(first) <= 6
+        assert len(first) <= 9
         assert 0 < sum(first) < 165_000
 
         await page.goto(str(server.client.base_url))
 
         await expect(page.get_by_test_id("composer")).to_be_visible()
         assert set(await page.evaluate(TRANSFERRED)) == {0}
+
+
+async def test_turns_whose_code_could_not_be_loaded_show_once_it_can(page: Page) -> None:
+    """It comes after the composer, and a network may fail in between."""
+    asked: list[str] = []
+
+    async def fail_once(route: Route) -> None:
+        asked.append(route.request.url)
+        await (route.abort() if len(asked) == 1 else route.continue_())
+
+    await page.route("**/assets/turn-list-*.js", fail_once)
+    async with headwater(Scripted([TextDelta("A spring"), Finish("stop")])) as server:
+        await ask(page, server)
+        await expect(page.get_by_test_id("message-assistant")).to_contain_text("A spring", timeout=15_000)
+    assert asked

@@ -257,3 +257,30 @@ async def test_a_question_asked_without_a_network_is_sent_when_it_is_back(page: 
         await expect(page.get_by_test_id("message-assistant")).to_have_attribute("data-state", "finished")
         await expect(page.get_by_test_id("connection-banner")).to_have_count(0)
         assert "?chat=" in page.url
+
+
+COPIES = """async () => {
+  const names = (await caches.keys()).filter((name) => name.startsWith('headwater-copies:'))
+  const kept = await Promise.all(names.map(async (name) => (await (await caches.open(name)).keys()).length))
+  return kept.some((count) => count > 1)
+}"""
+
+
+async def test_a_chat_that_was_read_is_there_without_a_network(page: Page) -> None:
+    """With its line in the list."""
+    async with headwater(Guide(), pace=QUICK) as server:
+        await page.goto(str(server.client.base_url))
+        await page.evaluate("navigator.serviceWorker.ready")
+        await ask(page, "rivers")
+        await page.reload()
+        await expect(page.get_by_test_id("message-assistant")).to_contain_text("All about rivers")
+        await page.wait_for_function(COPIES)
+
+        await page.context.set_offline(True)
+        await page.reload()
+
+        await expect(page.get_by_test_id("message-assistant")).to_contain_text("All about rivers")
+        await expect(row(page, "rivers")).to_be_visible()
+        await expect(page.get_by_test_id("connection-banner")).to_be_visible()
+        await page.context.set_offline(False)
+        await expect(page.get_by_test_id("connection-banner")).to_have_count(0)

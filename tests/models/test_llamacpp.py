@@ -56,13 +56,18 @@ async def drain(stream: AsyncIterator[Any]) -> None:
 
 
 async def test_the_tokens_of_a_conversation_are_counted_as_an_answer_reports_them(chat: LlamaCppChat):
-    """With the system prompt that the model gets, also where the text is short."""
+    """With the system prompt that the model gets, also where the text is short. A repeated beginning is cached."""
     for question in ("Hi", "What is the capital of France? " * 60):
-        prompt = Prompt(model="local", messages=[Message("user", question)])
+        prompt = Prompt(model="local", messages=[Message("user", question)], parameters=Parameters(max_tokens=1))
         last = [chunk async for chunk in chat.astream(question, max_tokens=1)][-1]
 
         assert last.usage_metadata is not None
         assert await LangChainModel(chat, "local").count_tokens(prompt) == last.usage_metadata["input_tokens"]
+
+        again = [event async for batch in LangChainModel(chat, "local").stream(prompt) for event in batch][-1]
+        assert isinstance(again, Finish)
+        assert again.usage is not None
+        assert 0 < again.usage.cached_tokens < again.usage.input_tokens
 
 
 async def test_an_answer_arrives_in_pieces_and_ends_with_its_reason_and_usage(chat: LlamaCppChat):

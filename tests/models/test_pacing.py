@@ -57,11 +57,11 @@ async def test_only_a_stream_with_several_tokens_in_an_interval_is_paused(monkey
     """To pause the socket of a slower one would cost a wake-up for each token, and save none."""
     now = asyncio.get_running_loop().time()
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
-    slow, fast = Socket(), Socket()
-    for socket, gap in ((slow, 0.025), (fast, 0.008)):
+    slow, uneven, fast = Socket(), Socket(), Socket()
+    for socket, gaps in ((slow, (0.025, 0.025)), (uneven, (0.035, 0.015)), (fast, (0.008, 0.008))):
         paced = PacedRead()
-        for _ in range(5):
+        for gap in gaps * 3:
             now += gap
             paced.after(1, cast("Any", socket))
             paced.resume(now)
-    assert (slow.paused, fast.paused) == (0, 5)
+    assert (slow.paused, uneven.paused, fast.paused) == (0, 0, 5)

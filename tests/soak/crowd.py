@@ -12,7 +12,8 @@ from soak.watch import resident
 
 QUESTION = b'{"messages": [{"role": "user", "content": "Hi"}]}'
 REQUEST = (
-    b"POST /api/stream/completion/chat HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    b"POST /api/stream/completion/chat HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    b"Content-Type: application/json\r\nConnection: close\r\n"
     b"Content-Length: %d\r\n\r\n%b" % (len(QUESTION), QUESTION)
 )
 AT_ONCE = 200

@@ -54,7 +54,7 @@ def test_deltas_add_up_to_an_answer_and_its_ending_closes_it() -> None:
         ending=Finish("stop", usage),
         usage=usage,
         offset=Offset(1, 6),
-        timing=Timing(first_token=0.2, duration=0.6),
+        timing=Timing(first_token=0.2, duration=0.6, first_text=0.4),
     )
 
 
@@ -102,7 +102,8 @@ def test_the_first_token_is_the_first_output_of_any_kind(first: Event) -> None:
     """An answer of reasoning and a tool call has one too; metadata is no token."""
     timing = fold(log(START, Metadata({"fitted": 1}), first, TextDelta("b"), Finish("tool_calls"))).timing
 
-    assert timing == Timing(first_token=0.3, duration=0.5)
+    first_text = 0.4 if isinstance(first, ReasoningDelta) else 0.3
+    assert timing == Timing(first_token=0.3, duration=0.5, first_text=first_text)
     assert fold(log(START, Metadata({}), Error("x", "y"))).timing == Timing(None, 0.3)
 
 

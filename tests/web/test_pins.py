@@ -110,7 +110,7 @@ async def test_pins_are_listed_replaced_and_removed() -> None:
         assert told(await post_chat(server.client)) == "another"
         listed = (await server.client.get(ROUTE)).json()
         assert [(each["id"], each["tenant"], each["model"], each["answer"]) for each in listed] == [
-            (id, "default", None, "another")
+            (id, "default", "", "another")
         ]
         assert listed[0]["messages"][0]["content"] == "Hi"
         assert (await server.client.delete(f"{ROUTE}/{id}")).status_code == 204
@@ -165,7 +165,7 @@ async def test_pins_are_the_operators(tmp_path: Path, caplog: pytest.LogCaptureF
                 response = await server.client.put(ROUTE, json=body, headers={"Authorization": f"Bearer {key}"})
             assert response.status_code == status
         assert told(await post_chat(server.client, Authorization="Bearer a-secret-key")) == "the operator's"
-    assert "pinned for tenant acme" in caplog.text
+    assert 'pin tenant="acme"' in caplog.text
     assert "the operator's" not in caplog.text
 
 

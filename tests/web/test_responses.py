@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from serving import Headwater, chat, headwater, until
+from starlette.requests import Request
 
 from headwater.dialects.native import request as native
 from headwater.dialects.responses.request import read
@@ -258,3 +259,28 @@ async def test_finer_counts_of_tokens_are_told_under_whatever_name_a_model_repor
 
     assert usage["input_tokens_details"] == {"cached_tokens": 1}
     assert usage["output_tokens_details"] == {"reasoning_tokens": 2}
+
+
+async def test_who_asks_the_same_learns_nothing_of_the_first_request_by_its_id() -> None:
+    """Both have one log, so the id of the second leads to that of the first. What that one said besides is its own."""
+
+    def who(request: Request) -> Principal:
+        return Principal("acme", request.headers["x-who"])
+
+    async with headwater(Scripted([TextDelta("Hello"), Finish("stop")]), who=who) as server:
+
+        async def send(subject: str, method: str, path: str = "", **fields: Any) -> httpx.Response:
+            more = {"json": {"input": "Hi", **fields}} if method == "POST" else {}
+            return await server.client.request(method, f"/v1/responses{path}", headers={"x-who": subject}, **more)
+
+        first = (await send("ann", "POST", metadata={"note": "private"})).json()["id"]
+        second = (await send("bob", "POST")).json()["id"]
+        assert second.partition("~")[0] == first
+        tried = [await send("bob", method, f"/{first}") for method in ("GET", "DELETE")]
+        tried += [await send("bob", "GET", f"/{first}/input_items"), await send("bob", "POST", f"/{first}/cancel")]
+        tried += [await send("bob", "POST", previous_response_id=first)]
+        own = await send("bob", "GET", f"/{second}"), await send("ann", "GET", f"/{first}")
+
+    assert [each.status_code for each in tried] == [404, 404, 404, 404, 400]
+    assert [each.status_code for each in own] == [200, 200]
+    assert not any("private" in each.text for each in (*tried, own[0]))

@@ -36,8 +36,7 @@ class Rule(NamedTuple):
 def rules(of: Json) -> dict[str, Rule]:
     """The rule of each route; `of` has the ids of what the other tenant has."""
     log, live, hit, chat_id, file = of["log"], of["live"], of["hit"], of["chat"], of["file"]
-    one, at = f"/api/conversations/{chat_id}", {"last-event-id": of["offset"]}
-    question = of["question"]
+    one, at, question = f"/api/conversations/{chat_id}", {"last-event-id": of["offset"]}, of["question"]
     refused = {
         "GET /api/streams/{message_id}": f"/api/streams/{log}",
         "POST /api/streams/{message_id}/stop": f"/api/streams/{live}/stop",

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,9 +15,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from identity import AUDIENCE, KEY, OTHER, SECRET, Provider, locked, post, public, rsa_key, said, signed
+from fastapi import FastAPI, HTTPException
+from identity import AUDIENCE, KEY, NOWHERE, OTHER, SECRET, Provider, locked, post, public, rsa_key, said, signed
 from jwt.algorithms import ECAlgorithm
-from serving import serving
+from serving import chat, serving
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -24,12 +26,14 @@ from starlette.routing import Route
 
 from headwater.access import jwks
 from headwater.access.jwks import FRESH, LARGEST, PAUSE, Jwks
+from headwater.access.keyfile import Keys
+from headwater.access.keys import parse
 from headwater.access.refusals import InvalidToken, KeysUnavailable
 from headwater.access.tokens import PUBLISHED, SHARED, Rules, Tokens
 from headwater.errors import Unsupported
 from headwater.principal import Principal
 from headwater.settings import Settings
-from headwater.web.gate import Ways
+from headwater.web.gate import Access, Gate, Ways
 from headwater.wiring.keys import keys_of, ways_of
 from headwater.wiring.router import router
 
@@ -271,6 +275,39 @@ def test_settings_that_leave_a_hole_are_refused(given: dict[str, str], named: st
     assert SECRET not in str(refused.value)
 
 
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra is optional, and the setting must not be ignored without it."""
+    monkeypatch.setitem(sys.modules, "headwater.wiring.tokens", None)
+    with pytest.raises(Unsupported, match=r"headwater\[jwt\]"):
+        ways_of(Settings.model_validate(JWKS))
+
+
+async def test_a_web_socket_passes_the_same_gate() -> None:
+    """There is no route for one, and one that is added is behind the gate."""
+    reached: list[Any] = []
+
+    async def app(scope: Any, *_: Any) -> None:
+        reached.append(scope["headwater.principal"])
+
+    async def secret() -> bytes:
+        return b"secret"
+
+    gate = Gate(app, Access(Keys(parse(f"acme:{KEY}"), NOWHERE), secret))
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    for headers in ([], [(b"authorization", f"Bearer {KEY}".encode())]):
+        await gate({"type": "websocket", "path": "/api/socket", "headers": headers}, receive, send)
+    assert [message["type"] for message in sent] == ["websocket.http.response.start", "websocket.http.response.body"]
+    assert sent[0]["status"] == 401
+    assert reached == [("acme", "env1")]
+
+
 def test_a_server_that_takes_tokens_may_listen_everywhere_and_is_closed(tmp_path: Path) -> None:
     """It needs no API key besides; and an app has its own `principal`."""
     settings = Settings.model_validate({**JWKS, "host": "0.0.0.0", "data_dir": tmp_path})
@@ -280,3 +317,32 @@ def test_a_server_that_takes_tokens_may_listen_everywhere_and_is_closed(tmp_path
     for name in ("jwks_url", "jwt_secret", "jwt_audience", "forwarded_user", "operator_key"):
         with pytest.raises(Unsupported, match="principal="):
             router(model="echo", store="memory:", **cast("Any", {name: "x"}))
+
+
+async def test_an_app_verifies_tokens_by_its_own_principal() -> None:
+    """As docs/access.md has it: the app's refusal keeps its header, and its tenants never share an answer."""
+
+    async def who(request: Request) -> Principal:
+        try:
+            token = request.headers.get("authorization", "").removeprefix("Bearer ")
+            claims = jwt.decode(token, SECRET, ["HS256"], audience=AUDIENCE)
+        except jwt.PyJWTError as error:
+            raise HTTPException(401, "Log in again.", {"WWW-Authenticate": "Bearer"}) from error
+        return Principal(claims["tenant"], claims["sub"])
+
+    app = FastAPI()
+    app.include_router(router("echo", store="memory:", principal=who))
+    async with serving(app, lifespan=True) as client:
+
+        async def ask(token: str, path: str = "/api/stream/completion/chat") -> Any:
+            return await client.post(path, json=chat(), headers={"authorization": f"Bearer {token}"})
+
+        nobody = await ask(signed(OTHER, "HS256"))
+        ann, eve = signed(SECRET, "HS256"), signed(SECRET, "HS256", tenant="other")
+        told = [(await ask(token)).headers["cache-status"] for token in (ann, ann, eve)]
+        log = (await ask(ann)).headers["location"]
+        stranger = await client.get(log, headers={"authorization": f"Bearer {eve}"})
+
+    assert (nobody.status_code, nobody.headers["www-authenticate"]) == (401, "Bearer")
+    assert [each.split(";")[1].strip() for each in told] == ["fwd=miss", "hit", "fwd=miss"]
+    assert stranger.status_code == 404

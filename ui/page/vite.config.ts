@@ -7,6 +7,8 @@ import { offline } from './offline.ts'
 import { packed } from './packed.ts'
 import { unused } from './unused.ts'
 
+// Not the styles, whose order counts.
+const SHARED = /\/src\/(?!.*dialog).*\.tsx?$|preload-helper|\/react\//
 const LICENCES = 'THIRD-PARTY-LICENSES.md'
 
 export default defineConfig({
@@ -22,5 +24,7 @@ export default defineConfig({
     // An inlined data: asset would have to be allowed by the page's CSP.
     assetsInlineLimit: 0,
     license: { fileName: LICENCES },
+    // What the page shares with its later parts is one file, not one for each set of parts.
+    rolldownOptions: { output: { codeSplitting: { groups: [{ name: 'shared', minShareCount: 2, test: SHARED }] } } },
   },
 })

@@ -166,6 +166,7 @@ export function fakeConversations(part: Partial<ConversationsSnapshot> = {}, ...
     cache: called('cache', Promise.resolve({ answers: 0, hits: 0, joins: 0, saved: { seconds: 0, tokens: 0 }, entries: 0 })),
     clearCache: called('clearCache', Promise.resolve()),
     joinAddress: called('joinAddress', Promise.resolve({ url: 'https://example.org/join/token', expiresAt: WHEN })),
+    keepCopies: () => undefined,
     draft: (id) => drafts.get(id) ?? '',
     keepDraft: (id, text) => void drafts.set(id, text),
     wake: called('wake', undefined),

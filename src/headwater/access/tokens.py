@@ -58,7 +58,7 @@ class Tokens:
     def __init__(self, rules: Rules, keys: "Jwks | str") -> None:
         self._rules = rules
         self._keys = keys
-        self._verified: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+        self._verified: OrderedDict[bytes, tuple[int, Principal]] = OrderedDict()
         self._by: Any = None
 
     async def principal(self, written: str) -> Principal:
@@ -70,11 +70,11 @@ class Tokens:
             self._verified.clear()
             self._by = keys
         name = hashlib.sha256(written.encode("utf-8", "surrogatepass")).digest()
-        until, found = self._verified.get(name, (0.0, None))
+        until, found = self._verified.get(name, (0, None))
         if found is None or time.time() >= until:
             claims = await self._claims(written)
             found = self._named(claims)
-            self._verified[name] = float(claims["exp"]), found
+            self._verified[name] = int(claims["exp"]), found
             if len(self._verified) > REMEMBERED:
                 self._verified.popitem(last=False)
         return found

@@ -19,7 +19,7 @@ from headwater.answers.claim import Caching, Claims, Wanted
 from headwater.answers.continuing import Continuing
 from headwater.answers.drain import Drain
 from headwater.answers.generation import Generation, Timeouts
-from headwater.answers.notices import hooks, notify_claimed, observed, written
+from headwater.answers.notices import Saving, hooks, observed, written
 from headwater.answers.nursery import Nursery
 from headwater.answers.pins import Pins
 from headwater.answers.quota import Allowance
@@ -30,6 +30,7 @@ from headwater.answers.successions import Beginning, Successions
 from headwater.cache.policy import Directives
 from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, ShuttingDown
+from headwater.log.feed import Take
 from headwater.log.logs import Logs
 from headwater.log.store import Claim, Description, Documents, Store
 from headwater.models.catalogue import Catalogue, Offer
@@ -173,9 +174,10 @@ class Answers:
         claim, fwd, fields = await self._admission.claim(wanted)
         met = await self._renewals.met(wanted, claim, fwd)
         claim, live = met.claim, met.claim.state == "open"
-        generation = None if claim.won else self._generations.get(claim.log)
-        request = Request(claim.log, principal, prompt, met.outcome)
-        notify_claimed(self._observers, request, generation and generation.notices)
+        concerns(claim.log, principal.tenant, prompt)
+        if self._observers:
+            request = Request(claim.log, principal, prompt, met.outcome)
+            self._observers.notify(lambda observer: observer.claimed(request))
         if claim.lease is not None and not met.begun:
             self._begin(wanted, claim, met.outcome)
         return Attachment(
@@ -218,20 +220,21 @@ class Answers:
         *,
         follow: bool = True,
         dialect: str = "",
+        take: Take | None = None,
     ) -> Pages:
         """Every entry after `after`, in pages, until the ending; without `follow`, until what there is now.
 
+        `take` may take pages, which are not yielded then; see `headwater.log.feed.Take`.
         `dialect` names the reader's dialect to observers. Raises `NoSuchLog`, `Expired` or `StoreError`.
         """
         _check(found, principal)
         sealed = found.age is not None if isinstance(found, Attachment) else found.state != "open"
-        pages = self._logs.read(found.log, after, follow=follow, sealed=sealed)
+        pages = self._logs.read(found.log, after, follow=follow, sealed=sealed, take=take)
         if not (self._observers and dialect):
             return pages
-        # A request that joined an answer of this process is counted where that ends.
-        cached = isinstance(found, Attachment) and found.cached and found.log not in self._generations
-        saves = (found.tenant, found.age is not None) if cached else None
-        return observed(pages, self._observers, (found.log, dialect), saves)
+        saves = isinstance(found, Attachment) and found.cached is not None
+        saving = Saving(found.tenant, found.age is not None) if saves else None
+        return observed(pages, self._observers, found.log, dialect, saving)
 
     async def entries(self, found: Attachment | Description, principal: Principal) -> Sequence[Entry]:
         """What the log holds now. Raises as `read` does."""

@@ -69,8 +69,11 @@ class Pin(msgspec.Struct, frozen=True):
     answer: str
     model: str = ""
     """The model whose answers it replaces, by its whole name; empty: any."""
-    created_at: float = 0.0
+    created: int = 0
+    """When it was bound, in seconds since 1970."""
+    id: str = ""
     log: str = ""
+    """The log of the answer."""
 
 
 class Pins:
@@ -102,22 +105,22 @@ class Pins:
                 return claim
         return None
 
-    async def put(self, pin: Pin) -> str:
+    async def put(self, pin: Pin) -> Pin:
         """Bind an answer to a question, in place of an earlier one. Raises `NoPins`, `TooManyPins` or `StoreError`."""
         await self._check()
         id = await self._id(pin.tenant, pin.messages, pin.model)
         if id not in self._known and len(self._known) >= MOST:
             raise TooManyPins(f"there are {MOST} pins, and no server keeps more; remove one first")
         replaced = self._known.get(id)
-        await self._write(id, pin)
+        pin = await self._write(msgspec.structs.replace(pin, id=id))
         if replaced is not None:
             await self._forget(replaced.log)
-        return id
+        return pin
 
-    async def list(self) -> Mapping[str, Pin]:
-        """All pins by their ids. Raises `NoPins` or `StoreError`."""
+    async def list(self) -> Sequence[Pin]:
+        """All pins. Raises `NoPins` or `StoreError`."""
         await self._check()
-        return self._known
+        return list(self._known.values())
 
     async def remove(self, id: str) -> Pin:
         """Give the question back to the models. Raises `NoPins`, `NoSuchPin` or `StoreError`."""
@@ -168,19 +171,19 @@ class Pins:
             return None
         pin = msgspec.json.decode(kept.value, type=Pin)
         if pin.log == log:
-            pin = await self._write(id, pin)
+            pin = await self._write(pin)
         return Claim(pin.log, won=False, state="finished", ttl=math.inf)
 
-    async def _write(self, id: str, pin: Pin) -> Pin:
+    async def _write(self, pin: Pin) -> Pin:
         """Make the log of a pin, then the document that names it."""
         store = self._logs().store
-        pin = msgspec.structs.replace(pin, log=log_id(id, self._claims.new_run()))
+        pin = msgspec.structs.replace(pin, log=log_id(pin.id, self._claims.new_run()))
         # Longer than `LASTS`, so that whoever reads it then can read it to its end.
         lease = await store.open(pin.log, Principal(pin.tenant, "operator"), ttl=LASTS + RENEWED)
-        start = Start(pin.log, pin.model or "pinned", int(pin.created_at))
+        start = Start(pin.log, pin.model or "pinned", pin.created)
         events: list[Event] = [start, *parts(TextDelta(pin.answer)), Finish("stop")]
         await store.seal([record(Offset(1, number), 0.0, event) for number, event in enumerate(events, 1)], lease)
-        await store.put(id, msgspec.json.encode(pin), ttl=KEPT, collection=COLLECTION)
+        await store.put(pin.id, msgspec.json.encode(pin), ttl=KEPT, collection=COLLECTION)
         self._looked = -math.inf
         return pin
 

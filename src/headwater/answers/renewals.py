@@ -125,7 +125,7 @@ class Renewals:
         wanted = msgspec.structs.replace(wanted, leaves=False, renews=found.age)
         renewal = (await self._claim(wanted)).claim
         if renewal.lease is not None:
-            self._begin(wanted, renewal, "miss")
+            self._begin(wanted, renewal, "renewal")
         return renewal
 
     async def _renew_aside(self, wanted: Wanted, found: Claim) -> None:

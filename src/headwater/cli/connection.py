@@ -89,9 +89,8 @@ class Connection(HttpToolsProtocol):
             raise ValueError  # which ends in `send_400_response`
         super().on_headers_complete()
         self._in_head, self._received = False, 0
-        if self.scope["http_version"] == "1.0":
-            # uvicorn names its class of a cycle outright; the cycle has not run yet.
-            self.cycle.__class__ = UntilClose
+        # uvicorn names its class of a cycle outright; the cycle has not run yet.
+        self.cycle.__class__ = UntilClose if self.scope["http_version"] == "1.0" else Streamed
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -155,6 +154,25 @@ class Connection(HttpToolsProtocol):
         else:
             self._unsent = left
             self._stuck = self.loop.call_later(self._stalled, self._look_at_writing)
+
+
+class Streamed(RequestResponseCycle):
+    """A response in chunks, whose parts `web.response.LogResponse` writes itself: `send` takes as long as the write."""
+
+    @property
+    def direct(self) -> "Streamed":
+        return self
+
+    @property
+    def ready(self) -> bool:
+        """Whether a part of the body can be written without waiting."""
+        return bool(self.chunked_encoding) and not (
+            self.response_complete or self.disconnected or self.flow.write_paused
+        )
+
+    def write(self, body: bytes) -> None:
+        """Write a part of the body, which is not empty."""
+        self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
 
 
 class UntilClose(RequestResponseCycle):

@@ -48,7 +48,7 @@ def _pair(written: str) -> tuple[str, str]:
     if not equals:
         raise typer.BadParameter(f"--set {written}: write it as NAME=VALUE, e.g. --set lease=30")
     name = name.lower().removeprefix("headwater_")
-    if name in ("api_keys", "api_key", "operator_key", "jwt_secret", "forwarded_user_secret"):
+    if name in ("api_keys", "api_key", "operator_key", "jwt_secret", "webhook_secret", "forwarded_user_secret"):
         raise typer.BadParameter(f"--set {name}: a key on a command line is shown by ps; set HEADWATER_{name.upper()}")
     return f"{name}_" if iskeyword(name) else name, value
 

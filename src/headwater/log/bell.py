@@ -1,6 +1,7 @@
 """Wakes the readers of a log that is written in this process: all at once, and a crowd not for every token."""
 
 import asyncio
+from collections.abc import Callable
 
 PER_READER = 80e-6
 """Seconds between two rings for each reader. To wake a reader and send costs some 30 µs, so however many read one log,
@@ -16,7 +17,7 @@ class Bell:
 
     def __init__(self) -> None:
         self._readers = 0
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: list[tuple[asyncio.Future[None], Callable[[], bool] | None]] = []
         self._rung = 0.0
         self._loop = asyncio.get_running_loop()
         self._due: asyncio.TimerHandle | None = None
@@ -29,12 +30,12 @@ class Bell:
         """Unregister a reader, and drop the futures of readers that were cancelled while they waited."""
         self._readers -= 1
         if len(self._waiting) > 2 * self._readers + 8:
-            self._waiting = [future for future in self._waiting if not future.done()]
+            self._waiting = [each for each in self._waiting if not each[0].done()]
 
-    def next(self) -> "asyncio.Future[None]":
-        """A future of the next ring, to be awaited."""
+    def next(self, sleeps: Callable[[], bool] | None = None) -> "asyncio.Future[None]":
+        """A future of the next ring, to be awaited; of the first at which `sleeps` returns False, if there is one."""
         ring: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append(ring)
+        self._waiting.append((ring, sleeps))
         return ring
 
     def ring(self) -> None:
@@ -43,8 +44,13 @@ class Bell:
             self._due.cancel()
             self._due = None
         waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
+        for each in waiting:
+            future, sleeps = each
+            if future.done():
+                continue
+            if sleeps is not None and sleeps():
+                self._waiting.append(each)
+            else:
                 future.set_result(None)
 
     def ring_throttled(self) -> None:

@@ -4,10 +4,17 @@ A reader holds a position, not a queue. So a slow reader costs no memory, and ne
 """
 
 import copy
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from headwater.entries import Entry, Page
 from headwater.log.bell import Bell
+
+Take = Callable[[Sequence[Entry]], bool]
+"""Offered a page by whatever adds it to a feed; returns whether it took the page. Takes no ending, and never raises.
+
+A reader that waits for news is not woken for a page that its `take` takes, nor is the page yielded to it: waking a task
+costs an iteration of the event loop, more than everything else that is done for one token.
+"""
 
 
 class Feed:
@@ -29,27 +36,42 @@ class Feed:
         """Wake the readers at once, because the feed has changed in another way."""
         self._bell.ring()
 
-    async def read(self, position: int, *, follow: bool = True) -> AsyncGenerator[Sequence[Entry], None]:
+    async def read(
+        self, position: int, *, follow: bool = True, take: Take | None = None
+    ) -> AsyncGenerator[Sequence[Entry], None]:
         """The entries from a position on, as they are added; without `follow`, those that are there now."""
         entries = self.entries
+
+        def sleeps() -> bool:
+            nonlocal position
+            if take is None or position == len(entries) or not take(page := self._page_from(position)):
+                return False
+            position += len(page)
+            return not self.done and self.error is None
+
         self.readers += 1
         self._bell.join()
         try:
             while True:
-                if position < (end := len(entries)):
-                    page: Sequence[Entry] = self._page
-                    if self.readers == 1:
-                        page = entries[position:]  # nobody to share it with
-                    elif not page or page[0] is not entries[position] or page[-1] is not entries[-1]:
-                        page = self._page = Page(entries[position:])  # one page for all readers at this position
-                    position = end
+                if position < len(entries):
+                    page = self._page_from(position)
+                    position += len(page)
                     yield page
                 elif self.error is not None:
                     raise copy.copy(self.error)
                 elif self.done or not follow:
                     return
                 else:
-                    await self._bell.next()
+                    await self._bell.next(None if take is None else sleeps)
         finally:
             self._bell.leave()
             self.readers -= 1
+
+    def _page_from(self, position: int) -> Sequence[Entry]:
+        """The entries from a position on; one page for all readers there."""
+        entries, page = self.entries, self._page
+        if self.readers == 1:
+            return entries[position:]  # nobody to share it with
+        if not page or page[0] is not entries[position] or page[-1] is not entries[-1]:
+            page = self._page = Page(entries[position:])
+        return page

@@ -12,6 +12,7 @@ from contextlib import aclosing, asynccontextmanager
 from headwater.entries import Entry, Page, unknown_ending
 from headwater.errors import NoSuchLog, ShuttingDown, Torn
 from headwater.events import Ending, Unknown
+from headwater.log.feed import Take
 from headwater.log.mirror import Mirror
 from headwater.log.store import VANISHED, Description, Lease, Store, lost_ending
 from headwater.log.writer import Flushed, StoreFailed, Writer
@@ -58,7 +59,13 @@ class Logs:
         return log in self._writers
 
     async def read(
-        self, log: str, after: Offset = ORIGIN, *, follow: bool = True, sealed: bool = False
+        self,
+        log: str,
+        after: Offset = ORIGIN,
+        *,
+        follow: bool = True,
+        sealed: bool = False,
+        take: Take | None = None,
     ) -> AsyncGenerator[Sequence[Entry], None]:
         """Every entry after `after`, stored ones, then new ones, until the ending; without `follow`, until now.
 
@@ -66,16 +73,17 @@ class Logs:
         not followed. A sealed log whose last event a newer version wrote ends with `unknown_ending`, which is in no
         store. Neither is the `lost` ending of a log that the store has lost since it was found there.
 
+        `take` may take pages of a log that is written here.
+
         Raises `Expired`, `StoreError`, or `ShuttingDown` when another server is to go on with the log. Does not find
         out whether the log exists, which `state` and a claim do: a log that has just been deleted may be read once
         more.
         """
         writer = self._writers.get(log)
         if writer is not None:
-            async with aclosing(writer.read(after, follow=follow)) as pages:
+            async with aclosing(writer.read(after, follow=follow, take=take)) as pages:
                 async for page in pages:
                     yield page
-                    after = page[-1].offset
                     if isinstance(page[-1].event, Ending):
                         return
             if writer.released:
@@ -85,6 +93,7 @@ class Logs:
                 return
             if not follow:
                 return
+            after = max(after, writer.last)
         if after == ORIGIN and (known := self._sealed.get(log)) is not None:
             self._sealed.move_to_end(log)
             yield known

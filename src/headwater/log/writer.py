@@ -48,7 +48,7 @@ from headwater.entries import Entry, record
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError
 from headwater.events import Ending, Error, Event, error_event, parts, unforeseen
 from headwater.log.bell import Bell
-from headwater.log.feed import Feed
+from headwater.log.feed import Feed, Take
 from headwater.log.store import Lease, Receipt, Store
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import LEAVES
@@ -193,6 +193,11 @@ class Writer:
         return self._feed.readers
 
     @property
+    def last(self) -> Offset:
+        """The offset of the last entry that was shown."""
+        return self._entries[-1].offset if self._entries else ORIGIN
+
+    @property
     def local_ending(self) -> Entry | None:
         """The ending for the readers here when the store has failed: the log breaks off for them at this place."""
         return record(self._next(), time.monotonic() - self._opened, self.failure) if self.failure else None
@@ -241,18 +246,20 @@ class Writer:
         self._ring_all()
         return self.released
 
-    def read(self, after: Offset, *, follow: bool = True) -> AsyncGenerator[Sequence[Entry], None]:
+    def read(
+        self, after: Offset, *, follow: bool = True, take: Take | None = None
+    ) -> AsyncGenerator[Sequence[Entry], None]:
         """Every entry after `after`, as it is appended; ends early when the rest must be read from the store.
 
         Raises `Expired` for an offset beyond everything shown so far.
         """
         epoch = self._lease.epoch
         if after.epoch > epoch or (after.epoch == epoch and after.sequence > len(self._entries)):
-            raise Expired.beyond(after, self._entries[-1].offset if self._entries else ORIGIN)
+            raise Expired.beyond(after, self.last)
         # An older epoch's offset beyond what that epoch has stored is followed by the next epoch.
         older = 0 < after.epoch < epoch
         position = bisect_right(self._entries, after, key=lambda entry: entry.offset) if older else after.sequence
-        return self._feed.read(position, follow=follow)
+        return self._feed.read(position, follow=follow, take=take)
 
     def _next(self) -> Offset:
         return Offset(self._lease.epoch, len(self._entries) + 1)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from headwater.errors import Unsupported
 from headwater.events import Finish, Usage
@@ -93,7 +94,7 @@ class Prices:
         except Exception:  # whatever is wrong with a list of prices, the answer is whole
             logger.exception("the list of prices is of no use for %s", model)
             return finish
-        return msgspec.structs.replace(finish, usage=msgspec.structs.replace(usage, cost=cost))
+        return finish if cost is None else replace(finish, usage=replace(usage, cost=cost))
 
     async def _listed(self, model: str, usage: Usage, tier: str) -> float | None:
         """The cost by genai-prices; None where it has no price, or is not installed."""

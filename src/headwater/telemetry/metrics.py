@@ -137,10 +137,10 @@ class Metrics(Observer):
             if cost := usage.cost:
                 self._cost(tenant, model).inc(cost)
 
-    def saved(self, tenant: str, saved: Saved, times: int) -> None:
+    def saved(self, tenant: str, saved: Saved) -> None:
         tenant = self._tenant(tenant)
         for counted, value in zip(self._saved, (saved.tokens, saved.cost, saved.seconds), strict=True):
-            counted(tenant).inc((value or 0) * times)
+            counted(tenant).inc(value or 0)
 
     def reader_came(self, log: str, dialect: str) -> None:
         self.readers[dialect] += 1

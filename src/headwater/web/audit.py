@@ -15,7 +15,7 @@ from headwater.principal import Principal
 
 Act = Literal[
     "key-refused", "login", "logout", "join", "stop", "delete", "delete-conversation", "share", "unshare", "purge",
-    "operator",
+    "operator", "pin", "unpin",
 ]  # fmt: skip
 """What is noted."""
 _logger = logging.getLogger("headwater.audit")

@@ -31,7 +31,7 @@ class FollowResponse(LogResponse):
     """
 
     def __init__(self, logs: Sequence[Followed], delivery: Delivery, pace: Pace, leave: Drain | None) -> None:
-        super().__init__(_no_pages(), NativeReader(""), delivery, pace, leave)
+        super().__init__(lambda _: _no_pages(), NativeReader(""), delivery, pace, leave)
         self._logs = logs
         self._turn = asyncio.Lock()
 

@@ -24,7 +24,7 @@ import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -33,12 +33,26 @@ from headwater.answers.drain import Drain
 from headwater.dialects.dialect import BEGINNING, Cursor, Dialect, Reader, Unspeakable
 from headwater.entries import Entry
 from headwater.errors import HeadwaterError, ShuttingDown
-from headwater.events import Cached, Error, Metadata, Start, error_event
+from headwater.events import Cached, Ending, Error, Metadata, Start, error_event
+from headwater.log.feed import Take
 from headwater.web.problems import respond
 
 logger = logging.getLogger(__name__)
 
 Pages = AsyncGenerator[Sequence[Entry], None]
+
+
+class Direct(Protocol):
+    """The server's own end of a response, where nothing stands between: `send.__self__.direct`, if there is one."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a part of the body can be written without waiting."""
+        ...
+
+    def write(self, body: bytes) -> None:
+        """Write a part of the body, which is not empty."""
+        ...
 
 
 class Delivery(NamedTuple):
@@ -78,7 +92,7 @@ class LogResponse(Response):
 
     def __init__(
         self,
-        pages: Pages,
+        pages: Callable[[Take], Pages],
         reader: Reader,
         delivery: Delivery,
         pace: Pace,
@@ -88,7 +102,7 @@ class LogResponse(Response):
         # Nothing of Starlette's own response is used but its type, by which FastAPI knows to send it as it is.
         self.background = None
         self.status_code = 200
-        self._pages = pages
+        self._pages = pages(self.take)
         self._reader = reader
         self._dialect = delivery.dialect
         self._message_id = delivery.message_id
@@ -99,6 +113,7 @@ class LogResponse(Response):
         self._retrying = retrying
         self._departure = float("inf")  # when to let the client go, by the loop's clock
         self._head: Sequence[Entry] = ()
+        self._direct: Direct | None = None
         self._started = False
         self._sent = 0.0  # when the last send began
         self._sending = False  # whether it has not ended
@@ -108,6 +123,7 @@ class LogResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope, self._send = scope, send
+        self._direct = getattr(getattr(send, "__self__", None), "direct", None)
         self._loop = asyncio.get_running_loop()
         self._sent = self._loop.time()
         self._timer = self._loop.call_later(min(self._pace.hold, self._pace.heartbeat), self._look)
@@ -162,6 +178,22 @@ class LogResponse(Response):
                     await self._send_bytes(cut.before)
                 return  # without the last chunk: the server then cuts the connection, and the client notices
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def take(self, page: Sequence[Entry]) -> bool:
+        """Send a page in the very step that has added it to the log; see `headwater.log.feed.Take`."""
+        direct = self._direct
+        if not self._started or self._aside is not None or direct is None or not direct.ready:
+            return False  # the delivery task does what has to be waited for
+        if isinstance(page[-1].event, Ending):
+            return False
+        try:
+            if body := self._reader.feed(page):
+                self._sent = self._loop.time()
+                direct.write(body)
+        except Exception:  # of this client's, and none of the writer's business
+            logger.exception("delivering %s broke", self._message_id)
+            self._end()
+        return True
 
     async def _open(self) -> None:
         """Send the status line and the entries so far; from now on a failure is part of the stream.

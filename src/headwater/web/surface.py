@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -18,6 +19,7 @@ from headwater.dialects.body import UnsupportedBody
 from headwater.dialects.dialect import Ask, Cursor, Dialect
 from headwater.dialects.native.reader import NativeReader
 from headwater.errors import Expired, HeadwaterError, RequestError
+from headwater.log.feed import Take
 from headwater.log.store import Description, check_offset
 from headwater.models.catalogue import Offer
 from headwater.offsets import run_of
@@ -30,9 +32,12 @@ from headwater.web.gate import IN_BODY
 from headwater.web.place import location
 from headwater.web.problems import refused
 from headwater.web.replay import INSTANT, paced, rate_of
-from headwater.web.response import Delivery, LogResponse, Pace
+from headwater.web.response import Delivery, LogResponse, Pace, Pages
 from headwater.web.visitors import admit, visitor_of
 from headwater.web.whole import WholeResponse
+
+if TYPE_CHECKING:
+    from headwater.webhooks.queue import Webhooks
 
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]+)", re.IGNORECASE)
 _UTF_8 = ("utf-8", "utf8", "us-ascii", "ascii")
@@ -80,6 +85,8 @@ class Surface(NamedTuple):
     """The rate at which stored answers are told, unless the request names another (`replay.rate_of`)."""
     metrics: Metrics | None = None
     """What the operator's routes show; None in an app that includes our routes."""
+    webhooks: "Webhooks | None" = None
+    """Who is told of the ends of answers, if anybody is."""
 
     async def principal(self, request: Request) -> Principal:
         """Who asks; a visitor where nobody else names the caller. Raises `StoreError`, and what `identify` raises."""
@@ -138,6 +145,7 @@ class Surface(NamedTuple):
             if ask.bypass or ask.renew:
                 no_store = ask.bypass or directives.no_store
                 directives = msgspec.structs.replace(directives, no_store=no_store, no_cache=True)
+            told = self.told(request)
             key = request.headers.get("idempotency-key", "")
             if not key and (attempt := request.headers.get("x-stainless-retry-count")):
                 key = FIRST if attempt == "0" else AGAIN  # the SDKs of OpenAI and Anthropic only count
@@ -145,6 +153,8 @@ class Surface(NamedTuple):
                 attachment = await self.answers.ask(
                     ask.prompt, principal, directives, idempotency_key=key, leaves=leaves
                 )
+            if self.webhooks is not None and told is not None:
+                await self.webhooks.expect(attachment.message_id, principal, told)
             if attached is not None:
                 await attached(ask, principal, attachment)
         except (HeadwaterError, HTTPException) as error:
@@ -155,6 +165,11 @@ class Surface(NamedTuple):
         if ask.whole:
             return self.whole(attachment, principal, delivery)
         return self.read(attachment, principal, delivery, INSTANT if attachment.age is None else rate)
+
+    def told(self, request: Request) -> str | None:
+        """The address that a request wants to be told of the answer's end. Raises `WebhookRefused`."""
+        url = None if self.webhooks is None else request.headers.get("headwater-webhook")
+        return url if url is None or self.webhooks is None else self.webhooks.sender.check(url)
 
     async def resume(self, request: Request, dialect: Dialect, route: str, message_id: str) -> Response:
         """Deliver a log from the client's cursor on; 204 when the client has the ending already.
@@ -223,8 +238,12 @@ class Surface(NamedTuple):
         reader = delivery.dialect.reader(delivery.message_id, delivery.cursor)
         if isinstance(reader, NativeReader):
             reader.cached = delivery.cached
-        pages = self.answers.read(found, principal, reader.begin, dialect=delivery.dialect.name)
-        pages = pages if rate == INSTANT else paced(pages, rate)
+
+        def pages(take: Take) -> Pages:
+            instant = rate == INSTANT
+            read = partial(self.answers.read, found, principal, reader.begin, dialect=delivery.dialect.name)
+            return read(take=take) if instant else paced(read(), rate)
+
         leave, log = self.answers.departure(found.log), found.log
         response = LogResponse(pages, reader, delivery, self.pace, leave, lambda: self.answers.retrying(log))
         return self.capacity.count(response, principal)

@@ -12,7 +12,7 @@ from headwater.principal import ANYONE
 from headwater.settings import OF_TOKENS, Settings
 from headwater.web.app import api
 from headwater.wiring.models import catalogue, catalogue_of, choose
-from headwater.wiring.server import Identify, answers_of, lifespan_of, surface_of
+from headwater.wiring.server import Identify, answers_of, lifespan_of, surface_of, webhooks_of
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
@@ -79,7 +79,7 @@ def router(
         models = catalogue(chosen, choose(chosen).model)
     else:
         models = catalogue_of(chosen, model, cache_as)
-    hooks = [] if on_finish is None else [OnFinish(on_finish)]
-    answers = answers_of(chosen, models, [*observers, *hooks], own)
-    surface = surface_of(chosen, answers, principal or (lambda _: ANYONE))
+    hooks, webhooks = [] if on_finish is None else [OnFinish(on_finish)], webhooks_of(chosen)
+    answers = answers_of(chosen, models, [*observers, *hooks, *webhooks], own)
+    surface = surface_of(chosen, answers, principal or (lambda _: ANYONE), webhooks)
     return api(surface, lifespan_of(answers), chosen.dialects)

@@ -41,6 +41,7 @@ from headwater.wiring.models import Choice, catalogue, choose, prices_of
 from headwater.wiring.stores import open_store, stale_of
 
 if TYPE_CHECKING:
+    from headwater.webhooks.queue import Webhooks
     from headwater.wiring.traces import Tracing
 
 logger = logging.getLogger(__name__)
@@ -68,13 +69,13 @@ def server(settings: Settings, files: int | None = None) -> Server:
     choice = choose(settings)
     models = catalogue(settings, choice.model)
     metrics = Metrics()
-    tracing = tracing_of(settings)
-    answers = answers_of(settings, models, [metrics, *([tracing.observer] if tracing else [])])
+    tracing, hooks = tracing_of(settings), webhooks_of(settings)
+    answers = answers_of(settings, models, [metrics, *([tracing.observer] if tracing else []), *hooks])
     metrics.look = lambda: look(answers)
     answers.accompany(metrics.begin, metrics.end)
     if tracing is not None:
         answers.accompany(lambda: None, tracing.end)
-    surface = surface_of(settings, answers, lambda request: request.scope[PRINCIPAL])
+    surface = surface_of(settings, answers, lambda request: request.scope[PRINCIPAL], hooks)
     chats = [{"name": each.name, "images": each.images} for each in models.chats]
     about = About(VERSION, choice.model, choice.demo, choice.notice, chats, settings.max_body)
     app = create_app(
@@ -98,6 +99,15 @@ def tracing_of(settings: Settings) -> "Tracing | None":
         logger.warning("no traces are sent to OTEL_EXPORTER_OTLP_ENDPOINT: pip install 'headwater[otel]'")
         return None
     return Tracing(settings.otlp_endpoint)
+
+
+def webhooks_of(settings: Settings) -> "list[Webhooks]":
+    """Who is told of the ends of answers, if anybody is."""
+    if settings.webhook is None and not settings.webhook_hosts:
+        return []
+    from headwater.wiring.webhooks import webhooks  # an HTTP client, for which few servers need to wait
+
+    return [webhooks(settings)]
 
 
 def answers_of(
@@ -133,8 +143,12 @@ def allowance_of(settings: Settings) -> Allowance:
     return Allowance(Quota(**usual), quotas, settings.max_generations, settings.max_messages, settings.max_message)
 
 
-def surface_of(settings: Settings, answers: Answers, identify: Identify) -> Surface:
-    """What the routes share, under these settings."""
+def surface_of(
+    settings: Settings, answers: Answers, identify: Identify, webhooks: "Sequence[Webhooks]" = ()
+) -> Surface:
+    """What the routes share, under these settings; `webhooks` are among the observers of the answers."""
+    for each in webhooks:
+        each.accompany(answers)
 
     async def principal(request: Request) -> Principal:
         found = identify(request)
@@ -142,7 +156,8 @@ def surface_of(settings: Settings, answers: Answers, identify: Identify) -> Surf
 
     rate, capacity = rate_of(settings.replay), Capacity(None, settings.streams, settings.streams_per_client)
     pace = Pace(heartbeat=settings.heartbeat)
-    return Surface(answers, principal, pace, settings.max_body, capacity=capacity, replay=rate)
+    surface = Surface(answers, principal, pace, settings.max_body, capacity=capacity, replay=rate)
+    return surface._replace(webhooks=next(iter(webhooks), None))
 
 
 def lifespan_of(answers: Answers) -> Any:

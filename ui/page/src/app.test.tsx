@@ -4,6 +4,7 @@ import userEvent from '@testing-library/user-event'
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { answer, fakeConversation, fakeConversations, question, summary, type FakeConversations } from '../../testing/fake-conversations'
 import { App } from './app'
+import { loadTurnList } from './chat/turns/later'
 import { speak } from './words/language'
 import type { Language } from './words/words'
 
@@ -28,6 +29,7 @@ beforeAll(() => {
     },
   })
 })
+beforeAll(loadTurnList)
 beforeEach(() => {
   wide = true
   localStorage.clear()

@@ -67,6 +67,10 @@ function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken
   const [said, setSaid] = useState<string | null>(null)
   const about = useAbout(transport, failed)
   useTitle(title)
+  useEffect(() => {
+    // Where people log in, the next one at this browser must not find the chats of the last.
+    if (about) conversations.keepCopies(!about.keys)
+  }, [about, conversations])
   useFreshAddress(conversation)
   useEffect(fetchSearch, [])
 

@@ -47,7 +47,9 @@ def whole(answer: Answer) -> State:
         offset=write(answer.offset, answer.id or ""),
         model=answer.model,
         usage=answer.usage,
-        timing=Timing(_rounded(answer.timing.first_token), _rounded(answer.timing.duration)),
+        timing=Timing(
+            *(None if seconds is None else round(seconds, 4) for seconds in msgspec.structs.astuple(answer.timing))
+        ),
         reasoning=answer.reasoning,
         tools=answer.tools,
         metadata=answer.metadata,
@@ -60,7 +62,3 @@ def saved(answer: Answer, *, joined: bool) -> Saved | None:
     """What a replay of this answer has saved; None before its ending."""
     seconds = 0.0 if joined else answer.timing.duration or 0.0
     return None if answer.ending is None else Saved.of(answer.usage, seconds)
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 4)

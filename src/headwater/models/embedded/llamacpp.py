@@ -241,12 +241,13 @@ class _Answer:
         if not self._complete:
             raise ModelError("the embedded model was closed in mid-answer", code="provider_error", status=503)
 
-    def _last(self, usage: dict[str, int]) -> ChatGenerationChunk:
+    def _last(self, usage: dict[str, Any]) -> ChatGenerationChunk:
         self._complete = True
         tokens = UsageMetadata(
             input_tokens=usage["prompt_tokens"],
             output_tokens=usage["completion_tokens"],
             total_tokens=usage["total_tokens"],
+            input_token_details={"cache_read": usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)},
         )
         facts = {"finish_reason": self._reason, "model_name": self._model}
         message = AIMessageChunk(content="", response_metadata=facts, usage_metadata=tokens, chunk_position="last")

@@ -46,19 +46,24 @@ class Pacer:
 
 
 class PacedRead:
-    """The socket of one answer, paused after a batch that came within one interval of the batch before."""
+    """The socket of one answer, paused after two batches in a row that each came within an interval of the one before.
+
+    One such batch may only be the one behind a late one.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._pacer = _pacers.setdefault(self._loop, Pacer())  # shared by all answers: one wake-up serves many
         self._transport: asyncio.Transport | None = None
         self._waiting_since = self._loop.time()
+        self._quick = False  # whether the last batch came within an interval
 
     def after(self, batch: int, response: "aiohttp.ClientResponse") -> None:
         """Note a batch of so many events; read no more until the interval ends if the stream is a fast one."""
         now, pacer = self._loop.time(), self._pacer
-        waited, self._waiting_since = now - self._waiting_since, now
-        if waited < pacer.interval and 0 < batch < pacer.many and (transport := _transport(response)) is not None:
+        quick, self._quick = self._quick, now - self._waiting_since < pacer.interval
+        self._waiting_since = now
+        if quick and self._quick and 0 < batch < pacer.many and (transport := _transport(response)) is not None:
             transport.pause_reading()
             self._transport = transport
             pacer.pause(self)

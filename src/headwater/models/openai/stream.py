@@ -4,7 +4,7 @@ Nearly all chunks are decoded into the structs below, which know plain text, rea
 a read fails that, and `models/openai/deltas.py` reads its chunks as plain dictionaries.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -79,7 +79,7 @@ class Stream(Deltas, Lines[_Chunk]):
         """
         events: list[Event] = []
         try:
-            chunks: Sequence[Any] = self.chunks(data) if data else self.rest(self._spoke)
+            chunks: Any = self.chunks(data) if data else self.rest(self._spoke)
             self.heard = bool(chunks)
             fields = chunks and type(chunks[0]) is dict  # all of them are then
             read: Any = self._read_fields if fields else self._read_chunk

@@ -1,8 +1,6 @@
 """Pinned answers, for the operator: bound to a question, listed, removed."""
 
-import logging
 import time
-from typing import Any, NamedTuple
 
 import msgspec
 from fastapi import APIRouter
@@ -10,12 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater.answers.pins import Pin
-from headwater.conversations.nodes import written
 from headwater.dialects.body import json_object
 from headwater.dialects.native import request as native
 from headwater.errors import InvalidPrompt
-from headwater.principal import ANYONE
+from headwater.principal import ANYONE, Principal
 from headwater.prompt import Message
+from headwater.web.audit import note
 from headwater.web.json_response import json_response
 from headwater.web.problems import ProblemRoute, closed
 from headwater.web.routes.conversations import route
@@ -23,7 +21,6 @@ from headwater.web.routes.native import parameter
 from headwater.web.surface import Surface
 
 PINS = "/api/operator/pins"
-audit = logging.getLogger("headwater.audit")
 
 
 class NewPin(msgspec.Struct, frozen=True):
@@ -36,42 +33,29 @@ class NewPin(msgspec.Struct, frozen=True):
     prompt: str | None = None
 
 
-class Pinned(NamedTuple):
-    """An answer that is bound to a question; without a model it answers for every model."""
-
-    id: str
-    tenant: str
-    model: str | None
-    messages: list[Message]
-    answer: str
-    created_at: str
-
-
 def pin_routes(surface: Surface) -> APIRouter:
     """The routes of the operator's pins."""
     router, pins = APIRouter(route_class=ProblemRoute, tags=["operator"]), surface.answers.pins
 
-    @router.put(PINS, **route({200: ("The pin", Pinned)}, takes=NewPin))
+    @router.put(PINS, **route({200: ("The pin", Pin)}, takes=NewPin))
     async def put(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Bind an answer to a question of a tenant, in place of an earlier one; all servers give it within seconds."""
         pin = _pin(surface, await surface.body(request))
-        id = await pins.put(pin)
-        audit.info(
-            "an answer was pinned for tenant %s", pin.tenant, extra={"act": "pin", "tenant": pin.tenant, "id": id}
-        )
-        return await json_response(request, _told(id, pin))
+        pin = await pins.put(pin)
+        note(request.scope, "pin", Principal(pin.tenant, ""), pin.id)
+        return await json_response(request, pin)
 
-    @router.get(PINS, **route({200: ("All pins", list[Pinned])}))
+    @router.get(PINS, **route({200: ("All pins", list[Pin])}))
     async def listed(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """All pins of all tenants."""
-        return await json_response(request, [_told(id, pin) for id, pin in (await pins.list()).items()])
+        return await json_response(request, await pins.list())
 
     @router.delete(f"{PINS}/{{id}}", **route({204: ("It is removed", None)}, parameter("id", "path", "The pin's id")))
     async def remove(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Remove a pin: models answer the question again, at once on every server."""
         id: str = request.path_params["id"]
         tenant = (await pins.remove(id)).tenant
-        audit.info("a pin of tenant %s was removed", tenant, extra={"act": "unpin", "tenant": tenant, "id": id})
+        note(request.scope, "unpin", Principal(tenant, ""), id)
         return Response(status_code=204)
 
     return closed(router)
@@ -85,9 +69,4 @@ def _pin(surface: Surface, body: bytes) -> Pin:
         raise InvalidPrompt('the fields answer and tenant must be texts: send {"tenant": "acme", "answer": "…", …}')
     prompt = (native.chat if "messages" in fields else native.completion)(msgspec.json.encode(fields)).prompt
     model = surface.answers.offer(prompt.model).name if prompt.model else ""
-    return Pin(tenant, prompt.messages, answer, model, time.time())
-
-
-def _told(id: str, pin: Pin) -> dict[str, Any]:
-    pinned = Pinned(id, pin.tenant, pin.model or None, pin.messages, pin.answer, written(pin.created_at))
-    return pinned._asdict()
+    return Pin(tenant, prompt.messages, answer, model, int(time.time()))

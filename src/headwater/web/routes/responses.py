@@ -84,6 +84,8 @@ class _Routes:
 
         async def attached(_: Ask, principal: Principal, attachment: Attachment) -> None:
             at.append(attachment)
+            if wanted.background and self._surface.webhooks is not None:
+                await self._surface.webhooks.expect(attachment.message_id, principal, None)
             if wanted.stored:
                 kept = msgspec.json.encode(Kept(wanted.echo, wanted.input, before, principal.subject))
                 name = pointer(DOCUMENT, *owner, attachment.message_id)

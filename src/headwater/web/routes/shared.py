@@ -88,7 +88,7 @@ def add_share_routes(router: APIRouter, surface: Surface, conversations: Convers
         pages = answers.read(found, reader, cursor.after, dialect="native")
         seen = _while_shared(pages, lambda: conversations.shared_head(token))
         leave, view = answers.departure(found.log), dialect.reader(delivery.message_id, cursor)
-        response = LogResponse(seen, view, delivery, surface.pace, leave, lambda: answers.retrying(found.log))
+        response = LogResponse(lambda _: seen, view, delivery, surface.pace, leave, lambda: answers.retrying(found.log))
         return surface.capacity.count(response, ANYONE)
 
 

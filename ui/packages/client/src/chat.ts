@@ -111,6 +111,11 @@ export function trouble(status: AnswerStatus, { code, message, retryAfter = null
   return { status, failure: { code, message, retryAfter } }
 }
 
+/** A refusal of the server as what is shown of it. */
+export function failureOf({ code, message, retryAfter }: ProblemError): Failure {
+  return { code, message, retryAfter }
+}
+
 type Reason = Pick<Failure, 'code' | 'message'> & { readonly retryAfter?: number | null | undefined }
 
 const UNREACHABLE = { code: 'unreachable', message: 'The server could not be reached.' }

@@ -31,6 +31,17 @@ test('a deleted conversation is hidden at once, and deleted when the time to und
   expect(next.getSnapshot().items).toMatchObject([{ id: 'other-chat' }])
 })
 
+test('the list says which chat has a running answer, and no longer than that', async () => {
+  const tab = openTab()
+  const chat = tab.create()
+  chat.send('Where to?')
+  await begun(chat)
+  expect(tab.getSnapshot().items).toMatchObject([{ id: chat.id, live: true }])
+  logs[0]!.append(text('Home'), FINISH)
+  await idle(chat)
+  expect(tab.getSnapshot().items).toMatchObject([{ id: chat.id, live: false }])
+})
+
 test('what another tab asks is seen at once, and what another device does at the next look', async () => {
   server.keepTurns('travel-plans', 2)
   const [one, two] = [openTab(), openTab({ interval: 50 })]

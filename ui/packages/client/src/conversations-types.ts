@@ -172,6 +172,8 @@ export interface Conversations {
   readonly clearCache: () => Promise<void>
   /** A one-time address that makes a second device this visitor. */
   readonly joinAddress: () => Promise<{ readonly url: string; readonly expiresAt: number }>
+  /** Whether this browser may keep copies of what was read last, for a visit without the server; a no forgets them. */
+  readonly keepCopies: (may: boolean) => void
   /** What was typed and not sent; kept per chat, also over a reload. */
   readonly draft: (id: string) => string
   readonly keepDraft: (id: string, text: string) => void

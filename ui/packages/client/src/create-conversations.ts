@@ -1,5 +1,6 @@
 import { newId } from './chat.js'
 import type { ConversationMatch, Conversations, ConversationsSnapshot, ConversationSummary } from './conversations-types.js'
+import { createCopies } from './copies.js'
 import { createDeletions } from './deletions.js'
 import { createDrafts } from './drafts.js'
 import type { Port } from './follow-types.js'
@@ -47,6 +48,8 @@ const PAGE = 50
 const INTERVAL = 15_000
 const HEARING = 200
 const ORPHANED = 30_000
+/** The list's name among the copies, which no conversation has. */
+const LIST = ''
 
 /** Makes the conversations of a visitor: create them once, outside of any component. */
 export function createConversations(options: ConversationsOptions = {}): OpenConversations {
@@ -55,6 +58,7 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
   const transport = connect ? sharedTransport(direct, base, connect) : direct
   const path = new URL(base, globalThis.location?.href ?? 'http://localhost').pathname
   const shelf = createShelf(`headwater:${path}:`, options.storage)
+  const copies = createCopies(`headwater-copies:${path}`)
   const link = createLink(options)
   const requests = createRequests(base, fetch, () => link.state().state === 'live')
   const outbox = createOutbox(shelf)
@@ -76,6 +80,7 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
   const deletions = createDeletions(shelf, requests, link, (id, how) => {
     if (how === 'settled') {
       opened.get(id)?.end()
+      copies.drop(id)
       drafts.keep(id, '')
       lines = lines.filter((line) => line.id !== id)
       tag = null
@@ -96,9 +101,8 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     again = true
     if (summary) put(summaryOf(summary))
     else {
-      const conversation = opened.get(id)?.getSnapshot()
       const known = lines.find((line) => line.id === id)
-      const { title = '', busy = false, shared = null } = conversation ?? {}
+      const { title, busy, shared } = opened.get(id)?.line() ?? { title: '', busy: false, shared: null }
       const [first] = outbox.of(id)
       const now = known && !first ? known.updatedAt : Date.now()
       put({ id, title: title || titleOf(first?.text ?? ''), createdAt: known?.createdAt ?? now, updatedAt: now, live: busy, shared: shared !== null })
@@ -135,15 +139,21 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
         if (again) continue
         tag = seen
         if (body) take(body)
+        if (body) copies.put(LIST, body)
       } catch (error) {
         if (error instanceof ProblemError && !error.retryable) return link.ok()
         again = true
+        void recall()
         await delay(link.failed(), life.signal, link.wakes)
       }
     }
   }
+  const recall = async () => {
+    const copy = state === 'loading' ? ((await copies.get(LIST)) as WireList | null) : null
+    if (copy && state === 'loading') take(copy)
+  }
 
-  const around: Surroundings = { requests, transport: hurried(transport, link), link, outbox, shelf, pace: options.pace, hasDraft: (id) => drafts.get(id) !== '', changed: update }
+  const around: Surroundings = { requests, transport: hurried(transport, link), link, outbox, shelf, copies, pace: options.pace, hasDraft: (id) => drafts.get(id) !== '', changed: update }
   const open = (id: string, how: 'new' | 'loading' = 'loading', more: Partial<Surroundings> = {}, key = id): LiveConversation => {
     const found = opened.get(key)
     if (found) found.resume()
@@ -270,6 +280,7 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
       const { url, expires_at } = await requests.joinLink()
       return { url: requests.address(url), expiresAt: Date.parse(expires_at) }
     },
+    keepCopies: copies.allow,
     draft: drafts.get,
     keepDraft: drafts.keep,
     wake() {

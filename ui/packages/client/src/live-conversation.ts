@@ -1,11 +1,11 @@
 import { AnswerReader } from './answer-reader.js'
-import { newId, type Failure } from './chat.js'
+import { failureOf, newId } from './chat.js'
 import { ConversationState } from './conversation-state.js'
 import type { ChatSettings, Conversation, ConversationSnapshot, QuestionFile, QueuedQuestion } from './conversations-types.js'
 import type { Pending } from './outbox.js'
 import { delay } from './patience.js'
 import { QuestionSender } from './question-sender.js'
-import type { Changes, Tagged } from './requests.js'
+import { headOf, type Changes, type Tagged } from './requests.js'
 import type { Surroundings } from './surroundings.js'
 import { merge } from './tree.js'
 import { ProblemError } from './transport.js'
@@ -74,6 +74,9 @@ export class LiveConversation implements Conversation {
   }
 
   readonly getSnapshot = (): ConversationSnapshot => this.#state.snapshot()
+
+  /** What the list shows of it, as it is now: that may not be published yet. */
+  readonly line = () => ({ ...this.#state.head, busy: this.#busy })
 
   readonly send = (text: string, files: readonly QuestionFile[] = []): boolean => this.#ask(text, files)
 
@@ -300,6 +303,7 @@ export class LiveConversation implements Conversation {
         if (signal.aborted) return
         this.#tag = tag
         this.#loaded = Date.now()
+        if (body && this.#writable) this.#around.copies.put(this.id, body)
         return this.#state.together(() => {
           if (body) this.#take(body)
           this.#sender.pump()
@@ -310,9 +314,16 @@ export class LiveConversation implements Conversation {
           link.ok()
           return this.#miss(problem)
         }
+        void this.#recall()
         await delay(link.failed((problem?.retryAfter ?? 0) * 1000), signal, link.wakes)
       }
     }
+  }
+
+  /** Shows what was read last, until the server says how it is now. */
+  async #recall(): Promise<void> {
+    const copy = this.#writable ? await this.#around.copies.get(this.id) : null
+    if (copy && this.#state.head.state === 'loading') this.#state.together(() => this.#take(copy as WireConversation))
   }
 
   #get(): Promise<Tagged<WireConversation>> {
@@ -326,7 +337,7 @@ export class LiveConversation implements Conversation {
     tree.clear()
     for (const [id, leafed] of merged) tree.set(id, leafed)
     const link = shared == null ? null : this.#around.requests.address(`shared?id=${shared}`)
-    this.#state.set({ title, settings: settings ?? {}, shared: link, ...titled(this.#changes), state: 'ready' })
+    this.#state.set({ title, settings: settings ?? {}, shared: link, ...headOf(this.#changes), state: 'ready' })
     const here = this.#state.leaf !== null && tree.get(this.#state.leaf)?.known === 'here'
     if (leaf !== this.#named && !here && this.#changes?.leaf === undefined) this.#state.leaf = leaf
     this.#named = leaf
@@ -348,7 +359,8 @@ export class LiveConversation implements Conversation {
 
   #miss(problem: ProblemError): void {
     if (problem.status !== 404 && problem.status !== 410) return this.#state.set({ problem: failureOf(problem) })
-    const { hasDraft, shelf } = this.#around
+    const { hasDraft, shelf, copies } = this.#around
+    copies.drop(this.id)
     const begun = this.#sender.queue.length > 0 || hasDraft(this.id) || shelf.get(SETTINGS + this.id) !== null
     const fresh = this.#state.head.state === 'loading' && this.#writable && begun
     this.#state.set({ state: fresh ? 'new' : 'missing' })
@@ -385,13 +397,4 @@ export class LiveConversation implements Conversation {
 
 function named(): { readonly id: string; readonly answer: string } {
   return { id: newId(), answer: newId() }
-}
-
-function titled(changes: Changes | null): Pick<Changes, 'title' | 'settings'> {
-  const { leaf: _, ...head } = changes ?? {}
-  return head
-}
-
-function failureOf({ code, message, retryAfter }: ProblemError): Failure {
-  return { code, message, retryAfter }
 }

@@ -17,6 +17,12 @@ export interface Changes {
   readonly settings?: ChatSettings
 }
 
+/** The part of some changes that a conversation shows of itself. */
+export function headOf(changes: Changes | null): Pick<Changes, 'title' | 'settings'> {
+  const { leaf: _, ...head } = changes ?? {}
+  return head
+}
+
 /** The tag of a representation, and the representation; null where it is still the one that `tag` names. */
 export interface Tagged<T> {
   readonly tag: string | null

@@ -1,3 +1,4 @@
+import type { Copies } from './copies.js'
 import type { Link } from './link.js'
 import type { Outbox } from './outbox.js'
 import type { Requests } from './requests.js'
@@ -12,6 +13,7 @@ export interface Surroundings {
   readonly link: Link
   readonly outbox: Outbox
   readonly shelf: Shelf
+  readonly copies: Copies
   readonly pace: (() => number) | undefined
   readonly hasDraft: (id: string) => boolean
   /** The list's line of this conversation has changed; null where only the server knows how. */

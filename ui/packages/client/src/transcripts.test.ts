@@ -51,7 +51,7 @@ test('there are transcripts to read', () => {
 describe.each(names)('%s', (name) => {
   const stream = readFileSync(join(FOLDER, name + SUFFIX), 'utf8')
   // The stream carries everything but the timing, and so what a replay saves: there, entries have no times of their own.
-  const { timing: _, saved: __, ...state } = JSON.parse(readFileSync(join(FOLDER, `${name}.state.json`), 'utf8')) as LogDescription
+  const { timing: _, saved: __, ...state } = JSON.parse(readFileSync(join(FOLDER, `${name}.state.json`), 'utf8')) as LogDescription & { saved: unknown }
 
   test('folds to the state that the server returns, field by field', () => {
     const { message, offset } = foldChunks([stream])

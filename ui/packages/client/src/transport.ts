@@ -29,6 +29,8 @@ export interface Attachment {
 export interface Timing {
   readonly first_token: number | null
   readonly duration: number | null
+  /** When the first text or tool call came, after all reasoning; an older server does not say. */
+  readonly first_text?: number | null
 }
 
 /** A log summed up by the server. */

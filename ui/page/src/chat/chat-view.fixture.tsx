@@ -1,16 +1,18 @@
 import { act, cleanup, configure, render, screen } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
 import type { About, LogEvent } from '@headwater/client'
-import { afterEach, beforeEach, vi } from 'vitest'
+import { afterEach, beforeAll, beforeEach, vi } from 'vitest'
 import { fakeConversations } from '../../../testing/fake-conversations'
 import { answerOf, questionOf, ScriptedConversation } from '../../../testing/scripted-conversation'
 import { ChatView } from './chat-view'
+import { loadTurnList } from './turns/later'
 
 configure({ asyncUtilTimeout: 5_000 })
 
 export const ABOUT = { name: 'headwater', version: '1', model: 'scripted', demo: false, notice: null, models: [{ name: 'scripted', images: false }], max_body: 1_000_000 }
 export const SEES = { ...ABOUT, models: [{ name: 'scripted', images: true }] }
 
+beforeAll(loadTurnList)
 // jsdom lays nothing out, has no media and paints nothing; the browser's tests look at that.
 beforeEach(() => {
   vi.spyOn(HTMLCanvasElement.prototype, 'getContext').mockReturnValue(null)

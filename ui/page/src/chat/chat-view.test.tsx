@@ -80,6 +80,12 @@ test('reasoning is folded with its time, and tools with their names', async () =
   expect(screen.getByText('found')).toBeTruthy()
 })
 
+test('how long an old answer was reasoned about is what the server says', () => {
+  const old = answerOf('So')
+  open(new ScriptedConversation('chat', [questionOf('Q'), { ...old, message: { ...old.message, reasoning: 'Let me see' }, timing: { first_token: 0.5, first_text: 4.5, duration: 6 } }]))
+  expect(screen.getByText('Thought for 4 s')).toBeTruthy()
+})
+
 test('one quiet badge opens what is known of an answer', async () => {
   const { message } = answerOf('Old')
   const usage = { input_tokens: 12, output_tokens: 90, details: { input_token_details: { cache_read: 4 } } }

@@ -9,8 +9,9 @@ import { coarse } from './ask/enter'
 import { Announcer } from './hearing/announcer'
 import { useDoneNotice } from './hearing/use-done-notice'
 import { FailureNote } from './turns/failure-note'
+import { useTurnList } from './turns/later'
 import { moveByKey } from './turns/turn-keys'
-import { TurnList, type TurnActions } from './turns/turn-list'
+import type { TurnActions } from './turns/turn-list'
 import { useScroll } from './use-scroll'
 
 export interface ChatViewProps {
@@ -33,7 +34,8 @@ export function ChatView({ conversation, conversations, about, readOnly = false 
   const list = useRef<HTMLElement>(null)
   const spacer = useRef<HTMLDivElement>(null)
   const dock = useRef<HTMLElement>(null)
-  const scroll = useScroll({ list, spacer, dock }, turns.length > 0)
+  const TurnList = useTurnList()
+  const scroll = useScroll({ list, spacer, dock }, turns.length > 0 && TurnList !== null)
   const [editing, setEditing] = useState<string | null>(null)
   const wish = useRef<{ at: number; focus: boolean } | null>(null)
   const last = turns.at(-1)
@@ -159,7 +161,7 @@ export function ChatView({ conversation, conversations, about, readOnly = false 
   return (
     <>
       <main className="chat">
-        {turns.length > 0 ? (
+        {TurnList && turns.length > 0 ? (
           <TurnList
             turns={turns}
             branches={branches}

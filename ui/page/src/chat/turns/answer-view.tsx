@@ -48,7 +48,7 @@ export const AnswerView = memo(function AnswerView({ answer, place, all, branch,
     >
       {streaming && <i className="flow" style={{ backgroundPositionY: `${(message.text.length + message.reasoning.length) / 4}px` }} />}
       <div className="prose" aria-busy={streaming}>
-        {message.reasoning !== '' && <Reasoning id={id} text={message.reasoning} live={streaming && message.text === ''} />}
+        {message.reasoning !== '' && <Reasoning text={message.reasoning} live={streaming && message.text === ''} timing={answer.timing ?? null} />}
         {message.tools.length > 0 && <Tools tools={message.tools} />}
         {message.text !== '' && <Markdown text={message.text} growing={streaming} seams={message.continued} />}
         {streaming && message.text === '' && <Waiting words={chat.waiting} />}

@@ -1,27 +1,24 @@
-import type { ToolCall } from '@headwater/client'
-import { useEffect, useRef, useState } from 'react'
+import type { Timing, ToolCall } from '@headwater/client'
+import { useState } from 'react'
 import { useWords } from '../../words/words'
 
-// How long an answer was seen to think, by its id: the server does not say.
-const thought = new Map<string, number>()
-
 interface ReasoningProps {
-  readonly id: string
   readonly text: string
   /** Nothing but reasoning has come so far. */
   readonly live: boolean
+  readonly timing: Timing | null
 }
 
 /** What the model shows of its reasoning: open only while there is nothing else to read, unless a reader decides. */
-export function Reasoning({ id, text, live }: ReasoningProps) {
+export function Reasoning({ text, live, timing }: ReasoningProps) {
   const { chat } = useWords()
   const [chosen, setChosen] = useState<boolean | null>(null)
-  const began = useRef<number | null>(null)
-  useEffect(() => {
-    if (live) began.current ??= performance.now()
-    else if (began.current !== null) thought.set(id, (performance.now() - began.current) / 1000)
-  }, [live, id])
-  const spent = thought.get(id) ?? (began.current === null || live ? null : (performance.now() - began.current) / 1000)
+  // The server says it once the answer has ended; until then it is as long as was seen here.
+  const [began] = useState(() => (live ? performance.now() : null))
+  const [seen, setSeen] = useState<number | null>(null)
+  if (!live && began !== null && seen === null) setSeen((performance.now() - began) / 1000)
+  const told = timing?.first_token != null && timing.first_text != null ? timing.first_text - timing.first_token : null
+  const spent = told ?? seen
   return (
     <details className="thinking" open={chosen ?? live}>
       <summary

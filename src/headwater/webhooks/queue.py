@@ -1,0 +1,240 @@
+"""The queue of webhooks: which answers are told of, and to whom; each is sent until it is taken.
+
+A notice is a document in the store, so it outlives the server that made it. Every server looks at the notices that are
+due. It claims one by its version, and holds it for longer than a message takes; so one server sends, and another does
+if that one dies. A receiver may get a message twice, with the same `webhook-id`.
+
+A notice for a running answer waits until its log has ended, whichever server writes it, also as `lost`.
+"""
+
+import asyncio
+import hashlib
+import logging
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Literal
+
+import aiohttp
+import msgspec
+
+from headwater.answer import Answer
+from headwater.answers.answers import Answers
+from headwater.answers.nursery import Nursery
+from headwater.dialects.native.state import whole
+from headwater.errors import Conflict, Expired, HeadwaterError, NoSuchLog
+from headwater.log.store import Description
+from headwater.observe import Made, Observer, Request
+from headwater.principal import Principal
+from headwater.webhooks.sender import AT_ONCE, Sender
+
+logger = logging.getLogger(__name__)
+
+COLLECTION = "webhooks"
+LOOK = 30.0
+"""Seconds between two looks at the notices, at most, and between two looks at an answer that runs elsewhere."""
+HELD = 60.0
+"""Seconds for which a server holds a notice that it sends."""
+PAUSES = (2.0, 10.0, 60.0, 300.0, 1800.0, 7200.0, 21_600.0)
+"""Seconds before a failed message is sent again; after the last of them it is given up."""
+SPREAD = 0.2
+"""The part of a pause by which it is shortened or prolonged at random."""
+KEPT = 2 * 86_400.0
+"""Seconds for which the store keeps a notice."""
+MOST = 256
+"""Messages that wait here for one of the places of the sender; others wait in the store."""
+LAST = 2.0
+"""Seconds that a server which ends waits for the store to take its last notices."""
+JUST = 1.0
+"""Seconds after an ending for which its readers may be gone before the ending is noticed here."""
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Somebody who is to be told of the end of an answer."""
+
+    id: str
+    """The message id under which the answer is read."""
+    tenant: str
+    subject: str
+    url: str
+    due: float
+    """When to look at it next, by the wall clock."""
+    failures: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its name in the collection: one for each answer and address."""
+        return f"{self.id.replace('~', '-')}-{hashlib.sha256(self.url.encode()).hexdigest()[:16]}"
+
+
+class Webhooks(Observer):
+    """Tells servers of the ends of answers. `which` answers the operator's own `url` is told of, if there is one.
+
+    `background`: those that a client asked for in the background; `unread`: these, and those that no client of this
+    server reads as they end; `all`: every answer that is generated. With `text` the messages have the answer's text.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        url: str | None = None,
+        which: Literal["background", "unread", "all"] = "unread",
+        *,
+        text: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.sender = sender
+        self.url = url
+        self._which = which
+        self._text = text
+        self._clock = clock
+        self._readers: dict[str, int] = {}
+        self._left: dict[str, float] = {}
+        self._expected: set[str] = set()
+        self._ended: set[str] = set()
+        self._notices = Nursery("notice")
+        self._tasks = Nursery("webhook")
+
+    def accompany(self, answers: Answers) -> None:
+        """Work as long as these answers have a store."""
+        self._answers = answers
+        answers.accompany(self._begin, self._end)
+
+    async def expect(self, id: str, principal: Principal, url: str | None) -> None:
+        """Tell this address, or that of the operator, once the answer has ended. Raises `StoreError`."""
+        log = id.partition("~")[0]
+        if self._answers.departure(log) is None:  # it is generated here, and `made` will say that it has ended
+            self._expected.add(log)
+            await self._expect(id, principal, url, LOOK)
+        else:
+            await self._expect(id, principal, url, 0)
+
+    def made(self, request: Request, made: Made) -> None:
+        log = request.log
+        unread = not self._readers.get(log) and time.monotonic() - self._left.pop(log, 0.0) > JUST
+        unread = unread and request.outcome != "renewal"  # nobody was to read it
+        if self.url is not None and (self._which == "all" or (self._which == "unread" and unread)):
+            self._notices.start(log, self._expect(log, request.principal, None, 0))
+        if log in self._expected:
+            self._expected.discard(log)
+            self._ended.add(log)
+            self._bell.set()
+
+    def reader_came(self, log: str, dialect: str) -> None:
+        self._readers[log] = self._readers.get(log, 0) + 1
+
+    def reader_left(self, log: str, dialect: str) -> None:
+        self._readers[log] -= 1
+        if not self._readers[log]:
+            del self._readers[log]
+            now = time.monotonic()
+            self._left = {each: at for each, at in self._left.items() if now - at <= JUST} | {log: now}
+
+    def _begin(self) -> None:
+        self._bell, self._places = asyncio.Event(), asyncio.Semaphore(AT_ONCE)
+        self._tasks.start("queue", self._watch())
+
+    async def _end(self) -> None:
+        await self._notices.finished(LAST)
+        await self._notices.aclose()
+        await self._tasks.aclose()
+        await self.sender.aclose()
+
+    async def _expect(self, id: str, principal: Principal, url: str | None, wait: float) -> None:
+        if (url := url or self.url) is not None:
+            with suppress(Conflict):  # it is expected already
+                await self._put(Notice(id, *principal, url, self._clock() + wait), 0)
+            if not wait:
+                self._bell.set()
+
+    async def _watch(self) -> None:
+        pause = 0.0
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._bell.wait()
+            self._bell.clear()
+            try:
+                pause = await self._look()
+            except HeadwaterError as error:
+                logger.warning("webhooks wait for the store: %s", error)
+                pause = LOOK
+
+    async def _look(self) -> float:
+        """Send what is due; returns the seconds until something may be."""
+        ended, self._ended = self._ended, set()
+        after, pause, documents = "", LOOK, self._answers.documents
+        while page := await documents.list_documents(COLLECTION, after=after):
+            for name, kept in page:
+                notice, now = msgspec.json.decode(kept.value, type=Notice), self._clock()
+                if notice.due <= now or (notice.id.partition("~")[0] in ended and not notice.failures):
+                    if not self._tasks.has(name) and len(self._tasks) < MOST:
+                        self._tasks.start(name, self._tell(notice, kept.version))
+                else:
+                    pause = min(pause, notice.due - now)
+            after = page[-1][0]
+        return pause
+
+    async def _tell(self, notice: Notice, version: int) -> None:
+        """Send a notice if its answer has ended, unless another server does."""
+        async with self._places:
+            try:
+                await self._put(msgspec.structs.replace(notice, due=self._clock() + HELD), version)
+                reader = Principal(notice.tenant, notice.subject)
+                found = await self._answers.find(notice.id, reader)
+                if found.state == "open":
+                    await self._put(msgspec.structs.replace(notice, due=self._clock() + LOOK))
+                    return
+                body = self._message(notice, found, await self._answers.answer(found, reader))
+                if not await self._sent(notice, body):
+                    return
+            except Conflict:
+                return  # another server was faster
+            except (NoSuchLog, Expired):
+                logger.warning("answer %s was gone before its webhook was sent", notice.id)
+            except HeadwaterError as error:
+                logger.warning("the webhook of %s waits for the store: %s", notice.id, error)
+                return
+            with suppress(HeadwaterError):  # it is sent again, then
+                await self._answers.documents.delete(notice.name, collection=COLLECTION)
+
+    async def _sent(self, notice: Notice, body: bytes) -> bool:
+        """Send a message; whether that is over, because it was taken or is given up."""
+        try:
+            status = await self.sender.post(notice.url, f"msg_{notice.name}", body)
+            why = f"status {status}"
+            if 200 <= status < 300 or status == 410:  # the receiver is gone and says so
+                return True
+        except (aiohttp.ClientError, OSError, HeadwaterError) as error:  # OSError: also the time is over
+            why = str(error) or type(error).__name__
+        failures = notice.failures + 1
+        if failures > len(PAUSES):
+            logger.error("the webhook of %s is given up after %d attempts: %s", notice.id, failures, why)
+            return True
+        pause = PAUSES[failures - 1] * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - no secret
+        logger.warning("the webhook of %s failed, and is sent again in %.0f s: %s", notice.id, pause, why)
+        await self._put(msgspec.structs.replace(notice, failures=failures, due=self._clock() + pause))
+        self._bell.set()
+        return False
+
+    def _message(self, notice: Notice, found: Description, answer: Answer) -> bytes:
+        shown = whole(answer)
+        ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock() - found.age))
+        message: dict[str, Any] = {
+            "type": "answer.ended",
+            "timestamp": ended,
+            "id": notice.id,
+            "state": found.state,
+            "tenant": notice.tenant,
+            "subject": notice.subject,
+            "model": shown.model,
+            "usage": shown.usage,
+            "ending": shown.ending,
+            "location": f"/api/streams/{notice.id}",
+        }
+        return msgspec.json.encode(message | {"text": answer.text} if self._text else message)
+
+    async def _put(self, notice: Notice, version: int | None = None) -> None:
+        value = msgspec.json.encode(notice)
+        await self._answers.documents.put(notice.name, value, ttl=KEPT, version=version, collection=COLLECTION)
