@@ -74,7 +74,8 @@ def stats(url: str = URL) -> None:
             counts = [requests.get(outcome, 0) for outcome in ("hit", "joined", "miss", "bypass")]
             share = _percent(served / (sum(requests.values()) or math.nan))
             used = [tokens.get(kind, 0) for kind in ("input", "output")]
-            rows.append([each["tenant"], *counts, share, *used, f"{each['cost']:.4f}"])
+            cost = "–" if each["cost"] is None else f"{each['cost']:.4f}"  # where no price is known
+            rows.append([each["tenant"], *counts, share, *used, cost])
         head = ("tenant", "hits", "joined", "misses", "bypassed", "served", "input", "output", "cost in USD")
         write(_of(found), table(*head, rows=rows))
         return 0
@@ -130,7 +131,7 @@ def _overview(now: Scrape, before: Scrape | None) -> Group:
             f"{now.total('headwater_generations_running', **labels):.0f}",
             rate("headwater_tokens_total", kind="output", **labels),
             *(_seconds(new.quantile(share, **labels)) for share in (0.5, 0.99)),
-            f"{now.total('headwater_cost_usd_total', **labels):.4f}",
+            f"{cost:.4f}" if (cost := now.total("headwater_cost_usd_total", **labels)) else "–",
         ]
 
     names = sorted(now.values("tenant"), key=lambda name: -new.total("headwater_requests_total", tenant=name))

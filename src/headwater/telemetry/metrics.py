@@ -199,9 +199,9 @@ class Metrics(Observer):
             for sample in metric.samples:
                 if (tenant := sample.labels.get("tenant")) is None or (name := _STATS.get(sample.name)) is None:
                     continue
-                row = found.setdefault(tenant, {"tenant": tenant, "requests": {}, "tokens": {}, "cost": 0.0})
+                row = found.setdefault(tenant, {"tenant": tenant, "requests": {}, "tokens": {}, "cost": None})
                 if name == "cost":
-                    row["cost"] += sample.value
+                    row["cost"] = (row["cost"] or 0.0) + sample.value
                 else:
                     kind = sample.labels["outcome" if name == "requests" else "kind"]
                     row[name][kind] = row[name].get(kind, 0) + int(sample.value)
