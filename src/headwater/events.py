@@ -115,9 +115,8 @@ class Start(msgspec.Struct, frozen=True, tag="start", omit_defaults=True):
     created: int = 0
     """When the log was opened, in seconds since 1970 by the writer's clock; 0 in logs of versions before this field."""
     cache: Cached | None = None
-    """How the cache has answered this reader's request, in the response to it; never stored."""
-    question: str | None = None
-    """What was asked, stored where the answer serves other wordings of it; sent as `cache.matched`, to them alone."""
+    """How the cache has answered this reader's request, in the response to it. Only the question is stored, as
+    `matched` of an answer that serves other wordings of it; they alone are told it."""
 
 
 class TextDelta(msgspec.Struct, frozen=True, tag="text-delta"):

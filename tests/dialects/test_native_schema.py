@@ -78,7 +78,7 @@ def test_every_field_that_is_read_is_described(route: str, own: set[str]) -> Non
 
 
 EVENTS: list[Event] = [
-    Start("m", "echo", 1, Cached("hit"), "Hi"),
+    Start("m", "echo", 1, Cached("hit")),
     TextDelta("x"),
     ReasoningDelta("x"),
     ToolCallStart("c", "f"),

@@ -62,7 +62,10 @@ async def test_a_scrape_counts_requests_by_how_they_met_the_cache_and_tokens_by_
         assert found[f"gen_ai_server_{what}_seconds_count chat openai small default"] == 2, what
     assert found["headwater_saved_tokens_total default"] == 15
     assert found["headwater_store_flush_seconds_count"] >= 2
-    assert [(row["tenant"], row["requests"]) for row in stats] == [("default", {"miss": 1, "hit": 1, "bypass": 1})]
+    (row,) = stats
+    assert (row["tenant"], row["requests"]) == ("default", {"miss": 1, "hit": 1, "bypass": 1})
+    assert (row["tokens"]["input"], row["cost"]) == (20, None)
+    assert (row["saved"]["tokens"], row["saved"]["cost"]) == (15, None)
 
 
 async def test_failures_refusals_and_retries_are_counted_by_their_code() -> None:

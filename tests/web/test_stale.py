@@ -124,7 +124,7 @@ async def test_one_renewal_for_two_servers(tmp_path: Path) -> None:
         _,
         model,
     ):
-        other_model = Runs(said("other"))
+        other_model = Runs([gate, *said("other")])
         caching = Caching(TTL, b"secret", stale)
         async with headwater(other_model, SqliteStore(path, clock=clock), caching=caching) as other:
             clock.ahead += TTL + 30

@@ -339,8 +339,8 @@ class Answers:
         """Start the producer of a log that was claimed."""
         assert claim.lease is not None
         request = Request(claim.log, wanted.principal, self._claims.keyed(wanted), outcome)
-        question = self._claims.question(wanted)
-        beginning = Beginning(claim.lease, recoverable=wanted.recovery is not None, question=question)
+        asked = self._claims.asked(wanted)
+        beginning = Beginning(claim.lease, recoverable=wanted.recovery is not None, asked=asked)
         self._start(wanted.offer, request, beginning, wanted.leaves)
 
     def _start(self, offer: Offer, request: Request, beginning: Beginning, leaves: bool = False) -> None:
@@ -361,7 +361,7 @@ class Answers:
                 generation = Generation(models, request, writer, self._policy.timeouts, self._observers)
                 generation.continuing = self._policy.continuing
                 generation.recoverable, generation.leaves = beginning.recoverable, leaves
-                generation.question = beginning.question
+                generation.asked = beginning.asked
                 if beginning.way is not None:
                     generation.successor = models[0]._replace(way=beginning.way)
                     await self._admission.take_over(request)

@@ -13,6 +13,7 @@ from headwater.cache.form import FORM
 from headwater.cache.key import Tokens, asked, conversation_key, fingerprint, form_of, log_id
 from headwater.cache.policy import Directives, Stale
 from headwater.errors import NotCached, StoreError
+from headwater.events import Cached
 from headwater.log.names import names_in
 from headwater.log.store import Claim, Store, Terms
 from headwater.models.catalogue import Offer
@@ -159,10 +160,12 @@ class Claims:
         stale, max_age = max(self.stale(wanted)), wanted.directives.max_age
         return Terms(None if max_age is None else max_age + stale, None, wanted.recovery, stale)
 
-    def question(self, wanted: Wanted) -> str | None:
+    def asked(self, wanted: Wanted) -> Cached | None:
         """The question as the log keeps it, for whoever gets its answer to another wording; None if nobody does."""
         matched = self._caching.match == "form" and not (wanted.directives.no_store or wanted.directives.exact)
-        return asked(wanted.prompt) if matched and form_of(wanted.prompt) is not None else None
+        if not matched or form_of(wanted.prompt) is None:
+            return None
+        return Cached("hit", matched=asked(wanted.prompt))
 
     def keyed(self, wanted: Wanted) -> Prompt:
         """The prompt as the provider gets it, once it is claimed: with a `prompt_cache_key` where one is derived."""

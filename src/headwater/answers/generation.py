@@ -36,6 +36,7 @@ from headwater.answers.notices import Notices
 from headwater.answers.source import Source
 from headwater.errors import HeadwaterError, ModelError, StoreError
 from headwater.events import (
+    Cached,
     Continued,
     Ending,
     Error,
@@ -102,8 +103,7 @@ class Generation:
         self._awake: asyncio.Future[None] | None = None
         self._begun = self._last_output = self._now()
         self._end = self._begun + min(timeouts.total - writer.age, timeouts.lifetime)
-        self._has_output = False  # of the request that runs
-        self._spoke = False  # of any request
+        self._has_output = self._spoke = False  # of the request that runs, and of any request
         self._failed = False
         self._seam: Continued | None = None  # to be written before the first words of the request that runs
         self._asked = self._begun  # when the request that runs was asked first
@@ -119,7 +119,7 @@ class Generation:
         self.seal: Callable[[Ending], Coroutine[Any, Any, None]] = writer.seal
         """Stores the ending; somebody may do something before."""
         self.prices: Prices | None = None
-        self.question: str | None = None
+        self.asked: Cached | None = None
 
     @property
     def retrying(self) -> bool:
@@ -150,7 +150,7 @@ class Generation:
         """Produce the answer and seal its log; a cancellation seals it too, with an error that says so."""
         self._writer.interrupt = self._interrupt
         if self.successor is None:
-            self._writer.append([Start(self._writer.log, self._prompt.model, int(time.time()), question=self.question)])
+            self._writer.append([Start(self._writer.log, self._prompt.model, int(time.time()), self.asked)])
         try:
             ending = await self._produce()
         except asyncio.CancelledError:

@@ -20,7 +20,7 @@ from headwater.answers.continuing import Continuing, lost
 from headwater.answers.recovery import Recovery
 from headwater.entries import Entry, record
 from headwater.errors import HeadwaterError, StoreError, UnknownModel
-from headwater.events import Continued, Event, Start, Stop
+from headwater.events import Cached, Continued, Event, Start, Stop
 from headwater.log.logs import Logs
 from headwater.log.store import Abandoned, Lease
 from headwater.models.catalogue import Catalogue, Offer
@@ -50,8 +50,8 @@ class Beginning(NamedTuple):
     """How the answer goes on; None at a new log."""
     recoverable: bool = False
     """Whether the log has a recovery."""
-    question: str | None = None
-    """The question, for whoever gets its answer to another wording; None at a log that somebody else began."""
+    asked: Cached | None = None
+    """The question, for whoever gets its answer to another wording."""
 
 
 class Successions:

@@ -46,8 +46,10 @@ class Stale(NamedTuple):
         A request that names a limit decides itself. One that names a `max-age` takes nothing stale that it does not
         ask for.
         """
-        default = Stale() if directives.max_age is not None else self
         named = (directives.max_stale, directives.stale_while_revalidate, directives.stale_if_error)
+        if directives.max_age is None and named == (None, None, None):
+            return self
+        default = Stale() if directives.max_age is not None else self
         return Stale(*(of if own is None else own for own, of in zip(named, default, strict=True)))
 
 

@@ -193,18 +193,23 @@ class Metrics(Observer):
         return everyone
 
     async def by_tenant(self) -> list[dict[str, Any]]:
-        """How each tenant's requests met the cache since the server began, and its tokens and cost."""
+        """How each tenant's requests met the cache since the server began, what generations used, and what was saved.
+
+        Each has `tenant`, `requests` by outcome, `tokens` by kind, `cost`, and `saved` with `tokens`, `cost`,
+        `seconds`. A cost is None where no price is known.
+        """
         found: dict[str, dict[str, Any]] = {}
         for metric in await asyncio.to_thread(lambda: list(self.collected().collect())):
             for sample in metric.samples:
-                if (tenant := sample.labels.get("tenant")) is None or (name := _STATS.get(sample.name)) is None:
+                tenant, place = sample.labels.get("tenant"), _STATS.get(sample.name)
+                if tenant is None or place is None:
                     continue
-                row = found.setdefault(tenant, {"tenant": tenant, "requests": {}, "tokens": {}, "cost": None})
-                if name == "cost":
-                    row["cost"] = (row["cost"] or 0.0) + sample.value
-                else:
-                    kind = sample.labels["outcome" if name == "requests" else "kind"]
-                    row[name][kind] = row[name].get(kind, 0) + int(sample.value)
+                empty: dict[str, Any] = {"requests": {}, "tokens": {}, "saved": {"cost": None}, "cost": None}
+                row = found.setdefault(tenant, {"tenant": tenant, **empty})
+                part, named = place
+                within, name = (row, part) if not named else (row[part], sample.labels.get(named, named))
+                if sample.value or name != "cost":
+                    within[name] = round((within.get(name) or 0) + sample.value, 6)
         return sorted(found.values(), key=lambda row: -sum(row["requests"].values()))
 
     def _labels(self, request: Request) -> tuple[str, str, str, str]:
@@ -214,10 +219,14 @@ class Metrics(Observer):
 
 
 _STATS = {
-    "headwater_requests_total": "requests",
-    "headwater_tokens_total": "tokens",
-    "headwater_cost_usd_total": "cost",
+    "headwater_requests_total": ("requests", "outcome"),
+    "headwater_tokens_total": ("tokens", "kind"),
+    "headwater_cost_usd_total": ("cost", ""),
+    "headwater_saved_tokens_total": ("saved", "tokens"),
+    "headwater_saved_cost_usd_total": ("saved", "cost"),
+    "headwater_saved_seconds_total": ("saved", "seconds"),
 }
+"""Where a tenant's statistics have a counter, and the label that tells its places apart, or its one place."""
 
 
 def kinds(usage: Usage) -> dict[str, int]:

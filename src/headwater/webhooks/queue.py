@@ -91,8 +91,7 @@ class Webhooks(Observer):
         self._clock = clock
         self._readers: dict[str, int] = {}
         self._left: dict[str, float] = {}
-        self._expected: set[str] = set()
-        self._ended: set[str] = set()
+        self._expected: dict[str, list[Notice]] = {}  # of answers that are generated here, by their logs
         self._notices = Nursery("notice")
         self._tasks = Nursery("webhook")
 
@@ -103,23 +102,26 @@ class Webhooks(Observer):
 
     async def expect(self, id: str, principal: Principal, url: str | None) -> None:
         """Tell this address, or that of the operator, once the answer has ended. Raises `StoreError`."""
+        if (url := url or self.url) is None:
+            return
         log = id.partition("~")[0]
-        if self._answers.departure(log) is None:  # it is generated here, and `made` will say that it has ended
-            self._expected.add(log)
-            await self._expect(id, principal, url, LOOK)
-        else:
-            await self._expect(id, principal, url, 0)
+        notice = Notice(id, *principal, url, self._clock() + LOOK)
+        here = self._answers.departure(log) is None  # it is generated here, and `made` will say that it has ended
+        if here:
+            self._expected.setdefault(log, []).append(notice)
+        with suppress(Conflict):  # it is expected already
+            await self._put(notice, 0)
+        if not here:
+            self._start(notice)
 
     def made(self, request: Request, made: Made) -> None:
         log = request.log
         unread = not self._readers.get(log) and time.monotonic() - self._left.pop(log, 0.0) > JUST
         unread = unread and request.outcome != "renewal"  # nobody was to read it
         if self.url is not None and (self._which == "all" or (self._which == "unread" and unread)):
-            self._notices.start(log, self._expect(log, request.principal, None, 0))
-        if log in self._expected:
-            self._expected.discard(log)
-            self._ended.add(log)
-            self._bell.set()
+            self._notices.start(log, self._told(Notice(log, *request.principal, self.url, self._clock() + LOOK)))
+        for notice in self._expected.pop(log, ()):
+            self._start(notice)
 
     def reader_came(self, log: str, dialect: str) -> None:
         self._readers[log] = self._readers.get(log, 0) + 1
@@ -128,8 +130,11 @@ class Webhooks(Observer):
         self._readers[log] -= 1
         if not self._readers[log]:
             del self._readers[log]
-            now = time.monotonic()
-            self._left = {each: at for each, at in self._left.items() if now - at <= JUST} | {log: now}
+            now, left = time.monotonic(), self._left
+            left.pop(log, None)
+            left[log] = now
+            while now - left[oldest := next(iter(left))] > JUST:
+                del left[oldest]
 
     def _begin(self) -> None:
         self._bell, self._places = asyncio.Event(), asyncio.Semaphore(AT_ONCE)
@@ -141,12 +146,19 @@ class Webhooks(Observer):
         await self._tasks.aclose()
         await self.sender.aclose()
 
-    async def _expect(self, id: str, principal: Principal, url: str | None, wait: float) -> None:
-        if (url := url or self.url) is not None:
-            with suppress(Conflict):  # it is expected already
-                await self._put(Notice(id, *principal, url, self._clock() + wait), 0)
-            if not wait:
-                self._bell.set()
+    async def _told(self, notice: Notice) -> None:
+        """Keep a notice of an answer that has ended, and send it."""
+        try:
+            with suppress(Conflict):  # it was expected
+                await self._put(notice, 0)
+                self._start(notice)
+        except HeadwaterError as error:
+            logger.warning("the webhook of %s is lost, because the store failed: %s", notice.id, error)
+
+    def _start(self, notice: Notice, version: int = 0) -> None:
+        """Send a notice in a task, unless too many wait: then it is found in the store again."""
+        if not self._tasks.has(notice.name) and len(self._tasks) < MOST:
+            self._tasks.start(notice.name, self._tell(notice, version))
 
     async def _watch(self) -> None:
         pause = 0.0
@@ -163,31 +175,36 @@ class Webhooks(Observer):
 
     async def _look(self) -> float:
         """Send what is due; returns the seconds until something may be."""
-        ended, self._ended = self._ended, set()
         after, pause, documents = "", LOOK, self._answers.documents
         while page := await documents.list_documents(COLLECTION, after=after):
-            for name, kept in page:
+            for _, kept in page:
                 notice, now = msgspec.json.decode(kept.value, type=Notice), self._clock()
-                if notice.due <= now or (notice.id.partition("~")[0] in ended and not notice.failures):
-                    if not self._tasks.has(name) and len(self._tasks) < MOST:
-                        self._tasks.start(name, self._tell(notice, kept.version))
+                if notice.due <= now:
+                    self._start(notice, kept.version)
                 else:
                     pause = min(pause, notice.due - now)
             after = page[-1][0]
         return pause
 
     async def _tell(self, notice: Notice, version: int) -> None:
-        """Send a notice if its answer has ended, unless another server does."""
+        """Send a notice if its answer has ended, unless another server does. `version` 0 stands for the newest."""
+        documents = self._answers.documents
         async with self._places:
             try:
+                if not version:
+                    if (kept := await documents.get(notice.name, collection=COLLECTION)) is None:
+                        return
+                    notice, version = msgspec.json.decode(kept.value, type=Notice), kept.version
                 await self._put(msgspec.structs.replace(notice, due=self._clock() + HELD), version)
                 reader = Principal(notice.tenant, notice.subject)
                 found = await self._answers.find(notice.id, reader)
                 if found.state == "open":
-                    await self._put(msgspec.structs.replace(notice, due=self._clock() + LOOK))
+                    await self._put(msgspec.structs.replace(notice, due=self._clock() + LOOK), version + 1)
                     return
                 body = self._message(notice, found, await self._answers.answer(found, reader))
-                if not await self._sent(notice, body):
+                if (failed := await self._failed(notice, body)) is not None:
+                    await self._put(failed, version + 1)
+                    self._bell.set()
                     return
             except Conflict:
                 return  # another server was faster
@@ -197,26 +214,24 @@ class Webhooks(Observer):
                 logger.warning("the webhook of %s waits for the store: %s", notice.id, error)
                 return
             with suppress(HeadwaterError):  # it is sent again, then
-                await self._answers.documents.delete(notice.name, collection=COLLECTION)
+                await documents.delete(notice.name, collection=COLLECTION)
 
-    async def _sent(self, notice: Notice, body: bytes) -> bool:
-        """Send a message; whether that is over, because it was taken or is given up."""
+    async def _failed(self, notice: Notice, body: bytes) -> Notice | None:
+        """Send a message; returns when to send it again, or None if it was taken or is given up."""
         try:
             status = await self.sender.post(notice.url, f"msg_{notice.name}", body)
             why = f"status {status}"
             if 200 <= status < 300 or status == 410:  # the receiver is gone and says so
-                return True
+                return None
         except (aiohttp.ClientError, OSError, HeadwaterError) as error:  # OSError: also the time is over
             why = str(error) or type(error).__name__
         failures = notice.failures + 1
         if failures > len(PAUSES):
             logger.error("the webhook of %s is given up after %d attempts: %s", notice.id, failures, why)
-            return True
+            return None
         pause = PAUSES[failures - 1] * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - no secret
         logger.warning("the webhook of %s failed, and is sent again in %.0f s: %s", notice.id, pause, why)
-        await self._put(msgspec.structs.replace(notice, failures=failures, due=self._clock() + pause))
-        self._bell.set()
-        return False
+        return msgspec.structs.replace(notice, failures=failures, due=self._clock() + pause)
 
     def _message(self, notice: Notice, found: Description, answer: Answer) -> bytes:
         shown = whole(answer)
@@ -235,6 +250,6 @@ class Webhooks(Observer):
         }
         return msgspec.json.encode(message | {"text": answer.text} if self._text else message)
 
-    async def _put(self, notice: Notice, version: int | None = None) -> None:
+    async def _put(self, notice: Notice, version: int) -> None:
         value = msgspec.json.encode(notice)
         await self._answers.documents.put(notice.name, value, ttl=KEPT, version=version, collection=COLLECTION)

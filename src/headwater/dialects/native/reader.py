@@ -61,7 +61,7 @@ class NativeReader:
         """What `start` tells about the cache: of a hit also what it saves, if the log's ending is in the same page."""
         cached = self.cached
         if cached is not None and cached.matched is not None:
-            cached = msgspec.structs.replace(cached, matched=start.question)
+            cached = msgspec.structs.replace(cached, matched=start.cache.matched if start.cache else None)
         if cached is not None and cached.status == "hit" and last is not None and isinstance(last.event, Finish):
             return msgspec.structs.replace(cached, saved=Saved.of(last.event.usage, last.at))
         return cached
@@ -120,9 +120,9 @@ class SentError(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
 def as_sent(event: Event, message_id: str, cached: Cached | None = None) -> Event | SentError:
     """The event as this dialect sends it: a replay under its own message id, an error without our HTTP status."""
     match event:
-        case Start(own, model, created, _, question):
-            as_stored = own == message_id and cached is None and question is None
-            return event if as_stored else Start(message_id, model, created, cached)
+        case Start(own, model, created, stored):
+            same = own == message_id and cached is None and stored is None
+            return event if same else Start(message_id, model, created, cached)
         case Error(code, message, retryable, retry_after):
             return SentError(code, message, retryable, retry_after)
         case TextDelta() | ReasoningDelta() | Metadata() | Continued() | Finish() | Stop() | Unknown():

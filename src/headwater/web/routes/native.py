@@ -46,7 +46,15 @@ def parameter(name: str, where: str, about: str) -> dict[str, Any]:
 
 PACE = parameter("pace", "query", "How fast a stored answer is told: `instant`, `original` or tokens per second")
 _PARAMETERS = [
-    parameter("Cache-Control", "header", "`no-cache`, `no-store`, `max-age=N` or `only-if-cached` (RFC 9111)"),
+    parameter(
+        "Cache-Control",
+        "header",
+        "`no-cache`, `no-store`, `max-age=N`, `max-stale=N` or `only-if-cached` (RFC 9111), "
+        "`stale-while-revalidate=N` or `stale-if-error=N` (RFC 5861)",
+    ),
+    parameter(
+        "Headwater-Webhook", "header", "An address that is told when the answer ends, where the server allows it"
+    ),
     parameter("Idempotency-Key", "header", "A repeated POST with the same key joins its first run, also uncached"),
     parameter("Last-Event-ID", "header", "A repeated POST goes on after this offset, in the log that handed it out"),
     PACE,
