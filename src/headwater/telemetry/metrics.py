@@ -83,8 +83,8 @@ class Metrics(Observer):
         self._tokens = counter("headwater_tokens", "Tokens of generations, by kind", "tenant", "model", "kind")
         self._cost = counter("headwater_cost_usd", "What generations cost, where a price is known", "tenant", "model")
         self._saved = [
-            counter(f"headwater_saved_{what}", f"{what} that hits and joins have saved, in all", "tenant")
-            for what in ("tokens", "cost_usd", "seconds")
+            counter(f"headwater_saved_{name}", f"{what} that hits and joins have saved", "tenant")
+            for name, what in (("tokens", "Tokens"), ("cost_usd", "US dollars"), ("seconds", "Seconds"))
         ]
         self._flush = histogram("headwater_store_flush_seconds", "Until the store took a flush", _FLUSH)
         self._store_failed = counter("headwater_store_failures", "Flushes the store did not take in time")
@@ -140,7 +140,8 @@ class Metrics(Observer):
     def saved(self, tenant: str, saved: Saved) -> None:
         tenant = self._tenant(tenant)
         for counted, value in zip(self._saved, (saved.tokens, saved.cost, saved.seconds), strict=True):
-            counted(tenant).inc(value or 0)
+            if value:
+                counted(tenant).inc(value)
 
     def reader_came(self, log: str, dialect: str) -> None:
         self.readers[dialect] += 1
@@ -180,7 +181,10 @@ class Metrics(Observer):
     async def scrape(self, accept: str = "") -> tuple[bytes, str]:
         """All metrics of all workers in the form that a scraper accepts, and its content type."""
         self.refresh()
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is no number
+            encode, content_type = choose_encoder("")
         # In a thread: the files of many workers with many tenants take a while to add up.
         return await asyncio.to_thread(lambda: encode(self.collected())), content_type
 
