@@ -101,8 +101,8 @@ class Observer:
     def made(self, request: Request, made: Made) -> None:
         """A generation of this process ended, and its log with it; costs nothing per token, unlike `ended`."""
 
-    def saved(self, tenant: str, saved: Saved, times: int) -> None:
-        """A stored or a shared answer took the place of so many generations; each would have been what it `saved`."""
+    def saved(self, tenant: str, saved: Saved) -> None:
+        """A stored or a shared answer was read to its ending, in the place of a generation."""
 
     async def ended(self, request: Request, answer: Answer) -> None:
         """The whole answer of that generation. Awaited by its producer, at most `Observers.limit`."""

@@ -62,7 +62,10 @@ async def test_a_scrape_counts_requests_by_how_they_met_the_cache_and_tokens_by_
         assert found[f"gen_ai_server_{what}_seconds_count chat openai small default"] == 2, what
     assert found["headwater_saved_tokens_total default"] == 15
     assert found["headwater_store_flush_seconds_count"] >= 2
-    assert [(row["tenant"], row["requests"]) for row in stats] == [("default", {"miss": 1, "hit": 1, "bypass": 1})]
+    (row,) = stats
+    assert (row["tenant"], row["requests"]) == ("default", {"miss": 1, "hit": 1, "bypass": 1})
+    assert (row["tokens"]["input"], row["cost"]) == (20, None)
+    assert (row["saved"]["tokens"], row["saved"]["cost"]) == (15, None)
 
 
 async def test_failures_refusals_and_retries_are_counted_by_their_code() -> None:
@@ -164,3 +167,23 @@ async def test_requests_that_join_a_running_answer_save_what_it_took() -> None:
 
     assert found["headwater_requests_total joined default"] == 2
     assert found["headwater_saved_tokens_total default"] == 2 * 15
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5", "application/openmetrics-text"),
+        ("application/openmetrics-text; version=abc", "text/plain"),
+        ("*/*", "text/plain"),
+    ],
+)
+async def test_a_scraper_gets_a_form_that_it_accepts(accept: str, form: str) -> None:
+    """Also one that writes no version that there is."""
+    async with metered(HELLO) as (server, _):
+        await post_chat(server.client)
+        response = await server.client.get("/metrics", headers={"accept": accept})
+        head = await server.client.head("/metrics")
+
+    assert response.headers["content-type"].startswith(form)
+    assert 'headwater_requests_total{outcome="miss",tenant="default"} 1.0' in response.text
+    assert head.status_code == 200

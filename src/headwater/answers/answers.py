@@ -19,7 +19,7 @@ from headwater.answers.claim import Caching, Claims, Wanted
 from headwater.answers.continuing import Continuing
 from headwater.answers.drain import Drain
 from headwater.answers.generation import Generation, Timeouts
-from headwater.answers.notices import hooks, notify_claimed, observed, written
+from headwater.answers.notices import Saving, hooks, observed, written
 from headwater.answers.nursery import Nursery
 from headwater.answers.pins import Pins
 from headwater.answers.quota import Allowance
@@ -174,9 +174,10 @@ class Answers:
         claim, fwd, fields = await self._admission.claim(wanted)
         met = await self._renewals.met(wanted, claim, fwd)
         claim, live = met.claim, met.claim.state == "open"
-        generation = None if claim.won else self._generations.get(claim.log)
-        request = Request(claim.log, principal, prompt, met.outcome)
-        notify_claimed(self._observers, request, generation and generation.notices)
+        concerns(claim.log, principal.tenant, prompt)
+        if self._observers:
+            request = Request(claim.log, principal, prompt, met.outcome)
+            self._observers.notify(lambda observer: observer.claimed(request))
         if claim.lease is not None and not met.begun:
             self._begin(wanted, claim, met.outcome)
         return Attachment(
@@ -231,10 +232,9 @@ class Answers:
         pages = self._logs.read(found.log, after, follow=follow, sealed=sealed, take=take)
         if not (self._observers and dialect):
             return pages
-        # A request that joined an answer of this process is counted where that ends.
-        cached = isinstance(found, Attachment) and found.cached and found.log not in self._generations
-        saves = (found.tenant, found.age is not None) if cached else None
-        return observed(pages, self._observers, (found.log, dialect), saves)
+        saves = isinstance(found, Attachment) and found.cached is not None
+        saving = Saving(found.tenant, found.age is not None) if saves else None
+        return observed(pages, self._observers, found.log, dialect, saving)
 
     async def entries(self, found: Attachment | Description, principal: Principal) -> Sequence[Entry]:
         """What the log holds now. Raises as `read` does."""

@@ -1,9 +1,9 @@
 """Notices: how the producer of an answer, its writer and its readers notify observers; nothing where there are none."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import cast
+from typing import NamedTuple, cast
 
 from headwater.answer import Answer, Fold
 from headwater.answers.continuing import lost
@@ -13,7 +13,7 @@ from headwater.errors import HeadwaterError, StoreError
 from headwater.events import Continued, Ending, Error, Finish, Saved, Stop
 from headwater.log.store import Lease, lost_ending
 from headwater.log.writer import Flushed, StoreFailed, Writer
-from headwater.observe import Made, Observers, Request, concerns
+from headwater.observe import Made, Observers, Request
 from headwater.offsets import ORIGIN
 
 Pages = AsyncGenerator[Sequence[Entry], None]
@@ -26,8 +26,6 @@ class Notices:
         self._observers = observers
         self._request = request
         self._first_token: float | None = None
-        self.joined = 0
-        """How many requests have joined the answer in this process."""
 
     def first_token(self, seconds: float) -> None:
         """The model's first output came, so many seconds after the generation began."""
@@ -73,22 +71,6 @@ class Notices:
             ending = last if isinstance(last, Finish | Stop | Error) else writer.failure or lost()
             made = Made(ending, len(entries), self._first_token, last_output, duration)
             self._observers.notify(lambda observer: observer.made(request, made))
-            if self.joined:
-                saved = _saved(ending, 0.0)
-                self._observers.notify(lambda observer: observer.saved(request.principal.tenant, saved, self.joined))
-
-
-def _saved(ending: Ending, seconds: float) -> Saved:
-    return Saved.of(ending.usage if isinstance(ending, Finish) else None, seconds)
-
-
-def notify_claimed(observers: Observers, request: Request, joins: Notices | None) -> None:
-    """Notify observers of a request, and the generation that it `joins` in this process."""
-    concerns(request.log, request.principal.tenant, request.prompt)
-    if observers:
-        observers.notify(lambda observer: observer.claimed(request))
-    if joins is not None:
-        joins.joined += 1
 
 
 def hooks(observers: Observers, log: str) -> tuple[Flushed | None, StoreFailed | None]:
@@ -105,45 +87,46 @@ def hooks(observers: Observers, log: str) -> tuple[Flushed | None, StoreFailed |
     return flushed, store_failed
 
 
-def observed(
-    pages: Pages, observers: Observers, reader: tuple[str, str], saves: tuple[str, bool] | None = None
-) -> Pages:
-    """The same pages; observers are notified when they are iterated and closed, by whoever does it with `aclosing`.
+class Saving(NamedTuple):
+    """Whose generation the pages of a stored or shared answer take the place of, and whether they are stored ones."""
 
-    `reader` is the log and the dialect; `saves` is the tenant whose generation the pages take the place of, and
-    whether that is a stored one.
-    """
-    return cast("Pages", _Observed(pages, observers, reader, saves))
+    tenant: str
+    stored: bool
+
+
+def observed(pages: Pages, observers: Observers, log: str, dialect: str, saving: Saving | None) -> Pages:
+    """The same pages; observers are notified when they are iterated and closed, by whoever does it with `aclosing`."""
+    return cast("Pages", _Observed(pages, observers, (log, dialect), saving))
 
 
 class _Observed:
-    """Gives its own iterator to a loop: a second generator around the pages would cost time for each of them.
+    """Gives the pages' own iterator to a loop, since one around it would cost time for each page.
 
-    An answer that saves something is read to its ending, and a stored one has few pages.
+    Only of an answer that saves something is the ending looked at. It has few pages: a stored one because they are
+    long, a running one of this process because its reader takes them (`headwater.log.feed.Take`).
     """
 
-    def __init__(
-        self, pages: Pages, observers: Observers, reader: tuple[str, str], saves: tuple[str, bool] | None
-    ) -> None:
+    def __init__(self, pages: Pages, observers: Observers, reader: tuple[str, str], saving: Saving | None) -> None:
         self._pages = pages
         self._observers = observers
         self._reader = reader
-        self._saves = saves
+        self._saving = saving
         self._came = False
+        self._last: Entry | None = None
 
-    def __aiter__(self) -> Pages:
+    def __aiter__(self) -> AsyncIterator[Sequence[Entry]]:
         self._came = True
         self._observers.notify(lambda observer: observer.reader_came(*self._reader))
-        return self._pages if self._saves is None else self._read_on(*self._saves)
+        return self._pages if self._saving is None else self
 
-    async def _read_on(self, tenant: str, stored: bool) -> Pages:
-        last: Entry | None = None
-        async for page in self._pages:
-            last = page[-1] if page else last
-            yield page
-        if last is not None and isinstance(last.event, Finish):
-            saved = _saved(last.event, last.at if stored else 0.0)
-            self._observers.notify(lambda observer: observer.saved(tenant, saved, 1))
+    async def __anext__(self) -> Sequence[Entry]:
+        try:
+            page = await self._pages.__anext__()
+        except StopAsyncIteration:
+            self._notify_saved()
+            raise
+        self._last = page[-1]
+        return page
 
     async def aclose(self) -> None:
         came, self._came = self._came, False
@@ -152,6 +135,12 @@ class _Observed:
         finally:
             if came:
                 self._observers.notify(lambda observer: observer.reader_left(*self._reader))
+
+    def _notify_saved(self) -> None:
+        last, saving = self._last, self._saving
+        if saving is not None and last is not None and isinstance(last.event, Finish):
+            saved = Saved.of(last.event.usage, last.at if saving.stored else 0.0)
+            self._observers.notify(lambda observer: observer.saved(saving.tenant, saved))
 
 
 async def written(writer: Writer, lease: Lease) -> Answer:

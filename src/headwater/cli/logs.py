@@ -30,11 +30,14 @@ def configure(settings: Settings) -> None:
     handler = logging.StreamHandler()
     secrets = sorted(_secrets(settings), key=len, reverse=True)
     handler.setFormatter((JsonLines if settings.log_format == "json" else Lines)(secrets))
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    # Debugging is of Headwater only: the packages of providers would write down whole requests.
+    logging.basicConfig(level=max(level, logging.INFO), handlers=[handler])
+    logging.getLogger("headwater").setLevel(level)
     if settings.access_log:
         logging.getLogger(ACCESS).setLevel(logging.INFO)
     for chatty in ("httpx", "httpx2", "openai"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, level))
 
 
 class Lines(logging.Formatter):

@@ -69,14 +69,15 @@ def stats(url: str = URL) -> None:
         found = await server.get("GET", CACHE, dict[str, Any])
         rows: list[list[object]] = []
         for each in found["tenants"]:
-            requests, tokens = each["requests"], each["tokens"]
-            served = requests.get("hit", 0) + requests.get("joined", 0)
+            requests, tokens, saved = each["requests"], each["tokens"], each["saved"]
             counts = [requests.get(outcome, 0) for outcome in ("hit", "joined", "miss", "bypass")]
-            share = _percent(served / (sum(requests.values()) or math.nan))
-            used = [tokens.get(kind, 0) for kind in ("input", "output")]
-            rows.append([each["tenant"], *counts, share, *used, f"{each['cost']:.4f}"])
-        head = ("tenant", "hits", "joined", "misses", "bypassed", "served", "input", "output", "cost in USD")
-        write(_of(found), table(*head, rows=rows))
+            share = _percent((counts[0] + counts[1]) / (sum(counts) or math.nan))
+            used = [tokens.get("input", 0) + tokens.get("output", 0), saved.get("tokens", 0)]
+            costs = ["–" if cost is None else f"{cost:.4f}" for cost in (each["cost"], saved["cost"])]  # no price known
+            whole = [f"{count:.0f}" for count in (*counts, *used)]
+            rows.append([each["tenant"], *whole[:4], share, *whole[4:], *costs, f"{saved.get('seconds', 0):.0f}"])
+        met, paid = ("hits", "joined", "misses", "bypassed", "served"), ("tokens", "saved", "USD", "saved", "s saved")
+        write(_of(found), table("tenant", *met, *paid, rows=rows))
         return 0
 
     _run(url, show)
@@ -130,7 +131,7 @@ def _overview(now: Scrape, before: Scrape | None) -> Group:
             f"{now.total('headwater_generations_running', **labels):.0f}",
             rate("headwater_tokens_total", kind="output", **labels),
             *(_seconds(new.quantile(share, **labels)) for share in (0.5, 0.99)),
-            f"{now.total('headwater_cost_usd_total', **labels):.4f}",
+            f"{cost:.4f}" if (cost := now.total("headwater_cost_usd_total", **labels)) else "–",
         ]
 
     names = sorted(now.values("tenant"), key=lambda name: -new.total("headwater_requests_total", tenant=name))

@@ -83,8 +83,8 @@ class Metrics(Observer):
         self._tokens = counter("headwater_tokens", "Tokens of generations, by kind", "tenant", "model", "kind")
         self._cost = counter("headwater_cost_usd", "What generations cost, where a price is known", "tenant", "model")
         self._saved = [
-            counter(f"headwater_saved_{what}", f"{what} that hits and joins have saved, in all", "tenant")
-            for what in ("tokens", "cost_usd", "seconds")
+            counter(f"headwater_saved_{name}", f"{what} that hits and joins have saved", "tenant")
+            for name, what in (("tokens", "Tokens"), ("cost_usd", "US dollars"), ("seconds", "Seconds"))
         ]
         self._flush = histogram("headwater_store_flush_seconds", "Until the store took a flush", _FLUSH)
         self._store_failed = counter("headwater_store_failures", "Flushes the store did not take in time")
@@ -137,10 +137,11 @@ class Metrics(Observer):
             if cost := usage.cost:
                 self._cost(tenant, model).inc(cost)
 
-    def saved(self, tenant: str, saved: Saved, times: int) -> None:
+    def saved(self, tenant: str, saved: Saved) -> None:
         tenant = self._tenant(tenant)
         for counted, value in zip(self._saved, (saved.tokens, saved.cost, saved.seconds), strict=True):
-            counted(tenant).inc((value or 0) * times)
+            if value:
+                counted(tenant).inc(value)
 
     def reader_came(self, log: str, dialect: str) -> None:
         self.readers[dialect] += 1
@@ -180,7 +181,10 @@ class Metrics(Observer):
     async def scrape(self, accept: str = "") -> tuple[bytes, str]:
         """All metrics of all workers in the form that a scraper accepts, and its content type."""
         self.refresh()
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is no number
+            encode, content_type = choose_encoder("")
         # In a thread: the files of many workers with many tenants take a while to add up.
         return await asyncio.to_thread(lambda: encode(self.collected())), content_type
 
@@ -193,18 +197,23 @@ class Metrics(Observer):
         return everyone
 
     async def by_tenant(self) -> list[dict[str, Any]]:
-        """How each tenant's requests met the cache since the server began, and its tokens and cost."""
+        """How each tenant's requests met the cache since the server began, what generations used, and what was saved.
+
+        Each has `tenant`, `requests` by outcome, `tokens` by kind, `cost`, and `saved` with `tokens`, `cost`,
+        `seconds`. A cost is None where no price is known.
+        """
         found: dict[str, dict[str, Any]] = {}
         for metric in await asyncio.to_thread(lambda: list(self.collected().collect())):
             for sample in metric.samples:
-                if (tenant := sample.labels.get("tenant")) is None or (name := _STATS.get(sample.name)) is None:
+                tenant, place = sample.labels.get("tenant"), _STATS.get(sample.name)
+                if tenant is None or place is None:
                     continue
-                row = found.setdefault(tenant, {"tenant": tenant, "requests": {}, "tokens": {}, "cost": 0.0})
-                if name == "cost":
-                    row["cost"] += sample.value
-                else:
-                    kind = sample.labels["outcome" if name == "requests" else "kind"]
-                    row[name][kind] = row[name].get(kind, 0) + int(sample.value)
+                empty: dict[str, Any] = {"requests": {}, "tokens": {}, "saved": {"cost": None}, "cost": None}
+                row = found.setdefault(tenant, {"tenant": tenant, **empty})
+                part, named = place
+                within, name = (row, part) if not named else (row[part], sample.labels.get(named, named))
+                if sample.value or name != "cost":
+                    within[name] = round((within.get(name) or 0) + sample.value, 6)
         return sorted(found.values(), key=lambda row: -sum(row["requests"].values()))
 
     def _labels(self, request: Request) -> tuple[str, str, str, str]:
@@ -214,10 +223,14 @@ class Metrics(Observer):
 
 
 _STATS = {
-    "headwater_requests_total": "requests",
-    "headwater_tokens_total": "tokens",
-    "headwater_cost_usd_total": "cost",
+    "headwater_requests_total": ("requests", "outcome"),
+    "headwater_tokens_total": ("tokens", "kind"),
+    "headwater_cost_usd_total": ("cost", ""),
+    "headwater_saved_tokens_total": ("saved", "tokens"),
+    "headwater_saved_cost_usd_total": ("saved", "cost"),
+    "headwater_saved_seconds_total": ("saved", "seconds"),
 }
+"""Where a tenant's statistics have a counter, and the label that tells its places apart, or its one place."""
 
 
 def kinds(usage: Usage) -> dict[str, int]:

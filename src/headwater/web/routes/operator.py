@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from headwater.access.keys import is_tenant
 from headwater.answers.answers import Answers
 from headwater.answers.purges import FRESH
 from headwater.errors import RequestError
@@ -55,7 +56,7 @@ def operator_routes(answers: Answers, metrics: Metrics) -> APIRouter:
         This server obeys at once, and others on its store within 10 s. Running answers and conversations stay.
         """
         tenant = request.query_params.get("tenant", "")
-        if not tenant:
+        if not is_tenant(tenant):
             raise RequestError("name the tenant whose cache is to be purged, as in ?tenant=acme")
         await answers.purge(tenant)
         note(request.scope, "purge", Principal(tenant, "operator"))
