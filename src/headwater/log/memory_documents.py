@@ -12,6 +12,7 @@ class MemoryDocuments:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._documents: dict[tuple[str, str], tuple[Document, float]] = {}  # by collection and name; and until when
+        self._looked = 0.0  # when what has expired was forgotten last
 
     async def get(self, name: str, *, collection: str = "") -> Document | None:
         document, until = self._documents.get((collection, name), (None, 0.0))
@@ -56,7 +57,10 @@ class MemoryDocuments:
             del self._documents[key]
 
     def sweep_documents(self) -> None:
-        """Forget what has expired."""
+        """Forget what has expired; at most once a second, because it looks at every document."""
         now = self._clock()
+        if 0 <= now - self._looked < 1:
+            return
+        self._looked = now
         for key in [key for key, (_, until) in self._documents.items() if until <= now]:
             del self._documents[key]
