@@ -47,7 +47,7 @@ class Path(NamedTuple):
 
 
 MISS = Path(f"a miss of {TOKENS:,} tokens", 0.69, 1.1)
-HIT = Path(f"{HITS} hits of {SHORT} tokens", 0.64, 1.0)
+HIT = Path(f"{HITS} hits of {SHORT} tokens", 0.92, 1.35)
 SINGLE = Path(f"a miss of {SINGLES:,} tokens, one by one, on SQLite", 0.87, 1.4)
 PATHS = (MISS, HIT, SINGLE)
 ATTEMPTS = 3
