@@ -18,6 +18,8 @@ from soak.provider import FAULTS, REFUSED, Rivers, question, text
 
 PATIENCE = 60.0
 """Seconds after which an answer counts as hung."""
+FULL = (429, 503, 529)
+"""Statuses of a server that is at its capacity; the last is Anthropic's."""
 CHAT = "/api/stream/completion/chat"
 
 
@@ -180,9 +182,7 @@ class Load:
         self.findings.judge(f"{what}, {dialect}", way.text(answer.text), text(number))
 
     async def _ask(self, path: str, body: dict[str, Any], accept: str = "text/event-stream") -> httpx.Response:
-        begun = time.monotonic()
         answer = await self._open(path, body, accept)
-        answer.extensions["first"] = time.monotonic() - begun
         await answer.aread()
         await answer.aclose()
         return answer
@@ -191,8 +191,10 @@ class Load:
         """The response to a request, once it is not refused for want of room."""
         while True:
             request = self._client.build_request("POST", path, content=json.dumps(body), headers={"accept": accept})
+            begun = time.monotonic()
             answer = await self._client.send(request, stream=True)
-            if answer.status_code not in (429, 503):
+            answer.extensions["first"] = time.monotonic() - begun
+            if answer.status_code not in FULL:
                 assert answer.status_code == 200, f"{path}: {answer.status_code} {await answer.aread()}"
                 return answer
             assert "retry-after" in answer.headers, f"{path}: {answer.status_code} without Retry-After"

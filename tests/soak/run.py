@@ -87,6 +87,7 @@ async def soak(seconds: float, clients: int, say: Callable[[str], object] = lamb
             settings |= {"HEADWATER_MODEL": "openai:gpt-4o-mini", "HEADWATER_MODEL_TIMEOUT": "1.5"}
             settings |= {"HEADWATER_CACHE_TTL": str(CACHED), "HEADWATER_TOTAL_TIMEOUT": str(LONGEST)}
             settings |= {"HEADWATER_LEASE": "15", "HEADWATER_KEEP_ALIVE": "2"}
+            settings |= {"HEADWATER_MAX_GENERATIONS": str(max(2, clients // 3))}  # so that some find it at its capacity
             async with serve(Path(folder), program=SERVER, **settings) as server:
                 pid, load = server.process.pid, Load(server.client, provider)
                 before = await _warm(load, pid, Path(folder))

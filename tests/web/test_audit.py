@@ -11,14 +11,15 @@ from headwater.access.keyfile import KeyFile, Keys
 from headwater.access.keys import generate, parse
 from headwater.events import Finish, TextDelta
 from headwater.models.scripted import Scripted
-from headwater.web.audit import note
+from headwater.principal import Principal
+from headwater.web.audit import Uses, note
 from headwater.web.gate import Ways
 
 ANN, OPERATOR, PROMPT = "ann-key-0001", "operator-key-0001", "a question that is nobody's business"
 
 
 async def test_each_act_has_its_line(caplog: pytest.LogCaptureFixture) -> None:
-    """In the order in which they happen; reading and asking have none."""
+    """In the order in which they happen; reading and asking have none but that of the key, once an hour."""
     caplog.set_level(logging.INFO, "headwater.audit")
     bearer = {"authorization": f"Bearer {ANN}"}
     revoked, written = generate("acme")
@@ -57,6 +58,7 @@ async def test_each_act_has_its_line(caplog: pytest.LogCaptureFixture) -> None:
         ("key-refused", "", ""),
         ("login", "acme", ""),
         ("logout", "acme", ""),
+        ("key-used", "acme", ""),
         ("stop", "acme", log),
         ("delete", "acme", log),
         ("stop", "acme", response),
@@ -70,7 +72,7 @@ async def test_each_act_has_its_line(caplog: pytest.LogCaptureFixture) -> None:
     ]
     assert all(line.__dict__["subject"] == "env1" for line in lines if line.__dict__["tenant"])
     assert all(line.__dict__["address"] == "127.0.0.1" for line in lines)
-    assert lines[4].getMessage() == f'stop tenant="acme" subject="env1" id="{log}" address="127.0.0.1"'
+    assert lines[5].getMessage() == f'stop tenant="acme" subject="env1" id="{log}" address="127.0.0.1"'
     assert not any(secret in caplog.text for secret in (ANN, OPERATOR, PROMPT, written, "wrong"))
 
 
@@ -79,3 +81,16 @@ def test_no_name_looks_like_another_line(caplog: pytest.LogCaptureFixture) -> No
     caplog.set_level(logging.INFO, "headwater.audit")
     note({"type": "http"}, "stop", id='x"\nstop tenant="other"')
     assert caplog.records[-1].getMessage() == 'stop id="x\\"\\nstop tenant=\\"other\\""'
+
+
+def test_the_use_of_a_key_has_one_line_an_hour_for_each_address(caplog: pytest.LogCaptureFixture) -> None:
+    """However many requests it makes; another address or another caller has its own."""
+    caplog.set_level(logging.INFO, "headwater.audit")
+    now = 0.0
+    uses, ann, bob = Uses(lambda: now), Principal("acme", "ann"), Principal("acme", "bob")
+    for address, who in [("192.0.2.1", ann), ("192.0.2.1", ann), ("192.0.2.2", ann), ("192.0.2.1", bob)]:
+        uses.note({"client": (address, 1)}, who)
+    now = 3600.0
+    uses.note({"client": ("192.0.2.1", 2)}, ann)
+    told = [(record.__dict__["subject"], record.__dict__["address"]) for record in caplog.records]
+    assert told == [("ann", "192.0.2.1"), ("ann", "192.0.2.2"), ("bob", "192.0.2.1"), ("ann", "192.0.2.1")]

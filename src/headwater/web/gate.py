@@ -18,7 +18,7 @@ from headwater.access.refusals import InvalidToken, NotAllowed, Unauthorized
 from headwater.dialects.problem import problem
 from headwater.errors import HeadwaterError
 from headwater.principal import ANYONE, Principal
-from headwater.web.audit import id_of, note
+from headwater.web.audit import Uses, id_of, note
 from headwater.web.cookies import cookies
 from headwater.web.notice import wants_page
 from headwater.web.origin import HEALTH
@@ -138,6 +138,7 @@ class Gate:
         self._app = app
         self._access = access
         self._refusal_at = refusal_at
+        self._uses = Uses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
@@ -158,6 +159,7 @@ class Gate:
                 note(scope, "operator", id=f"{scope.get('method')} {path}?{scope['query_string'].decode('latin-1')}")
         elif self._access.required and not _is_open(path):
             await self._access.admit(scope, headers)
+            self._uses.note(scope, scope[PRINCIPAL])
         else:
             scope[PRINCIPAL] = ANYONE
 
