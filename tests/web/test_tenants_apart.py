@@ -20,8 +20,8 @@ from tenants import SLOW, TENANTS, Json, Watched, World, answers_in, asked, chat
 from headwater.web.gate import is_operators
 
 OPEN, REFUSED, OWN, ASKS, STATIC = "open", "refused", "own", "asks", "static"
-"""What a route does for a stranger who names what is another's: anybody may call it, it finds nothing there, it shows
-the caller's own, it gives the caller an answer of the caller's own, or it tells nothing of anybody."""
+"""What a route does for a stranger who names what is another's. In this order: anybody may call it; it finds nothing
+there; it shows what is the caller's; it gives the caller an answer; it tells nothing of anybody."""
 
 
 class Rule(NamedTuple):

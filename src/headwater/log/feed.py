@@ -12,8 +12,8 @@ from headwater.log.bell import Bell
 Take = Callable[[Sequence[Entry]], bool]
 """Offered a page by whatever adds it to a feed; returns whether it took the page. Takes no ending, and never raises.
 
-A reader that waits for news is not woken for a page that its `take` takes, nor is the page yielded to it: waking a task
-costs an iteration of the event loop, more than everything else that is done for one token.
+A reader that waits for news is not woken for a page that its `take` takes, nor is the page yielded to it. Waking a task
+costs an iteration of the event loop, which is more than everything else that is done for one token.
 """
 
 
