@@ -1,6 +1,6 @@
 """Prices: what an answer has cost in US dollars, by the operator's own file, or else by the package genai-prices.
 
-A cost that is not certain stays unknown. It is unknown for a model without a price, for an answer whose provider has not
+A cost that is not certain stays unknown. It is so for a model without a price, for an answer whose provider has not
 counted all its tokens, and for a compatible server whose address nobody lists.
 """
 
