@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import re
 import socket
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -154,10 +155,12 @@ class Reader:
             if frame is None or self.record.end is not None:
                 continue
             if frame.id is not None:
-                # A replay has a message id of its own; all other bytes must be the same.
+                # A replay has an id of its own, and is told how the cache answered; all other bytes must be the same.
                 log = self.location.rpartition("/")[2]
                 lines = b"\n".join(line for line in block.split(b"\n") if not line.startswith((b":", b"retry: ")))
                 sent = lines.replace(log.encode(), log.partition("~")[0].encode()) + b"\n\n"
+                if "cache" in frame:
+                    sent = re.sub(rb',"cache":\{.*\}\}', b"}", sent)
                 self.record.frames.append((parse(frame.id), sent))
             match frame["type"]:
                 case "finish" | "stop":

@@ -59,6 +59,7 @@ async def test_a_log_of_one_version_is_served_whole_by_the_other(
                 live += [frame async for frame in read]
             await asking
 
+            assert live[0].pop("cache") == {"status": "joined"}  # which only who asked is told
             assert [frame["type"] for frame in live] == types(writing, 3)
             for frame in live[:-1]:
                 resumed = await reader.client.get(location, headers={"last-event-id": frame.id or ""})

@@ -33,8 +33,13 @@ export function createPublisher(pace: () => number = () => DEFAULT_PACE): Publis
     },
     published(make) {
       // React renders once more whenever what it has shown is not what it is given a moment later.
-      let made: { readonly of: number; readonly value: ReturnType<typeof make> } | null = null
-      return () => (made?.of === edition ? made : (made = { of: edition, value: make() })).value
+      let made: ReturnType<typeof make>
+      let of = -1
+      return () => {
+        if (of !== edition) made = make()
+        of = edition
+        return made
+      }
     },
     soon() {
       const wait = published + pace() - performance.now()
