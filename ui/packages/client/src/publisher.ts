@@ -18,12 +18,10 @@ export function createPublisher(pace: () => number = () => DEFAULT_PACE): Publis
   const listeners = new Set<() => void>()
   let timer: ReturnType<typeof setTimeout> | undefined
   let published = -Infinity
-  let edition = 0
   const now = () => {
     clearTimeout(timer)
     timer = undefined
     published = performance.now()
-    edition++
     for (const listener of listeners) listener()
   }
   return {
@@ -33,13 +31,9 @@ export function createPublisher(pace: () => number = () => DEFAULT_PACE): Publis
     },
     published(make) {
       // React renders once more whenever what it has shown is not what it is given a moment later.
-      let made: ReturnType<typeof make>
-      let of = -1
-      return () => {
-        if (of !== edition) made = make()
-        of = edition
-        return made
-      }
+      let made: ReturnType<typeof make> | undefined
+      listeners.add(() => (made = undefined)) // before all that read it
+      return () => (made ??= make())
     },
     soon() {
       const wait = published + pace() - performance.now()
