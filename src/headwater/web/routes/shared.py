@@ -77,7 +77,7 @@ def add_share_routes(router: APIRouter, surface: Surface, conversations: Convers
         log = _log(conversation, cursor.run)
         if log is None:
             return Response(status_code=204)
-        found = await answers.find(log, reader := Principal(tenant, ""))
+        found = await answers.find(log, reader)
         if is_read(found, cursor):
             return Response(status_code=204)
         if request.method == "HEAD":
