@@ -84,6 +84,8 @@ class Answer(msgspec.Struct, frozen=True):
     """When the log was opened, in seconds since 1970; 0 if the log does not say."""
     continued: tuple[Continued, ...] = ()
     """The seams at which the answer went on after a break."""
+    question: str | None = None
+    """The question that the log was opened with, where other wordings of it get its answer too."""
 
 
 class Fold:
@@ -117,8 +119,8 @@ class Fold:
             self._text.append(event.text)
             return
         match event:
-            case Start(id, model, created):
-                self._reset(Answer(id, model, created=created))
+            case Start(id, model, created, cache):
+                self._reset(Answer(id, model, created=created, question=cache and cache.matched))
             case ReasoningDelta(text):
                 self._reasoning.append(text)
             case ToolCallStart(id, name):

@@ -31,6 +31,8 @@ class Request(msgspec.Struct, frozen=True):
     principal: Principal
     prompt: Prompt
     outcome: Outcome
+    form: bool = False
+    """Whether the log was opened with another wording of the question."""
 
 
 class Concern(NamedTuple):

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, ClassVar
 
 import pytest
+from conversing import asked, post, settled
 from fastapi import FastAPI
 from httpx import AsyncClient, Response
 from serving import chat, frames, headwater, parse, serving, text_of
@@ -49,6 +50,20 @@ async def test_another_wording_is_a_hit_that_says_so() -> None:
     assert other.headers["cache-status"].endswith("; detail=form")
     assert parse(other.content)[0]["cache"]["matched"] == ASKED
     assert all(ASKED not in each.text for each in (first, same, later))
+
+
+async def test_a_conversation_keeps_which_question_was_matched() -> None:
+    """Of a stored answer at once, of a running one when it has ended; an answer to its own words says nothing."""
+    gate = asyncio.Event()
+    async with headwater(Scripted([gate, *ANSWER]), caching=FORM) as server:
+        await post(server.client, asked(ASKED), "first-chat")
+        await post(server.client, asked(AGAIN), "joined-chat")
+        gate.set()
+        own, joined = [(await settled(server.client, f"{chat}-chat"))["messages"][1] for chat in ("first", "joined")]
+        hit = (await post(server.client, asked(AGAIN), "hit-chat")).json()["answer"]
+
+    assert [each["cache"] for each in (own, joined, hit)] == [None, "collapsed", "hit"]
+    assert [each["matched"] for each in (own, joined, hit)] == [None, ASKED, ASKED]
 
 
 async def test_another_wording_joins_a_running_answer() -> None:
@@ -152,8 +167,8 @@ async def test_both_keys_and_their_log_lie_in_one_slot() -> None:
             return await super().claim(name, log, *args, **terms)
 
     async with headwater(Scripted(ANSWER), Seen(), caching=FORM) as server:
-        for asked in (ASKED, AGAIN):
-            await ask(server.client, asked)
+        for wording in (ASKED, AGAIN):
+            await ask(server.client, wording)
 
     (first, log), (again, _) = Seen.claims
     assert len({each[:TAG] for each in (*first, *again, log)}) == 1

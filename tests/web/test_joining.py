@@ -11,7 +11,7 @@ from test_visitors import morsel
 from headwater.errors import StoreError
 from headwater.events import Finish, TextDelta
 from headwater.log.memory import MemoryStore
-from headwater.models.scripted import Scripted
+from headwater.models.scripted import SILENCE, Scripted
 from headwater.web.routes import join
 from headwater.web.visitors import COOKIE
 
@@ -70,6 +70,22 @@ async def test_a_second_device_becomes_the_same_visitor_and_brings_its_chats() -
 
 
 TAB = {"sec-fetch-dest": "document"}
+
+
+async def test_an_answer_that_ran_when_its_device_joined_is_stopped_from_any_device() -> None:
+    """Also when the device that was joined joins another one afterwards."""
+    async with headwater(Scripted([TextDelta("a"), SILENCE])) as server, device(server) as phone, device(server) as tab:
+        asked = await phone.post(f"{ALL}/running/messages", json={"content": "Q", "parent": None})
+        log = asked.json()["answer"]["location"]
+        await tab.put(f"{ALL}/of-the-tablet")
+        await phone.post(await made(tab), headers=OWN)
+        stranger = await server.client.post(f"{log}/stop")
+        await server.client.put(f"{ALL}/of-the-desk")
+        await tab.post(await made(server.client), headers=OWN)
+        stopped = await server.client.post(f"{log}/stop")
+
+    assert (stranger.status_code, stranger.json()["state"]) == (202, "open")
+    assert (stopped.status_code, stopped.json()["state"]) == (200, "stopped")
 
 
 async def test_of_many_devices_that_press_the_button_at_once_one_joins() -> None:

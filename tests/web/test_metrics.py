@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving import Headwater, chat, headwater, post_chat, until
 
 from headwater.answer import Answer
+from headwater.answers.claim import Caching
 from headwater.answers.generation import Timeouts
 from headwater.errors import ModelError
 from headwater.events import Continued, Finish, TextDelta, Usage
@@ -25,10 +26,10 @@ HELLO = Scripted([TextDelta("Hel"), TextDelta("lo"), Finish("stop", USED)], name
 
 
 @asynccontextmanager
-async def metered(model: Scripted) -> AsyncGenerator[tuple[Headwater, Metrics]]:
+async def metered(model: Scripted, caching: Caching | None = None) -> AsyncGenerator[tuple[Headwater, Metrics]]:
     """A server that counts."""
     metrics, pace = Metrics(), Pace(heartbeat=0.05)  # which finds a client that has left
-    async with headwater(model, metrics=metrics, timeouts=Timeouts(retries=1), pace=pace) as server:
+    async with headwater(model, metrics=metrics, timeouts=Timeouts(retries=1), pace=pace, caching=caching) as server:
         yield server, metrics
 
 
@@ -66,6 +67,17 @@ async def test_a_scrape_counts_requests_by_how_they_met_the_cache_and_tokens_by_
     assert (row["tenant"], row["requests"]) == ("default", {"miss": 1, "hit": 1, "bypass": 1})
     assert (row["tokens"]["input"], row["cost"]) == (20, None)
     assert (row["saved"]["tokens"], row["saved"]["cost"]) == (15, None)
+
+
+async def test_hits_of_another_wording_are_counted_apart() -> None:
+    """They are hits like all others, too."""
+    async with metered(HELLO, Caching(match="form")) as (server, _):
+        for words in ("Is it cold?", "is it cold", "Is it cold?"):
+            await post_chat(server.client, words)
+        found = await scraped(server)
+
+    assert found["headwater_requests_total hit default"] == 2
+    assert found["headwater_form_matches_total default"] == 1
 
 
 async def test_failures_refusals_and_retries_are_counted_by_their_code() -> None:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from headwater.access.keyfile import KeyFile, Keys
 from headwater.access.keys import parse as keys_in
 from headwater.answers import pins
+from headwater.answers.claim import Caching
 from headwater.events import Finish, TextDelta
 from headwater.log.sqlite.store import SqliteStore
 from headwater.models.scripted import Scripted
@@ -74,6 +75,25 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("/v1/messages", chat(model="scripted", max_tokens=9)),
     ("/api/chat", {"id": "c", "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}]}),
 ]
+
+
+async def test_with_form_matching_a_pin_answers_other_words() -> None:
+    """A pin of the very words comes first, and `match=exact` refuses all others; `start` says what was matched."""
+    model, form = Scripted(SAID), Caching(secret=b"secret", match="form")
+    async with headwater(model, pins=True, caching=form) as server:
+        await pin(server.client, prompt="What are your hours?")
+        for other in ("what are your hours", "Hello, what are your hours please?"):
+            response = await post_chat(server.client, other)
+            assert told(response) == "the operator's"
+            assert response.headers["cache-status"] == "headwater; hit; detail=pinned"
+            assert parse(response.content)[0]["cache"]["matched"] == "What are your hours?"
+        assert told(await post_chat(server.client, "What were your hours?")) == "the model's"
+        strict = await post_chat(server.client, "what are your hours", **{"Cache-Control": "match=exact"})
+        await pin(server.client, "the later one's", prompt="what are your hours")
+        both = [told(await post_chat(server.client, asked)) for asked in ("What are your hours?", "what are your hours")]
+
+    assert told(strict) == "the model's"
+    assert both == ["the operator's", "the later one's"]
 
 
 async def test_every_dialect() -> None:

@@ -41,6 +41,7 @@ export function answer(id: string, text: string, { message, ...more }: Partial<O
     producedAt: null,
     createdAt: WHEN,
     saved: null,
+    matched: null,
     ...more,
   }
 }

@@ -31,6 +31,7 @@ export function answerOf(text: string, part: Partial<ConversationAnswer> = {}): 
     reconnecting: false,
     createdAt: Date.now(),
     saved: null,
+    matched: null,
     ...part,
   }
 }

@@ -13,6 +13,7 @@ from functools import partial
 import msgspec
 
 from headwater.answer import Answer, fold
+from headwater.answers import former
 from headwater.answers.admission import Admission
 from headwater.answers.attachment import Attachment
 from headwater.answers.claim import Caching, Claims, Wanted
@@ -176,7 +177,7 @@ class Answers:
         claim, live = met.claim, met.claim.state == "open"
         concerns(claim.log, principal.tenant, prompt)
         if self._observers:
-            request = Request(claim.log, principal, prompt, met.outcome)
+            request = Request(claim.log, principal, prompt, met.outcome, form=claim.place > 0)
             self._observers.notify(lambda observer: observer.claimed(request))
         if claim.lease is not None and not met.begun:
             self._begin(wanted, claim, met.outcome)
@@ -251,7 +252,7 @@ class Answers:
         False when other subjects still want the answer, or when its end has not been reached yet.
         """
         _check(found, principal)
-        if not await self._logs.store.stop(found.log, principal.subject):
+        if not await former.stop(self._logs.store, found.log, principal):
             return False
         try:
             async with asyncio.timeout(self._policy.stop_wait), aclosing(self._logs.read(found.log)) as pages:

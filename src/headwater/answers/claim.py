@@ -160,10 +160,13 @@ class Claims:
         stale, max_age = max(self.stale(wanted)), wanted.directives.max_age
         return Terms(None if max_age is None else max_age + stale, None, wanted.recovery, stale)
 
+    def form(self, prompt: Prompt) -> Prompt | None:
+        """The prompt with the form of its question; None if it has none, or if questions are matched exactly."""
+        return form_of(prompt) if self._caching.match == "form" else None
+
     def asked(self, wanted: Wanted) -> Cached | None:
         """The question as the log keeps it, for whoever gets its answer to another wording; None if nobody does."""
-        matched = self._caching.match == "form" and not (wanted.directives.no_store or wanted.directives.exact)
-        if not matched or form_of(wanted.prompt) is None:
+        if wanted.directives.no_store or wanted.directives.exact or self.form(wanted.prompt) is None:
             return None
         return Cached("hit", matched=asked(wanted.prompt))
 
@@ -208,7 +211,7 @@ class Claims:
     def _name(self, wanted: Wanted) -> str:
         """The name of the exact prompt and, with form matching, that of its form behind it (`names_in`)."""
         exact = self._fingerprint(wanted)
-        if self._caching.match != "form" or (alike := form_of(wanted.prompt)) is None:
+        if (alike := self.form(wanted.prompt)) is None:
             return exact
         alike = self._fingerprint(msgspec.structs.replace(wanted, prompt=alike), salt=FORM)
         # Both names begin alike, so that a store that keeps a name and its log on one shard keeps these three there.

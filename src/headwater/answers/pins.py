@@ -4,8 +4,8 @@ A pin is a document, and its answer a log like any other, made from the document
 was deleted, or the store lost it. Each server keeps the names of all pins in memory and looks for new ones every few
 seconds, so a request meets the pins before the cache, and costs the store no further step.
 
-A pin answers the same messages whatever the sampling parameters are, but no request for tool calls or for a form of
-output, which a text does not have.
+A pin answers the same messages whatever the sampling parameters are, and with form matching the same question in other
+words; but no request for tool calls or for a form of output, which a text does not have.
 """
 
 import asyncio
@@ -17,10 +17,11 @@ from contextlib import suppress
 import msgspec
 
 from headwater.answers.claim import Claims, Wanted
-from headwater.cache.key import fingerprint, log_id
+from headwater.cache.form import FORM
+from headwater.cache.key import asked, fingerprint, log_id
 from headwater.entries import record
 from headwater.errors import Expired, NoSuchLog, RequestError
-from headwater.events import Event, Finish, Start, TextDelta, parts
+from headwater.events import Cached, Event, Finish, Start, TextDelta, parts
 from headwater.log.logs import Logs
 from headwater.log.store import Claim
 from headwater.offsets import Offset
@@ -89,6 +90,7 @@ class Pins:
         self._logs = logs
         self._clock = clock
         self._known: Mapping[str, Pin] = {}
+        self._forms: Mapping[str, str] = {}
         self._tenants: frozenset[str] = frozenset()
         self._looked = self._renewed = -math.inf
         self._looking = asyncio.Lock()
@@ -99,10 +101,17 @@ class Pins:
         if wanted.directives.no_store or prompt.tools or any(name in prompt.extra for name in _FORMS):
             return None
         await self._look()
-        for model in (prompt.model, "") if tenant in self._tenants else ():
+        if tenant not in self._tenants:
+            return None
+        for model in (prompt.model, ""):
             id = await self._id(tenant, prompt.messages, model)
             if id in self._known and (claim := await self._claim(id, self._known[id].log)) is not None:
                 return claim
+        alike = None if wanted.directives.exact else self._claims.form(prompt)
+        for model in (prompt.model, "") if alike is not None else ():
+            id = self._forms.get(await self._id(tenant, alike.messages, model, FORM), "")
+            if id and (claim := await self._claim(id, self._known[id].log)) is not None:
+                return msgspec.structs.replace(claim, place=1)
         return None
 
     async def put(self, pin: Pin) -> Pin:
@@ -152,13 +161,22 @@ class Pins:
             if found and now - self._renewed > RENEWED:
                 await store.renew_documents(COLLECTION, KEPT)
                 self._renewed = now
+            self._forms = await self._forms_of(found)
             self._known, self._tenants = found, frozenset(pin.tenant for pin in found.values())
             self._looked = now
 
-    async def _id(self, tenant: str, messages: Sequence[Message], model: str) -> str:
+    async def _forms_of(self, pins: Mapping[str, Pin]) -> dict[str, str]:
+        """The pins by the forms of their questions; of two alike, the one that was bound last."""
+        found = dict[str, str]()
+        for pin in sorted(pins.values(), key=lambda pin: pin.created):
+            if (alike := self._claims.form(Prompt(model=pin.model, messages=pin.messages))) is not None:
+                found[await self._id(pin.tenant, alike.messages, pin.model, FORM)] = pin.id
+        return found
+
+    async def _id(self, tenant: str, messages: Sequence[Message], model: str, salt: str = "") -> str:
         prompt = Prompt(model=model, messages=list(messages))
         secret = await self._claims.secret(self._logs().store)
-        return fingerprint(prompt, tenant=tenant, upstream="", secret=secret, salt="pin")
+        return fingerprint(prompt, tenant=tenant, upstream="", secret=secret, salt=f"pin{salt}")
 
     async def _claim(self, id: str, log: str) -> Claim | None:
         """The log of a pin, made again if it is gone; None if the pin was removed."""
@@ -180,12 +198,17 @@ class Pins:
         pin = msgspec.structs.replace(pin, log=log_id(pin.id, self._claims.new_run()))
         # Longer than `LASTS`, so that whoever reads it then can read it to its end.
         lease = await store.open(pin.log, Principal(pin.tenant, "operator"), ttl=LASTS + RENEWED)
-        start = Start(pin.log, pin.model or "pinned", pin.created)
+        start = Start(pin.log, pin.model or "pinned", pin.created, self._matched(pin))
         events: list[Event] = [start, *parts(TextDelta(pin.answer)), Finish("stop")]
         await store.seal([record(Offset(1, number), 0.0, event) for number, event in enumerate(events, 1)], lease)
         await store.put(pin.id, msgspec.json.encode(pin), ttl=KEPT, collection=COLLECTION)
         self._looked = -math.inf
         return pin
+
+    def _matched(self, pin: Pin) -> Cached | None:
+        """What the log keeps for those who ask the question in other words."""
+        prompt = Prompt(model=pin.model, messages=pin.messages)
+        return None if self._claims.form(prompt) is None else Cached("hit", matched=asked(prompt))
 
     async def _forget(self, log: str) -> None:
         with suppress(NoSuchLog, Expired):

@@ -198,6 +198,7 @@ class Asking:
             location=attachment.message_id,
             cache="hit" if age is not None else "collapsed" if "collapsed" in attachment.status else None,
             produced_at=None if age is None else written(now - age),
+            matched=attachment.cached and attachment.cached.matched,
         )
         if age is not None:  # the whole answer is there
             reply = reply.settled(await self._answers.answer(attachment, principal))

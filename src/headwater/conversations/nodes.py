@@ -73,6 +73,8 @@ class Reply(msgspec.Struct, frozen=True, tag_field="role", tag="assistant", kw_o
     produced_at: str | None = None
     """When a stored answer was written, for a hit."""
     saved: Saved | None = None
+    matched: str | None = None
+    """The question that a stored answer was given to, if it had other words; empty until the answer is here."""
 
     def settled(self, answer: Answer) -> "Reply":
         """This node with all that its log has come to."""
@@ -80,6 +82,7 @@ class Reply(msgspec.Struct, frozen=True, tag_field="role", tag="assistant", kw_o
         return msgspec.structs.replace(
             self,
             saved=None if self.cache is None else saved(answer, joined=self.cache == "collapsed"),
+            matched=None if self.matched is None else answer.question,
             **{name: getattr(state, name) for name in _OF_STATE},
         )
 

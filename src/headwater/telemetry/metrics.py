@@ -74,6 +74,7 @@ class Metrics(Observer):
         )
         self._whole = histogram(f"gen_ai_server_{whole}_seconds", "A whole generation", _WHOLE, *genai)
         self._requests = counter("headwater_requests", "Requests, by how they met the cache", "tenant", "outcome")
+        self._forms = counter("headwater_form_matches", "Hits and joins by another wording of the question", "tenant")
         self._refused = counter("headwater_refusals", "Questions refused before an answer began", "code")
         self._made = counter("headwater_generations", "Generations ended", "tenant", "model", "state")
         self._failed = counter("headwater_failures", "Generations that ended in an error", "model", "code")
@@ -95,7 +96,10 @@ class Metrics(Observer):
         gauge("headwater_build_info", "The version that runs", "version", mode="livemax")(VERSION).set(1)
 
     def claimed(self, request: Request) -> None:
-        self._requests(self._tenant(request.principal.tenant), request.outcome).inc()
+        tenant = self._tenant(request.principal.tenant)
+        self._requests(tenant, request.outcome).inc()
+        if request.form:
+            self._forms(tenant).inc()
 
     def refused(self, code: str) -> None:
         """Count a question that was refused, by the code of its error."""

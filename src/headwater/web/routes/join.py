@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from headwater.access import visitor
+from headwater.answers import former
 from headwater.conversations.conversations import Conversations
 from headwater.conversations.nodes import written
 from headwater.errors import Conflict, HeadwaterError, RequestError
@@ -116,7 +117,9 @@ class Joining:
         cookie = await cookie_of(request, self._answers, target, home)
         note(request.scope, "join", visitor.principal(target))
         if own is not None:
-            await self._conversations.move_all(visitor.principal(own), visitor.principal(target))
+            source, joined = visitor.principal(own), visitor.principal(target)
+            await former.join(self._answers.documents, source, joined)
+            await self._conversations.move_all(source, joined)
         return RedirectResponse(home, 303, {"Cache-Control": "no-store", "Set-Cookie": cookie})
 
     async def _target(self, request: Request) -> str | None:

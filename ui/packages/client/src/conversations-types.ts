@@ -33,6 +33,8 @@ export interface ConversationQuestion extends Question {
 export interface ConversationAnswer extends Answer {
   readonly createdAt: number
   readonly saved: Saved | null
+  /** The question that a stored answer was given to, if it had other words. */
+  readonly matched: string | null
 }
 
 /** One turn of the branch that is shown. */

@@ -168,7 +168,7 @@ export class QuestionSender {
     if (pending.parent !== queued.parent) this.keep(pending)
     const { parent } = pending
     if (kind !== 'again' && !tree.has(id)) tree.set(id, { turn: { role: 'user', id, text, files, kind, createdAt }, parent, known: 'here' })
-    const turn: ConversationAnswer = { ...newAnswer(kind === 'again', answer), createdAt, saved: null, ...(held && trouble('failed', held)) }
+    const turn: ConversationAnswer = { ...newAnswer(kind === 'again', answer), createdAt, saved: null, matched: null, ...(held && trouble('failed', held)) }
     tree.set(answer, { turn, parent: kind === 'again' ? parent : id, known: 'here' })
     this.#state.leaf = answer
     if (!this.#state.head.title) this.#state.set({ title: titleOf(text) })

@@ -37,6 +37,7 @@ export interface WireAnswer extends Omit<Message, 'id' | 'state'> {
   readonly cache: CacheStatus | null
   readonly produced_at: string | null
   readonly saved: Saved | null
+  readonly matched?: string | null
 }
 
 /** A message of a conversation's tree. */
@@ -68,7 +69,7 @@ export function questionOf({ id, content, attachments, kind, created_at }: WireQ
 
 /** The answer as a turn. Of an open one, nothing is known but where to read it. */
 export function answerOf(node: WireAnswer): ConversationAnswer {
-  const { id, created_at, location, timing, cache, produced_at, saved, state } = node
+  const { id, created_at, location, timing, cache, produced_at, saved, matched, state } = node
   const known = {
     ...newAnswer(false, id),
     createdAt: Date.parse(created_at),
@@ -77,6 +78,7 @@ export function answerOf(node: WireAnswer): ConversationAnswer {
     timing: timing ?? null,
     producedAt: produced_at == null ? null : Date.parse(produced_at),
     saved: saved ?? null,
+    matched: matched || null,
   }
   if (state === 'open') return known
   const message = messageOf(node)

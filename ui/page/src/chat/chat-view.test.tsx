@@ -97,6 +97,7 @@ test('one quiet badge opens what is known of an answer', async () => {
       location: 'https://chat.example/api/streams/abc',
       timing: { first_token: 0.42, duration: 2.42 },
       saved: { seconds: 2.4, tokens: 90, cost: 0.0021 },
+      matched: 'Q, please?',
       message: { ...message, usage: { ...usage, cost: 0.0021 } },
     }),
   ])
@@ -105,7 +106,7 @@ test('one quiet badge opens what is known of an answer', async () => {
   expect(screen.queryByTestId('stats')).toBeNull()
   await user.click(screen.getByTestId('facts'))
   const facts = (await screen.findByTestId('stats')).textContent
-  for (const words of ['From the cache, written 3 min ago', '2.4 s, 90 tokens, and $0.0021', 'Cost$0.0021', '420 ms', '45 tokens/s', '12 read (4 from the provider’s cache), 90 written', 'scripted', 'abc']) {
+  for (const words of ['From the cache, written 3 min ago', 'Was asked asQ, please?', '2.4 s, 90 tokens, and $0.0021', 'Cost$0.0021', '420 ms', '45 tokens/s', '12 read (4 from the provider’s cache), 90 written', 'scripted', 'abc']) {
     expect(facts).toContain(words)
   }
   const copied = vi.spyOn(navigator.clipboard, 'writeText')

@@ -17,7 +17,7 @@ interface FactsPanelProps {
 export default function FactsPanel({ answer, keys, close }: FactsPanelProps) {
   const { chat } = useWords()
   const { money } = useFormats()
-  const { cache, message, saved, status, producedAt, location, timing } = answer
+  const { cache, message, matched, saved, status, producedAt, location, timing } = answer
   const figures = figuresOf(answer)
   const { continued } = message
   const cost = costOf(answer)
@@ -44,6 +44,7 @@ export default function FactsPanel({ answer, keys, close }: FactsPanelProps) {
     >
       <dl data-testid="stats">
         <Fact name={chat.factSource}>{origin}</Fact>
+        {matched && <Fact name={chat.factMatched}>{matched}</Fact>}
         {continued.length > 0 && (
           <Fact name={chat.factContinued}>{chat.continuedBy(continued.length, continued.some(({ cause }) => cause === 'server') ? 'server' : 'provider')}</Fact>
         )}

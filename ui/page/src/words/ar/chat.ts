@@ -118,6 +118,7 @@ export const chat: Words['chat'] = {
   fromJoin: 'مشتركة مع السؤال نفسه الذي كان يُجاب عنه',
   fromModel: 'كتبها النموذج لهذا السؤال',
   fromLive: 'تُكتب الآن؛ كل جهاز يفتحها يتابع القراءة هنا',
+  factMatched: 'صيغة السؤال السابق',
   factContinued: 'المتابعة',
   continuedBy: (times, by) =>
     `${count(times, 'مرة واحدة', 'مرتين', 'مرات', 'مرة')}، بعد انقطاع ${by === 'server' ? 'الخادم' : 'المزوّد'}`,

@@ -108,6 +108,7 @@ export const chat: Words['chat'] = {
   fromJoin: 'Geteilt mit derselben Frage, die schon beantwortet wurde',
   fromModel: 'Vom Modell für diese Frage geschrieben',
   fromLive: 'Wird gerade geschrieben; jedes Gerät, das sie öffnet, liest hier mit',
+  factMatched: 'Gefragt war',
   factContinued: 'Fortgesetzt',
   continuedBy: (times, by) => `${number.format(times)}-mal, nachdem ${by === 'server' ? 'der Server' : 'der Anbieter'} abgebrochen hatte`,
   factSaved: 'Gespart',

@@ -107,6 +107,7 @@ export const chat = {
   fromJoin: 'Shared with the same question, which was being answered already',
   fromModel: 'Written by the model for this question',
   fromLive: 'Being written now; every device that opens it reads on here',
+  factMatched: 'Was asked as',
   factContinued: 'Went on',
   continuedBy: (times: number, by: 'server' | 'provider') =>
     `${count(times, 'time', 'times')}, after the ${by === 'server' ? 'server' : 'provider'} broke off`,
