@@ -145,6 +145,37 @@ async def test_what_the_store_raises_every_reader_raises(logs: Logs, store: Coun
     assert len({id(each) for each in raised}) == 3
 
 
+async def test_whoever_comes_back_after_a_failure_is_served_by_the_store_that_has_recovered() -> None:
+    """Also while a slow reader still has to take what the failed mirror has for it."""
+
+    class Failing(Counting):
+        """Fails once, behind a page."""
+
+        async def read(
+            self, log: str, after: Offset = ORIGIN, *, follow: bool = True
+        ) -> AsyncGenerator[Sequence[Entry], None]:
+            async with aclosing(super().read(log, after, follow=follow)) as pages:
+                async for page in pages:
+                    yield page
+                    if self.reads == 1:
+                        raise StoreError("away")
+
+    store = Failing()
+    logs, lease = Logs(store), await store.open("log", ALICE, ttl=TTL)
+    await store.append(run("1"), lease)
+    async with aclosing(logs.read("log")) as slow:
+        assert len(await anext(slow)) == 1
+        await until(lambda: not [task for task in asyncio.all_tasks() if task.get_name().startswith("mirror")])
+        again = [read(logs, Offset(1, 1)) for _ in range(2)]
+        await until(lambda: store.following == 1)
+        await store.append(run("2", begin=2), lease)
+        await store.seal([entry(3, WHOLE)], lease)
+        assert [await task for task, _ in again] == [[2, 3], [2, 3]]
+        assert store.reads == 2
+        with pytest.raises(StoreError, match="away"):
+            await anext(slow)
+
+
 async def test_a_bug_in_a_store_ends_its_readers_too(lease: Lease) -> None:
     """Whatever is raised, nobody waits for ever."""
 

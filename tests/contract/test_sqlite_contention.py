@@ -15,7 +15,10 @@ from headwater.errors import StoreError
 from headwater.events import TextDelta
 from headwater.log.sqlite.file import BUSY_TIMEOUT
 from headwater.log.sqlite.lock import FileLock
+from headwater.log.sqlite.owners import Owners
+from headwater.log.sqlite.rows import Rows
 from headwater.log.sqlite.store import SqliteStore
+from headwater.log.sqlite.tailer import SqliteTailer
 from headwater.log.store import Limits, Terms
 from headwater.testing.contract_harness import ALICE, TTL, WHOLE, entry
 
@@ -134,3 +137,27 @@ async def test_a_log_that_another_process_cannot_write_now_is_read_on(store: Sql
         async with asyncio.timeout(1):
             pages = [page async for page in store.read("log", follow=False)]
     assert sum(map(len, pages)) == 2
+
+
+def test_a_reader_that_waits_again_does_not_hurry_the_poll(path: Path) -> None:
+    """After a look that took long the poll pauses, however fast its readers are; only the first one begins it anew."""
+
+    def connect() -> Rows:
+        raise StoreError("never called")
+
+    async def seal(_log: str, _epoch: int, _beat: int) -> bool:
+        return False
+
+    tailer = SqliteTailer(connect, Limits(), FileLock(path), Owners(path), seal)
+    hurried: list[bool] = []
+
+    def hurry(pause: float) -> float:
+        took = tailer._next_pause(pause)  # pyright: ignore[reportPrivateUsage]
+        tailer.hurry()
+        hurried.append(tailer._kick.is_set())  # pyright: ignore[reportPrivateUsage]
+        return took
+
+    with tailer.follow("log"):
+        assert hurry(0.1) == 0.1
+    hurry(0.0)
+    assert hurried == [False, True]

@@ -18,7 +18,7 @@ from headwater.log.logs import Logs
 from headwater.log.store import DOCUMENTS
 from headwater.log.upstash.store import UpstashStore
 from headwater.log.upstash.times import UpstashTimes
-from headwater.testing.contract_harness import ALICE, TTL, WHOLE, entries, entry, reading, run, until
+from headwater.testing.contract_harness import ALICE, TTL, WHOLE, Clock, entries, entry, reading, run, until
 
 TOKENS = 1000
 FASTER = 20
@@ -168,6 +168,22 @@ async def test_a_collection(here: UpstashStore, upstash: UpstashDouble) -> None:
         costs[what] = upstash.carried_out() - before
     assert costs == {"new": 6, "put": 4, "get": 3, "renew": 4, "list": 6, "delete": 3, "drop": 2}
     assert upstash.locked == upstash.requests.count("EVAL")
+
+
+async def test_a_collection_of_which_a_document_has_expired(upstash: UpstashDouble) -> None:
+    """The next list looks for all that have; those after it cost what a page costs."""
+    clock = Clock()
+    store = UpstashStore(upstash.url, upstash.token, clock=clock)
+    for name, ttl in (("short", 1.0), ("long", 1000.0)):
+        await store.put(name, b"value", ttl=ttl, collection="chat")
+    clock.now += 2
+    costs: list[int] = []
+    for _ in range(3):
+        before = upstash.carried_out()
+        assert [name for name, _ in await store.list_documents("chat")] == ["long"]
+        costs.append(upstash.carried_out() - before)
+    assert costs == [11, 6, 6]
+    await store.aclose()
 
 
 async def test_limits(here: UpstashStore, upstash: UpstashDouble) -> None:

@@ -18,7 +18,7 @@ from headwater.models.model import Model
 from headwater.models.scripted import SILENCE, Scripted
 from headwater.observe import Request
 from headwater.prompt import Message, Prompt
-from headwater.testing.contract_harness import ALICE, TTL, WHOLE, entries
+from headwater.testing.contract_harness import ALICE, TTL, WHOLE, entries, until
 
 PROMPT = Prompt(model="scripted", messages=[Message("user", "Hi")])
 
@@ -116,6 +116,30 @@ async def test_a_producer_ends_its_log_also_when_the_server_ends_at_once() -> No
     ending = (await entries(store, "log"))[-1].event
     assert isinstance(ending, Error)
     assert ending.code == "shutdown"
+
+
+async def test_a_log_has_a_producer_also_when_a_former_one_ends_later_than_the_next_begins() -> None:
+    """The former one still tells what it has made, and the next one has taken the log over; both end with the server."""
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    nursery, gates = Nursery(), [asyncio.Event(), asyncio.Event()]
+
+    async def produce(gate: asyncio.Event) -> None:
+        await gate.wait()
+
+    for gate in gates:
+        nursery.start("log", produce(gate))
+    assert len(nursery) == 2
+    gates[0].set()
+    await until(lambda: len(nursery) == 1)
+    assert nursery.has("log")
+    gates[1].set()
+    assert await nursery.finished(5)
+    assert not nursery.has("log")
+    nursery.start("log", produce(asyncio.Event()))
+    nursery.start("log", produce(gates[1]))
+    await nursery.aclose()
+    assert (len(nursery), complaints) == (0, [])
 
 
 async def test_signs_of_life_without_words_are_no_silence_and_no_words() -> None:

@@ -93,7 +93,9 @@ class Answers:
         self._renewals = Renewals(self._claims, self._admission.claim, lambda: self._logs, self._begin)
         self._generations: dict[str, Generation] = {}
         self._draining = Drain()
-        self._successions = Successions(lambda: self._logs, catalogue, self._policy.continuing, self._start)
+        self._successions = Successions(
+            lambda: self._logs, catalogue, self._claims, self._policy.continuing, self._start
+        )
         self._successions.taken_over = lambda log, ends: self._observers.notify(lambda each: each.taken_over(log, ends))
         self._companions: list[tuple[Callable[[], None], Callable[[], Awaitable[None]]]] = []
         self.unprepared: BaseException | None = None

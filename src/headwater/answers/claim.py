@@ -166,9 +166,14 @@ class Claims:
 
     def asked(self, wanted: Wanted) -> Cached | None:
         """The question as the log keeps it, for whoever gets its answer to another wording; None if nobody does."""
-        if wanted.directives.no_store or wanted.directives.exact or self.form(wanted.prompt) is None:
+        cached = self._caching.ttl > 0 and wanted.offer.cacheable
+        if not cached or wanted.directives.no_store or wanted.directives.exact:
             return None
-        return Cached("hit", matched=asked(wanted.prompt))
+        return self.matched(wanted.prompt)
+
+    def matched(self, prompt: Prompt) -> Cached | None:
+        """What whoever asks the question in other words is told; None if the answer serves no other wording."""
+        return None if self.form(prompt) is None else Cached("hit", matched=asked(prompt))
 
     def keyed(self, wanted: Wanted) -> Prompt:
         """The prompt as the provider gets it, once it is claimed: with a `prompt_cache_key` where one is derived."""
@@ -184,6 +189,8 @@ class Claims:
         Raises `StoreError`.
         """
         await self.secret(store)
+        if self._caching.ttl > 0:
+            await self.purges.refresh(store)
         return log_id(self._name(wanted), run)
 
     async def secret(self, store: Store, *, confirmed: bool = True) -> bytes:

@@ -18,10 +18,10 @@ import msgspec
 
 from headwater.answers.claim import Claims, Wanted
 from headwater.cache.form import FORM
-from headwater.cache.key import asked, fingerprint, log_id
+from headwater.cache.key import fingerprint, log_id
 from headwater.entries import record
 from headwater.errors import Expired, NoSuchLog, RequestError
-from headwater.events import Cached, Event, Finish, Start, TextDelta, parts
+from headwater.events import Event, Finish, Start, TextDelta, parts
 from headwater.log.logs import Logs
 from headwater.log.store import Claim
 from headwater.offsets import Offset
@@ -198,17 +198,13 @@ class Pins:
         pin = msgspec.structs.replace(pin, log=log_id(pin.id, self._claims.new_run()))
         # Longer than `LASTS`, so that whoever reads it then can read it to its end.
         lease = await store.open(pin.log, Principal(pin.tenant, "operator"), ttl=LASTS + RENEWED)
-        start = Start(pin.log, pin.model or "pinned", pin.created, self._matched(pin))
+        matched = self._claims.matched(Prompt(model=pin.model, messages=pin.messages))
+        start = Start(pin.log, pin.model or "pinned", pin.created, matched)
         events: list[Event] = [start, *parts(TextDelta(pin.answer)), Finish("stop")]
         await store.seal([record(Offset(1, number), 0.0, event) for number, event in enumerate(events, 1)], lease)
         await store.put(pin.id, msgspec.json.encode(pin), ttl=KEPT, collection=COLLECTION)
         self._looked = -math.inf
         return pin
-
-    def _matched(self, pin: Pin) -> Cached | None:
-        """What the log keeps for those who ask the question in other words."""
-        prompt = Prompt(model=pin.model, messages=pin.messages)
-        return None if self._claims.form(prompt) is None else Cached("hit", matched=asked(prompt))
 
     async def _forget(self, log: str) -> None:
         with suppress(NoSuchLog, Expired):

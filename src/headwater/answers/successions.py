@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from headwater.answer import fold
 from headwater.answers import continuing, recovery
+from headwater.answers.claim import Claims, Wanted
 from headwater.answers.continuing import Continuing, lost
 from headwater.answers.recovery import Recovery
 from headwater.entries import Entry, record
@@ -61,11 +62,13 @@ class Successions:
         self,
         logs: Callable[[], Logs],
         catalogue: Catalogue,
+        claims: Claims,
         policy: Continuing,
         succeed: Callable[[Offer, Request, Beginning], None],
     ) -> None:
         self._logs = logs
         self._catalogue = catalogue
+        self._claims = claims
         self._policy = policy
         self._succeed = succeed
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -154,5 +157,7 @@ class Successions:
         last = str(entries[-1].offset) if entries else f"{found.epoch}-0"
         # Before a `start`, which discards all that was seen, nothing has to be taken back.
         seam = Continued("server", ways[0], last, len(answer.continued) + 1, "", waited, last if entries else "")
-        start = [] if entries else [Start(found.log, known.prompt.model, int(time.time() - found.age))]
-        return [*start, seam], ways[0]
+        if entries:
+            return [seam], ways[0]
+        asked = self._claims.asked(Wanted(offer, known.prompt, known.principal))
+        return [Start(found.log, known.prompt.model, int(time.time() - found.age), asked), seam], ways[0]

@@ -135,7 +135,7 @@ class Logs:
             if after < begin and not mirror.begun:
                 mirror = None
                 break
-        if mirror is None:
+        if mirror is None or mirror.over:
             mirror = self._mirrors[log] = Mirror(self.store, log, after)
         try:
             async with aclosing(mirror.read(after)) as pages:

@@ -39,6 +39,11 @@ class Mirror:
         """Whether it has shown an entry."""
         return bool(self._feed.entries)
 
+    @property
+    def over(self) -> bool:
+        """Whether it shows nothing new any more, because it has failed or the log has ended."""
+        return self._feed.done
+
     def read(self, after: Offset) -> AsyncGenerator[Sequence[Entry], None]:
         """Every entry after `after`, which is not before `begin`, until the ending. Raises what the store raises.
 

@@ -79,8 +79,8 @@ class Flush(msgspec.Struct, frozen=True):
     tells_readers: bool = True
     """Whether receipts tell if other processes read the log. If not, no answer ends because its readers left."""
     retry_for: float = 5.0
-    """How long a failing store is retried before the readers here get an error. Less than the usual lease, so that no
-    other process takes over a log whose writer is still trying."""
+    """How long a failing store is retried before the readers here get an error. The default lease outlasts it after any
+    heartbeat; that of Redis does not: a log may be taken over while its writer, which is then fenced, is trying."""
 
 
 class Lease(msgspec.Struct, frozen=True):

@@ -97,6 +97,17 @@ class Names:
         again = await harness.peer.claim("name", "again", ALICE, ttl=TTL)
         assert (again.log, again.won) == ("again", True)
 
+    async def test_a_log_that_was_asked_to_end_and_is_whole_all_the_same(self, harness: Harness) -> None:
+        """Its writer was done before it heard of the stop: the log is found by its name, before that of a live one."""
+        claim = await harness.store.claim("name-own", "log", ALICE, ttl=TTL)
+        assert claim.lease is not None
+        await harness.peer.stop("log", ALICE.subject)
+        await harness.store.seal([entry(1, WHOLE)], claim.lease)
+        await harness.store.claim("name-like", "live", ALICE, ttl=TTL)
+        found = await harness.peer.find("name-own\nname-like", BOB)
+        assert found is not None
+        assert (found.log, found.state, found.place) == ("log", "finished", 0)
+
     async def test_a_whole_answer(self, harness: Harness) -> None:
         """A name finds its log that ended with a whole answer, with its age and remaining TTL."""
         claim = await harness.store.claim("name", "log", ALICE, ttl=TTL)

@@ -168,7 +168,11 @@ if what == 'list' then
   if not found[1] then
     return {'ok'}
   end
+  local was = due
   purge()
+  if due ~= was then
+    redis.pcall('HSET', hash, '', state())  -- fails where memory has run out, and the next list looks again
+  end
   return listed()
 elseif what == 'renew' then
   purge()

@@ -116,6 +116,11 @@ class Batcher:
         batch.size += len(request.packed)
         return await request.answer
 
+    @property
+    def busy(self) -> bool:
+        """Whether scripts are under way."""
+        return bool(self._tasks)
+
     async def aclose(self) -> None:
         """Cancel the batches under way; their callers hear that the store was closed."""
         while self._tasks:

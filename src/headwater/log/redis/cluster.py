@@ -6,6 +6,7 @@ it short. And when one command fails, redis-py's disconnects the commands of oth
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -69,7 +70,7 @@ class RedisCluster:
     ) -> None:
         parts = urlsplit(url.replace("+cluster://", "://", 1))
         user, at, hosts = parts.netloc.rpartition("@")
-        self._url = parts._replace(netloc=f"{user}{at}{{}}", path="").geturl()
+        self._parts, self._login = parts._replace(path=""), user + at
         self._make = make
         self._batcher = batcher
         self._within = within
@@ -143,7 +144,8 @@ class RedisCluster:
     def _node(self, address: Address) -> _Node:
         if address not in self._nodes:
             host, port = address
-            server = self._make(self._url.format(f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
+            netloc = f"{self._login}[{host}]:{port}" if ":" in host else f"{self._login}{host}:{port}"
+            server = self._make(self._parts._replace(netloc=netloc).geturl())
             self._nodes[address] = _Node(server, self._batcher(server))
         return self._nodes[address]
 
@@ -171,8 +173,16 @@ class RedisCluster:
                     self._slots = slots
                     self._answering = address
                     self._learnt += 1
+                    await self._part()
                     return
             raise failure
+
+    async def _part(self) -> None:
+        """Close the connections to servers that have left the cluster; while one still has scripts, do so next time."""
+        for address in self._nodes.keys() - {*self._slots.values(), *self._seeds, self._answering}:
+            if not self._nodes[address].batcher.busy:
+                with suppress(exceptions.RedisError):  # one that fell silent
+                    await self._nodes.pop(address).server.aclose()
 
 
 def _elsewhere(redirection: exceptions.AskError, here: Address) -> Address:

@@ -79,10 +79,12 @@ class Rows(DocumentRows):
 
     def _find(self, name: str, principal: Principal, terms: Terms) -> Claim | None:
         row = self._bound(name)
-        if row is None or row.stop is not None:
+        if row is None:
             return None
         if row.state != "open":
             return self._sealed(row, terms)
+        if row.stop is not None:
+            return None
         if self._is_lapsed(row, self._lapsed()):
             self._seal_lost(row)
             return None

@@ -88,7 +88,7 @@ class SqliteTailer:
         self._thread: threading.Thread | None = None
         self._kick = threading.Event()  # ends the pause before the next poll
         self._look_now = threading.Event()  # makes the next poll look, whether anything was committed or not
-        self._pause = 0.0
+        self._pause = 0.0  # as it was wanted last, without what `_run` adds to it
         self._closed = False
         # The thread's own from here on.
         self._rows: Rows | None = None
@@ -191,8 +191,8 @@ class SqliteTailer:
                 wanted = POLL_FOLLOWED
             else:
                 wanted = POLL_WRITTEN if written else POLL_OWNERS if self._elsewhere else POLL_IDLE
-            self._pause = max(min(wanted, self._slowest), least)
-            return self._pause
+            self._pause = min(wanted, self._slowest)
+            return max(self._pause, least)
 
     def _poll(self) -> None:
         if self._rows is not None and self._rows.db.moved:
@@ -297,16 +297,13 @@ class SqliteTailer:
                 stopped.append((log, "read"))
         self._seen = {log: self._watch(log, pulse) for log, pulse in pulses.items()}
         self._elsewhere = {pulse.owner for pulse in pulses.values()} - {0, self._owners.id}
-        self._hand_over(changed, stopped)
+        if changed or stopped:
+            self._on_loop(self._wake, changed, stopped)
 
     def _watch(self, log: str, pulse: Pulse) -> _Watch:
         before = self._seen.get(log)
         since = before.since if before is not None and before.pulse.beat == pulse.beat else self._now
         return _Watch(pulse, min(since, self._now - self._lease) if pulse.owner in self._dead else since)
-
-    def _hand_over(self, changed: list[str], stopped: list[tuple[str, Reason]]) -> None:
-        if changed or stopped:
-            self._on_loop(self._wake, changed, stopped)
 
     def _on_loop(self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         if self._loop is not None:
