@@ -328,3 +328,15 @@ async def test_open_streams_of_a_client_and_in_all() -> None:
 
     assert [each.status_code for each in (refused, resumed, full)] == [429, 429, 503]
     assert all("retry-after" in each.headers for each in (refused, resumed, full))
+
+
+async def test_the_stream_without_a_model_counts_too() -> None:
+    """It is an open stream like any other."""
+    gate = asyncio.Event()
+    async with headwater(Scripted([TextDelta("a"), gate, Finish("stop")]), capacity=Capacity(each=1)) as server:
+        async with server.client.stream("POST", CHAT, json=chat()):
+            refused = await server.client.get("/api/stream")
+        gate.set()
+        await until(lambda: not server.answers.running, "it has ended")
+
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
