@@ -70,9 +70,7 @@ FULL = Plan(
     idle=10_000,
     idles=3,
 )
-PACED = Plan(
-    rounds=9, shapes=(USUALLY,), few=(), hits=0, firsts=0, delivery=(), idle=0, idles=0
-)
+PACED = Plan(rounds=9, shapes=(USUALLY,), few=(), hits=0, firsts=0, delivery=(), idle=0, idles=0)
 """The usual pace alone: its tokens cost so little beside the noise of a machine that few rounds do not tell."""
 WARM = Shape(4, 300)
 ELSEWHERE = "µs/delivery elsewhere"
