@@ -82,7 +82,7 @@ async def test_with_form_matching_a_pin_answers_other_words() -> None:
     model, form = Scripted(SAID), Caching(secret=b"secret", match="form")
     async with headwater(model, pins=True, caching=form) as server:
         await pin(server.client, prompt="What are your hours?")
-        for other in ("what are your hours", "Hello, what are your hours please?"):
+        for other in ("what are your hours", "Hi, what are your hours?"):
             response = await post_chat(server.client, other)
             assert told(response) == "the operator's"
             assert response.headers["cache-status"] == "headwater; hit; detail=pinned"
@@ -90,7 +90,9 @@ async def test_with_form_matching_a_pin_answers_other_words() -> None:
         assert told(await post_chat(server.client, "What were your hours?")) == "the model's"
         strict = await post_chat(server.client, "what are your hours", **{"Cache-Control": "match=exact"})
         await pin(server.client, "the later one's", prompt="what are your hours")
-        both = [told(await post_chat(server.client, asked)) for asked in ("What are your hours?", "what are your hours")]
+        both = [
+            told(await post_chat(server.client, asked)) for asked in ("What are your hours?", "what are your hours")
+        ]
 
     assert told(strict) == "the model's"
     assert both == ["the operator's", "the later one's"]
