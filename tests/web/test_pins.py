@@ -90,7 +90,9 @@ async def test_with_form_matching_a_pin_answers_other_words() -> None:
         assert told(await post_chat(server.client, "What were your hours?")) == "the model's"
         strict = await post_chat(server.client, "what are your hours", **{"Cache-Control": "match=exact"})
         await pin(server.client, "the later one's", prompt="what are your hours")
-        both = [told(await post_chat(server.client, asked)) for asked in ("What are your hours?", "what are your hours")]
+        both = [
+            told(await post_chat(server.client, asked)) for asked in ("What are your hours?", "what are your hours")
+        ]
 
     assert told(strict) == "the model's"
     assert both == ["the operator's", "the later one's"]
