@@ -211,6 +211,12 @@ def test_a_title_is_the_first_sentence(question: str, title: str) -> None:
     assert len(title) <= 60
 
 
+def test_the_title_of_a_long_question_takes_no_time() -> None:
+    """It is made on the event loop, where everybody waits for it."""
+    assert title_of("[" * 200_000) == "[" * 59 + "…"
+    assert title_of(" \n" * 200_000 + "Late") == "Late"
+
+
 async def test_the_followers_reading_ends_with_the_answer() -> None:
     """The copy is there without anybody looking, and no task is left."""
     store = MemoryStore()

@@ -234,7 +234,8 @@ _SENTENCE = re.compile(r"(?<=[.!?。！？])(?:\s|$)|(?<=[。！？])")
 
 def title_of(content: str) -> str:
     """A title made of a question: its first sentence or line, as whole words, without Markdown signs."""
-    line = next((line for line in content.splitlines() if _plain(line)), "")
+    # No more of it, since an open bracket makes the pattern look at all that follows.
+    line = next((line for line in content.strip()[:1000].splitlines() if _plain(line)), "")
     sentence = _plain(_SENTENCE.split(_plain(line), maxsplit=1)[0]).rstrip(".:")
     if len(sentence) <= TITLE:
         return sentence
