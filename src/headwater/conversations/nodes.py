@@ -88,7 +88,8 @@ class Reply(msgspec.Struct, frozen=True, tag_field="role", tag="assistant", kw_o
 
     def lost(self, why: str) -> "Reply":
         """This node with an ending that says why there is no more of it."""
-        return msgspec.structs.replace(self, state="lost", ending=SentError("lost", why, retryable=True))
+        ending = SentError("lost", why, retryable=True)
+        return msgspec.structs.replace(self, state="lost", ending=ending, matched=None)
 
 
 _OF_STATE = ("state", "text", "reasoning", "tools", "metadata", "ending", "usage", "timing", "model", "continued")
