@@ -24,6 +24,9 @@ OF_NAMED_MODELS = frozenset(
     {
         "completion_model",
         "allowed_models",
+        "fallback",
+        "think_tags",
+        "openai_leave_out",
         "openai_wire",
         "openai_api_key",
         "openai_base_url",
