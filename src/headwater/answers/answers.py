@@ -94,7 +94,7 @@ class Answers:
         self._generations: dict[str, Generation] = {}
         self._draining = Drain()
         self._successions = Successions(lambda: self._logs, catalogue, self._policy.continuing, self._start)
-        self._successions.taken_over = lambda log, ends: self._observers.notify(lambda each: each.taken_over(log, ends))
+        self._successions.taken_over = lambda of, ends: self._observers.notify(lambda each: each.taken_over(of, ends))
         self._companions: list[tuple[Callable[[], None], Callable[[], Awaitable[None]]]] = []
         self.unprepared: BaseException | None = None
         """Why `prepare` failed the last time, if it did."""

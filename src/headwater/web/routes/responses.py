@@ -25,6 +25,7 @@ from headwater.log.store import Description
 from headwater.offsets import ORIGIN
 from headwater.principal import Principal
 from headwater.web.audit import note
+from headwater.web.place import location
 from headwater.web.pointers import pointer
 from headwater.web.problems import Endpoint
 from headwater.web.surface import Surface
@@ -85,7 +86,8 @@ class _Routes:
         async def attached(_: Ask, principal: Principal, attachment: Attachment) -> None:
             at.append(attachment)
             if wanted.background and self._surface.webhooks is not None:
-                await self._surface.webhooks.expect(attachment.message_id, principal, None)
+                path = location(request, ROUTE, attachment.message_id)
+                await self._surface.webhooks.expect(attachment, principal, path)
             if wanted.stored:
                 kept = msgspec.json.encode(Kept(wanted.echo, wanted.input, before, principal.subject))
                 name = pointer(DOCUMENT, *owner, attachment.message_id)
