@@ -85,7 +85,7 @@ async def test_with_form_matching_a_pin_answers_other_words() -> None:
     model, form = Scripted(SAID), Caching(secret=b"secret", match="form")
     async with headwater(model, pins=True, caching=form) as server:
         await pin(server.client, prompt="What are your hours?")
-        for other in ("what are your hours", "Hello, what are your hours, please?"):
+        for other in ("what are your hours", "Hi, what are your hours?"):
             response = await post_chat(server.client, other)
             assert told(response) == "the operator's"
             assert response.headers["cache-status"] == "headwater; hit; detail=pinned"
