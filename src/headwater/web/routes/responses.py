@@ -26,6 +26,7 @@ from headwater.log.store import MAX_DOCUMENT, Description
 from headwater.offsets import ORIGIN
 from headwater.principal import Principal
 from headwater.web.audit import note
+from headwater.web.place import location
 from headwater.web.pointers import pointer
 from headwater.web.problems import Endpoint
 from headwater.web.surface import BodyTooLarge, Surface
@@ -87,7 +88,8 @@ class _Routes:
 
         async def attached(_: Ask, principal: Principal, attachment: Attachment) -> None:
             if wanted.background and self._surface.webhooks is not None:
-                await self._surface.webhooks.expect(attachment.message_id, principal, None)
+                path = location(request, ROUTE, attachment.message_id)
+                await self._surface.webhooks.expect(attachment, principal, path)
             if wanted.stored:
                 kept = Kept(wanted.echo, wanted.input, before, principal.subject)
                 await self._keep(attachment.message_id, owner, msgspec.json.encode(kept))
