@@ -41,7 +41,7 @@ def server(store: Store, caching: Caching = FORM, offer: Offer = OFFER) -> Answe
 async def told_of_the_question(answers: Answers, found: Attachment) -> Cached | None:
     """What the log keeps of the question, once the answer has ended."""
     async with asyncio.timeout(5), aclosing(answers.read(found, ANN)) as pages:
-        start = [entry.event async for page in pages for entry in page][0]
+        start = (await anext(pages))[0].event
     assert isinstance(start, Start)
     await answers.aclose()
     return start.cache

@@ -119,7 +119,7 @@ async def test_a_producer_ends_its_log_also_when_the_server_ends_at_once() -> No
 
 
 async def test_a_log_has_a_producer_also_when_a_former_one_ends_later_than_the_next_begins() -> None:
-    """The former one still tells what it has made, and the next one has taken the log over; both end with the server."""
+    """The former one still tells what it has made when the next one has taken the log over."""
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     nursery, gates = Nursery(), [asyncio.Event(), asyncio.Event()]

@@ -18,11 +18,12 @@ class Nursery:
         self._tasks: set[asyncio.Task[None]] = set()
         self._latest: dict[str, asyncio.Task[None]] = {}  # of each log: a former one may still tell observers
 
-    def start(self, log: str, producer: Coroutine[None, None, None]) -> None:
+    def start(self, log: str, producer: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run a log's producer as a task of its own, out of reach of any client's disconnect or cancellation."""
         task = self._latest[log] = asyncio.create_task(producer, name=f"{self._kind} {log}")
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._done(log, done))
+        return task
 
     def has(self, log: str) -> bool:
         """Whether this log's producer runs here."""
