@@ -13,7 +13,7 @@ from bench.chart import chart
 from bench.machine import machine, versions
 from bench.processes import end_on_signal
 from bench.proxies import Absent
-from bench.rounds import FULL, QUICK, Figures, Rounds
+from bench.rounds import FULL, PACED, QUICK, Figures, Rounds
 from bench.sides import Side
 
 
@@ -34,7 +34,9 @@ def main() -> None:
         "targets": targets.table(figures),
     }
     print(*blocks.values(), sep="\n\n")
-    if options.doc is not None:
+    if options.doc is not None and options.paced:
+        report.into(options.doc, {"paced": "\n\n".join(blocks.values())})
+    elif options.doc is not None:
         report.into(options.doc, {**blocks, "sizing": sizing.text(figures)})
         _keep(found, options.doc)
 
@@ -49,7 +51,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     # A thousand streams need two thousand file descriptors.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    plan = QUICK if options.quick else FULL
+    plan = QUICK if options.quick else PACED if options.paced else FULL
     plan = plan._replace(rounds=options.rounds or plan.rounds)
     chosen, absent = _sides(options)
     load = f"{os.getloadavg()[0]:.1f}"
@@ -65,6 +67,8 @@ def _sides(options: argparse.Namespace) -> tuple[list[Side], list[str]]:
     """The servers to measure, and why others are absent."""
     if options.servers:
         return sides.servers(), []
+    if options.paced:
+        return [sides.MEMORY, sides.SQLITE, sides.REDIS, sides.PASSTHROUGH], []
     chosen = [sides.MEMORY, sides.SQLITE]
     if not options.quick:
         chosen += [sides.REDIS, sides.TWO, sides.TWO_REDIS, sides.LANGCHAIN]
@@ -88,8 +92,8 @@ def _sides(options: argparse.Namespace) -> tuple[list[Side], list[str]]:
 
 def _name(options: argparse.Namespace) -> str:
     """The file name of a run; a partial run never overwrites a full one."""
-    if options.quick:
-        return "quick"
+    if options.quick or options.paced:
+        return "quick" if options.quick else "paced"
     fewer = (options.rounds or FULL.rounds) < FULL.rounds
     return "part" if options.only or options.also or options.servers or fewer else "bench"
 
@@ -97,6 +101,7 @@ def _name(options: argparse.Namespace) -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer servers and loads, in under two minutes")
+    parser.add_argument("--paced", action="store_true", help="only a token at 40/s, in nine rounds; six minutes")
     parser.add_argument("--servers", action="store_true", help="compare uvicorn and granian instead")
     parser.add_argument("--rounds", type=int, help="number of rounds, each of which measures everything once")
     parser.add_argument(
@@ -115,7 +120,7 @@ def _options() -> argparse.Namespace:
         "--from", dest="read", type=Path, metavar="JSON", help="use an earlier run instead of measuring"
     )
     options = parser.parse_args()
-    if options.doc is not None and options.read is None and _name(options) != "bench":
+    if options.doc is not None and options.read is None and _name(options) not in ("bench", "paced"):
         parser.error("--doc needs a full run; use --from to put a partial run into a document")
     return options
 

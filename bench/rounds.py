@@ -39,8 +39,8 @@ class Plan(NamedTuple):
 
 SHORT = Shape(32, 500, answers=2)
 """The main load; short, so that each round runs it twice, some time apart."""
-USUALLY = Shape(16, 100, 25, delays=True)
-"""A common pace, with few enough streams that every server can keep it; measured twice a round."""
+USUALLY = Shape(16, 300, 25, delays=True)
+"""A common pace, with few enough streams that every server can keep it."""
 BUSY = Shape(128, 100, 25)
 """The same pace with more streams; sizing is computed from this load."""
 STORED = Shape(64, 500, 25)
@@ -61,7 +61,7 @@ FULL = Plan(
         *(Shape(1, 500, answers=20), Shape(32, 50, answers=10), SHORT, Shape(256, 500, answers=2)),
         *(Shape(1000, 500), SHORT, Shape(32, 5000)),
         *(Shape(1, 500, 8), Shape(32, 50, 8, answers=2), Shape(32, 500, 8, delays=True)),
-        *(USUALLY, Shape(256, 500, 8), Shape(1000, 50, 8), USUALLY, BUSY),
+        *(USUALLY, Shape(256, 500, 8), Shape(1000, 50, 8), BUSY),
     ),
     few=("burst 1×500", "burst 32×50", "burst 32×500", "paced 32×500", USUALLY.name),
     hits=100,
@@ -70,6 +70,8 @@ FULL = Plan(
     idle=10_000,
     idles=3,
 )
+PACED = Plan(rounds=9, shapes=(USUALLY,), few=(), hits=0, firsts=0, delivery=(), idle=0, idles=0)
+"""The usual pace alone: its tokens cost so little beside the noise of a machine that few rounds do not tell."""
 WARM = Shape(4, 300)
 ELSEWHERE = "µs/delivery elsewhere"
 """Prefix of the rows about readers on another server than the one that writes."""
@@ -102,7 +104,7 @@ class Rounds:
             with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C keeps the figures so far
                 for number in range(self._plan.rounds):
                     self._tell(f"round {number + 1} of {self._plan.rounds}")
-                    if not number:  # takes 15 s, and does not vary
+                    if not number and self._plan.idles:  # takes 15 s, and does not vary
                         self._tell("what Redis keeps")
                         self._each(self._stored, running)
                     if number < self._plan.idles:
@@ -110,8 +112,9 @@ class Rounds:
                         self._each(lambda one: self._idle(one.side, provider), running)
                         self._tell("readers on another server")
                         self._each(self._elsewhere, running)
-                    self._tell("starts")
-                    self._each(lambda one: self._start(one.side, provider), running)
+                    if self._plan.firsts:
+                        self._tell("starts")
+                        self._each(lambda one: self._start(one.side, provider), running)
                     self._round(provider, running)
                     self.done += 1
         return self.figures
@@ -121,7 +124,7 @@ class Rounds:
         for shape in self._plan.shapes:
             self._tell(shape.name)
             self._each(lambda one, shape=shape: self._shape(one, shape, direct), running)
-        for one in running:
+        for one in running if self._plan.firsts else ():
             self._each(lambda one: self._firsts(one, direct), [one])
             self._each(self._hits, [one])
             self._each(self._readers, [one])
@@ -264,7 +267,8 @@ class Direct:
     def __init__(self, provider: int, plan: Plan) -> None:
         # Only the client's times matter here, so there is no process tree to measure.
         self._load = Load(provider, "/")
-        self.firsts: list[float] = measure.apply(self._load._replace(answers=plan.firsts, tokens=1))["firsts"]
+        first = self._load._replace(answers=plan.firsts, tokens=1)
+        self.firsts: list[float] = measure.apply(first)["firsts"] if plan.firsts else []
         self._delays: dict[str, list[float]] = {}
 
     def delays(self, shape: Shape) -> list[float]:

@@ -186,10 +186,11 @@ class Fold:
             timing=Timing(self._first_token, self._duration, self._first_text),
             created=self.created,
             continued=self.continued,
+            question=self.question,
         )
 
     def _reset(self, answer: Answer) -> None:
-        self.id, self.model, self.created = answer.id, answer.model, answer.created
+        self.id, self.model, self.created, self.question = answer.id, answer.model, answer.created, answer.question
         self.ending, self.usage, self.continued = answer.ending, answer.usage, answer.continued
         self._text, self._reasoning = [answer.text], [answer.reasoning]
         self._calls = [_Call(call) for call in answer.tools]

@@ -100,7 +100,7 @@ class Cached(msgspec.Struct, frozen=True, omit_defaults=True):
     age: int | None = None
     """Seconds since a stored answer was finished."""
     saved: Saved | None = None
-    """Of a hit whose ending lies in the first page that is sent; `finish` tells it of every other."""
+    """Of a hit whose ending lies in the first page that is sent; any other is known at the end."""
     matched: str | None = None
     """The question that the stored answer was given to, if it had another wording."""
 
@@ -203,8 +203,6 @@ class Finish(msgspec.Struct, frozen=True, tag="finish", omit_defaults=True):
     usage: Usage | None = None
     replayable: bool = True
     """False for an answer that one model or one request did not make alone, so that no other request gets it."""
-    saved: Saved | None = None
-    """What the cache has saved, in a reader's copy of a replay; it is not stored."""
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop"):

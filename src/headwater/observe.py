@@ -91,7 +91,7 @@ class Observer:
     def continued(self, request: Request, seam: Continued) -> None:
         """The answer goes on after a break; its first new words have come."""
 
-    def taken_over(self, log: str, ends: bool) -> None:
+    def taken_over(self, request: Request, ends: bool) -> None:
         """A log whose server is gone goes on here, or `ends` because nothing can go on with it."""
 
     def flushed(self, log: str, entries: int, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """Who copies an answer into its conversation, and what is there when nobody could."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from kept import ANN, BOB, CHAT, kept
@@ -10,11 +11,13 @@ from headwater.conversations.asking import Ask, Busy
 from headwater.conversations.nodes import Reply, Settings, title_of
 from headwater.conversations.records import DAY, KEPT, Kept, NoSuchConversation, owner_of
 from headwater.conversations.settling import RESERVED, SETTLING
-from headwater.errors import InvalidPrompt, ShuttingDown, StoreError, UnknownModel
-from headwater.events import Finish, TextDelta
+from headwater.entries import Entry, record
+from headwater.errors import InvalidPrompt, OutOfSequence, ShuttingDown, StoreError, UnknownModel
+from headwater.events import Finish, Start, TextDelta
 from headwater.log.memory import MemoryStore
+from headwater.log.store import Lease, Receipt
 from headwater.models.scripted import SILENCE, Scripted
-from headwater.offsets import ORIGIN
+from headwater.offsets import ORIGIN, Offset
 
 HELLO = [TextDelta("Hello"), Finish("stop")]
 ASK = Ask(id="question-1", answer="answer-001", content="Hi")
@@ -52,6 +55,51 @@ async def test_an_answer_whose_log_is_gone_says_so() -> None:
     assert isinstance(answer, Reply)
     assert answer.state == "lost"
     assert "expired" in str(answer.ending)
+    await server.answers.aclose()
+
+
+async def test_an_ending_that_only_one_server_saw_is_not_kept() -> None:
+    """Its store refused the answer while another server went on with the log, whose ending counts."""
+
+    class Refusing(MemoryStore):
+        async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
+            raise OutOfSequence("another process writes")
+
+    store = Refusing()
+    server = kept(store, Scripted([TextDelta("Hel"), SILENCE]))
+    log = (await server.ask(ASK)).reply.location or ""
+    followers = server.conversations.settling._followers  # pyright: ignore[reportPrivateUsage]
+    await until(lambda: not len(followers), "the follower has read the ending")
+    before = (await server.nodes())["answer-001"]
+    events = enumerate((Start(log, "scripted"), *HELLO), 1)
+    await store.seal([record(Offset(1, number), 0.0, event) for number, event in events], Lease(log))
+    after = (await server.nodes())["answer-001"]
+
+    assert isinstance(before, Reply)
+    assert isinstance(after, Reply)
+    assert (before.state, after.state, after.text) == ("open", "finished", "Hello")
+    await server.answers.aclose()
+
+
+async def test_a_conversation_is_read_while_the_store_takes_no_writes() -> None:
+    """Its answer is settled later."""
+    store = MemoryStore()
+    server = kept(store, Scripted(HELLO))
+    asked = await server.ask(ASK)
+    server.conversations.settling._followers._tasks[f"{asked.head.place}.1"].cancel()  # pyright: ignore[reportPrivateUsage]
+    await server.answers.drained(5)
+    put = store.put
+
+    async def fails(*_: object, **__: object) -> None:
+        raise StoreError("the disk is full")
+
+    store.put = fails  # pyright: ignore[reportAttributeAccessIssue]
+    during = await server.conversations.find(CHAT, ANN)
+    store.put = put
+    after = await server.conversations.find(CHAT, ANN)
+
+    assert during.live is not None
+    assert after.live is None
     await server.answers.aclose()
 
 
@@ -133,6 +181,32 @@ async def test_a_refused_question_leaves_no_trace() -> None:
     await server.answers.aclose()
 
 
+async def test_a_refused_question_leaves_neither_title_nor_settings() -> None:
+    """The conversation is called after the first question that is asked, and what a person changes stays."""
+    server = kept(MemoryStore(), Scripted(HELLO))
+    conversations, asks = server.conversations, server.answers.ask
+
+    async def refuses(*_: object, **__: object) -> None:
+        raise ShuttingDown("no new work")
+
+    async def refuses_late(*_: object, **__: object) -> None:
+        await conversations.patch("conv-0002", ANN, None, None, Settings(top_p=0.5))
+        await refuses()
+
+    ask = Ask(content="One", settings=Settings(temperature=0.5))
+    for chat, refusal in ((CHAT, refuses), ("conv-0002", refuses_late)):
+        server.answers.ask = refusal  # pyright: ignore[reportAttributeAccessIssue]
+        with pytest.raises(ShuttingDown):
+            await server.ask(ask, chat=chat)
+    server.answers.ask = asks
+    await server.say(Ask(content="Two"))
+    head, changed = await conversations.find(CHAT, ANN), await conversations.find("conv-0002", ANN)
+
+    assert (head.title, head.settings) == ("Two", Settings())
+    assert (changed.live, changed.settings) == (None, Settings(top_p=0.5))
+    await server.answers.aclose()
+
+
 async def test_a_conversation_is_kept_from_its_last_use_on() -> None:
     """A look each month keeps all of it; a month without one, and all of it is gone."""
     now = [1_000_000.0]
@@ -209,6 +283,12 @@ def test_a_title_is_the_first_sentence(question: str, title: str) -> None:
     """In whole words, without the signs of Markdown, at most 60 letters."""
     assert title_of(question) == title
     assert len(title) <= 60
+
+
+def test_the_title_of_a_long_question_takes_no_time() -> None:
+    """It is made on the event loop, where everybody waits for it."""
+    assert title_of("[" * 200_000) == "[" * 59 + "…"
+    assert title_of(" \n" * 200_000 + "Late") == "Late"
 
 
 async def test_the_followers_reading_ends_with_the_answer() -> None:

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.dialects.dialect import BEGINNING, Cursor, Unspeakable
+from headwater.dialects.fold import SHARED
 from headwater.dialects.native import request as native
 from headwater.dialects.vercel import request
 from headwater.dialects.vercel.dialect import Vercel
 from headwater.dialects.vercel.request import LONGEST
 from headwater.dialects.vercel.told import Told, checksum, read_run_id, run_id
-from headwater.entries import record
+from headwater.entries import Page, record
 from headwater.errors import InvalidPrompt, NoSuchLog, RequestError
 from headwater.events import (
     PIECE,
@@ -174,6 +175,7 @@ def test_who_asks_for_another_answer_gets_one_that_takes_the_first_ones_place() 
         (body(ui("user", text("Hi")), id="x" * (LONGEST + 1)), "the field id is not a text of at most 200"),
         (body(ui("user", text("")), temperature=0), "messages[0] has no content"),
         (body(ui("user", text("Hi")), temperature=9), "temperature"),
+        (body(ui("user", text("Hi")), tools={"weather": None}), "tools[0]"),
     ],
 )
 def test_what_is_no_ui_message_is_refused_with_the_place_of_the_mistake(sent: bytes, says: str) -> None:
@@ -212,6 +214,17 @@ def test_a_tool_of_the_page_is_a_typed_part_and_one_of_the_server_a_dynamic_one(
         "c1": None,
         "c2": True,
     }
+
+
+def test_a_page_keeps_the_frames_of_a_few_sets_of_tools_only() -> None:
+    """Clients name the tools in an address, and so as many sets of them as they like."""
+    page = Page(
+        record(Offset(1, n), 0, event) for n, event in enumerate([Start(MESSAGE_ID, "m", 1), Finish("stop")], 1)
+    )
+    read = {Vercel(told=Told(tools=frozenset({n}))).reader(MESSAGE_ID).feed(page) for n in range(100)}
+
+    assert len(read) == 1
+    assert len(page.frames or ()) == SHARED
 
 
 def test_arguments_that_are_no_json_are_the_tools_failure() -> None:

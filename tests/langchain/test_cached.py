@@ -12,6 +12,7 @@ from langchain_core.language_models.fake import FakeListLLM
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import ConfigurableField
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, Field
 from redis_servers import Server
@@ -197,6 +198,19 @@ async def test_models_with_other_fields_share_a_store_and_no_answer(
     await Cached(ChatOpenAI(model="gpt-test", **options), store=store, tenant="t2").ainvoke("Hello")
     await Cached(ChatOpenAI(model="gpt-test", **options), store=store, cache_as="v2").ainvoke("Hello")
     assert upstream.calls == len(fields) + 2
+
+
+async def test_a_changed_model_asks_anew_and_a_configured_one_is_refused(model: Any, upstream: Upstream):
+    """A copy with another field, and a field that is set. LangChain makes a configured model without our store."""
+    await model.ainvoke("Hello")
+    copy = model.model_copy(update={"temperature": 0.25})
+    assert [(await copy.ainvoke("Hello")).text for _ in range(2)] == ["abc", "abc"]
+    model.temperature = 0.75
+    await model.ainvoke("Hello")
+    assert [request.body.get("temperature") for request in upstream.requests] == [None, 0.25, 0.75]
+    configured = model.configurable_fields(temperature=ConfigurableField("t"))
+    with pytest.raises(Unsupported, match="wrap it in Cached"):
+        await configured.ainvoke("Hello", {"configurable": {"t": 0.5}})
 
 
 async def test_two_processes_join_one_answer_through_redis(

@@ -103,6 +103,11 @@ async def test_langchains_models_use_it(cache: BaseCache, bare: Any, options: di
     assert upstream.calls == 2
 
 
-async def test_an_answer_that_is_too_large_is_not_kept_and_not_an_error(cache: BaseCache):
-    await cache.aupdate("p", "m", [Generation(text="x" * 600_000)])
+@pytest.mark.parametrize(
+    "answer",
+    [Generation(text="x" * 600_000), Generation(text="x", generation_info={"x": object()})],
+    ids=["too large", "no plain data"],
+)
+async def test_an_answer_that_cannot_be_kept_is_not_an_error(cache: BaseCache, answer: Generation):
+    await cache.aupdate("p", "m", [answer])
     assert await cache.alookup("p", "m") is None

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+import pytest
 from upstream import Upstream
-from ways import answer, chat
+from ways import answer, chat, until_failure
 
 from headwater.events import (
     Finish,
@@ -79,6 +80,32 @@ async def test_messages_are_in_openais_form_which_langchain_translates_for_every
     assert call.tool_calls == [{"name": "f", "args": {"a": 1}, "id": None, "type": "tool_call"}]
     assert isinstance(result, ToolMessage)
     assert (result.content, result.tool_call_id) == ("42", "c1")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Image(url="http://169.254.169.254/latest"),
+        File(url="https://x.example/a.pdf"),
+        ProviderPart({"type": "image_url", "image_url": "gs://bucket/a.png"}),
+        ProviderPart({"type": "media", "media": [{"file_uri": " http://x.example/a"}]}),
+    ],
+)
+async def test_googles_classes_get_no_address_since_they_would_fetch_it_themselves(part: Part) -> None:
+    """From within this server's network, and with its credentials."""
+    from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+
+    class Gemini(GenericFakeChatModel):
+        pass
+
+    Gemini.__module__ = "langchain_google_genai.chat_models"
+    own = ProviderPart({"type": "text", "text": "See http://x.example", "cache_control": {}})
+    parts: list[Part] = [Text("http://x.example"), own, Image.at("data:image/png;base64,AA==")]
+    model = LangChainModel(Gemini(messages=iter(["Hi"])), "fake")
+    _, failure = await until_failure(model, Prompt(model="m", messages=[Message("user", [*parts, part])]))
+
+    assert (failure.code, failure.status, failure.retryable) == ("invalid_prompt", 422, False)
+    assert (await answer(model, Prompt(model="m", messages=[Message("user", parts)])))[0] == TextDelta("Hi")
 
 
 # ---- Output that only LangChain's objects have

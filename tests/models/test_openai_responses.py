@@ -359,6 +359,14 @@ async def test_a_run_that_is_gone(status: int) -> None:
             await reattached(upstream, Shown("Hel"))
 
 
+async def test_a_run_that_cannot_be_come_back_to_before_its_first_word_is_ended() -> None:
+    """The question is asked anew after that, and two runs would be paid."""
+    async with ResponsesUpstream(cuts=[2], gone=503, gated=True) as upstream:
+        _, failure = await until_failure(model_of(upstream))
+        assert failure.retryable
+        assert [run.cancelled for run in upstream.runs] == [True]
+
+
 @pytest.mark.parametrize("status", [404, None])
 async def test_a_connection_that_breaks_before_the_first_word(status: int | None) -> None:
     """The same run is come back to, and not a second one begun; without it the failure is the broken connection."""

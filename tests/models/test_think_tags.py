@@ -10,6 +10,7 @@ from headwater.events import Event, Finish, ReasoningDelta, TextDelta, ToolCallE
 from headwater.models.model import Shown
 from headwater.models.scripted import Echo, Scripted
 from headwater.models.think_tags import ThinkTags
+from headwater.prompt import Prompt
 
 Say, Think = TextDelta, ReasoningDelta
 STOP = Finish("stop")
@@ -56,3 +57,14 @@ async def test_an_answer_goes_on_behind_its_thinking_in_the_words_of_the_model_w
     assert not ThinkTags(Echo()).continues(HELLO)
     with pytest.raises(CannotContinue):
         ThinkTags(Echo()).go_on(HELLO, Shown("Hi"))
+
+
+async def test_a_model_that_counts_tokens_does_so_behind_its_tags() -> None:
+    """Its own count is exact; one that does not count has none."""
+
+    class Counting(Scripted):
+        async def count_tokens(self, prompt: Prompt) -> int | None:
+            return len(prompt.messages)
+
+    assert await ThinkTags(Counting([])).count_tokens(HELLO) == 1
+    assert await ThinkTags(Echo()).count_tokens(HELLO) is None

@@ -1,6 +1,7 @@
 """Answers that are no proper stream: read the same by every way to the provider."""
 
 import json
+import time
 
 import pytest
 from raw import DONE, Raw, chunk, line
@@ -88,6 +89,15 @@ async def test_a_byte_order_mark_is_skipped(build: Build) -> None:
     for cut in (0, 1, 3):
         async with Raw(pieces=[body[:cut], body[cut:]], pace=0.005) as upstream:
             assert joined(await joined_answer(build(upstream))) == [TextDelta("good"), Finish("stop")]
+
+
+@pytest.mark.parametrize("line", [b"x\n", b"data: x\n"])
+def test_many_short_lines_that_are_no_stream_take_no_long_time(line: bytes) -> None:
+    """One event loop reads all answers, so none may stop it for seconds."""
+    stream, began = Stream(), time.process_time()
+    for _ in range(40):
+        assert not list(stream.feed(line * 10_000))
+    assert time.process_time() - began < 3
 
 
 def test_lines_that_are_no_stream_do_not_fill_the_memory() -> None:

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from headwater.cli.main import app
 from headwater.cli.terminal import Terminal
+from headwater.settings import Settings
 
 CLI = Path(__file__).parents[2] / "src" / "headwater" / "cli"
 
@@ -40,6 +43,8 @@ def headwater(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
         (["--set", "origins=https://[x"], "is not an origin"),
         (["--store", "redis://[x"], "URL of the store cannot be read"),
         (["--set", "cache_tl=60"], "did you mean cache_ttl"),
+        (["--set", "webhook=https://hooks.example/", "--workers", "2"], "HEADWATER_WEBHOOK_SECRET"),
+        (["--set", "prices=none.json", "--workers", "2"], "HEADWATER_PRICES"),
     ],
     ids=" ".join,
 )
@@ -51,6 +56,17 @@ def test_a_wrong_setting_is_named_and_no_server_starts(arguments: list[str], wor
     assert words in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "Try --port" not in ended.stderr  # another port would not help here
+
+
+def test_a_secret_is_refused_by_the_command_line() -> None:
+    """Each setting that holds one, with the variable to set in its place."""
+    secrets = {name: field for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
+    assert {"api_keys", "secret", "redis_url", "openai_api_key"} <= {*secrets}
+    for name, field in secrets.items():
+        ran = CliRunner().invoke(app, ["serve", "--port", "70000", "--set", f"{name}=x"])
+        said = re.sub(r"[\s│]+", " ", ran.output)
+        assert (ran.exit_code, "shown by ps" in said) == (2, True), name
+        assert str(field.validation_alias or f"HEADWATER_{name.upper()}") in said
 
 
 def test_a_port_in_use_is_reported_and_an_empty_option_is_ignored(tmp_path: Path) -> None:

@@ -73,11 +73,14 @@ async def test_access_is_looked_at(tmp_path: Path) -> None:
     open_to_all = await found(tmp_path, host="0.0.0.0", insecure=True)
     closed = await found(tmp_path, keys_file=tmp_path / "none.json")
     refused = await found(tmp_path, host="0.0.0.0")
+    hidden = await found(tmp_path, keys_file=tmp_path / ("k" * 300))  # a name that no system looks up
 
     assert keyed["keys"].level == "ok"
     assert "HEADWATER_OPERATOR_KEY" in keyed["operator key"].words
     assert (open_to_all["keys"].level, closed["keys"].level, refused["keys"].level) == ("warning", "fault", "fault")
     assert "headwater keys create" in closed["keys"].words
+    assert hidden["keys"].level == "fault"
+    assert "cannot be read" in hidden["keys"].words
 
 
 async def test_few_open_files_are_a_warning_that_says_where_to_raise_them(tmp_path: Path) -> None:

@@ -103,17 +103,21 @@ async def test_requests_that_never_arrive(folder: Path) -> None:
 
 
 async def test_requests_without_end(folder: Path) -> None:
-    """Headers and bodies that go on for ever are refused early, take no memory and no connection."""
+    """Headers, bodies and trailers that go on for ever are refused early, take no memory and no connection."""
     line, piece = b"X-A: " + b"b" * 1000 + b"\r\n", b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+    chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
     endless = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with serve(folder, HEADWATER_MODEL="echo", HEADWATER_REQUEST_TIMEOUT=str(WITHIN)) as server:
         before = resident(server)
-        headers, one_header, at_once, body, unread = await asyncio.gather(
+        headers, one_header, at_once, body, unread, *framing = await asyncio.gather(
             dribbled(server, HEAD, line, 0),
             dribbled(server, HEAD + b"X-A: ", b"b" * 5000, 0),
             dribbled(server, HEAD + line * 100 + b"\r\n", b"", 1),
-            dribbled(server, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", piece, 0),
+            dribbled(server, chunked, piece, 0),
             dribbled(server, endless, piece, 0.01),
+            dribbled(server, chunked + b"0\r\n", b"a:\r\n" * 4000, 0),
+            dribbled(server, chunked + b"0\r\nX-A: ", b"b" * 5000, 0),
+            dribbled(server, chunked + b"1;x=", b"b" * 5000, 0),
         )
         assert (await post_chat(server.client)).status_code == 200
         assert resident(server) - before < 64 * 1024 * 1024
@@ -123,7 +127,8 @@ async def test_requests_without_end(folder: Path) -> None:
     assert json.loads(at_once[0].partition(b"\r\n\r\n")[2])["code"] == "headers_too_large"
     assert body[0].startswith(b"HTTP/1.1 413")
     assert unread[0].startswith(b"HTTP/1.1 200")
-    assert all(took < WITHIN + 3 for _, took in (headers, one_header, at_once, body, unread))
+    assert [got for got, _ in framing] == [b""] * 3
+    assert all(took < WITHIN + 3 for _, took in (headers, one_header, at_once, body, unread, *framing))
 
 
 async def test_readers_that_hardly_read(folder: Path) -> None:

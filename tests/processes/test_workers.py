@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +12,16 @@ import httpx
 from servers import Serving, serve, workers
 from serving import chat, frames, parse, post_chat, text_of, until
 from upstream import Upstream
+
+FAILING = """
+import socket, sys
+from headwater.cli.supervisor import Supervisor
+from headwater.settings import Settings
+
+with socket.create_server(("127.0.0.1", 0)) as listening:
+    sys.exit(Supervisor(Settings(workers=2, webhook="https://hooks.example/"), listening).run())
+"""
+"""A server whose workers lack a setting."""
 
 
 def settings(upstream: Upstream, river: dict[str, str], **more: str) -> dict[str, str]:
@@ -52,6 +64,13 @@ async def test_workers_end_with_a_supervisor_that_was_killed(tmp_path: Path, riv
             orphans = workers(server)
             await server.kill()
             await until(lambda: not any(map(alive, orphans)), "the workers ended", 15)
+
+
+def test_workers_that_never_serve_end_the_server(tmp_path: Path) -> None:
+    """However long each takes to fail: it is not restarted for ever."""
+    ran = subprocess.run([sys.executable, "-c", FAILING], cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.count(b"starting another") < 6
 
 
 async def test_a_draining_server_finishes_its_answers_and_refuses_new_requests(

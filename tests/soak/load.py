@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,10 @@ from serving import chat, parse, seen, text_of
 from soak.provider import FAULTS, REFUSED, Rivers, question, text
 
 PATIENCE = 60.0
-"""Seconds after which an answer counts as hung."""
+"""Seconds after which an answer counts as hung; a client that is told to come back later waits anew."""
+TURNED_AWAY = 100
+"""Times that a server at its capacity may refuse one request in a row."""
+_DEADLINE: ContextVar[asyncio.Timeout] = ContextVar("deadline")
 FULL = (429, 503, 529)
 """Statuses of a server that is at its capacity; the last is Anthropic's."""
 CHAT = "/api/stream/completion/chat"
@@ -34,6 +38,8 @@ class Findings:
     hung: list[str] = field(default_factory=list[str])
     refused: int = 0
     """Requests that were refused with 503 or 429 and asked again when they were told to."""
+    longest: int = 0
+    """How often one of them was refused before it was answered, at most."""
     first: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     """When each whole answer was asked for, and seconds to its first byte."""
 
@@ -83,7 +89,8 @@ class Load:
             work = self._random.choices(works, weights)[0]
             what = work.__name__.strip("_")
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(PATIENCE) as deadline:
+                    _DEADLINE.set(deadline)
                     await work()
             except TimeoutError:
                 self.findings.hung.append(f"{what}: no end within {PATIENCE:g} s")
@@ -189,15 +196,18 @@ class Load:
 
     async def _open(self, path: str, body: dict[str, Any], accept: str = "text/event-stream") -> httpx.Response:
         """The response to a request, once it is not refused for want of room."""
-        while True:
+        for refusals in range(TURNED_AWAY):
             request = self._client.build_request("POST", path, content=json.dumps(body), headers={"accept": accept})
             begun = time.monotonic()
             answer = await self._client.send(request, stream=True)
             answer.extensions["first"] = time.monotonic() - begun
             if answer.status_code not in FULL:
+                self.findings.longest = max(self.findings.longest, refusals)
                 assert answer.status_code == 200, f"{path}: {answer.status_code} {await answer.aread()}"
                 return answer
             assert "retry-after" in answer.headers, f"{path}: {answer.status_code} without Retry-After"
             await answer.aclose()
             self.findings.refused += 1
             await asyncio.sleep(float(answer.headers["retry-after"]))
+            _DEADLINE.get().reschedule(asyncio.get_running_loop().time() + PATIENCE)
+        raise AssertionError(f"{path}: refused {TURNED_AWAY} times in a row")

@@ -68,7 +68,8 @@ class Report:
         found, kinds = self.findings, sorted(self.findings.done.items())
         lines = [
             *(f"  {count:>8} {what}" for what, count in kinds),
-            f"{found.done.total()} answers in {self.seconds:.0f} s, {found.refused} requests refused for a moment",
+            f"{found.done.total()} answers in {self.seconds:.0f} s, {found.refused} requests refused for a moment, "
+            f"one of them {found.longest} times",
             f"lost {len(found.lost)}, doubled {len(found.doubled)}, hung {len(found.hung)}",
             f"first byte, p99 in each third: {', '.join(f'{1000 * each:.0f} ms' for each in self.p99())}",
             f"memory grew by {slope(self.looks[len(self.looks) // 2 :]):+.1f} MB an hour in the second half",

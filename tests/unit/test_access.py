@@ -123,6 +123,30 @@ def test_a_damaged_key_file_lets_nobody_new_in_and_ends_no_key(
         Keys([], file)
 
 
+def test_a_revocation_that_could_not_be_read_at_once_takes_effect_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file does not change again after the failure, which is reported once."""
+    clock, file = Time(), KeyFile(tmp_path / "keys.json")
+    key, written = generate("a")
+    file.write([key])
+    keys = Keys([], file, clock=clock)
+    file.write([])
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", _unreadable)
+        for _ in range(2):
+            clock.now += LOOK
+            assert keys.current().find(written) == key
+    clock.now += LOOK
+
+    assert keys.current().find(written) is None
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+def _unreadable(path: Path) -> bytes:
+    raise OSError(5, "Input/output error")
+
+
 def test_a_named_key_file_that_is_not_there_yet_closes_the_server(tmp_path: Path) -> None:
     """A typing error in its path must not open it."""
     named = {"keys_file": tmp_path / "keys.json", "host": "0.0.0.0"}

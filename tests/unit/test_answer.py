@@ -10,6 +10,7 @@ from corpus import TRANSCRIPTS, Transcript
 from headwater.answer import Answer, Fold, Timing, ToolCall, fold
 from headwater.entries import Entry, record
 from headwater.events import (
+    Cached,
     Error,
     Event,
     Finish,
@@ -152,6 +153,12 @@ def test_a_known_answer_can_be_continued(transcript: Transcript) -> None:
         for entry in entries[cut:]:
             continued.feed(entry)
         assert continued.answer() == fold(entries)
+
+
+def test_a_known_answer_keeps_its_question() -> None:
+    """Conversations tell it to whoever asked in other words."""
+    assert fold(log(Start("m", "scripted", cache=Cached("hit", matched="Hi?")), TextDelta("Hello"))).question == "Hi?"
+    assert Fold(Answer(question="Hi?")).answer().question == "Hi?"
 
 
 def test_folding_takes_time_in_proportion_to_the_log() -> None:

@@ -195,6 +195,13 @@ def test_the_directives_of_a_request_are_read_as_http_says() -> None:
     assert parse("max-age=60, no-store").no_store
     assert parse("max-age=0").no_cache
     assert parse("only-if-cached").only_if_cached
+    assert parse('Match = "exact"').exact
+    assert parse("max-stale").max_stale == parse("max-stale=99999999999999").max_stale == 10**9
+
+
+def test_a_cache_control_of_many_spaces_takes_no_time() -> None:
+    """It is read on the event loop, where everybody waits for it."""
+    assert parse(f'a={" " * 30_000}""x, no-cache').no_cache
 
 
 def test_the_ending_decides_the_state_and_whether_an_answer_is_cached() -> None:

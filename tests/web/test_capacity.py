@@ -6,7 +6,8 @@ from contextlib import ExitStack
 import pytest
 from starlette.requests import Request
 
-from headwater.principal import Principal
+from headwater.errors import OverLimit
+from headwater.principal import ANYONE, Principal
 from headwater.web import capacity
 from headwater.web.capacity import Capacity, OpenFiles, ServerFull, streams
 
@@ -20,6 +21,19 @@ def test_without_a_limit_every_stream_fits() -> None:
     for _ in range(1000):
         with unlimited.claim(REQUEST, ALICE):
             unlimited.check(REQUEST, ALICE)
+
+
+def test_a_client_has_all_addresses_of_its_network_of_ipv6() -> None:
+    """So the limit on one client is that of its /64."""
+
+    def of(address: str) -> Request:
+        return Request({"type": "http", "client": (address, 1), "headers": []})
+
+    limited = Capacity(each=1)
+    with limited.claim(of("2001:db8::1"), ANYONE):
+        with pytest.raises(OverLimit):
+            limited.check(of("2001:db8::2"), ANYONE)
+        limited.check(of("2001:db8:0:1::1"), ANYONE)
 
 
 def test_a_tiny_limit_leaves_half_of_the_files_to_streams() -> None:

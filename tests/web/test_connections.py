@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from serving import Headwater, chat, headwater, parse, post_chat, serving, text_of, until
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
@@ -264,6 +265,26 @@ async def test_a_client_that_takes_nothing_is_let_go() -> None:
             ports = {slow.getsockname()[1]}
             await until(lambda: not ports & _established(), "the server has let it go")
         assert len((await client.get("/")).content) == 20_000_000
+
+
+async def test_a_body_has_a_time_of_its_own() -> None:
+    """A head that took most of the same time leaves the body all of it."""
+
+    class Quick(Connection):
+        def __init__(self, *args: Any, **more: Any) -> None:
+            super().__init__(*args, within=1.0, **more)
+
+    async def sized(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(f"{len(await Request(scope, receive).body())}")(scope, receive, send)
+
+    async with serving(sized, protocol=Quick) as client:
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        head, half = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000\r\n\r\n", b"x" * 1000
+        for part in (head + half, half):
+            await asyncio.sleep(0.6)
+            writer.write(part)
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        writer.close()
 
 
 def _established() -> set[int]:

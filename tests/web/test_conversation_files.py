@@ -8,6 +8,8 @@ import pytest
 from conversing import CHAT, asked, at, node, post, read, say, settled, who
 from serving import Headwater, headwater
 
+from headwater.conversations.files import TEXT_BYTES, shown
+from headwater.conversations.nodes import Attached
 from headwater.events import Finish, TextDelta
 from headwater.models.scripted import Scripted
 from headwater.prompt import Image, Text
@@ -79,6 +81,14 @@ async def test_files_that_are_not_taken(server: Headwater, files: list[Any], sta
 
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert (await server.client.get(at())).status_code == 404
+
+
+def test_a_file_of_empty_lines_is_shown_in_no_time() -> None:
+    """Its fence is found on the event loop, where everybody waits for it."""
+    lines = "\n" * TEXT_BYTES
+    part = shown(Attached("f", "a.txt", "text/plain", TEXT_BYTES), lines.encode())
+
+    assert part == Text(f"a.txt\n```\n{lines}```\n\n")
 
 
 async def test_an_exported_conversation_comes_back_as_it_was(server: Headwater) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, ClassVar
 
 import pytest
-from conversing import asked, post, settled
+from conversing import asked, at, post, settled
 from fastapi import FastAPI
 from httpx import AsyncClient, Response
 from serving import chat, frames, headwater, parse, serving, text_of
@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from headwater import router
 from headwater.answers.claim import Caching
+from headwater.cache.policy import Stale
 from headwater.events import Finish, TextDelta, Usage
 from headwater.log.memory import MemoryStore
 from headwater.log.sqlite.store import SqliteStore
@@ -64,6 +65,31 @@ async def test_a_conversation_keeps_which_question_was_matched() -> None:
 
     assert [each["cache"] for each in (own, joined, hit)] == [None, "collapsed", "hit"]
     assert [each["matched"] for each in (own, joined, hit)] == [None, ASKED, ASKED]
+
+
+async def test_a_shared_conversation_does_not_tell_which_question_was_matched() -> None:
+    """Whoever has the link is no user of the tenant."""
+    async with headwater(Scripted(ANSWER), caching=FORM) as server:
+        await ask(server.client, ASKED)
+        hit = (await post(server.client, asked(AGAIN))).json()["answer"]
+        token = (await server.client.post(at(rest="/share"))).json()["token"]
+        shown = await server.client.get(f"/api/shared/{token}")
+
+    assert hit["matched"] == ASKED
+    assert AGAIN in shown.text
+    assert ASKED not in shown.text
+
+
+async def test_a_stale_answer_to_other_words_says_that_it_is_stale() -> None:
+    """`Cache-Status` has one `detail`; `start` tells the matched question in any case."""
+    now, caching = [1000.0], Caching(100, b"secret", Stale(accepted=60), match="form")
+    async with headwater(Scripted(ANSWER), MemoryStore(clock=lambda: now[0]), caching=caching) as server:
+        await ask(server.client, ASKED)
+        now[0] += 130
+        other = await ask(server.client, AGAIN)
+
+    assert other.headers["cache-status"] == "headwater; hit; ttl=-30; detail=stale"
+    assert parse(other.content)[0]["cache"]["matched"] == ASKED
 
 
 async def test_another_wording_joins_a_running_answer() -> None:

@@ -75,7 +75,7 @@ TAB = {"sec-fetch-dest": "document"}
 async def test_an_answer_that_ran_when_its_device_joined_is_stopped_from_any_device() -> None:
     """Also when the device that was joined joins another one afterwards."""
     async with headwater(Scripted([TextDelta("a"), SILENCE])) as server, device(server) as phone, device(server) as tab:
-        asked = await phone.post(f"{ALL}/running/messages", json={"content": "Q", "parent": None})
+        asked = await phone.post(f"{ALL}/running-chat/messages", json={"content": "Q", "parent": None})
         log = asked.json()["answer"]["location"]
         await tab.put(f"{ALL}/of-the-tablet")
         await phone.post(await made(tab), headers=OWN)

@@ -14,11 +14,11 @@ from starlette.requests import Request
 from headwater.answers.claim import Caching
 from headwater.answers.quota import Allowance, Quota
 from headwater.cache.policy import Stale
-from headwater.errors import ModelError
+from headwater.errors import ModelError, StoreError
 from headwater.events import Finish, TextDelta, Usage
 from headwater.log.counters import Count, Slots, Taken
 from headwater.log.memory import MemoryStore
-from headwater.log.store import Store
+from headwater.log.store import NO_TERMS, Claim, Store, Terms
 from headwater.models.scripted import SILENCE, Scripted
 from headwater.principal import Principal
 from headwater.testing import Clock
@@ -242,6 +242,47 @@ async def test_a_process_at_its_capacity_serves_what_there_is() -> None:
     assert "ratelimit" not in hit.headers
 
 
+@pytest.mark.parametrize("quota", [Quota(), Quota(requests_per_minute=9)], ids=["no quota", "a quota"])
+async def test_what_is_looked_for_takes_no_place_of_a_new_answer(quota: Quota) -> None:
+    """While a slow store looks a hit up, this process generates nothing."""
+    gate, slow = asyncio.Event(), list[str]()
+
+    class Slow(MemoryStore):
+        async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
+            if slow:
+                slow.clear()
+                await gate.wait()
+            return await super().find(name, principal, terms=terms)
+
+    async with headwater(Scripted(HELLO), Slow(), allowance=Allowance(quota, generations=1)) as server:
+        await post_chat(server.client, "stored")
+        slow.append("the next one")
+        hit = asyncio.create_task(post_chat(server.client, "stored"))
+        await until(lambda: not slow, "the store is asked")
+        new = await post_chat(server.client, "new")
+        gate.set()
+        assert "hit" in (await hit).headers["cache-status"]
+    assert new.status_code == 200
+
+
+async def test_a_failure_of_the_store_does_not_make_an_answer_free() -> None:
+    """It is charged, and its slot is given back, as soon as the store can."""
+    store, failures = still(), [StoreError("the store is away")]
+    take = store.take
+
+    async def failing(owner: str, counts: Sequence[Count] = (), slots: Slots | None = None) -> Taken:
+        if failures and slots is not None and not slots.ttl:
+            raise failures.pop()
+        return await take(owner, counts, slots)
+
+    store.take = failing
+    async with limited(store=store, tokens_per_minute=1000, generations=1) as server:
+        await post_chat(server.client)
+        taken = await take("default", [Count("tokens", 0, 60.0)], Slots((), 60))
+    assert not failures
+    assert (taken.used, taken.held) == ([50], 0)
+
+
 async def test_tenants_have_their_own_quotas() -> None:
     """One that is used up is nobody else's; a tenant that is named has other limits, or none."""
     quotas = {"rich": Quota(requests_per_minute=3), "free": Quota()}
@@ -328,3 +369,15 @@ async def test_open_streams_of_a_client_and_in_all() -> None:
 
     assert [each.status_code for each in (refused, resumed, full)] == [429, 429, 503]
     assert all("retry-after" in each.headers for each in (refused, resumed, full))
+
+
+async def test_the_stream_without_a_model_counts_too() -> None:
+    """It is an open stream like any other."""
+    gate = asyncio.Event()
+    async with headwater(Scripted([TextDelta("a"), gate, Finish("stop")]), capacity=Capacity(each=1)) as server:
+        async with server.client.stream("POST", CHAT, json=chat()):
+            refused = await server.client.get("/api/stream")
+        gate.set()
+        await until(lambda: not server.answers.running, "it has ended")
+
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")

@@ -16,6 +16,7 @@ from headwater.errors import ModelError
 from headwater.events import (
     Event,
     Finish,
+    Metadata,
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
@@ -103,6 +104,27 @@ async def test_a_tool_call_is_told_piece_by_piece_and_whole() -> None:
     counts = whole.json()["usage"]
     assert counts["prompt_tokens_details"] == {"cached_tokens": 8}
     assert counts["completion_tokens_details"] == {"reasoning_tokens": 1}
+
+
+async def test_what_the_provider_needs_back_is_part_of_the_message() -> None:
+    """Clients send a message back as it came; a stream has it in its last delta."""
+    signed, details = {"extra_content": {"google": {"thought_signature": "abc"}}}, [{"type": "reasoning.encrypted"}]
+    own = {"reasoning_details": details, "annotations": [1], "tool_calls": {"c1": signed, "other": signed}}
+    model = Scripted([*CALL[:-1], Metadata({"provider_fields": own}), CALL[-1]])
+    async with headwater(model) as server:
+        streamed, whole = await post(server), await post(server, stream=False)
+        message = whole.json()["choices"][0]["message"]
+        result = {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "42"}
+        await post(server, messages=[*chat()["messages"], message, result])
+
+    assert chunks(streamed.text)[-3]["choices"][0]["delta"] == {
+        "reasoning_details": details,
+        "tool_calls": [{**signed, "index": 0, "function": {}}],
+    }
+    assert "annotations" not in message
+    turn = model.prompts[1].messages[1]
+    assert turn.provider == {"reasoning_content": "Hm", "reasoning_details": details}
+    assert [call.provider for call in turn.tool_calls or ()] == [signed]
 
 
 async def test_a_completion_has_its_own_form() -> None:

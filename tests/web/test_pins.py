@@ -1,5 +1,6 @@
 """An operator binds an answer to a question, and every server and dialect gives it in place of a model's."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from headwater.access.keys import parse as keys_in
 from headwater.answers import pins
 from headwater.answers.claim import Caching
 from headwater.events import Finish, TextDelta
+from headwater.log.memory import MemoryStore
 from headwater.log.sqlite.store import SqliteStore
+from headwater.log.store import Document, Lease
 from headwater.models.scripted import Scripted
 from headwater.principal import Principal
 from headwater.web.gate import Ways
@@ -82,7 +85,7 @@ async def test_with_form_matching_a_pin_answers_other_words() -> None:
     model, form = Scripted(SAID), Caching(secret=b"secret", match="form")
     async with headwater(model, pins=True, caching=form) as server:
         await pin(server.client, prompt="What are your hours?")
-        for other in ("what are your hours", "Hello, what are your hours please?"):
+        for other in ("what are your hours", "Hi, what are your hours?"):
             response = await post_chat(server.client, other)
             assert told(response) == "the operator's"
             assert response.headers["cache-status"] == "headwater; hit; detail=pinned"
@@ -90,7 +93,9 @@ async def test_with_form_matching_a_pin_answers_other_words() -> None:
         assert told(await post_chat(server.client, "What were your hours?")) == "the model's"
         strict = await post_chat(server.client, "what are your hours", **{"Cache-Control": "match=exact"})
         await pin(server.client, "the later one's", prompt="what are your hours")
-        both = [told(await post_chat(server.client, asked)) for asked in ("What are your hours?", "what are your hours")]
+        both = [
+            told(await post_chat(server.client, asked)) for asked in ("What are your hours?", "what are your hours")
+        ]
 
     assert told(strict) == "the model's"
     assert both == ["the operator's", "the later one's"]
@@ -171,6 +176,47 @@ async def test_other_servers_learn_of_pins(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(pins, "LOOK", 600.0)
         await first.client.delete(f"{ROUTE}/{id}")
         assert told(await post_chat(second.client)) == "the model's"
+
+
+async def test_pins_are_read_again_only_when_one_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at pins that are as they were costs one small document, however many they are."""
+
+    class Counted(MemoryStore):
+        listings = 0
+
+        async def list_documents(self, collection: str, *, after: str = "") -> Sequence[tuple[str, Document]]:
+            self.listings += collection == pins.COLLECTION
+            return await super().list_documents(collection, after=after)
+
+    monkeypatch.setattr(pins, "LOOK", 0.0)
+    store = Counted()
+    async with headwater(Scripted(SAID), store, pins=True) as server:
+        await pin(server.client)
+        read = [(told(await post_chat(server.client)), store.listings) for _ in range(3)]
+        await pin(server.client, "another")
+        assert told(await post_chat(server.client)) == "another"
+
+    assert read == [("the operator's", read[0][1])] * 3
+    assert store.listings > read[0][1]
+
+
+async def test_a_pin_that_is_removed_while_its_answer_is_made_again_stays_removed() -> None:
+    """By another server, whose operator was told that it is gone."""
+
+    class Removing(MemoryStore):
+        removed = ""
+
+        async def open(self, log: str, principal: Principal, **terms: Any) -> Lease:
+            await self.delete(self.removed, collection=pins.COLLECTION)
+            return await super().open(log, principal, **terms)
+
+    store = Removing()
+    async with headwater(Scripted(SAID), store, pins=True) as server:
+        id = await pin(server.client)
+        await server.client.delete((await post_chat(server.client)).headers["location"])
+        store.removed = id
+        assert told(await post_chat(server.client)) == "the model's"
+        assert (await server.client.get(ROUTE)).json() == []
 
 
 async def test_pins_are_the_operators(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

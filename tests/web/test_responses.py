@@ -13,9 +13,10 @@ from starlette.requests import Request
 
 from headwater.dialects.native import request as native
 from headwater.dialects.responses.request import read
-from headwater.errors import ModelError
+from headwater.errors import ModelError, StoreError
 from headwater.events import (
     Finish,
+    Metadata,
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
@@ -23,6 +24,7 @@ from headwater.events import (
     ToolCallStart,
     Usage,
 )
+from headwater.log.memory import MemoryStore
 from headwater.log.sqlite.store import SqliteStore
 from headwater.models.scripted import SILENCE, Scripted
 from headwater.principal import Principal
@@ -109,6 +111,75 @@ async def test_a_running_one_that_is_forgotten_is_ended() -> None:
         await until(lambda: server.answers.running == 0, "its run has ended")
 
 
+class Keeping(MemoryStore):
+    """A store that knows the sizes of what was asked for responses, and that may fail to keep it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[str, int] = {}
+        self.full = False
+
+    async def put(self, name: str, value: bytes, **more: Any) -> Any:
+        if name.startswith("response:"):
+            if self.full:
+                raise StoreError("the disk is full")
+            self.kept[name] = len(value)
+        return await super().put(name, value, **more)
+
+    async def delete(self, name: str, **more: Any) -> None:
+        self.kept.pop(name, None)
+        await super().delete(name, **more)
+
+
+@pytest.mark.parametrize("extra", [0, 1200_000])
+async def test_one_that_is_larger_than_a_document_is_found_continued_and_forgotten(extra: int) -> None:
+    """An image that is part of its input, say, also where its last document is full."""
+    store, model = Keeping(), Scripted([TextDelta("Hello"), Finish("stop")])
+    async with headwater(model, store) as server:
+
+        async def ask(size: int) -> JSON:
+            seen = {"type": "input_image", "image_url": "data:image/png;base64," + "A" * size}
+            return await made(server, input=[{"role": "user", "content": [seen]}], background=True)
+
+        await ask(0)
+        size = 512 * 1024 - sum(store.kept.values()) + extra
+        store.kept.clear()
+        queued = await ask(size)
+        path = f"/v1/responses/{queued['id']}"
+        assert (queued["status"], sum(store.kept.values())) == ("queued", 512 * 1024 + extra)
+        await until(lambda: not server.answers.running, "it has ended")
+        image = (await server.client.get(f"{path}/input_items")).json()["data"][0]["content"][0]["image_url"]
+        await made(server, input="And now?", previous_response_id=queued["id"], store=False)
+        await server.client.delete(path)
+
+    assert len(image) == size + len("data:image/png;base64,")
+    assert model.prompts[2].messages[0] == model.prompts[1].messages[0]
+    assert not store.kept
+
+
+async def test_a_conversation_that_has_become_too_large_is_refused_before_the_model_is_asked() -> None:
+    """A body alone is bounded; with its earlier turns it is by the same bound."""
+    model = Scripted([TextDelta("Hello"), Finish("stop")])
+    async with headwater(model) as server:
+        first = await made(server, input="x" * 3_000_000)
+        body = {"input": "y" * 3_000_000, "previous_response_id": first["id"]}
+        refused = await server.client.post("/v1/responses", json=body)
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (413, "body_too_large")
+    assert len(model.prompts) == 1
+
+
+async def test_one_in_the_background_that_cannot_be_kept_is_refused() -> None:
+    """Nobody could find it, so it must not look queued."""
+    store = Keeping()
+    store.full = True
+    async with headwater(HELLO, store) as server:
+        refused = await server.client.post("/v1/responses", json={"input": "Hi", "background": True})
+
+    assert refused.status_code == 503
+    assert refused.json()["error"]["type"] == "server_error"
+
+
 async def test_a_conversation_goes_on_from_the_previous_response() -> None:
     """With its messages and its answer, and without its instructions."""
     model = Scripted([TextDelta("Hello"), Finish("stop")])
@@ -139,6 +210,22 @@ async def test_a_call_is_answered_by_its_output() -> None:
     assert asked[0].id == model.prompts[1].messages[2].tool_call_id == call["call_id"]
 
 
+async def test_what_the_provider_needs_back_goes_on_with_the_conversation() -> None:
+    """Such as the signature of a thought, without which some refuse a call's output."""
+    signed, details = {"extra_content": {"google": {"thought_signature": "abc"}}}, [{"type": "reasoning.encrypted"}]
+    own = {"reasoning_details": details, "annotations": [1], "tool_calls": {"c1": signed}}
+    model = Scripted([*CALL[:-1], Metadata({"provider_fields": own}), CALL[-1]])
+    async with headwater(model) as server:
+        first = await made(server)
+        output = {"type": "function_call_output", "call_id": "c1", "output": "42"}
+        second = await made(server, input=[output], previous_response_id=first["id"])
+        await made(server, previous_response_id=second["id"])
+
+    for prompt in model.prompts[1:]:
+        assert prompt.messages[1].provider == {"reasoning_details": details}
+        assert [call.provider for call in prompt.messages[1].tool_calls or ()] == [signed]
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
@@ -147,6 +234,9 @@ async def test_a_call_is_answered_by_its_output() -> None:
         ({"conversation": "conv_1"}, "unsupported_value"),
         ({"input": None}, "invalid_prompt"),
         ({"input": [{"type": "item_reference", "id": "x"}]}, "unsupported_value"),
+        ({"previous_response_id": 5}, "invalid_prompt"),
+        ({"text": {"format": "json"}}, "invalid_prompt"),
+        ({"background": True, "store": False}, "invalid_prompt"),
     ],
 )
 async def test_what_cannot_be_served_is_refused_in_openais_form(fields: JSON, code: str) -> None:

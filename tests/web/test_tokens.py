@@ -223,6 +223,22 @@ async def test_an_outage_keeps_the_known_keys_and_a_withdrawn_key_ends() -> None
     assert provider.fetched == 3
 
 
+async def test_a_key_that_was_withdrawn_while_nobody_asked_is_refused_at_once() -> None:
+    """The first to ask waits for the fetch. In an outage one waits now and then, and the known keys stay valid."""
+    provider = Provider(public("b"), public())
+    tokens, ann = provider.tokens(), signed()
+    await tokens.principal(ann)
+    provider.down, provider.now = True, provider.now + 3 * FRESH
+    assert await tokens.principal(ann)
+    assert provider.fetched == 2
+    provider.now += PAUSE
+    assert await tokens.principal(ann)
+    assert provider.fetched == 2, "nobody waits for the third fetch"
+    provider.down, provider.keys, provider.now = False, [public("b")], provider.now + 3 * FRESH
+    with pytest.raises(InvalidToken):
+        await tokens.principal(ann)
+
+
 async def test_without_any_known_key_the_answer_is_503_and_says_nothing_of_the_address() -> None:
     """The token may be good: the client is to try again."""
     provider = Provider()

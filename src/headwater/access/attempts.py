@@ -18,19 +18,19 @@ class Attempts:
 
     def wait(self, address: str) -> float:
         """Seconds until this address may try again; 0 if it may now."""
-        since, count = self._wrong.get(_site(address), (0.0, 0))
+        since, count = self._wrong.get(site(address), (0.0, 0))
         return max(0.0, since + WITHIN - self._clock()) if count >= MOST else 0.0
 
     def failed(self, address: str) -> None:
         """Count a wrong key."""
-        site, now = _site(address), self._clock()
-        since, count = self._wrong.pop(site, (now, 0))
-        self._wrong[site] = (since, count + 1) if now < since + WITHIN else (now, 1)
+        where, now = site(address), self._clock()
+        since, count = self._wrong.pop(where, (now, 0))
+        self._wrong[where] = (since, count + 1) if now < since + WITHIN else (now, 1)
         if len(self._wrong) > ADDRESSES:
             self._wrong.popitem(last=False)
 
 
-def _site(address: str) -> str:
+def site(address: str) -> str:
     """An IPv4 address, or the network of an IPv6 one: whoever has one of its addresses has all of them."""
     try:
         ip = ip_address(address)

@@ -14,7 +14,8 @@ from headwater.access.refusals import KeysUnavailable
 logger = logging.getLogger(__name__)
 
 FRESH = 300.0
-"""Seconds after which the keys are fetched again, while those of before stay valid: a withdrawn key ends by then."""
+"""Seconds after which the keys are fetched again. Those of before stay valid meanwhile, and for as long again at most,
+unless the provider is down: so a withdrawn key ends."""
 PAUSE = 10.0
 """Seconds between two fetches at least, however many tokens name a key that is not known."""
 LIMIT, LARGEST = 5.0, 256 * 1024
@@ -59,15 +60,21 @@ class Jwks:
         self._old_at = self._next = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
 
-    def current(self) -> Keys:
-        """The keys that are known; old ones are fetched again meanwhile. Another object when they have changed."""
-        if self._clock() >= self._old_at:
+    async def current(self) -> Keys:
+        """The keys that are known; another object when they have changed.
+
+        Old ones are fetched again meanwhile. For those that nobody has looked at for long, the fetch is waited for.
+        """
+        now = self._clock()
+        if now >= self._old_at:
             self._refresh()
+            if self._fetching is not None and now >= self._old_at + FRESH:
+                await asyncio.shield(self._fetching)
         return self._keys
 
     async def find(self, id: str | None) -> Mapping[str, Any] | None:
         """The key of an id; of a token that names none, the only key there is. Raises `KeysUnavailable`."""
-        found = _of(self.current(), id)
+        found = _of(await self.current(), id)
         if found is None:
             self._refresh()
             if self._fetching is not None:
@@ -90,6 +97,7 @@ class Jwks:
             if keys != self._keys:
                 self._keys = keys
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError, ValueError) as error:
+            self._old_at = self._clock()  # an outage is waited for once in a while, and not by everybody
             known = "the known ones stay valid" if self._keys else "no token can be verified"
             logger.warning("keys cannot be read from %s (%s); %s", self._url, error or type(error).__name__, known)
         finally:

@@ -40,7 +40,7 @@ class KeyFile:
             found = self.path.stat()
         except OSError:
             return None
-        return found.st_ino, found.st_size, found.st_mtime_ns
+        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     def read(self) -> list[Key]:
         """The keys; none if there is no file. Raises `KeyFileFailed`."""
@@ -93,6 +93,7 @@ class Keys:
         self._file = file
         self._clock = clock
         self._seen: tuple[int, ...] | None = ()
+        self._failed = ""
         self._required = required or bool(fixed)
         self._look_at = clock() + LOOK
         self._look()
@@ -108,16 +109,20 @@ class Keys:
         now = self._clock()
         if now >= self._look_at:
             self._look_at = now + LOOK
+            before, self._failed = self._failed, ""
             try:
                 self._look()
             except KeyFileFailed as error:
-                logger.error("%s; the keys of before stay valid", error)
+                self._failed = str(error)
+                if self._failed != before:
+                    logger.error("%s; the keys of before stay valid", error)
         return self._ring
 
     def _look(self) -> None:
         seen = self._file.seen()
         if seen == self._seen:
             return
-        # Both also when it cannot be read: it is reported once, and whoever made it meant to close the server.
-        self._seen, self._required = seen, self._required or seen is not None
+        # Also when it cannot be read: whoever made it meant to close the server.
+        self._required = self._required or seen is not None
         self._ring = Keyring([*self._fixed, *self._file.read()])
+        self._seen = seen  # not before, so that what could not be read is read again

@@ -65,7 +65,7 @@ class Tokens:
         """Who a token names. Raises `InvalidToken`, or `KeysUnavailable` before any published key is known."""
         if len(written) > LONGEST:
             raise InvalidToken(_UNREADABLE)
-        keys = self._keys.current() if isinstance(self._keys, Jwks) else None
+        keys = await self._keys.current() if isinstance(self._keys, Jwks) else None
         if keys is not self._by:
             self._verified.clear()
             self._by = keys

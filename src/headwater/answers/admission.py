@@ -13,7 +13,8 @@ Without limits a request costs nothing here.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from headwater.answers.nursery import Nursery
 from headwater.answers.quota import REQUESTS, Allowance, Quota, tokens_of
 from headwater.errors import AtCapacity, NotCached, PromptTooLarge, StoreError
 from headwater.events import Ending, Finish
-from headwater.log.counters import Slots
+from headwater.log.counters import Count, Slots
 from headwater.log.store import Claim, Store
 from headwater.log.writer import Writer
 from headwater.observe import Request
@@ -39,6 +40,8 @@ TOGETHER = 1000
 """Slots that are renewed in one step."""
 CHARGED_WITHIN = 2.0
 """Seconds for which an ending waits until the answer is charged."""
+PAUSES = (0.2, 1.0, 3.0, 10.0, 20.0, 20.0, 0.0)
+"""Seconds between attempts to count what a run has used, while the store fails: as long as its slot is held."""
 
 Seal = Callable[[Ending], Coroutine[Any, Any, None]]
 """Stores the ending of a log."""
@@ -70,21 +73,13 @@ class Admission:
     async def claim(self, wanted: Wanted) -> Admitted:
         """The log that answers a request. Raises `PromptTooLarge`, `OverLimit`, `AtCapacity`, and as `Claims` does."""
         self._check(wanted.prompt)
-        most = self._allowance.generations
-        full = 0 < most <= self._running() + self._claiming
         quota = self._allowance.of(wanted.principal.tenant)
-        self._claiming += 1  # a log that is claimed has no producer yet
-        try:
-            if quota is not None:
-                return await self._within(quota, wanted, full=full)
-            wanted = msgspec.structs.replace(wanted, joins=True) if full else wanted
+        if quota is not None:
+            return await self._within(quota, wanted)
+        if self._allowance.generations and (found := await self._there(wanted)) is not None:
+            return Admitted(*found, {})
+        with self._opening():
             return Admitted(*await self._claims.claim(self._store(), wanted), {})
-        except NotCached:
-            if full and not wanted.directives.only_if_cached:
-                raise AtCapacity(f"this server writes {most} answers, which is as many as it may at once") from None
-            raise
-        finally:
-            self._claiming -= 1
 
     def sealing(self, request: Request, writer: Writer) -> Seal:
         """What seals the log of an answer that is generated here; where something is counted, it charges it before."""
@@ -118,7 +113,28 @@ class Admission:
             if (size := len(msgspec.json.encode(message))) > allowed.message:
                 raise PromptTooLarge(f"message {number} has {size} bytes; at most {allowed.message} may be sent")
 
-    async def _within(self, quota: Quota, wanted: Wanted, *, full: bool) -> Admitted:
+    async def _there(self, wanted: Wanted) -> tuple[Claim, str] | None:
+        """What is there for a request, stored or running; None if only a new answer will do."""
+        try:
+            return await self._claims.claim(self._store(), msgspec.structs.replace(wanted, joins=True))
+        except NotCached:
+            if wanted.directives.only_if_cached:
+                raise
+            return None
+
+    @contextmanager
+    def _opening(self) -> Generator[None]:
+        """Surrounds the claim of a new answer, which has no producer yet. Raises `AtCapacity`."""
+        most = self._allowance.generations
+        if 0 < most <= self._running() + self._claiming:
+            raise AtCapacity(f"this server writes {most} answers, which is as many as it may at once")
+        self._claiming += 1
+        try:
+            yield
+        finally:
+            self._claiming -= 1
+
+    async def _within(self, quota: Quota, wanted: Wanted) -> Admitted:
         """The log of a request whose tenant has a quota."""
         store, tenant = self._store(), wanted.principal.tenant
         counts = quota.asked(renews=wanted.renews is not None)
@@ -126,31 +142,28 @@ class Admission:
         refusal, fields = quota.refusal(taken), quota.told(taken)
         if refusal is not None and taken.refused == REQUESTS:
             raise refusal
-        if refusal is not None or full or quota.generations:
+        if refusal is not None or self._allowance.generations or quota.generations:
+            if (found := await self._there(wanted)) is not None:
+                return Admitted(*found, fields)
+            if refusal is not None:
+                raise refusal
+        with self._opening():
+            if not quota.generations:
+                return Admitted(*await self._claims.claim(store, wanted), fields)
+            run = self._claims.new_run()
             try:
-                joined = msgspec.structs.replace(wanted, joins=True)
-                return Admitted(*await self._claims.claim(store, joined), fields)
-            except NotCached:
-                if refusal is not None and not wanted.directives.only_if_cached:
-                    raise refusal from None
-                if full or wanted.directives.only_if_cached:
-                    raise
-        if not quota.generations:
-            return Admitted(*await self._claims.claim(store, wanted), fields)
-        run = self._claims.new_run()
-        try:
-            held = await store.take(tenant, (), Slots([run], HELD, quota.generations))
-            taken = taken._replace(refused=held.refused, held=held.held)
-            if not taken.refused:
-                claim, fwd = await self._claims.claim(store, msgspec.structs.replace(wanted, run=run))
-                if claim.won:
-                    self._hold(tenant, run)
-                else:  # another request for the same was faster
-                    self._give_back(tenant, run)
-                return Admitted(claim, fwd, quota.told(taken))
-        except BaseException:
-            self._give_back(tenant, run)
-            raise
+                held = await store.take(tenant, (), Slots([run], HELD, quota.generations))
+                taken = taken._replace(refused=held.refused, held=held.held)
+                if not taken.refused:
+                    claim, fwd = await self._claims.claim(store, msgspec.structs.replace(wanted, run=run))
+                    if claim.won:
+                        self._hold(tenant, run)
+                    else:  # another request for the same was faster
+                        self._give_back(tenant, run)
+                    return Admitted(claim, fwd, quota.told(taken))
+            except BaseException:
+                self._give_back(tenant, run)
+                raise
         refusal = quota.refusal(taken)
         assert refusal is not None
         raise refusal
@@ -162,11 +175,8 @@ class Admission:
             cost = ending.usage.cost if isinstance(ending, Finish) and ending.usage is not None else None
             counts = quota.charged(tokens_of(request.prompt, ending, writer.entries), cost or 0.0)
             self.leave(request)
-            try:
-                async with asyncio.timeout(CHARGED_WITHIN):
-                    await self._store().take(tenant, counts, Slots([run], 0) if quota.generations else None)
-            except (StoreError, TimeoutError) as error:
-                logger.error("answer %s of %s could not be charged: %s", request.log, tenant, error)
+            charge = self._count(tenant, run, counts, Slots([run], 0) if quota.generations else None)
+            await asyncio.wait([self._aside.start(run, charge)], timeout=CHARGED_WITHIN)
         await writer.seal(ending)
 
     def _hold(self, tenant: str, run: str) -> None:
@@ -176,14 +186,17 @@ class Admission:
 
     def _give_back(self, tenant: str, run: str) -> None:
         """Give a slot back in the background: whoever asked is cancelled, or waits for an answer."""
+        self._aside.start(run, self._count(tenant, run, (), Slots([run], 0)))
 
-        async def give_back() -> None:
+    async def _count(self, tenant: str, run: str, counts: Sequence[Count], slots: Slots | None) -> None:
+        """Count what a run has used and give its slot back, again and again while the store fails."""
+        for pause in PAUSES:
             try:
-                await self._store().take(tenant, (), Slots([run], 0))
+                await self._store().take(tenant, counts, slots)
+                return
             except StoreError as error:
-                logger.warning("a slot of %s is given back late: %s", tenant, error)
-
-        self._aside.start(run, give_back())
+                logger.error("run %s of %s is not counted%s: %s", run, tenant, " yet" if pause else "", error)
+            await asyncio.sleep(pause)
 
     async def _renew_all(self) -> None:
         while True:

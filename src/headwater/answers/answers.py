@@ -36,7 +36,7 @@ from headwater.log.logs import Logs
 from headwater.log.store import Claim, Description, Documents, Store
 from headwater.models.catalogue import Catalogue, Offer
 from headwater.models.model import Counts
-from headwater.observe import Observers, Outcome, Request, concerns
+from headwater.observe import CONCERN, Concern, Observers, Outcome, Request, concerns
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 from headwater.prompt import Prompt
@@ -94,7 +94,7 @@ class Answers:
         self._generations: dict[str, Generation] = {}
         self._draining = Drain()
         self._successions = Successions(lambda: self._logs, catalogue, self._policy.continuing, self._start)
-        self._successions.taken_over = lambda log, ends: self._observers.notify(lambda each: each.taken_over(log, ends))
+        self._successions.taken_over = lambda of, ends: self._observers.notify(lambda each: each.taken_over(of, ends))
         self._companions: list[tuple[Callable[[], None], Callable[[], Awaitable[None]]]] = []
         self.unprepared: BaseException | None = None
         """Why `prepare` failed the last time, if it did."""
@@ -181,6 +181,7 @@ class Answers:
             self._observers.notify(lambda observer: observer.claimed(request))
         if claim.lease is not None and not met.begun:
             self._begin(wanted, claim, met.outcome)
+        CONCERN.set(Concern(claim.log, principal.tenant))  # a reader needs no prompt, which would stay as long as it
         return Attachment(
             log=claim.log,
             tenant=principal.tenant,

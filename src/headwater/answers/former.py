@@ -1,4 +1,8 @@
-"""Former subjects: who a subject was before it joined another one, so that it can stop what was begun then."""
+"""Former subjects: who a subject was before it joined another one, so that it can stop what was begun then.
+
+A former subject may still be in use, by a device that has not joined. For `LIFE`, what that one begins can be stopped
+too.
+"""
 
 import asyncio
 

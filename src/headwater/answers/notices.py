@@ -77,14 +77,24 @@ def hooks(observers: Observers, log: str) -> tuple[Flushed | None, StoreFailed |
     """What a writer calls to notify observers of its flushes; nothing when there are no observers."""
     if not observers:
         return None, None
+    flushes = _Flushes(observers, log)
+    return flushes.flushed, flushes.failed
 
-    def flushed(entries: int, seconds: float) -> None:
-        observers.notify(lambda observer: observer.flushed(log, entries, seconds))
 
-    def store_failed(error: StoreError) -> None:
-        observers.notify(lambda observer: observer.store_failed(log, error))
+class _Flushes:
+    """Notifies observers of one log's flushes; smaller than two closures, and every open answer has one."""
 
-    return flushed, store_failed
+    __slots__ = ("_log", "_observers")
+
+    def __init__(self, observers: Observers, log: str) -> None:
+        self._observers = observers
+        self._log = log
+
+    def flushed(self, entries: int, seconds: float) -> None:
+        self._observers.notify(lambda observer: observer.flushed(self._log, entries, seconds))
+
+    def failed(self, error: StoreError) -> None:
+        self._observers.notify(lambda observer: observer.store_failed(self._log, error))
 
 
 class Saving(NamedTuple):
@@ -105,6 +115,8 @@ class _Observed:
     Only of an answer that saves something is the ending looked at. It has few pages: a stored one because they are
     long, a running one of this process because its reader takes them (`headwater.log.feed.Take`).
     """
+
+    __slots__ = ("_came", "_last", "_observers", "_pages", "_reader", "_saving")
 
     def __init__(self, pages: Pages, observers: Observers, reader: tuple[str, str], saving: Saving | None) -> None:
         self._pages = pages

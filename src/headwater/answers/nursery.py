@@ -17,10 +17,11 @@ class Nursery:
         self._kind = kind
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def start(self, log: str, producer: Coroutine[None, None, None]) -> None:
+    def start(self, log: str, producer: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run a log's producer as a task of its own, out of reach of any client's disconnect or cancellation."""
         task = self._tasks[log] = asyncio.create_task(producer, name=f"{self._kind} {log}")
         task.add_done_callback(lambda done: self._done(log, done))
+        return task
 
     def has(self, log: str) -> bool:
         """Whether this log's producer runs here."""

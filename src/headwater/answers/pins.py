@@ -1,8 +1,9 @@
 """Pinned answers: an operator binds an answer to a question, and every server gives it in place of a model's.
 
 A pin is a document, and its answer a log like any other, made from the document again once it is gone: it has expired,
-was deleted, or the store lost it. Each server keeps the names of all pins in memory and looks for new ones every few
-seconds, so a request meets the pins before the cache, and costs the store no further step.
+was deleted, or the store lost it. Each server keeps the names of all pins in memory. Every few seconds it looks whether
+one has changed since, and only then reads them all. So a request meets the pins before the cache, and costs the store
+no further step.
 
 A pin answers the same messages whatever the sampling parameters are, and with form matching the same question in other
 words; but no request for tool calls or for a form of output, which a text does not have.
@@ -11,7 +12,7 @@ words; but no request for tool calls or for a form of output, which a text does 
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -20,7 +21,7 @@ from headwater.answers.claim import Claims, Wanted
 from headwater.cache.form import FORM
 from headwater.cache.key import asked, fingerprint, log_id
 from headwater.entries import record
-from headwater.errors import Expired, NoSuchLog, RequestError
+from headwater.errors import Conflict, Expired, NoSuchLog, RequestError
 from headwater.events import Cached, Event, Finish, Start, TextDelta, parts
 from headwater.log.logs import Logs
 from headwater.log.store import Claim
@@ -29,6 +30,8 @@ from headwater.principal import Principal
 from headwater.prompt import Message, Prompt
 
 COLLECTION = "pins"
+CHANGED = "pins.changed"
+"""The collection of the one document that is another one after each change of a pin."""
 MOST = 1000
 """Pins at most, since every server keeps their names in memory."""
 LOOK = 5.0
@@ -89,8 +92,9 @@ class Pins:
             claims.pinned = self.met
         self._logs = logs
         self._clock = clock
-        self._known: Mapping[str, Pin] = {}
-        self._forms: Mapping[str, str] = {}
+        self._known: Mapping[str, Pin] = {}  # without their texts
+        self._forms: Mapping[str, str] = {}  # the pins by the forms of their questions
+        self._seen: object = None  # what the store was at when they were read
         self._tenants: frozenset[str] = frozenset()
         self._looked = self._renewed = -math.inf
         self._looking = asyncio.Lock()
@@ -104,13 +108,15 @@ class Pins:
         if tenant not in self._tenants:
             return None
         for model in (prompt.model, ""):
-            id = await self._id(tenant, prompt.messages, model)
-            if id in self._known and (claim := await self._claim(id, self._known[id].log)) is not None:
+            pin = self._known.get(await self._id(tenant, prompt.messages, model))
+            if pin is not None and (claim := await self._claim(pin)) is not None:
                 return claim
-        alike = None if wanted.directives.exact else self._claims.form(prompt)
-        for model in (prompt.model, "") if alike is not None else ():
-            id = self._forms.get(await self._id(tenant, alike.messages, model, FORM), "")
-            if id and (claim := await self._claim(id, self._known[id].log)) is not None:
+        if wanted.directives.exact or (alike := self._claims.form(prompt)) is None:
+            return None
+        for model in (prompt.model, ""):
+            id = await self._id(tenant, alike.messages, model, FORM)
+            pin = self._known.get(self._forms.get(id, ""))
+            if pin is not None and (claim := await self._claim(pin)) is not None:
                 return msgspec.structs.replace(claim, place=1)
         return None
 
@@ -129,7 +135,7 @@ class Pins:
     async def list(self) -> Sequence[Pin]:
         """All pins. Raises `NoPins` or `StoreError`."""
         await self._check()
-        return list(self._known.values())
+        return [pin async for pin in self._stored()]
 
     async def remove(self, id: str) -> Pin:
         """Give the question back to the models. Raises `NoPins`, `NoSuchPin` or `StoreError`."""
@@ -137,7 +143,7 @@ class Pins:
         if (pin := self._known.get(id)) is None:
             raise NoSuchPin(f"there is no pin {id[:80]}; list them with GET")
         await self._logs().store.delete(id, collection=COLLECTION)
-        self._looked = -math.inf
+        await self._changed()
         await self._forget(pin.log)
         return pin
 
@@ -151,49 +157,59 @@ class Pins:
         if self._clock() - self._looked < LOOK:
             return
         async with self._looking:
-            now, store, found = self._clock(), self._logs().store, dict[str, Pin]()
+            now, store = self._clock(), self._logs().store
             if now - self._looked < LOOK:
                 return  # another request was faster
-            after = ""
-            while page := await store.list_documents(COLLECTION, after=after):
-                found.update({name: msgspec.json.decode(kept.value, type=Pin) for name, kept in page})
-                after = page[-1][0]
-            if found and now - self._renewed > RENEWED:
-                await store.renew_documents(COLLECTION, KEPT)
+            if self._known and now - self._renewed > RENEWED:
+                for collection in (COLLECTION, CHANGED):
+                    await store.renew_documents(collection, KEPT)
                 self._renewed = now
-            self._forms = await self._forms_of(found)
-            self._known, self._tenants = found, frozenset(pin.tenant for pin in found.values())
-            self._looked = now
+            seen = (await store.get(CHANGED, collection=CHANGED), await self._claims.secret(store))
+            if seen != self._seen:
+                await self._read()
+            self._looked, self._seen = now, seen
 
-    async def _forms_of(self, pins: Mapping[str, Pin]) -> dict[str, str]:
-        """The pins by the forms of their questions; of two alike, the one that was bound last."""
-        found = dict[str, str]()
-        for pin in sorted(pins.values(), key=lambda pin: pin.created):
+    async def _read(self) -> None:
+        known, forms = dict[str, Pin](), list[tuple[int, str, str]]()
+        async for pin in self._stored():
+            known[pin.id] = msgspec.structs.replace(pin, messages=[], answer="")
             if (alike := self._claims.form(Prompt(model=pin.model, messages=pin.messages))) is not None:
-                found[await self._id(pin.tenant, alike.messages, pin.model, FORM)] = pin.id
-        return found
+                forms.append((pin.created, await self._id(pin.tenant, alike.messages, pin.model, FORM), pin.id))
+        self._known, self._tenants = known, frozenset(pin.tenant for pin in known.values())
+        self._forms = {form: id for _, form, id in sorted(forms)}  # of two alike, the one that was bound last
+
+    async def _stored(self) -> AsyncGenerator[Pin, None]:
+        after = ""
+        while page := await self._logs().store.list_documents(COLLECTION, after=after):
+            for _, kept in page:
+                yield msgspec.json.decode(kept.value, type=Pin)
+            after = page[-1][0]
+
+    async def _changed(self) -> None:
+        await self._logs().store.put(CHANGED, self._claims.new_run().encode(), ttl=KEPT, collection=CHANGED)
+        self._looked = -math.inf
 
     async def _id(self, tenant: str, messages: Sequence[Message], model: str, salt: str = "") -> str:
         prompt = Prompt(model=model, messages=list(messages))
         secret = await self._claims.secret(self._logs().store)
         return fingerprint(prompt, tenant=tenant, upstream="", secret=secret, salt=f"pin{salt}")
 
-    async def _claim(self, id: str, log: str) -> Claim | None:
+    async def _claim(self, known: Pin) -> Claim | None:
         """The log of a pin, made again if it is gone; None if the pin was removed."""
         with suppress(NoSuchLog, Expired):
-            found = await self._logs().state(log)
+            found = await self._logs().state(known.log)
             if found.state == "finished" and found.age < LASTS:
-                return Claim(log, won=False, state="finished", age=found.age, ttl=math.inf)
-        kept = await self._logs().store.get(id, collection=COLLECTION)
-        if kept is None:
-            return None
-        pin = msgspec.json.decode(kept.value, type=Pin)
-        if pin.log == log:
-            pin = await self._write(pin)
-        return Claim(pin.log, won=False, state="finished", ttl=math.inf)
+                return Claim(known.log, won=False, state="finished", age=found.age, ttl=math.inf)
+        while (kept := await self._logs().store.get(known.id, collection=COLLECTION)) is not None:
+            pin = msgspec.json.decode(kept.value, type=Pin)
+            with suppress(Conflict):  # it was removed meanwhile, or others were faster
+                if pin.log == known.log:
+                    pin = await self._write(pin, kept.version)
+                return Claim(pin.log, won=False, state="finished", ttl=math.inf)
+        return None
 
-    async def _write(self, pin: Pin) -> Pin:
-        """Make the log of a pin, then the document that names it."""
+    async def _write(self, pin: Pin, version: int | None = None) -> Pin:
+        """Make the log of a pin, then the document that names it. Raises `Conflict` if that has another version."""
         store = self._logs().store
         pin = msgspec.structs.replace(pin, log=log_id(pin.id, self._claims.new_run()))
         # Longer than `LASTS`, so that whoever reads it then can read it to its end.
@@ -201,8 +217,8 @@ class Pins:
         start = Start(pin.log, pin.model or "pinned", pin.created, self._matched(pin))
         events: list[Event] = [start, *parts(TextDelta(pin.answer)), Finish("stop")]
         await store.seal([record(Offset(1, number), 0.0, event) for number, event in enumerate(events, 1)], lease)
-        await store.put(pin.id, msgspec.json.encode(pin), ttl=KEPT, collection=COLLECTION)
-        self._looked = -math.inf
+        await store.put(pin.id, msgspec.json.encode(pin), ttl=KEPT, version=version, collection=COLLECTION)
+        await self._changed()
         return pin
 
     def _matched(self, pin: Pin) -> Cached | None:

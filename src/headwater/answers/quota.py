@@ -130,8 +130,9 @@ _NONE = Quota()
 
 def tokens_of(prompt: Prompt, ending: Ending, entries: Sequence[Entry]) -> int:
     """The tokens of an answer as its provider counted them, or else by its length; none for a failure at once."""
-    if isinstance(ending, Finish) and ending.usage is not None:
-        return ending.usage.input_tokens + ending.usage.output_tokens
+    usage = ending.usage if isinstance(ending, Finish) else None
+    if usage is not None and (counted := usage.input_tokens + usage.output_tokens):  # after a seam there is one
+        return counted
     fold = Fold()
     for entry in entries:
         fold.feed(entry)

@@ -71,8 +71,8 @@ class Successions:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended = False
-        self.taken_over: Callable[[str, bool], None] = lambda log, ends: None
-        """Called with each log that is taken over here, and whether it has ended with that."""
+        self.taken_over: Callable[[Request, bool], None] = lambda request, ends: None
+        """Called with the request of each log that is taken over here, and whether the log has ended with that."""
 
     def found(self, log: str) -> None:
         """Look at an abandoned log, unless that is under way."""
@@ -123,7 +123,8 @@ class Successions:
         first = len(entries) + 1
         seam = [record(Offset(found.epoch + 1, first + i), found.age, event) for i, event in enumerate(events)]
         lease = await logs.store.take_over(seam, found.log)
-        self.taken_over(found.log, way is None)
+        request = recovery.request(found.log, known)
+        self.taken_over(request, way is None)
         if way is None:
             logger.info("answer %s, whose server is gone, has ended: %s", found.log, events[-1])
             run = fold(entries).metadata.get(RUN)
@@ -132,7 +133,7 @@ class Successions:
             return
         logger.info("answer %s, whose server is gone, goes on here (%s)", found.log, way)
         beginning = Beginning(lease, [*entries, *seam], found.age, way, recoverable=True)
-        self._succeed(offer, recovery.request(found.log, known), beginning)
+        self._succeed(offer, request, beginning)
 
     async def _decision(
         self, found: Abandoned, known: Recovery, entries: Sequence[Entry], offer: Offer

@@ -1,14 +1,12 @@
 """HTTP caching: `Cache-Control` in requests (RFC 9111, RFC 5861), `Cache-Status` in responses (RFC 9211). Pure."""
 
 import math
-import re
 from typing import NamedTuple
 
 import msgspec
 
 from headwater.errors import RequestError
 
-_TOKEN = re.compile(r'\s*([A-Za-z][A-Za-z0-9-]*)\s*(?:=\s*"?([^",]*?)"?\s*)?(?:,|$)')
 _FAR = 10**9
 
 
@@ -59,7 +57,8 @@ def parse(header: str | None) -> Directives:
     `max-age=0` is `no-cache`, which is what browsers mean by it. `max-stale` alone stands for any age. Raises
     `RequestError` for a value that is not a number of seconds.
     """
-    found: dict[str, str | None] = {m[1].lower(): m[2] for m in _TOKEN.finditer(header or "")}
+    directives = (each.partition("=") for each in (header or "").split(","))
+    found = {name.strip().lower(): value.strip().strip('"') if equals else None for name, equals, value in directives}
     if "max-stale" in found and found["max-stale"] is None:
         found["max-stale"] = str(_FAR)
     max_age, max_stale, while_revalidate, if_error = (

@@ -2,7 +2,8 @@
 
 A client may be slow for as long as it gets something done. Its request's head must be whole after `within` seconds, and
 then a little of the body must arrive in every further `within`. A client that takes none of what it is sent is let go.
-Only the timers of such connections run: a request that arrives whole costs a few comparisons.
+Only the timers of such connections run: a request that arrives whole costs a few comparisons. What comes between the
+parts of a body, or behind it, is for nobody, and has the limit of a head.
 """
 
 import asyncio
@@ -44,6 +45,10 @@ class Connection(HttpToolsProtocol):
     sent nothing meanwhile, and no client of such routes is known to half-close.
     """
 
+    # CPython shares the keys of up to thirty attributes. uvicorn's protocol has nearly as many; with these beside them
+    # every connection would have a table of its own, of 1.5 kB.
+    __slots__ = ("_framing", "_in_head", "_late", "_partial", "_received", "_stalled", "_stuck", "_unsent", "_within")
+
     def __init__(self, *args: Any, within: float = 20.0, stalled: float = STALLED, **more: Any) -> None:
         super().__init__(*args, **more)
         self._within = within
@@ -51,6 +56,7 @@ class Connection(HttpToolsProtocol):
         self._partial = True  # a request has begun to arrive, or the first one is awaited
         self._in_head = True
         self._received = 0  # bytes of the head so far, or of the body since the last look
+        self._framing = 0  # bytes since the last part of a body: of chunks' extensions, and of trailers
         self._late: asyncio.TimerHandle | None = None
         self._unsent = 0  # bytes that the client had not taken at the last look
         self._stuck: asyncio.TimerHandle | None = None
@@ -60,23 +66,24 @@ class Connection(HttpToolsProtocol):
         self._late = self.loop.call_later(self._within, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._late, self._stuck):
-            if timer is not None:
-                timer.cancel()
-        self._late = self._stuck = None
+        self._in_time()
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
+        self._framing += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
         if self._in_head and self._received > MAX_HEAD:
             self.send_400_response("")
         elif not self._partial and not self._is_idle:
-            if self._late is not None:
-                self._late.cancel()
-                self._late = None
+            self._in_time()
+        elif self._partial and not self._in_head and self._framing > MAX_HEAD:
+            self.transport.abort()
         elif self._late is None:
             self._late = self.loop.call_later(self._within, self._look)
 
@@ -88,9 +95,15 @@ class Connection(HttpToolsProtocol):
         if self._received > MAX_HEAD and len(self.url) + sum(map(len, chain(*self.headers))) > MAX_HEAD:
             raise ValueError  # which ends in `send_400_response`
         super().on_headers_complete()
-        self._in_head, self._received = False, 0
+        self._in_head, self._received, self._framing = False, 0, 0
+        self.headers = []  # uvicorn would add the trailers to the request's own
+        self._in_time()
         # uvicorn names its class of a cycle outright; the cycle has not run yet.
         self.cycle.__class__ = UntilClose if self.scope["http_version"] == "1.0" else Streamed
+
+    def on_body(self, body: bytes) -> None:
+        self._framing = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -126,6 +139,12 @@ class Connection(HttpToolsProtocol):
     def _is_idle(self) -> bool:
         """Whether nothing is being answered, as far as has arrived."""
         return self.cycle is None or self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
+
+    def _in_time(self) -> None:
+        """Stop the timer: what was awaited is there."""
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
     def _look(self) -> None:
         """Timer: let a client go whose request does not arrive, or not any more."""

@@ -48,8 +48,6 @@ def _pair(written: str) -> tuple[str, str]:
     if not equals:
         raise typer.BadParameter(f"--set {written}: write it as NAME=VALUE, e.g. --set lease=30")
     name = name.lower().removeprefix("headwater_")
-    if name in ("api_keys", "api_key", "operator_key", "jwt_secret", "webhook_secret", "forwarded_user_secret"):
-        raise typer.BadParameter(f"--set {name}: a key on a command line is shown by ps; set HEADWATER_{name.upper()}")
     return f"{name}_" if iskeyword(name) else name, value
 
 
@@ -61,24 +59,33 @@ def _run(terminal: Terminal, given: dict[str, Any]) -> None:
     from headwater.cli.worker import Factory, Worker
     from headwater.settings import Settings
     from headwater.wiring.keys import keys_of, ways_of
-    from headwater.wiring.models import choose
+    from headwater.wiring.models import catalogue, choose, prices_of
+    from headwater.wiring.server import webhooks_of
     from headwater.wiring.stores import describe_store, open_store
 
     if unknown := sorted(set(given) - set(Settings.model_fields)):
         near = difflib.get_close_matches(unknown[0], Settings.model_fields, 1)
         hint = f"did you mean {near[0]}" if near else "docs/settings.md has them all"
         raise typer.BadParameter(f"there is no setting {unknown[0]}; {hint}")
+    for name, field in Settings.model_fields.items():
+        if name in given and "SecretStr" in str(field.annotation):
+            variable = field.validation_alias or f"HEADWATER_{name.upper()}"
+            raise typer.BadParameter(f"--set {name}: a secret on a command line is shown by ps; set {variable}")
     settings = terminal.settings(given)
     configure(settings)
     terminal.logs = settings.log_format == "json"
-    open_store(settings)  # reports an invalid store URL now, not in the traceback of each worker
+    # They report what is wrong now, and not in the traceback of each worker.
+    open_store(settings)
     keys = keys_of(settings)
-    ways_of(settings)  # the same for tokens
+    ways_of(settings)
+    prices_of(settings)
+    webhooks_of(settings)
     with socket.socket(*_family(settings.host)) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Before the weights: nobody should wait for a download, and learn then that the port is taken.
         _try(terminal, settings, lambda: listening.bind((settings.host, settings.port)))
         choice = choose(settings)
+        catalogue(settings, choice.model)
         if choice.model == "local":
             settings = _with_weights(terminal, settings)
             choice = choose(settings)

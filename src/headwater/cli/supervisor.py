@@ -14,6 +14,7 @@ import socket
 import tempfile
 import threading
 import time
+from ctypes import c_bool
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -25,10 +26,8 @@ from headwater.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-QUICK = 1.0
-"""A worker that ends within this many seconds counts as a failed start."""
 FAILURES = 3
-"""Failed starts in a row after which the server ends, since the cause is most likely a setting."""
+"""Workers in a row that end before they serve, after which the server ends: the cause is most likely a setting."""
 
 _spawn = multiprocessing.get_context("spawn")  # a fork would inherit threads, locks and the model's memory
 
@@ -39,7 +38,7 @@ class Supervisor:
     def __init__(self, settings: Settings, listening: socket.socket) -> None:
         self._settings = settings
         self._listening = listening
-        self._workers: dict[BaseProcess, float] = {}
+        self._workers: dict[BaseProcess, c_bool] = {}  # each with whether it has begun to serve
         self._asked: list[int] = []
         self._failures = 0
 
@@ -71,24 +70,24 @@ class Supervisor:
             self._tell(number)  # a second signal ends the workers' draining too
 
     def _start(self) -> None:
-        worker = _spawn.Process(target=_work, args=(self._settings, self._listening), name="headwater worker")
+        serves = _spawn.RawValue(c_bool)
+        worker = _spawn.Process(target=_work, args=(self._settings, self._listening, serves), name="headwater worker")
         # Ctrl-C in a terminal reaches workers too. A worker inherits that it is blocked: no import of its ends in a
         # traceback. Here it comes later; were it ignored meanwhile, it would be lost. The tracker's start unblocks it.
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         worker.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        self._workers[worker] = time.monotonic()
+        self._workers[worker] = serves
 
     def _bury(self) -> None:
-        for worker, started in list(self._workers.items()):
+        for worker, serves in list(self._workers.items()):
             if worker.is_alive():
                 continue
             del self._workers[worker]
             if worker.pid is not None:
                 mark_process_dead(worker.pid)
-            failed = time.monotonic() - started < QUICK
-            self._failures = self._failures + 1 if failed else 0
+            self._failures = 0 if serves.value else self._failures + 1
             logger.error("worker %s ended with status %s; starting another", worker.pid, worker.exitcode)
 
     def _tell(self, number: int) -> None:
@@ -109,11 +108,11 @@ class Supervisor:
                 worker.join()
 
 
-def _work(settings: Settings, listening: socket.socket) -> None:
+def _work(settings: Settings, listening: socket.socket, serves: c_bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # until the worker has started; the supervisor also sends SIGTERM
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    Worker(Factory(settings)).run([listening])
+    Worker(Factory(settings), serves).run([listening])
 
 
 def _end_with_parent() -> None:

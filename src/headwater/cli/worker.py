@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from ctypes import c_bool
 from functools import partial
 from types import FrameType
 from typing import cast
@@ -69,11 +70,12 @@ class Worker(uvicorn.Server):
     """A uvicorn server that ends answers before connections, so that readers learn why and responses end cleanly.
 
     After SIGTERM, running answers get `HEADWATER_DRAIN` seconds to finish; meanwhile the port stays open, `/readyz`
-    says 503 and new answers are refused. Ctrl-C, or a second signal, skips the wait.
+    says 503 and new answers are refused. Ctrl-C, or a second signal, skips the wait. `serves` is set at its start.
     """
 
-    def __init__(self, factory: Factory) -> None:
+    def __init__(self, factory: Factory, serves: c_bool | None = None) -> None:
         self._factory = factory
+        self._serves = serves
         self._hurry = False
         super().__init__(
             uvicorn.Config(
@@ -119,6 +121,8 @@ class Worker(uvicorn.Server):
         # SQLite's writer thread releases the GIL at every statement. Under a burst of tokens it would wait 5 ms, the
         # default, to get the GIL back each time, and hold up the readers who wait for the commit.
         sys.setswitchinterval(0.0005)
+        if self._serves is not None:
+            self._serves.value = self.started
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         answers = self._factory.answers

@@ -6,7 +6,7 @@ from typing import Any, Self
 from headwater.answer import ToolCall
 from headwater.client.failures import failure_of
 from headwater.client.reader import Reader
-from headwater.events import Continued, Ending, Error, Event, Finish, Saved, State, Usage
+from headwater.events import Continued, Ending, Error, Event, Saved, State, Usage
 from headwater.offsets import Offset
 
 
@@ -69,11 +69,12 @@ class Progress:
 
     @property
     def saved(self) -> Saved | None:
-        """What the cache has saved; of a joined or a long answer it is known at the end."""
-        cached, ending = self._reader.cached, self.ending
+        """What the cache has saved; of a joined or a long answer it is known at the end, and without a time."""
+        cached, status = self._reader.cached, self.cache_status
         if cached is not None and cached.saved is not None:
             return cached.saved
-        return ending.saved if isinstance(ending, Finish) else None
+        reused = "; hit" in status or "; collapsed" in status
+        return Saved.of(self.usage, 0.0) if reused and self.ending is not None else None
 
     def _whole(self) -> Self:
         if isinstance(self.ending, Error):

@@ -92,6 +92,8 @@ class Asked(NamedTuple):
 class _Begun(NamedTuple):
     """A request whose answer is the live one."""
 
+    before: Head
+    """Without it."""
     head: Head
     question: Question
     answer: str
@@ -136,7 +138,7 @@ class Asking:
             except NoSuchConversation:
                 if ask.parent is not None:
                     raise
-                head, there = self._conversations.new(id, ask.settings), False
+                head, there = self._conversations.new(id), False
             known = nodes.get(answer_id)
             if isinstance(known, Reply) and isinstance(question := nodes.get(known.parent), Question):
                 return Asked(head, question, known, None)
@@ -151,7 +153,7 @@ class Asking:
                 continue
             reserved = await self._reserve(owner, head, question, answer_id, ask.settings)
             if reserved is not None:
-                begun = _Begun(reserved, question, answer_id, question_id not in nodes, files)
+                begun = _Begun(head, reserved, question, answer_id, question_id not in nodes, files)
                 return await self._begin(begun, prompt, principal, directives, again=ask.again)
         raise Conflict(f"the conversation {id} is changed all the time; try again")
 
@@ -185,7 +187,7 @@ class Asking:
         except StoreError:
             raise  # what was done is unknown: whoever asks again under the same ids goes on
         except HeadwaterError:
-            await self._settling.withdraw(owner_of(principal), head.id, begun.answer)
+            await self._settling.withdraw(owner_of(principal), head.id, begun.answer, begun.before)
             raise
         # Only now, so that a refusal leaves no question behind, and takes none away that the same request has kept.
         if begun.new:

@@ -26,7 +26,7 @@ TEXT_BYTES = 512 * 1024
 NAME = 200
 """Letters of a file's name, at most."""
 
-_FENCES = re.compile(r"^\s*(`{3,})", re.MULTILINE)
+_FENCES = re.compile(r"^[ \t]*(`{3,})", re.MULTILINE)
 
 
 class UnsupportedFile(RequestError):

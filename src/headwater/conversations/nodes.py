@@ -88,7 +88,8 @@ class Reply(msgspec.Struct, frozen=True, tag_field="role", tag="assistant", kw_o
 
     def lost(self, why: str) -> "Reply":
         """This node with an ending that says why there is no more of it."""
-        return msgspec.structs.replace(self, state="lost", ending=SentError("lost", why, retryable=True))
+        ending = SentError("lost", why, retryable=True)
+        return msgspec.structs.replace(self, state="lost", ending=ending, matched=None)
 
 
 _OF_STATE = ("state", "text", "reasoning", "tools", "metadata", "ending", "usage", "timing", "model", "continued")
@@ -234,7 +235,8 @@ _SENTENCE = re.compile(r"(?<=[.!?。！？])(?:\s|$)|(?<=[。！？])")
 
 def title_of(content: str) -> str:
     """A title made of a question: its first sentence or line, as whole words, without Markdown signs."""
-    line = next((line for line in content.splitlines() if _plain(line)), "")
+    # No more of it, since an open bracket makes the pattern look at all that follows.
+    line = next((line for line in content.strip()[:1000].splitlines() if _plain(line)), "")
     sentence = _plain(_SENTENCE.split(_plain(line), maxsplit=1)[0]).rstrip(".:")
     if len(sentence) <= TITLE:
         return sentence

@@ -41,8 +41,9 @@ async def search(
             break
         if time.monotonic() - begun > seconds:
             return found, False
-        nodes = () if _in(words, head.title) == len(words) else (await records.nodes(head.place)).values()
-        match = matched(head, [kept.node for kept in nodes], words)
+        match = matched(head, (), words)
+        if match is None:
+            match = matched(head, [kept.node for kept in (await records.nodes(head.place)).values()], words)
         if match is not None:
             found.append(match)
         await asyncio.sleep(0)  # a store in memory never waits, and others must have their turn
@@ -74,8 +75,3 @@ def excerpt(text: str, words: Sequence[str]) -> str:
         begin += max(0, text[begin:first].find(" ") + 1)
     part = " ".join(text[begin : begin + EXCERPT].split())
     return ("…" if begin > 0 else "") + part + ("…" if begin + EXCERPT < len(text) else "")
-
-
-def _in(words: Sequence[str], text: str) -> int:
-    folded = text.lower()
-    return sum(word in folded for word in words)

@@ -17,7 +17,8 @@ from headwater.answers.answers import Answers
 from headwater.answers.nursery import Nursery
 from headwater.conversations.nodes import Head, Reply
 from headwater.conversations.records import Kept, NoSuchConversation, Records
-from headwater.errors import Expired, HeadwaterError, NoSuchLog, ShuttingDown
+from headwater.errors import Expired, HeadwaterError, NoSuchLog, ShuttingDown, StoreError
+from headwater.events import Error
 from headwater.principal import Principal
 
 SETTLING = "settling"
@@ -78,21 +79,27 @@ class Settling:
         if live is None:
             return head
         pending = Pending(owner, head.id, head.place, live.number, tenant, "")
-        kept = await self._records.node(head.place, live.number)
-        if kept is None and self._records.clock() - live.at > RESERVED:
-            return await self.withdraw(owner, head.id, live.answer)
-        if kept is None or not isinstance(kept.node, Reply):
+        try:
+            kept = await self._records.node(head.place, live.number)
+            if kept is None and self._records.clock() - live.at > RESERVED:
+                return await self.withdraw(owner, head.id, live.answer)
+            if kept is None or not isinstance(kept.node, Reply):
+                return head
+            reply = await self._settle(pending, kept, kept.node)
+            return head if reply is None else await self.release(owner, head.id, reply)
+        except StoreError:
             return head
-        reply = await self._settle(pending, kept, kept.node)
-        return head if reply is None else await self.release(owner, head.id, reply)
 
     async def release(self, owner: str, id: str, reply: Reply) -> Head:
         """Take a settled answer out of the head's `live`, and count it. Raises `NoSuchConversation`."""
         return await self._records.change(owner, id, lambda head: _released(head, reply.id, reply))
 
-    async def withdraw(self, owner: str, id: str, answer: str) -> Head:
-        """Take an answer that was never asked for out of the head's `live`. Raises `NoSuchConversation`."""
-        return await self._records.change(owner, id, lambda head: _released(head, answer, None))
+    async def withdraw(self, owner: str, id: str, answer: str, before: Head | None = None) -> Head:
+        """Take an answer that was never asked for out of the head's `live`, and its title and settings if they are new.
+
+        `before` is the head that its question has met, if that is known. Raises `NoSuchConversation`.
+        """
+        return await self._records.change(owner, id, lambda head: _released(head, answer, None, before))
 
     async def _settle(self, pending: Pending, kept: Kept, reply: Reply, ended: Fold | None = None) -> Reply | None:
         """The answer's node once it is settled; None if the answer goes on, or was deleted."""
@@ -125,7 +132,12 @@ class Settling:
                     async for page in pages:
                         for entry in page:
                             fold.feed(entry)
-            await self._finish(pending, fold if fold.ending is not None else None)
+            ended = fold if fold.ending is not None else None
+            if isinstance(fold.ending, Error):  # perhaps of this process alone, and the log goes on elsewhere
+                with suppress(NoSuchLog, Expired):
+                    await self._answers.find(pending.log, reader)
+                    ended = None  # what the store has counts
+            await self._finish(pending, ended)
         except (NoSuchLog, Expired):
             await self._finish(pending)
         except ShuttingDown:
@@ -172,10 +184,12 @@ class Settling:
                 await self._finish(msgspec.json.decode(document.value, type=Pending))
 
 
-def _released(head: Head, answer: str, reply: Reply | None) -> Head | None:
+def _released(head: Head, answer: str, reply: Reply | None, before: Head | None = None) -> Head | None:
     live = head.live
     if live is None or live.answer != answer:
         return None
-    if reply is None:  # nobody was asked
-        return msgspec.structs.replace(head, live=None, leaf=live.before if head.leaf == answer else head.leaf)
-    return msgspec.structs.replace(head, live=None, tally=head.tally.plus(reply))
+    if reply is not None:
+        return msgspec.structs.replace(head, live=None, tally=head.tally.plus(reply))
+    if before is not None and head.revision == before.revision + 1:  # nothing else has changed it since
+        head = msgspec.structs.replace(head, title=before.title, settings=before.settings)
+    return msgspec.structs.replace(head, live=None, leaf=live.before if head.leaf == answer else head.leaf)

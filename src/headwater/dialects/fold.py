@@ -25,6 +25,8 @@ Chain = tuple[Any, Any] | None
 AHEAD = 1_000_000
 """By how much the numbers of frames jump at a seam that rewinds: more frames than a log can have. So a number that a
 dead server gave to what it had not stored is never one of a frame behind the seam."""
+SHARED = 16
+"""Encoders whose frames a page keeps, at most: clients may name any number of tools, and so of encoders."""
 
 
 NO_GAPS: Mapping[bytes, bytes] = {}
@@ -102,7 +104,8 @@ class FoldReader:
             check_follows(page[0], before)
             body = self._frames(page[0]) if len(page) == 1 else b"".join([self._frames(entry) for entry in page])
             filled, gaps = self._filled(body)
-            frames[encoder.name] = body, gaps, encoder.state, isinstance(page[0].event, Start | Continued)
+            if len(frames) < SHARED:
+                frames[encoder.name] = body, gaps, encoder.state, isinstance(page[0].event, Start | Continued)
             return filled
         body, gaps, encoder.state, begins_epoch = shared
         if begins_epoch:

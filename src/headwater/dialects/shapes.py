@@ -6,7 +6,7 @@ is plain data: `msgspec.convert` checks the types afterwards and names the place
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from headwater.prompt import Audio, File, Image, Message, ProviderPart, Text, Tool, located
@@ -81,6 +81,12 @@ def tool_call(raw: Any) -> Any:
     if not isinstance(call.get("arguments", ""), str):
         call["arguments"] = json.dumps(call["arguments"] or {}, ensure_ascii=False)
     return call
+
+
+def needed_back(metadata: Mapping[str, Any]) -> tuple[Fields, dict[str, Fields]]:
+    """What the provider of an answer needs back with its turn, by the answer's metadata; and with its calls, by id."""
+    own: Fields = metadata.get("provider_fields") or {}
+    return {name: own[name] for name in _PROVIDERS if name in own}, own.get("tool_calls") or {}
 
 
 def tool(raw: Any) -> Any:

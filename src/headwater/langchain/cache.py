@@ -96,7 +96,7 @@ class HeadwaterCache(BaseCache):
         kept = {"age": await self._age(), "generations": [_plain(one) for one in generations]}
         try:
             await self._store.put(self._name(_asked(prompt), llm_string), encode(kept), ttl=self._ttl)
-        except DocumentTooLarge as error:
+        except (DocumentTooLarge, TypeError, ValueError, OverflowError) as error:  # also what is no plain data
             logger.info("an answer is not kept: %s", error)
 
     async def _clear(self) -> None:

@@ -41,10 +41,7 @@ def Cached(
     settings, opener = opened(store, ttl)
     chat = isinstance(model, BaseChatModel)
     answering = Answering(type(model).__name__, opener, settings, tenant, chat=chat)
-    inner: Any = model
-    if "stream_usage" in type(model).model_fields and "stream_usage" not in model.model_fields_set:
-        inner = model.model_copy(update={"stream_usage": True})  # or a streamed answer has none, and it is the only one
-    state = State(inner, answering, {"model": deciding(model), "as": cache_as})
+    state = State(model, answering, cache_as)
     cached = model.model_copy(update={"cache": False, **({"rate_limiter": None} if chat else {})})
     object.__setattr__(cached, "__class__", _class_of(type(model)))
     vars(cached)[_STATE] = state
@@ -54,10 +51,17 @@ def Cached(
 class State:
     """The model beneath a cached one, and where its answers are."""
 
-    def __init__(self, inner: Any, answering: Answering, key: Mapping[str, Any]) -> None:
-        self.inner = inner
+    def __init__(self, model: Any, answering: Answering, cache_as: str) -> None:
+        self.inner = self._model = model
+        if "stream_usage" in cast("Any", type(model)).model_fields and "stream_usage" not in model.model_fields_set:
+            self.inner = model.model_copy(update={"stream_usage": True})  # or a streamed answer, the only one, has none
         self._answering = answering
-        self._key = key
+        self._as = cache_as
+        self._key = {"model": deciding(model), "as": cache_as}
+
+    def changed(self, fields: Mapping[str, Any]) -> "State":
+        """The same for a model with other values of these fields."""
+        return State(self._model.model_copy(update=fields), self._answering, self._as)
 
     def several(self, options: Mapping[str, Any]) -> bool:
         """Whether a call wants several answers, which no stream can carry; such a call is not cached."""
@@ -125,7 +129,19 @@ def _class_of(model: type[Any]) -> type[Any]:
 class _Cached:
     @property
     def _state(self) -> State:
-        return self.__dict__[_STATE]
+        if _STATE not in vars(self):  # LangChain makes one from the fields, as for `configurable_fields`
+            raise Unsupported("a cached model cannot be configured; change the model, then wrap it in Cached")
+        return vars(self)[_STATE]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Any:
+        copied = cast("Any", super()).model_copy(update=update, deep=deep)
+        vars(copied)[_STATE] = self._state.changed(update or {})
+        return copied
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in cast("Any", type(self)).model_fields:
+            vars(self)[_STATE] = self._state.changed({name: value})
 
 
 class _CachedChat(_Cached):

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from headwater.errors import CannotContinue, ModelError
 from headwater.events import Event, Finish, ReasoningDelta, TextDelta, ToolCallStart
-from headwater.models.model import Closes, Continues, Model, Prepares, Shown
+from headwater.models.model import Closes, Continues, Counts, Model, Prepares, Shown
 from headwater.prompt import Prompt
 
 _OPENING = ("<think>", "<thinking>")
@@ -72,6 +72,10 @@ class ThinkTags:
         """Close the model within."""
         if isinstance(self._model, Closes):
             await self._model.aclose()
+
+    async def count_tokens(self, prompt: Prompt) -> int | None:
+        """The tokens of a prompt as the model within counts them; None if it does not. Raises `ModelError`."""
+        return await self._model.count_tokens(prompt) if isinstance(self._model, Counts) else None
 
     def continues(self, prompt: Prompt) -> bool:
         """Whether the model within goes on with answers; see `headwater.models.model.Continues`."""

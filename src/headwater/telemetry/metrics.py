@@ -114,7 +114,7 @@ class Metrics(Observer):
     def continued(self, request: Request, seam: Continued) -> None:
         self._continued(self._model(seam.model or request.prompt.model), seam.cause).inc()
 
-    def taken_over(self, log: str, ends: bool) -> None:
+    def taken_over(self, request: Request, ends: bool) -> None:
         self._taken("ended" if ends else "continued").inc()
 
     def flushed(self, log: str, entries: int, seconds: float) -> None:

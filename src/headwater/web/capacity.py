@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from headwater.access.attempts import site
 from headwater.access.visitor import is_keyless
 from headwater.errors import HeadwaterError, OverLimit
 from headwater.principal import Principal
@@ -123,7 +124,7 @@ class _Counted(Response):
 
 def _client(scope: Scope, principal: Principal) -> str:
     """Whose stream it is: the subject's of a tenant; of whom nobody names, the address's. A cookie costs nothing."""
-    return (scope.get("client") or ("",))[0] if is_keyless(principal) else "\n".join(principal)
+    return site((scope.get("client") or ("",))[0]) if is_keyless(principal) else "\n".join(principal)
 
 
 def streams(files: int) -> int:

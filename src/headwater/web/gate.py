@@ -33,6 +33,7 @@ OPEN_BELOW = ("/assets/", "/icon-", "/api/shared/")
 """The same for paths that begin so: a shared conversation is named by its token alone."""
 OPERATOR = ("/metrics", "/api/operator")
 """The operator's routes: these paths, and all below them."""
+_BELOW = tuple(f"{each}/" for each in OPERATOR)
 PRINCIPAL, IN_BODY = "headwater.principal", "headwater.user-in-body"
 """The keys in an ASGI scope of who asks, which the operator's routes lack, and of whether the body may name a user."""
 
@@ -153,7 +154,7 @@ class Gate:
     async def _check(self, scope: Scope, headers: Headers) -> None:
         """Put who asks into the scope. Raises what the request is refused for."""
         path: str = scope["path"]
-        if path.startswith(OPERATOR) and is_operators(path):
+        if is_operators(path):
             self._access.check_operator(headers)
             if scope.get("method") not in ("GET", "HEAD", "OPTIONS"):
                 note(scope, "operator", id=f"{scope.get('method')} {path}?{scope['query_string'].decode('latin-1')}")
@@ -185,7 +186,7 @@ class Gate:
 
 def is_operators(path: str) -> bool:
     """Whether a path is the operator's."""
-    return path in OPERATOR or path.startswith(tuple(f"{each}/" for each in OPERATOR))
+    return path in OPERATOR or path.startswith(_BELOW)
 
 
 def _is_open(path: str) -> bool:

@@ -154,7 +154,7 @@ class Surface(NamedTuple):
                     ask.prompt, principal, directives, idempotency_key=key, leaves=leaves
                 )
             if self.webhooks is not None and told is not None:
-                await self.webhooks.expect(attachment.message_id, principal, told)
+                await self.webhooks.expect(attachment, principal, location(request, route, attachment.message_id), told)
             if attached is not None:
                 await attached(ask, principal, attachment)
         except (HeadwaterError, HTTPException) as error:
@@ -169,7 +169,7 @@ class Surface(NamedTuple):
     def told(self, request: Request) -> str | None:
         """The address that a request wants to be told of the answer's end. Raises `WebhookRefused`."""
         url = None if self.webhooks is None else request.headers.get("headwater-webhook")
-        return url if url is None or self.webhooks is None else self.webhooks.sender.check(url)
+        return url if url is None or self.webhooks is None else self.webhooks.asked.check(url)
 
     async def resume(self, request: Request, dialect: Dialect, route: str, message_id: str) -> Response:
         """Deliver a log from the client's cursor on; 204 when the client has the ending already.

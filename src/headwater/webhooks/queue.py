@@ -12,15 +12,14 @@ import hashlib
 import logging
 import random
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal
 
-import aiohttp
 import msgspec
 
 from headwater.answer import Answer
 from headwater.answers.answers import Answers
+from headwater.answers.attachment import Attachment
 from headwater.answers.nursery import Nursery
 from headwater.dialects.native.state import whole
 from headwater.errors import Conflict, Expired, HeadwaterError, NoSuchLog
@@ -42,6 +41,8 @@ SPREAD = 0.2
 """The part of a pause by which it is shortened or prolonged at random."""
 KEPT = 2 * 86_400.0
 """Seconds for which the store keeps a notice."""
+SOON = 1.0
+"""Seconds by which a notice may be early, so that one look finds the many that are due at about the same time."""
 MOST = 256
 """Messages that wait here for one of the places of the sender; others wait in the store."""
 LAST = 2.0
@@ -61,6 +62,8 @@ class Notice(msgspec.Struct, frozen=True):
     due: float
     """When to look at it next, by the wall clock."""
     failures: int = 0
+    location: str = ""
+    """Where the answer is read, as its asker sees the path; empty where nobody asked to be told."""
 
     @property
     def name(self) -> str:
@@ -73,22 +76,23 @@ class Webhooks(Observer):
 
     `background`: those that a client asked for in the background; `unread`: these, and those that no client of this
     server reads as they end; `all`: every answer that is generated. With `text` the messages have the answer's text.
+    `own` sends to that `url`, and `asked` to what requests name: they may not name all that the operator may.
     """
 
     def __init__(
         self,
-        sender: Sender,
+        asked: Sender,
+        own: Sender,
         url: str | None = None,
         which: Literal["background", "unread", "all"] = "unread",
         *,
         text: bool = False,
-        clock: Callable[[], float] = time.time,
     ) -> None:
-        self.sender = sender
-        self.url = url
+        self.asked = asked
+        self._own = own
+        self._url = url
         self._which = which
         self._text = text
-        self._clock = clock
         self._readers: dict[str, int] = {}
         self._left: dict[str, float] = {}
         self._expected: dict[str, list[Notice]] = {}  # of answers that are generated here, by their logs
@@ -100,26 +104,30 @@ class Webhooks(Observer):
         self._answers = answers
         answers.accompany(self._begin, self._end)
 
-    async def expect(self, id: str, principal: Principal, url: str | None) -> None:
+    async def expect(self, attachment: Attachment, principal: Principal, location: str, url: str | None = None) -> None:
         """Tell this address, or that of the operator, once the answer has ended. Raises `StoreError`."""
-        if (url := url or self.url) is None:
+        if (url := url or self._url) is None:
             return
-        log = id.partition("~")[0]
-        notice = Notice(id, *principal, url, self._clock() + LOOK)
-        here = self._answers.departure(log) is None  # it is generated here, and `made` will say that it has ended
+        notice = Notice(attachment.message_id, *principal, url, time.time() + LOOK, location=location)
+        # It is generated here, and `made` will say that it has ended. The producer of an ended one may still be here.
+        here = attachment.age is None and self._answers.departure(attachment.log) is None
         if here:
-            self._expected.setdefault(log, []).append(notice)
+            self._expected.setdefault(attachment.log, []).append(notice)
         with suppress(Conflict):  # it is expected already
             await self._put(notice, 0)
         if not here:
             self._start(notice)
 
-    def made(self, request: Request, made: Made) -> None:
+    def taken_over(self, request: Request, ends: bool) -> None:
+        if ends:
+            self.made(request)
+
+    def made(self, request: Request, made: Made | None = None) -> None:
         log = request.log
         unread = not self._readers.get(log) and time.monotonic() - self._left.pop(log, 0.0) > JUST
         unread = unread and request.outcome != "renewal"  # nobody was to read it
-        if self.url is not None and (self._which == "all" or (self._which == "unread" and unread)):
-            self._notices.start(log, self._told(Notice(log, *request.principal, self.url, self._clock() + LOOK)))
+        if self._url is not None and (self._which == "all" or (self._which == "unread" and unread)):
+            self._notices.start(log, self._told(Notice(log, *request.principal, self._url, time.time() + LOOK)))
         for notice in self._expected.pop(log, ()):
             self._start(notice)
 
@@ -137,14 +145,15 @@ class Webhooks(Observer):
                 del left[oldest]
 
     def _begin(self) -> None:
-        self._bell, self._places = asyncio.Event(), asyncio.Semaphore(AT_ONCE)
+        self._bell, self._places, self._next = asyncio.Event(), asyncio.Semaphore(AT_ONCE), 0.0
         self._tasks.start("queue", self._watch())
 
     async def _end(self) -> None:
         await self._notices.finished(LAST)
         await self._notices.aclose()
         await self._tasks.aclose()
-        await self.sender.aclose()
+        await self.asked.aclose()
+        await self._own.aclose()
 
     async def _told(self, notice: Notice) -> None:
         """Keep a notice of an answer that has ended, and send it."""
@@ -155,36 +164,44 @@ class Webhooks(Observer):
         except HeadwaterError as error:
             logger.warning("the webhook of %s is lost, because the store failed: %s", notice.id, error)
 
-    def _start(self, notice: Notice, version: int = 0) -> None:
-        """Send a notice in a task, unless too many wait: then it is found in the store again."""
-        if not self._tasks.has(notice.name) and len(self._tasks) < MOST:
+    def _start(self, notice: Notice, version: int = 0) -> bool:
+        """Send a notice in a task, unless too many wait: then it is found in the store again. Whether it is sent."""
+        if self._tasks.has(notice.name):
+            return True
+        if fits := len(self._tasks) < MOST:
             self._tasks.start(notice.name, self._tell(notice, version))
+        return fits
 
     async def _watch(self) -> None:
-        pause = 0.0
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._bell.wait()
-            self._bell.clear()
+            while (pause := self._next - time.monotonic()) > 0:
+                self._bell.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._bell.wait()
+            self._next = time.monotonic() + LOOK
             try:
-                pause = await self._look()
+                await self._look()
             except HeadwaterError as error:
                 logger.warning("webhooks wait for the store: %s", error)
-                pause = LOOK
 
-    async def _look(self) -> float:
-        """Send what is due; returns the seconds until something may be."""
-        after, pause, documents = "", LOOK, self._answers.documents
+    async def _look(self) -> None:
+        """Send what is due, or soon will be, and look again when something else may be."""
+        after, documents = "", self._answers.documents
         while page := await documents.list_documents(COLLECTION, after=after):
             for _, kept in page:
-                notice, now = msgspec.json.decode(kept.value, type=Notice), self._clock()
-                if notice.due <= now:
-                    self._start(notice, kept.version)
-                else:
-                    pause = min(pause, notice.due - now)
+                notice = msgspec.json.decode(kept.value, type=Notice)
+                if (pause := notice.due - time.time()) > SOON:
+                    self._look_in(pause)
+                elif not self._start(notice, kept.version):
+                    self._look_in(SOON)
+                    return
             after = page[-1][0]
-        return pause
+
+    def _look_in(self, seconds: float) -> None:
+        """Look at the notices within so many seconds."""
+        self._next = min(self._next, time.monotonic() + seconds)
+        self._bell.set()
 
     async def _tell(self, notice: Notice, version: int) -> None:
         """Send a notice if its answer has ended, unless another server does. `version` 0 stands for the newest."""
@@ -195,16 +212,16 @@ class Webhooks(Observer):
                     if (kept := await documents.get(notice.name, collection=COLLECTION)) is None:
                         return
                     notice, version = msgspec.json.decode(kept.value, type=Notice), kept.version
-                await self._put(msgspec.structs.replace(notice, due=self._clock() + HELD), version)
+                await self._put(msgspec.structs.replace(notice, due=time.time() + HELD), version)
                 reader = Principal(notice.tenant, notice.subject)
                 found = await self._answers.find(notice.id, reader)
                 if found.state == "open":
-                    await self._put(msgspec.structs.replace(notice, due=self._clock() + LOOK), version + 1)
+                    await self._put(msgspec.structs.replace(notice, due=time.time() + LOOK), version + 1)
                     return
                 body = self._message(notice, found, await self._answers.answer(found, reader))
                 if (failed := await self._failed(notice, body)) is not None:
                     await self._put(failed, version + 1)
-                    self._bell.set()
+                    self._look_in(failed.due - time.time())
                     return
             except Conflict:
                 return  # another server was faster
@@ -219,11 +236,12 @@ class Webhooks(Observer):
     async def _failed(self, notice: Notice, body: bytes) -> Notice | None:
         """Send a message; returns when to send it again, or None if it was taken or is given up."""
         try:
-            status = await self.sender.post(notice.url, f"msg_{notice.name}", body)
+            sender = self._own if notice.url == self._url else self.asked
+            status = await sender.post(notice.url, f"msg_{notice.name}", body)
             why = f"status {status}"
             if 200 <= status < 300 or status == 410:  # the receiver is gone and says so
                 return None
-        except (aiohttp.ClientError, OSError, HeadwaterError) as error:  # OSError: also the time is over
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told below and counted
             why = str(error) or type(error).__name__
         failures = notice.failures + 1
         if failures > len(PAUSES):
@@ -231,11 +249,11 @@ class Webhooks(Observer):
             return None
         pause = PAUSES[failures - 1] * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - no secret
         logger.warning("the webhook of %s failed, and is sent again in %.0f s: %s", notice.id, pause, why)
-        return msgspec.structs.replace(notice, failures=failures, due=self._clock() + pause)
+        return msgspec.structs.replace(notice, failures=failures, due=time.time() + pause)
 
     def _message(self, notice: Notice, found: Description, answer: Answer) -> bytes:
         shown = whole(answer)
-        ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock() - found.age))
+        ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - found.age))
         message: dict[str, Any] = {
             "type": "answer.ended",
             "timestamp": ended,
@@ -246,7 +264,7 @@ class Webhooks(Observer):
             "model": shown.model,
             "usage": shown.usage,
             "ending": shown.ending,
-            "location": f"/api/streams/{notice.id}",
+            "location": notice.location or f"/api/streams/{notice.id}",
         }
         return msgspec.json.encode(message | {"text": answer.text} if self._text else message)
 

@@ -50,7 +50,9 @@ class Sender:
             host, port = parts.hostname or "", parts.port
         except ValueError:
             host, port, parts = "", 0, urlsplit("")
-        if not host or port == 0 or parts.username is not None or len(url) > LONGEST_URL or not url.isprintable():
+        numeric = host.replace(".", "").isdigit() and not _is_address(host)  # 2130706433 is 127.0.0.1 to some
+        malformed = not host or numeric or port == 0 or parts.username is not None
+        if malformed or len(url) > LONGEST_URL or not url.isprintable():
             raise WebhookRefused("the webhook is no address; write it as https://hooks.example.com/answers")
         if host not in self._named and not any(_matches(host, pattern) for pattern in self._patterns):
             raise WebhookRefused(f"webhooks are not sent to {host[:100]}; HEADWATER_WEBHOOK_HOSTS names the hosts")
@@ -81,8 +83,9 @@ class Sender:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        session, self._session = self._session, None  # an app may be started again
+        if session is not None:
+            await session.close()
 
 
 def signature(key: bytes, id: str, timestamp: int, body: bytes) -> str:

@@ -6,7 +6,7 @@ import os
 import statistics
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -66,8 +66,9 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
     if not unknown:
         yield Finding("ok", "settings", "all variables that begin with HEADWATER_ are settings")
     for path in (Path(".env"), key_file(settings).path):
-        if path.exists() and path.stat().st_mode & 0o077:
-            yield Finding("warning", "files", f"others on this machine may read {path}: chmod 600 {path}")
+        with suppress(OSError):  # it is not there, or `_access` tells that it cannot be read
+            if path.stat().st_mode & 0o077:
+                yield Finding("warning", "files", f"others on this machine may read {path}: chmod 600 {path}")
 
 
 def _access(settings: Settings) -> Iterator[Finding]:

@@ -24,6 +24,9 @@ OF_NAMED_MODELS = frozenset(
     {
         "completion_model",
         "allowed_models",
+        "fallback",
+        "think_tags",
+        "openai_leave_out",
         "openai_wire",
         "openai_api_key",
         "openai_base_url",
@@ -80,6 +83,6 @@ def router(
     else:
         models = catalogue_of(chosen, model, cache_as)
     hooks, webhooks = [] if on_finish is None else [OnFinish(on_finish)], webhooks_of(chosen)
-    answers = answers_of(chosen, models, [*observers, *hooks, *webhooks], own)
+    answers = answers_of(chosen, models, [*observers, *hooks, *filter(None, [webhooks])], own)
     surface = surface_of(chosen, answers, principal or (lambda _: ANYONE), webhooks)
     return api(surface, lifespan_of(answers), chosen.dialects)

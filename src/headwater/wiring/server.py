@@ -69,13 +69,14 @@ def server(settings: Settings, files: int | None = None) -> Server:
     choice = choose(settings)
     models = catalogue(settings, choice.model)
     metrics = Metrics()
-    tracing, hooks = tracing_of(settings), webhooks_of(settings)
-    answers = answers_of(settings, models, [metrics, *([tracing.observer] if tracing else []), *hooks])
+    tracing, webhooks = tracing_of(settings), webhooks_of(settings)
+    observers = [metrics, tracing and tracing.observer, webhooks]
+    answers = answers_of(settings, models, [each for each in observers if each is not None])
     metrics.look = lambda: look(answers)
     answers.accompany(metrics.begin, metrics.end)
     if tracing is not None:
         answers.accompany(lambda: None, tracing.end)
-    surface = surface_of(settings, answers, lambda request: request.scope[PRINCIPAL], hooks)
+    surface = surface_of(settings, answers, lambda request: request.scope[PRINCIPAL], webhooks)
     chats = [{"name": each.name, "images": each.images} for each in models.chats]
     about = About(VERSION, choice.model, choice.demo, choice.notice, chats, settings.max_body)
     app = create_app(
@@ -101,13 +102,13 @@ def tracing_of(settings: Settings) -> "Tracing | None":
     return Tracing(settings.otlp_endpoint)
 
 
-def webhooks_of(settings: Settings) -> "list[Webhooks]":
+def webhooks_of(settings: Settings) -> "Webhooks | None":
     """Who is told of the ends of answers, if anybody is."""
     if settings.webhook is None and not settings.webhook_hosts:
-        return []
+        return None
     from headwater.wiring.webhooks import webhooks  # an HTTP client, for which few servers need to wait
 
-    return [webhooks(settings)]
+    return webhooks(settings)
 
 
 def answers_of(
@@ -143,12 +144,10 @@ def allowance_of(settings: Settings) -> Allowance:
     return Allowance(Quota(**usual), quotas, settings.max_generations, settings.max_messages, settings.max_message)
 
 
-def surface_of(
-    settings: Settings, answers: Answers, identify: Identify, webhooks: "Sequence[Webhooks]" = ()
-) -> Surface:
+def surface_of(settings: Settings, answers: Answers, identify: Identify, webhooks: "Webhooks | None" = None) -> Surface:
     """What the routes share, under these settings; `webhooks` are among the observers of the answers."""
-    for each in webhooks:
-        each.accompany(answers)
+    if webhooks is not None:
+        webhooks.accompany(answers)
 
     async def principal(request: Request) -> Principal:
         found = identify(request)
@@ -157,7 +156,7 @@ def surface_of(
     rate, capacity = rate_of(settings.replay), Capacity(None, settings.streams, settings.streams_per_client)
     pace = Pace(heartbeat=settings.heartbeat)
     surface = Surface(answers, principal, pace, settings.max_body, capacity=capacity, replay=rate)
-    return surface._replace(webhooks=next(iter(webhooks), None))
+    return surface._replace(webhooks=webhooks)
 
 
 def lifespan_of(answers: Answers) -> Any:

@@ -13,13 +13,12 @@ def webhooks(settings: Settings) -> Webhooks:
     secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else ""
     hosts = settings.webhook_hosts
     try:
-        own = urlsplit(settings.webhook or "").hostname
-        named = [host for host in hosts if "*" not in host] + ([own] if own else [])
-        sender = Sender(secret, named, [host for host in hosts if "*" in host])
+        own = Sender(secret, [urlsplit(settings.webhook or "").hostname or ""])
+        asked = Sender(secret, [host for host in hosts if "*" not in host], [host for host in hosts if "*" in host])
         if settings.webhook is not None:
-            sender.check(settings.webhook)
+            own.check(settings.webhook)
     except WebhookRefused as error:
         raise Unsupported(f"HEADWATER_WEBHOOK: {error}") from error
     except ValueError as error:
         raise Unsupported(f"HEADWATER_WEBHOOK_SECRET: {error}; make one with: openssl rand -base64 32") from error
-    return Webhooks(sender, settings.webhook, settings.webhook_for, text=settings.webhook_text)
+    return Webhooks(asked, own, settings.webhook, settings.webhook_for, text=settings.webhook_text)

@@ -7,8 +7,9 @@ own later, but a tool call is one block. So what comes while a call is open is h
 from collections.abc import Sequence
 from typing import NamedTuple, assert_never
 
-from headwater.dialects.anthropic.whole import REASONS, SIGNATURE, STOPPED, counts, error_object, tool_id
+from headwater.dialects.anthropic.whole import REASONS, SIGNATURE, counts, error_object, tool_id
 from headwater.dialects.fold import AGAIN, ID, Chain, listed, quoted
+from headwater.dialects.openai_error import STOPPED
 from headwater.dialects.sse import encode
 from headwater.entries import Entry
 from headwater.events import (

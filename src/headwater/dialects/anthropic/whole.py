@@ -7,13 +7,13 @@ import msgspec
 
 from headwater.answer import Answer, ToolCall
 from headwater.dialects.dialect import Unspeakable
+from headwater.dialects.openai_error import STOPPED
 from headwater.events import Error, Finish, Usage
 
 REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 """Finish reasons. Any other is said as it is; which stop sequence ended an answer is not known."""
 SIGNATURE = "headwater"
 """Signs every block of reasoning, since clients want a signature. Nobody checks it: reasoning is not sent back."""
-STOPPED = Error("stopped", "Somebody stopped this answer; what came before is only a part of it.", status=499)
 _TYPES = {
     401: "authentication_error",
     403: "permission_error",

@@ -25,7 +25,7 @@ from headwater.events import (
     ToolResult,
     Unknown,
 )
-from headwater.offsets import JOINED, ORIGIN, Offset
+from headwater.offsets import ORIGIN, Offset
 
 
 class NativeReader:
@@ -36,7 +36,6 @@ class NativeReader:
         self.cached: Cached | None = None
         """What `start` tells this reader alone about the cache."""
         self._message_id = message_id
-        self._replay = message_id.partition("~")[2]
         self._form = sse.template(message_id)
 
     def open(self) -> bytes:
@@ -45,20 +44,15 @@ class NativeReader:
     def feed(self, page: Sequence[Entry]) -> bytes:
         if not isinstance(page, Page):
             return self._frames(page)
-        # A page's bytes are made once for all its readers: only `start`, and a replay's `finish`, differ between them.
+        # A page's bytes are made once for all its readers: only `start` differs between them.
         frames = page.frames
         if frames is None:
             frames = page.frames = {}
-        last = page[-1] if self._replay and isinstance(page[-1].event, Finish) else None
-        begin, end, kind = isinstance(page[0].event, Start), len(page), "native"
-        if last is not None:
-            end, kind = end - 1, "native replay"
-        rest = frames.get(kind)
+        begin = 1 if isinstance(page[0].event, Start) else 0
+        rest = frames.get("native")
         if rest is None:
-            rest = frames[kind] = self._frames(page[begin:end])
-        if begin:
-            rest = self._frame(page[0], page[-1]) + rest
-        return rest if last is None else rest + self._frame(last)
+            rest = frames["native"] = self._frames(page[begin:])
+        return self._frame(page[0], page[-1]) + rest if begin else rest
 
     def broken(self, error: Error) -> bytes:
         return sse.frame(as_sent(error, self._message_id))
@@ -79,13 +73,7 @@ class NativeReader:
         event = entry.event
         if isinstance(event, TextDelta):  # nearly every entry, and recognised by comparing one pointer
             return sse.frame_of(json_of(entry), entry.offset, self._form)
-        if isinstance(event, Start):
-            sent = as_sent(event, self._message_id, self._cached(event, last))
-        elif isinstance(event, Finish) and self._replay:
-            seconds = 0.0 if self._replay.startswith(JOINED) else entry.at
-            sent = Finish(event.reason, event.usage, event.replayable, Saved.of(event.usage, seconds))
-        else:
-            sent = as_sent(event, self._message_id)
+        sent = as_sent(event, self._message_id, self._cached(event, last) if isinstance(event, Start) else None)
         if sent is event:
             return sse.frame_of(json_of(entry), entry.offset, self._form)
         return sse.frame(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, assert_never
 
+from headwater.dialects import shapes
 from headwater.dialects.fold import AGAIN, ID, quoted
 from headwater.dialects.openai.request import Kind
 from headwater.dialects.openai_error import STOPPED, error_object
@@ -81,13 +82,19 @@ class Chunks:
                     for index in self.state.calls.get(id, ())
                 ]
                 return self._delta(b'{"tool_calls":[%b]}' % b",".join(pieces)) if pieces else ()
+            case Metadata(data):
+                own, of_calls = shapes.needed_back(data)
+                told = [(index, fields) for id, fields in of_calls.items() for index in self.state.calls.get(id, ())]
+                calls: list[Any] = [{**fields, "index": index, "function": {}} for index, fields in told]
+                own |= {"tool_calls": calls} if calls else {}
+                return self._delta(encode(own)) if own else ()
             case Finish(reason, usage):
                 return self._finish(encode(reason), usage)
             case Stop():
                 return self.broken(STOPPED)
             case Error():
                 return self.broken(event)
-            case ToolCallEnd() | ToolResult() | Metadata() | Continued() | Unknown():
+            case ToolCallEnd() | ToolResult() | Continued() | Unknown():
                 return ()
             case _:
                 assert_never(event)

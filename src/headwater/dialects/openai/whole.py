@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from headwater.answer import Answer, ToolCall
+from headwater.dialects import shapes
 from headwater.dialects.dialect import Unspeakable
 from headwater.dialects.openai.chunks import OBJECTS, counts
 from headwater.dialects.openai.request import Kind
@@ -30,12 +31,15 @@ def whole(answer: Answer, kind: Kind) -> bytes:
 
 def _message(answer: Answer) -> dict[str, Any]:
     again = (answer.id or "").partition("~")[2]
-    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+    own, of_calls = shapes.needed_back(answer.metadata)
+    message: dict[str, Any] = {**own, "role": "assistant", "content": answer.text, "refusal": None}
     if answer.reasoning:
         message["reasoning_content"] = answer.reasoning
     if answer.tools:
         message["content"] = answer.text or None
-        message["tool_calls"] = [_call(call, f"_{again}" if again else "") for call in answer.tools]
+        message["tool_calls"] = [
+            of_calls.get(call.id, {}) | _call(call, f"_{again}" if again else "") for call in answer.tools
+        ]
     return message
 
 

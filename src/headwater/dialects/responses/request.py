@@ -87,6 +87,10 @@ def read(body: bytes) -> Wanted:
         given = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": given}]}]
     if not isinstance(given, list):
         raise InvalidPrompt('the field input must be a text or a list of items: send {"input": "Hi"}')
+    if not isinstance(echo["previous_response_id"], str | None):
+        raise InvalidPrompt("the field previous_response_id is not a text")
+    if echo["background"] is True and echo["store"] is False:
+        raise InvalidPrompt("the field store is false: nobody could find a response in the background; leave it out")
     for name in ("instructions", "previous_response_id", *_LEFT_OUT):
         fields.pop(name, None)
     if "max_output_tokens" in fields:
@@ -183,7 +187,10 @@ def _reasoning(given: Any) -> Fields:
 def _text(given: Any) -> Fields:
     """The form of the answer, as chat completions ask for it."""
     text = cast("Fields", given if isinstance(given, dict) else {})
-    form = cast("Fields", text.get("format") or {})
+    form: Any = text.get("format") or {}
+    if not isinstance(form, dict):
+        raise InvalidPrompt("the field text.format is not an object")
+    form = cast("Fields", form)
     told: Fields = {} if text.get("verbosity") is None else {"verbosity": text["verbosity"]}
     if form.get("type") == "json_schema":
         schema = {name: value for name, value in form.items() if name != "type"}

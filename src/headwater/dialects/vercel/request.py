@@ -48,7 +48,10 @@ def chat(body: bytes) -> Asked:
     if isinstance(system := fields.pop("system", None), str) and system:
         turns.insert(0, {"role": "system", "content": system})
     if isinstance(tools := fields.get("tools"), dict):  # by name, as the AI SDK keeps them
-        fields["tools"] = [{**spec, "name": name} for name, spec in cast("dict[str, Fields]", tools).items()]
+        named = cast("dict[str, Any]", tools).items()
+        fields["tools"] = [
+            {**cast("Fields", spec), "name": name} if isinstance(spec, dict) else spec for name, spec in named
+        ]
     asked = ask("chat", turns, fields)
     last = cast("list[Fields]", messages)[-1]
     own = _id("messages[-1].id", last.get("id")) if last["role"] == "assistant" else ""

@@ -61,10 +61,10 @@ class Lines(Generic[Chunk]):
         self._bounds = bounds
         self._rest: list[bytes] = []
         self._rest_size = 0
-        self._foreign = b""
+        self._foreign = bytearray()
         self._open = False  # whether an event has begun whose blank line has not come
         self._kind = ""  # that event's name
-        self._data: list[bytes] = []  # that event's lines of data that are no JSON by themselves
+        self._data = bytearray()  # that event's lines of data that are no JSON by themselves
 
     def chunks(self, data: bytes) -> list[Chunk] | list[dict[str, Any]]:
         """The chunks that these bytes complete, up to a `failure`: pass the chunks on first, then raise it."""
@@ -110,7 +110,7 @@ class Lines(Generic[Chunk]):
         if isinstance(self.failure, ValueError):
             self.failure = None  # a last line that is not JSON was cut off; the missing ending will show that
         if self.failure is None and not found and self._foreign:
-            content = _json_or_text(self._foreign)
+            content = _json_or_text(bytes(self._foreign))
             fields = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
             if not begun and (fields.get("choices") or "output" in fields):
                 found = [fields]  # a whole answer of a server that does not stream
@@ -150,14 +150,14 @@ class Lines(Generic[Chunk]):
             if isinstance(content, dict):
                 self._take(cast("dict[str, Any]", content), found)
             else:
-                self._data.append(payload)
+                self._data += payload + b"\n"
                 self._open = True
-                self._check_size(sum(map(len, self._data)))
+                self._check_size(len(self._data))
 
     def _dispatch(self) -> list[dict[str, Any]]:
         """The chunk of an event whose data has several lines; an event of anything but a JSON object is skipped."""
         found: list[dict[str, Any]] = []
-        payload, self._data = b"\n".join(self._data), []
+        payload, self._data = bytes(self._data[:-1]), bytearray()
         if payload:
             try:
                 content = decode(payload)

@@ -93,10 +93,15 @@ class ResponsesModel:
         try:
             async with aclosing(self.reattach(reading.run, prompt, Shown(""))) as batches:
                 async for batch in batches:
+                    said = said or bool(batch)
                     yield batch
         except CannotContinue:
             if broken is not None:
                 raise broken from None
+        except ModelError:
+            if not said:  # the question is asked anew, and nobody would come back to this run
+                await self.cancel(reading.run)
+            raise
 
     async def reattach(self, run: str, prompt: Prompt, shown: Shown) -> AsyncGenerator[Sequence[Event], None]:
         """The events of this run that follow what was shown; see `headwater.models.model.Reattaches`."""

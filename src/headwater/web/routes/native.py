@@ -110,7 +110,8 @@ def add_native_routes(router: APIRouter, surface: Surface) -> None:
         prompt = Prompt(model=clock.name, messages=[Message("user", "tick")])
         if rest := await surface.continued(request, dialect, START, Asked(prompt, principal, clock)):
             return rest
-        attachment = await surface.answers.ask(prompt, principal, Directives(no_store=True), offer=clock)
+        with surface.capacity.claim(request, principal):
+            attachment = await surface.answers.ask(prompt, principal, Directives(no_store=True), offer=clock)
         delivery = surface.delivery(request, START, dialect, attachment)
         return surface.read(attachment, principal, delivery)
 

@@ -1,7 +1,7 @@
 """The routes of OpenAI's Responses API.
 
-What was asked is kept beside its log as a document, unless `store` is false. With it any server can say what a response
-was about, go on in its conversation, and count its events from the beginning. The document is its subject's own: others
+What was asked is kept beside its log in documents, unless `store` is false. With it any server can say what a response
+was about, go on in its conversation, and count its events from the beginning. They are their subject's own: others
 who ask the same get the same log, and must not learn from its id what that request said besides.
 """
 
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from headwater.answers.attachment import Attachment
+from headwater.dialects import shapes
 from headwater.dialects.dialect import Ask
 from headwater.dialects.openai_error import refusal
 from headwater.dialects.responses.dialect import Responses
@@ -21,13 +22,14 @@ from headwater.dialects.responses.request import Wanted, messages, read
 from headwater.entries import record
 from headwater.errors import NoSuchLog, RequestError
 from headwater.events import Start
-from headwater.log.store import Description
+from headwater.log.store import MAX_DOCUMENT, Description
 from headwater.offsets import ORIGIN
 from headwater.principal import Principal
 from headwater.web.audit import note
+from headwater.web.place import location
 from headwater.web.pointers import pointer
 from headwater.web.problems import Endpoint
-from headwater.web.surface import Surface
+from headwater.web.surface import BodyTooLarge, Surface
 
 __all__ = ["endpoints", "refusal"]
 
@@ -80,16 +82,18 @@ class _Routes:
         wanted = read(body)
         owner = await self._surface.principal(request)
         before = await self._before(wanted, owner)
+        if before and len(body) + len(msgspec.json.encode(before)) > self._surface.max_body:
+            raise BodyTooLarge("the input is too large together with its earlier turns; begin a new conversation")
         at: list[Attachment] = []
 
         async def attached(_: Ask, principal: Principal, attachment: Attachment) -> None:
-            at.append(attachment)
             if wanted.background and self._surface.webhooks is not None:
-                await self._surface.webhooks.expect(attachment.message_id, principal, None)
+                path = location(request, ROUTE, attachment.message_id)
+                await self._surface.webhooks.expect(attachment, principal, path)
             if wanted.stored:
-                kept = msgspec.json.encode(Kept(wanted.echo, wanted.input, before, principal.subject))
-                name = pointer(DOCUMENT, *owner, attachment.message_id)
-                await self._answers.documents.put(name, kept, ttl=self._answers.kept_for)
+                kept = Kept(wanted.echo, wanted.input, before, principal.subject)
+                await self._keep(attachment.message_id, owner, msgspec.json.encode(kept))
+            at.append(attachment)
 
         dialect = Responses(wanted.echo, wanted.ask(before))
         made = await self._surface.ask(request, dialect, ROUTE, attached, leaves=not wanted.background, body=body)
@@ -102,7 +106,7 @@ class _Routes:
     async def retrieve(self, request: Request) -> Response:
         """The response as it is now; with `?stream=true` its events after `starting_after`, or all of them."""
         principal = await self._surface.principal(request)
-        id, kept = await self._kept(request, principal)
+        id, kept = await self._found(request, principal)
         dialect = Responses(kept.echo)
         if request.query_params.get("stream") == "true":
             return await self._surface.resume(request, dialect, f"{ROUTE}/{{id}}", id)
@@ -111,22 +115,23 @@ class _Routes:
     async def cancel(self, request: Request) -> Response:
         """End a response; one that has ended stays as it is."""
         principal = await self._surface.principal(request)
-        id, kept = await self._kept(request, principal)
+        id, kept = await self._found(request, principal)
         note(request.scope, "stop", principal, id)
         return await self._object(await self._ended(id, principal, kept), principal, Responses(kept.echo), id)
 
     async def delete(self, request: Request) -> Response:
         """End a response and forget what was asked: nobody finds it any more, and its log expires by itself."""
         principal = await self._surface.principal(request)
-        id, kept = await self._kept(request, principal)
+        id, kept = await self._found(request, principal)
         note(request.scope, "delete", principal, id)
         await self._ended(id, principal, kept)
-        await self._answers.documents.delete(pointer(DOCUMENT, *principal, id))
+        for part in range(1 + len(msgspec.json.encode(kept)) // MAX_DOCUMENT):
+            await self._answers.documents.delete(_name(id, principal, part))
         return JSONResponse({"id": f"resp_{id}", "object": "response.deleted", "deleted": True})
 
     async def input_items(self, request: Request) -> Response:
         """The items of the request, without those of earlier turns."""
-        _, kept = await self._kept(request, await self._surface.principal(request))
+        _, kept = await self._found(request, await self._surface.principal(request))
         return JSONResponse({"object": "list", "data": kept.input, "has_more": False})
 
     async def _before(self, wanted: Wanted, principal: Principal) -> list[Any]:
@@ -134,27 +139,44 @@ class _Routes:
         if wanted.previous is None:
             return []
         id = wanted.previous.removeprefix("resp_")
-        kept = await self._answers.documents.get(pointer(DOCUMENT, *principal, id))
-        if kept is None:
+        asked = await self._kept(id, principal)
+        if asked is None:
             raise PreviousGone(f"the response {wanted.previous[:100]} is not kept any more; send its messages as input")
-        asked = msgspec.json.decode(kept.value, type=Kept)
         answer = await self._answers.answer(await self._answers.find(id, principal), principal)
         if answer.state != "finished":
             raise PreviousGone(f"the response {wanted.previous[:100]} is {answer.state}; go on when it has finished")
         again = id.partition("~")[2]
+        own, of_calls = shapes.needed_back(answer.metadata)
         calls = [
             {"id": f"{call.id}_{again}" if again else call.id, "name": call.name, "arguments": call.arguments}
+            | of_calls.get(call.id, {})
             for call in answer.tools
         ]
-        said: dict[str, Any] = {"role": "assistant", "content": answer.text}
-        return [*asked.before, *messages(asked.input), {**said, "tool_calls": calls} if calls else said]
+        said = shapes.message({**own, "role": "assistant", "content": answer.text, "tool_calls": calls})
+        return [*asked.before, *messages(asked.input), said]
 
-    async def _kept(self, request: Request, principal: Principal) -> tuple[str, Kept]:
+    async def _found(self, request: Request, principal: Principal) -> tuple[str, Kept]:
         id: str = request.path_params["id"].removeprefix("resp_")
-        kept = await self._answers.documents.get(pointer(DOCUMENT, *principal, id))
+        kept = await self._kept(id, principal)
         if kept is None:
             raise NoSuchResponse(f"there is no response resp_{id[:100]} here; ask again")
-        return id, msgspec.json.decode(kept.value, type=Kept)
+        return id, kept
+
+    async def _keep(self, id: str, owner: Principal, value: bytes) -> None:
+        """Keep a value in as many documents as it needs, the first of them last; only the last is not full."""
+        for part in reversed(range(1 + len(value) // MAX_DOCUMENT)):
+            piece = value[part * MAX_DOCUMENT :][:MAX_DOCUMENT]
+            await self._answers.documents.put(_name(id, owner, part), piece, ttl=self._answers.kept_for)
+
+    async def _kept(self, id: str, owner: Principal) -> Kept | None:
+        """What was asked for a response; None if that is not kept."""
+        pieces: list[bytes] = []
+        while not pieces or len(pieces[-1]) == MAX_DOCUMENT:
+            found = await self._answers.documents.get(_name(id, owner, len(pieces)))
+            if found is None:
+                return None
+            pieces.append(found.value)
+        return msgspec.json.decode(b"".join(pieces), type=Kept)
 
     async def _ended(self, id: str, principal: Principal, kept: Kept) -> Description:
         """The log of a response whose end was requested, unless somebody else wants the same answer."""
@@ -166,3 +188,8 @@ class _Routes:
     async def _object(self, found: Description, principal: Principal, dialect: Responses, id: str) -> Response:
         body = dialect.whole(id, await self._answers.entries(found, principal))
         return Response(body, 200, {"x-request-id": id}, "application/json")
+
+
+def _name(id: str, owner: Principal, part: int) -> str:
+    """The name of a part of what was asked for a response."""
+    return pointer(DOCUMENT, *owner, id) + (f".{part}" if part else "")

@@ -122,7 +122,8 @@ def _seen(request: Request, conversation: Conversation) -> Whole:
 def _node(request: Request, node: Node) -> Node:
     if not isinstance(node, Reply):
         return node
-    return msgspec.structs.replace(node, location=f"{place(request)}/stream" if node.state == "open" else None)
+    location = f"{place(request)}/stream" if node.state == "open" else None
+    return msgspec.structs.replace(node, location=location, matched=None)  # another user's question
 
 
 def _branch(conversation: Conversation) -> list[Node]:

@@ -36,7 +36,7 @@ export interface Cached {
 
 /** The three ways a log can end; exactly one of them is its last event. */
 export type Ending =
-  | { readonly type: 'finish'; readonly reason: string; readonly usage?: Usage | null; readonly replayable?: boolean; readonly saved?: Saved }
+  | { readonly type: 'finish'; readonly reason: string; readonly usage?: Usage | null; readonly replayable?: boolean }
   | { readonly type: 'stop'; readonly by: string }
   | {
       readonly type: 'error'
