@@ -119,7 +119,7 @@ async def test_chats_are_found_renamed_deleted_and_had_back(page: Page) -> None:
         await page.keyboard.press("Control+k")
         await expect(page.get_by_test_id("search-field")).to_be_focused()
         await page.keyboard.type("MEADOW rivers")
-        await expect(page.get_by_test_id("search-result")).to_have_count(1)
+        await expect(page.get_by_test_id("search-dialog").get_by_role("status")).to_have_text("Found: 1")
         await expect(page.get_by_test_id("search-result").locator("mark").first).to_be_visible()
         await page.keyboard.press("Enter")
         await expect(page).to_have_title("rivers")

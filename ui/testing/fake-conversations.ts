@@ -151,10 +151,15 @@ export function fakeConversations(part: Partial<ConversationsSnapshot> = {}, ...
     calls,
     opened,
     open,
-    create: () => open(`new-chat-${opened.size + 1}`, 'new'),
+    create(from = '') {
+      const made = open(`new-chat-${opened.size + 1}`, 'new')
+      drafts.set(made.id, drafts.get(from) ?? '')
+      drafts.delete(from)
+      return made
+    },
     openShared: (token) => open(`shared-${token}`),
     loadMore: called('loadMore', Promise.resolve()),
-    search: called('search', Promise.resolve([])),
+    search: called('search', Promise.resolve({ matches: [], complete: true })),
     rename(id, title) {
       called('rename', undefined)(id, title)
       rest.set({ items: rest.getSnapshot().items.map((item) => (item.id === id ? { ...item, title } : item)) })

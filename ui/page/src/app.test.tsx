@@ -41,9 +41,9 @@ afterEach(cleanup)
 const ABOUT: About = { name: 'Headwater', version: '1', model: 'small', demo: false, notice: null, problem: null }
 const HOUR = 3_600_000
 
-async function open(conversations: FakeConversations, about: Partial<About> = {}, language: Language = 'en') {
+async function open(conversations: FakeConversations, about: Partial<About> = {}, language: Language = 'en', asked = async () => {}) {
   localStorage.setItem('headwater.language', language)
-  const transport = { ...createTransport(), get: async <T,>() => ({ ...ABOUT, ...about }) as T }
+  const transport = { ...createTransport(), get: async <T,>() => (await asked(), { ...ABOUT, ...about }) as T }
   const spoken = await speak(language)
   await act(async () => render(<App conversations={conversations} transport={transport} spoken={spoken} />))
   return userEvent.setup()
@@ -107,6 +107,17 @@ test('what was typed in a new chat is there after a reload', async () => {
   expect(conversations.draft(made)).toBe('Half a thought')
 })
 
+test('what is typed in a chat that has begun stays there', async () => {
+  sessionStorage.setItem('headwater.fresh', 'rivers')
+  history.replaceState(null, '', '/?chat=rivers')
+  const conversations = chats()
+  conversations.keepDraft('rivers', 'Half a thought')
+  const user = await open(conversations)
+  await user.click(screen.getByTestId('new-chat'))
+  expect(conversations.draft('rivers')).toBe('Half a thought')
+  expect(screen.getByTestId<HTMLTextAreaElement>('composer').value).toBe('')
+})
+
 test('a chat is renamed in the list, and Esc leaves its name', async () => {
   const conversations = chats()
   const user = await open(conversations)
@@ -142,7 +153,7 @@ test('Ctrl+K searches; the arrow keys and Enter open what is found, and a newer 
   const signals: AbortSignal[] = []
   const search: FakeConversations['search'] = async (words, signal) => {
     signals.push(signal)
-    return words === 'sea' ? [] : ['rivers', 'seas'].map((id) => ({ ...summary(id, id), message: null, excerpt: `the deep ${words} here` }))
+    return words === 'sea' ? { matches: [], complete: true } : { matches: ['rivers', 'seas'].map((id) => ({ ...summary(id, id), message: null, excerpt: `the deep ${words} here` })), complete: true }
   }
   const user = await open({ ...conversations, search })
   await user.keyboard('{Control>}k{/Control}')
@@ -158,6 +169,19 @@ test('Ctrl+K searches; the arrow keys and Enter open what is found, and a newer 
   await user.keyboard('{ArrowDown}{Enter}')
   expect(location.search).toBe('?chat=seas')
   expect(screen.queryByTestId('search-dialog')).toBeNull()
+})
+
+test('Enter opens nothing that older words have found, and a search without time for all chats says so', async () => {
+  const found = { matches: [{ ...summary('seas', 'Seas'), message: null, excerpt: '' }], complete: true }
+  const search: FakeConversations['search'] = async (words) => (words === 'sea' ? found : { matches: [], complete: false })
+  const user = await open({ ...chats(), search })
+  await user.keyboard('{Control>}k{/Control}')
+  const field = await screen.findByTestId('search-field')
+  await user.type(field, 'sea')
+  await waitFor(() => expect(screen.getAllByTestId('search-result').length).toBe(1))
+  await user.type(field, ' x{Enter}')
+  expect(location.search).toBe('')
+  await waitFor(() => expect(screen.getByText('Found: 0 The search took too long to look at all chats.')).toBeTruthy())
 })
 
 test('Ctrl+Shift+O begins a new chat and Ctrl+/ lists the keys', async () => {
@@ -183,6 +207,19 @@ test('the settings of a chat are kept with it, and only what the server takes', 
   await user.clear(screen.getByTestId('setting-system'))
   await user.tab()
   expect(conversations.opened.get('rivers')!.getSnapshot().settings).not.toHaveProperty('system')
+})
+
+test('settings wait until they are known', async () => {
+  history.replaceState(null, '', '/?chat=rivers')
+  const rivers = fakeConversation({ id: 'rivers', state: 'loading' })
+  const user = await open(fakeConversations({}, rivers), { models: [{ name: 'small', images: false }, { name: 'large', images: true }] })
+  expect(screen.getByTestId<HTMLSelectElement>('model-picker').disabled).toBe(true)
+  await user.click(screen.getByTestId('settings'))
+  const system = () => screen.getByTestId<HTMLTextAreaElement>('setting-system')
+  expect((await screen.findByTestId('setting-system')).closest('fieldset')!.disabled).toBe(true)
+  act(() => rivers.set({ state: 'ready', settings: { system: 'Be brief.' } }))
+  expect(system().value).toBe('Be brief.')
+  expect(system().closest('fieldset')!.disabled).toBe(false)
 })
 
 test('the language changes at once, to one that reads from the right, and is kept', async () => {
@@ -219,6 +256,19 @@ test('a server that is away is named, with the next try and a way not to wait fo
   expect(conversations.calls).toContainEqual(['wake'])
   act(() => conversations.set({ connection: { state: 'live', retryAt: null } }))
   expect(screen.queryByTestId('connection-banner')).toBeNull()
+})
+
+test('a page that began without its server learns later who it is', async () => {
+  const conversations = chats()
+  let away = true
+  await open(conversations, {}, 'en', async () => {
+    if (away) throw new TypeError('away')
+  })
+  expect(screen.queryByText('small')).toBeNull()
+  act(() => conversations.set({ connection: { state: 'reconnecting', retryAt: null } }))
+  away = false
+  act(() => conversations.set({ connection: { state: 'live', retryAt: null } }))
+  expect(await screen.findByText('small')).toBeTruthy()
 })
 
 test('the cache panel shows what was saved, and clears only when asked twice', async () => {

@@ -65,7 +65,8 @@ function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken
   const [drawer, setDrawer] = useState(false)
   const [panel, setPanel] = useState<PanelName | null>(null)
   const [said, setSaid] = useState<string | null>(null)
-  const about = useAbout(transport, failed)
+  const [wanted, setWanted] = useState<string | null>(null)
+  const about = useAbout(transport, failed, connection.state === 'live')
   useTitle(title)
   useEffect(() => {
     // Where people log in, the next one at this browser must not find the chats of the last.
@@ -77,6 +78,7 @@ function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken
   const open = useCallback(
     (id: string, turn?: string | null) => {
       goTo(id)
+      setWanted(turn ?? null)
       if (turn) reveal(conversations.open(id), turn)
     },
     [conversations],
@@ -137,7 +139,7 @@ function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken
           title={title}
           about={about}
           settings={settings}
-          configure={conversation.configure}
+          configure={state === 'loading' ? null : conversation.configure}
           beside={showsSidebar}
           showChats={() => (wide ? setBeside('open') : setDrawer(true))}
           newChat={newChat}
@@ -160,7 +162,7 @@ function Desk({ conversation, conversations, transport }: Omit<AppProps, 'spoken
         {state === 'missing' ? (
           <Missing newChat={newChat} />
         ) : (
-          <ChatView key={conversation.id} conversation={conversation} conversations={conversations} about={about} />
+          <ChatView key={conversation.id} conversation={conversation} conversations={conversations} about={about} wanted={wanted} />
         )}
       </div>
       {showsDrawer && (
@@ -195,13 +197,13 @@ function hasFailed({ turns }: ConversationSnapshot): boolean {
 
 /**
  * A server that cannot say who it is can still answer, so a failure here only leaves the header bare.
- * Asked again when an answer fails: the server may say why, and what to do.
+ * Asked again when an answer fails, since the server may say why and what to do, and when the server is back.
  */
-function useAbout(transport: Transport, failed: boolean): About | null {
+function useAbout(transport: Transport, failed: boolean, live: boolean): About | null {
   const [about, setAbout] = useState<About | null>(null)
   useEffect(() => {
-    transport.get<About>('api/about').then(setAbout, () => undefined)
-  }, [transport, failed])
+    if (live) transport.get<About>('api/about').then(setAbout, () => undefined)
+  }, [transport, failed, live])
   return about
 }
 

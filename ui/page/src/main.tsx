@@ -24,8 +24,6 @@ const transport = createTransport(base, fetch)
 const oneChat = `headwater.chat:${root().pathname}`
 const conversations = createConversations({ base, fetch, transport, connect: connectFollower, oneChat, pace: renderPace })
 
-window.addEventListener('pagehide', conversations.flush)
-
 void speak(languagePreference.get()).then((spoken) =>
   createRoot(document.getElementById('root')!).render(
     <StrictMode>

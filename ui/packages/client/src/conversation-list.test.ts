@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
+import { json, problem } from '../../../testing/log-server.js'
 import { begun, FINISH, idle, logs, openTab, server, storage, text, texts, until, useServer } from './conversations.test.fixture.js'
 
 useServer()
@@ -70,7 +71,7 @@ test('a list has pages, is searched, renamed and shared', async () => {
   expect([first.items.length, first.more]).toEqual([50, true])
   await tab.loadMore()
   expect([tab.getSnapshot().items.length, tab.getSnapshot().more]).toEqual([60, false])
-  expect(await tab.search('Answer', new AbortController().signal)).toMatchObject({ length: 60, 0: { message: 'turn-1', excerpt: 'Answer 1' } })
+  expect(await tab.search('Answer', new AbortController().signal)).toMatchObject({ complete: true, matches: { length: 60, 0: { message: 'turn-1', excerpt: 'Answer 1' } } })
   tab.rename('chat-number-7', 'Seven')
   expect(tab.getSnapshot().items.find(({ id }) => id === 'chat-number-7')).toMatchObject({ title: 'Seven' })
   await until(tab, () => server.conversations.get('chat-number-7')!.title === 'Seven')
@@ -92,4 +93,73 @@ test('a shared conversation is looked at, followed, and changed by nobody', asyn
   expect(seen.send('Me too')).toBe(false)
   logs[0]!.append(text('Hi'), FINISH)
   expect(texts(await idle(seen))).toEqual(['Hello?', 'Hi'])
+})
+
+test('a deletion that is undone leaves draft and waiting questions, also those of another tab', async () => {
+  server.keepTurns('travel-plans', 2)
+  const [one, two] = [openTab(), openTab()]
+  const chat = two.open('travel-plans')
+  await until(chat, ({ state }) => state === 'ready')
+  chat.send('One?')
+  await begun(chat)
+  chat.send('Two?')
+  two.keepDraft('travel-plans', 'Half a thought')
+  await until(one, ({ items }) => items.length === 1)
+  one.remove('travel-plans')
+  await until(two, ({ removed }) => removed.length === 1)
+  one.restore('travel-plans')
+  await until(two, ({ items, removed }) => items.length === 1 && removed.length === 0)
+  expect(two.draft('travel-plans')).toBe('Half a thought')
+  expect(chat.getSnapshot()).toMatchObject({ state: 'ready', queue: [{ text: 'Two?' }] })
+})
+
+test('a deletion that is done ends the chat in another tab, too', async () => {
+  server.keepTurns('travel-plans', 2)
+  const [one, two] = [openTab(), openTab()]
+  const chat = two.open('travel-plans')
+  await until(chat, ({ state }) => state === 'ready')
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  one.remove('travel-plans')
+  await vi.advanceTimersByTimeAsync(8000)
+  vi.useRealTimers()
+  await until(chat, ({ state }) => state === 'missing')
+  expect(two.getSnapshot().items).toEqual([])
+})
+
+test('a chat that the server will not delete comes back with its draft', async () => {
+  server.keepTurns('travel-plans', 2)
+  server.override = ({ method }, response) => method === 'DELETE' && (problem(response, 403, 'not_allowed', 'Not with this key.'), true)
+  const tab = openTab()
+  await until(tab, ({ items }) => items.length === 1)
+  tab.keepDraft('travel-plans', 'Half a thought')
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  tab.remove('travel-plans')
+  await vi.advanceTimersByTimeAsync(8000)
+  vi.useRealTimers()
+  await until(tab, ({ items, removed }) => items.length === 1 && removed.length === 0)
+  expect(tab.draft('travel-plans')).toBe('Half a thought')
+})
+
+test('a search that had no time for all chats says so', async () => {
+  server.override = ({ path }, response) => path.includes('q=') && (json(response, 200, { conversations: [], next: null, complete: false }), true)
+  expect(await openTab().search('words', new AbortController().signal)).toEqual({ matches: [], complete: false })
+})
+
+test('a new chat takes the draft and the settings of one that never began', () => {
+  const { id, configure } = openTab().create()
+  configure({ model: 'large' })
+  const tab = openTab()
+  tab.keepDraft(id, 'Half a thought')
+  const chat = tab.create(id)
+  expect(chat.id).not.toBe(id)
+  expect([tab.draft(chat.id), chat.getSnapshot().settings]).toEqual(['Half a thought', { model: 'large' }])
+  expect(Array.from({ length: storage.length }, (_, index) => storage.key(index)).filter((key) => key!.endsWith(id))).toEqual([])
+})
+
+test('settings cannot be changed before they are known', async () => {
+  server.keepConversation({ id: 'travel-plans', settings: { system: 'Be brief.' } })
+  const chat = openTab().open('travel-plans')
+  chat.configure({ model: 'large' })
+  expect((await until(chat, ({ state }) => state === 'ready')).settings).toEqual({ system: 'Be brief.' })
+  expect(server.requests('PATCH', /travel-plans/)).toEqual([])
 })

@@ -131,6 +131,12 @@ export interface ConversationMatch extends ConversationSummary {
   readonly excerpt: string
 }
 
+/** What a search has found, newest first; `complete` is false when its time was not enough for all conversations. */
+export interface SearchResult {
+  readonly matches: readonly ConversationMatch[]
+  readonly complete: boolean
+}
+
 /** The list as it stands, newest first. */
 export interface ConversationsSnapshot {
   readonly state: 'loading' | 'ready'
@@ -156,12 +162,12 @@ export interface Conversations {
   readonly getSnapshot: () => ConversationsSnapshot
   /** The conversation of this id: the same object for the same id. */
   readonly open: (id: string) => Conversation
-  /** A new one, which the server knows from its first question on. */
-  readonly create: () => Conversation
+  /** A new one, which the server knows from its first question on; it takes the draft and the settings of `from`, which never began. */
+  readonly create: (from?: string) => Conversation
   /** A shared one by its token: read-only, followed while its answer is written. */
   readonly openShared: (token: string) => Conversation
   readonly loadMore: () => Promise<void>
-  readonly search: (words: string, signal: AbortSignal) => Promise<readonly ConversationMatch[]>
+  readonly search: (words: string, signal: AbortSignal) => Promise<SearchResult>
   readonly rename: (id: string, title: string) => void
   /** Hides it at once; the server deletes it after `UNDO` ms, or when the page goes. */
   readonly remove: (id: string) => void

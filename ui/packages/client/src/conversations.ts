@@ -14,6 +14,7 @@ export type {
   ConversationTurn,
   QuestionFile,
   QueuedQuestion,
+  SearchResult,
 } from './conversations-types.js'
 export { createConversations, type ConversationsOptions, type OpenConversations } from './create-conversations.js'
 export type { Port } from './follow-types.js'

@@ -2,10 +2,10 @@ import { newId } from './chat.js'
 import type { ConversationMatch, Conversations, ConversationsSnapshot, ConversationSummary } from './conversations-types.js'
 import { createCopies } from './copies.js'
 import { createDeletions } from './deletions.js'
-import { createDrafts } from './drafts.js'
+import { createDrafts, DRAFT } from './drafts.js'
 import type { Port } from './follow-types.js'
 import { createLink, hurried, type LinkOptions } from './link.js'
-import { LiveConversation } from './live-conversation.js'
+import { LiveConversation, SETTINGS } from './live-conversation.js'
 import { createOutbox } from './outbox.js'
 import { delay } from './patience.js'
 import { createPublisher } from './publisher.js'
@@ -83,10 +83,13 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
       copies.drop(id)
       drafts.keep(id, '')
       lines = lines.filter((line) => line.id !== id)
+    }
+    if (how === 'settled' || how === 'elsewhere') {
       tag = null
       void refresh()
     }
-    tell({ type: 'removed' })
+    if (how === 'elsewhere') void opened.get(id)?.load()
+    tell({ type: 'removed', settled: how === 'settled' ? id : null })
     changed()
   })
   link.subscribe(changed)
@@ -183,7 +186,7 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
   }
   let hearing: ReturnType<typeof setTimeout> | undefined
   const hear = (message: Told) => {
-    if (message.type === 'removed') return deletions.look()
+    if (message.type === 'removed') return deletions.look(message.settled)
     opened.get(message.id)?.look()
     // Several tabs tell of the same answer.
     hearing ??= setTimeout(() => {
@@ -235,7 +238,15 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
         connection: link.state(),
       }),
     open: (id) => open(id),
-    create: () => open(newId(), 'new'),
+    create(from = '') {
+      const id = newId()
+      for (const kind of [DRAFT, SETTINGS]) {
+        const kept = shelf.get(kind + from)
+        if (kept !== null) shelf.put(kind + id, kept)
+        shelf.drop(kind + from)
+      }
+      return open(id, 'new')
+    },
     openShared: (token) => open(token, 'loading', { shared: token, transport: publicTransport(around.transport, token), changed: () => undefined }, `shared:${token}`),
     async loadMore() {
       if (next === null) return
@@ -246,10 +257,11 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
       changed()
     },
     async search(words, signal) {
-      const { conversations } = await requests.search(words, signal)
-      return conversations
+      const { conversations, complete = true } = await requests.search(words, signal)
+      const matches = conversations
         .filter(({ id }) => !deletions.has(id))
         .map((found): ConversationMatch => ({ ...summaryOf(found), message: found.match?.message ?? null, excerpt: found.match?.text ?? '' }))
+      return { matches, complete }
     },
     rename(id, title) {
       const known = lines.find((line) => line.id === id)
@@ -307,7 +319,7 @@ async function alone(name: string, act: () => Promise<void>): Promise<void> {
 }
 
 /** What one tab tells the others. */
-type Told = { readonly type: 'changed'; readonly id: string } | { readonly type: 'removed' }
+type Told = { readonly type: 'changed'; readonly id: string } | { readonly type: 'removed'; readonly settled: string | null }
 
 function openChannel(name: string): BroadcastChannel | null {
   if (!globalThis.BroadcastChannel) return null

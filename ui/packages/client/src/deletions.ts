@@ -21,14 +21,14 @@ export interface Deletions {
   list(): readonly ConversationSummary[]
   add(summary: ConversationSummary): void
   restore(id: string): void
-  /** Takes in what another tab, or this one before a reload, has begun. */
-  look(): void
+  /** Takes in what another tab, or this one before a reload, has begun; `settled` is what that tab has deleted. */
+  look(settled?: string | null): void
   /** Deletes at once: the page goes. */
   flush(): void
 }
 
-/** What has become of a conversation: `settled` is deleted, or was restored by another tab; the server knows. */
-export type Removal = 'hidden' | 'restored' | 'settled'
+/** What has become of a conversation: `settled` is deleted, and of one that came back `elsewhere` the server knows more. */
+export type Removal = 'hidden' | 'restored' | 'elsewhere' | 'settled'
 
 /** Makes the deletions of a page. */
 export function createDeletions(shelf: Shelf, requests: Requests, link: Link, changed: (id: string, how: Removal) => void): Deletions {
@@ -49,7 +49,7 @@ export function createDeletions(shelf: Shelf, requests: Requests, link: Link, ch
         return end(id, 'settled')
       } catch (error) {
         // One that the server does not have is deleted, and one that it will not delete comes back.
-        if (error instanceof ProblemError && !error.retryable) return end(id, 'settled')
+        if (error instanceof ProblemError && !error.retryable) return end(id, [404, 410].includes(error.status) ? 'settled' : 'elsewhere')
         await delay(link.failed(), new AbortController().signal, link.wakes)
       }
     }
@@ -69,7 +69,7 @@ export function createDeletions(shelf: Shelf, requests: Requests, link: Link, ch
       changed(id, 'hidden')
     },
     restore: (id) => void (removed.has(id) && end(id, 'restored')),
-    look() {
+    look(settled) {
       const kept = shelf.names(SHELF).map((name) => name.slice(SHELF.length))
       for (const id of kept) {
         const entry = read(shelf.get(SHELF + id))
@@ -79,7 +79,7 @@ export function createDeletions(shelf: Shelf, requests: Requests, link: Link, ch
         schedule(id, entry)
         changed(id, 'hidden')
       }
-      for (const id of removed.keys()) if (!kept.includes(id)) end(id, 'settled')
+      for (const id of removed.keys()) if (!kept.includes(id)) end(id, id === settled ? 'settled' : 'elsewhere')
     },
     flush() {
       // The key stays: whether the server heard it is not known before the next visit.

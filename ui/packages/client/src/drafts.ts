@@ -7,7 +7,8 @@ export interface Drafts {
   keep(id: string, text: string): void
 }
 
-const DRAFT = 'draft:'
+/** What the names of drafts begin with, before the id of their chat. */
+export const DRAFT = 'draft:'
 const LIFE = 30 * 24 * 3_600_000
 
 /** Makes drafts that live for thirty days on a shelf. */

@@ -13,9 +13,11 @@ import { answerOf, questionOf, type WireAsked, type WireConversation } from './w
 
 type Asked = Pick<Pending, 'id' | 'answer' | 'kind' | 'parent' | 'follows'> & Partial<Pending>
 
-const SETTINGS = 'settings:'
+/** What the names of settings begin with that wait for the first question of their chat. */
+export const SETTINGS = 'settings:'
 /** A state that is younger is not fetched again by who begins to look. */
 const FRESH = 1000
+const named = () => ({ id: newId(), answer: newId() })
 
 /** One conversation: what it shows, the questions that wait to be sent, and the answer that is being read. */
 export class LiveConversation implements Conversation {
@@ -55,6 +57,7 @@ export class LiveConversation implements Conversation {
       free: () => this.#reader.id === null && this.#state.head.state !== 'loading' && !this.#life.signal.aborted,
       onTaken: (asked, pending) => this.#taken(asked, pending),
       onBusy: () => this.#reload(),
+      onHeld: () => this.#around.changed(this.id, null),
     })
     this.#reader = new AnswerReader(this.#state, around, {
       onEnded: () => {
@@ -155,7 +158,8 @@ export class LiveConversation implements Conversation {
   }
 
   readonly configure = (settings: ChatSettings): void => {
-    if (!this.#writable) return
+    // Before the server has said what they are, a change would be all of them.
+    if (!this.#writable || this.#state.head.state === 'loading') return
     this.#state.set({ settings })
     // They go with the first question; until then this browser keeps them.
     if (this.#state.head.state === 'new') this.#around.shelf.put(SETTINGS + this.id, JSON.stringify(settings))
@@ -393,8 +397,4 @@ export class LiveConversation implements Conversation {
     }
     this.#patching = false
   }
-}
-
-function named(): { readonly id: string; readonly answer: string } {
-  return { id: newId(), answer: newId() }
 }

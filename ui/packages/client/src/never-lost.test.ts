@@ -361,3 +361,36 @@ test('a question follows what another device has asked and this page has not see
   await until(one, (now) => now.turns.length === 6 && !now.busy)
   expect(texts(one.getSnapshot())).toEqual(['Question 0', 'Answer 1', 'First?', 'One', 'Second?', 'Two'])
 })
+
+test('a question that comes too soon is asked again when the server wants it, and the server is not called away', async () => {
+  let refused = 0
+  server.override = ({ method }, response) => method === 'POST' && refused++ < 1 && (problem(response, 429, 'rate_limited', 'Too many.', { retryable: true, retry_after: 1 }), true)
+  const chat = openTab().create()
+  const asked = Date.now()
+  chat.send('Hello?')
+  const limited = await until(chat, (now) => answerOf(now).failure !== null)
+  expect(limited).toMatchObject({ busy: true, connection: { state: 'live' } })
+  expect(answerOf(limited)).toMatchObject({ status: 'streaming', reconnecting: false, failure: { code: 'rate_limited', retryAfter: 1 } })
+  chat.wake()
+  expect(answerOf(await begun(chat)).failure).toBeNull()
+  expect(Date.now() - asked).toBeGreaterThan(900)
+  expect(asks()).toHaveLength(2)
+})
+
+test('a question that is held in one tab is not sent by another one, which had begun to', async () => {
+  let away = true
+  const net: typeof fetch = (...request) => (away ? Promise.reject(new TypeError('away')) : fetch(...request))
+  const [one, two] = [openTab({ fetch: net }), openTab({ fetch: net })]
+  const chat = one.create()
+  chat.send('Hello?')
+  const other = two.open(chat.id)
+  await until(chat, (now) => answerOf(now).reconnecting)
+  await until(other, (now) => now.turns.length === 2 && answerOf(now).reconnecting)
+  await other.stop()
+  const held = await until(chat, ({ busy }) => !busy)
+  expect(answerOf(held)).toMatchObject({ status: 'failed', failure: { code: 'unsent' } })
+  away = false
+  one.wake()
+  await until(one, ({ connection }) => connection.state === 'live')
+  expect(asks()).toEqual([])
+})

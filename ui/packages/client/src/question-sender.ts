@@ -1,9 +1,9 @@
-import { newAnswer, newId, trouble, type Failure } from './chat.js'
+import { failureOf, newAnswer, newId, trouble, type Failure } from './chat.js'
 import type { ConversationState } from './conversation-state.js'
 import type { ConversationAnswer, QuestionFile, QueuedQuestion } from './conversations-types.js'
 import type { Link } from './link.js'
 import { NO_FILES, type Outbox, type Pending } from './outbox.js'
-import { delay } from './patience.js'
+import { delay, type WakeSource } from './patience.js'
 import type { Requests } from './requests.js'
 import { titleOf } from './title.js'
 import { ProblemError } from './transport.js'
@@ -17,12 +17,18 @@ export interface SenderListener {
   readonly onTaken: (asked: WireAsked, pending: Pending) => void
   /** Another answer runs on the server. */
   readonly onBusy: () => Promise<void>
+  /** A question is held: no other tab is to send it either. */
+  readonly onHeld: () => void
 }
 
 // A question of another tab is left to that tab, unless the tab has gone.
 const FOREIGN = 5000
 // A conversation that another question keeps busy is asked again after this, if its log does not say when.
 const BUSY = 1000
+// Seconds to wait where a server that is asked too much does not say how long.
+const LIMITED = 2
+// Nothing that happens here makes such a server take more.
+const asleep: WakeSource = () => () => undefined
 
 const UNSENT = { code: 'unsent', message: 'This question was not sent.', retryAfter: null }
 const UNKEPT = {
@@ -110,7 +116,8 @@ export class QuestionSender {
   /** Stops what is on its way; a question that cannot arrive is held back. */
   stop(): void {
     const { pending } = this.#sending!
-    if (this.#state.answer(pending.answer)?.reconnecting) this.#hold(pending, UNSENT)
+    const { reconnecting, failure } = this.#state.answer(pending.answer) ?? {}
+    if (reconnecting || failure) this.#hold(pending, UNSENT)
   }
 
   /** Gives all questions up: the conversation is deleted. */
@@ -130,6 +137,8 @@ export class QuestionSender {
     const before = this.#pending
     this.#pending = this.#outbox.of(this.#state.id)
     for (const { id } of this.#pending) if (before.every((pending) => pending.id !== id)) this.#foreign.set(id, Date.now())
+    const sent = this.#pending.find(({ id }) => id === this.#sending?.pending.id)
+    if (sent?.held) this.#hold(sent, sent.held)
     this.#state.changed()
     return before.some(({ id }) => this.#pending.every((pending) => pending.id !== id))
   }
@@ -203,12 +212,20 @@ export class QuestionSender {
       } catch (error) {
         if (control.signal.aborted) return
         const problem = error instanceof ProblemError ? error : null
-        if (problem && !problem.retryable) this.#link.ok()
+        // A server that is asked too much is not away.
+        const limited = problem?.status === 429 || problem?.code === 'at_capacity'
+        if (problem && (limited || !problem.retryable)) this.#link.ok()
         if (problem?.status === 409) return this.#wait(pending)
         if (problem && !problem.retryable) return this.#hold(pending, problem)
-        const wait = this.#link.failed((problem?.retryAfter ?? 0) * 1000)
-        this.#state.change(pending.answer, { reconnecting: true })
-        await delay(wait, control.signal, this.#link.wakes)
+        if (problem && limited) {
+          const retryAfter = problem.retryAfter ?? LIMITED
+          this.#state.change(pending.answer, { reconnecting: false, failure: { ...failureOf(problem), retryAfter } })
+          await delay(retryAfter * 1000, control.signal, asleep)
+        } else {
+          const wait = this.#link.failed((problem?.retryAfter ?? 0) * 1000)
+          this.#state.change(pending.answer, { reconnecting: true, failure: null })
+          await delay(wait, control.signal, this.#link.wakes)
+        }
       }
     }
   }
@@ -251,6 +268,7 @@ export class QuestionSender {
       this.#state.change(pending.answer, { ...trouble('failed', held), stopping: false, reconnecting: false })
       this.pump()
     })
+    this.#listener.onHeld()
   }
 
   /** Takes a question out of the tree that the server does not have. */

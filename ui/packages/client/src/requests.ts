@@ -8,6 +8,8 @@ import type { WireAsked, WireConversation, WireSummary } from './wire.js'
 export interface WireList {
   readonly conversations: readonly (WireSummary & { readonly match?: { readonly message: string | null; readonly text: string } })[]
   readonly next: string | null
+  /** Of a search: whether all conversations were looked at. */
+  readonly complete?: boolean
 }
 
 /** What may be changed of a conversation. */

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { answerNode, questionNode } from '../../../testing/conversation-server.js'
+import type { ConversationAnswer } from './conversations-types.js'
 import { below, branches, merge, pathTo, tip, type Tree } from './tree.js'
 import type { WireNode } from './wire.js'
 
@@ -58,4 +59,14 @@ test('merging keeps what is the same, takes what has ended, and leaves what is o
   expect(ended.get('a2b')).toMatchObject({ known: 'final', turn: { message: { text: 'All' } } })
   expect(merge(before, NODES.slice(0, 2)).has('q2')).toBe(false)
   expect([...merge(before, NODES.slice(0, 2)).keys()]).toEqual(['q1', 'a1', 'q3'])
+})
+
+test('the seams of an answer keep their places when the server has all of it, if its text is the same', () => {
+  const seam = { type: 'continued', cause: 'server', way: 'prefill', after: '1-2' } as const
+  const node = answerNode('a2b', 'q2', { state: 'finished', text: 'All', continued: [seam] })
+  const { turn } = tree.get('a2b')! as { turn: ConversationAnswer }
+  const read = (text: string) => new Map([['a2b', { turn: { ...turn, message: { ...turn.message, text, continued: [{ ...seam, at: 2 }] } }, parent: 'q2', known: 'there' as const }]])
+  const places = (text: string) => (merge(read(text), [node as unknown as WireNode]).get('a2b')!.turn as ConversationAnswer).message.continued.map(({ at }) => at)
+  expect(places('All')).toEqual([2])
+  expect(places('Al')).toEqual([undefined])
 })

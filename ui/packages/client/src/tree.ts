@@ -1,5 +1,5 @@
 import type { Branch, ConversationTurn } from './conversations-types.js'
-import { questionOf, turnOf, type WireNode } from './wire.js'
+import { answerOf, questionOf, type WireNode } from './wire.js'
 
 /** A turn in the tree of a conversation. `known` is what the server has of it: nothing, its place, or its final form. */
 export interface Leafed {
@@ -86,8 +86,14 @@ function grown(here: Leafed | undefined, node: WireNode): Leafed {
     const same = here?.turn.role === 'user' && here.turn.files.length === 0
     return { turn: same ? here.turn : questionOf(node), parent, known: 'final' }
   }
-  if (node.state !== 'open') return { turn: turnOf(node), parent, known: 'final' }
-  if (here?.turn.role !== 'assistant') return { turn: turnOf(node), parent, known: 'there' }
+  if (node.state !== 'open') {
+    const turn = answerOf(node)
+    const seen = here?.turn.role === 'assistant' ? here.turn.message : turn.message
+    // Only who has read the log knows where in the text its seams are.
+    const same = seen.text === turn.message.text && seen.continued.length === turn.message.continued.length
+    return { turn: same ? { ...turn, message: { ...turn.message, continued: seen.continued } } : turn, parent, known: 'final' }
+  }
+  if (here?.turn.role !== 'assistant') return { turn: answerOf(node), parent, known: 'there' }
   // This page reads the log, and is ahead of what the server says of an open answer.
   const turn = here.turn.location === null ? { ...here.turn, location: node.location } : here.turn
   return { turn, parent, known: 'there' }

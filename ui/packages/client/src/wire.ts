@@ -1,5 +1,5 @@
 import { newAnswer, verdict } from './chat.js'
-import type { ChatSettings, ConversationAnswer, ConversationQuestion, ConversationSummary, ConversationTurn, QuestionFile } from './conversations-types.js'
+import type { ChatSettings, ConversationAnswer, ConversationQuestion, ConversationSummary, QuestionFile } from './conversations-types.js'
 import type { Saved } from './events.js'
 import { EMPTY_MESSAGE, type LogState, type Message } from './fold-message.js'
 import type { CacheStatus, Timing } from './transport.js'
@@ -83,11 +83,6 @@ export function answerOf(node: WireAnswer): ConversationAnswer {
   if (state === 'open') return known
   const message = messageOf(node)
   return { ...known, message, ...verdict(message, { type: 'ended' }) }
-}
-
-/** A message of the tree as a turn. */
-export function turnOf(node: WireNode): ConversationTurn {
-  return node.role === 'user' ? questionOf(node) : answerOf(node)
 }
 
 function messageOf(node: WireAnswer): Message {

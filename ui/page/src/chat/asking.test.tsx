@@ -1,9 +1,15 @@
-import { fireEvent, screen, within } from '@testing-library/react'
+import { fireEvent, screen, waitFor, within } from '@testing-library/react'
 import type { About } from '@headwater/client'
 import { expect, test, vi } from 'vitest'
 import { fakeConversations } from '../../../testing/fake-conversations'
 import { ScriptedConversation } from '../../../testing/scripted-conversation'
 import { SEES, answer, answers, box, open, talk, write } from './chat-view.fixture'
+
+const unread = vi.hoisted(() => ({ now: false }))
+vi.mock('./ask/read-files', async (original) => {
+  const { readFiles } = await original<typeof import('./ask/read-files')>()
+  return { readFiles: (...all: Parameters<typeof readFiles>) => (unread.now ? Promise.reject(new TypeError('offline')) : readFiles(...all)) }
+})
 
 test('Enter asks, Shift+Enter breaks the line, and the answer grows', async () => {
   const conversation = new ScriptedConversation('chat')
@@ -183,4 +189,41 @@ test('files that are dropped on the page are taken, but not more than the limits
   await screen.findByText('9.txt')
   expect(screen.queryByText('10.txt')).toBeNull()
   expect(screen.getByText('Only 10 files fit with one question.')).toBeTruthy()
+})
+
+test('an Enter right after a paste sends the picture with its question', async () => {
+  const conversation = new ScriptedConversation('chat')
+  open(conversation, { about: SEES as About })
+  fireEvent.paste(box(), { clipboardData: { files: [new File([new Uint8Array([137, 80])], 'shot.png', { type: 'image/png' })], getData: () => '' } })
+  fireEvent.change(box(), { target: { value: 'What is this?' } })
+  fireEvent.keyDown(box(), { key: 'Enter' })
+  await waitFor(() => expect(conversation.getSnapshot().turns[0]).toMatchObject({ text: 'What is this?', files: [{ name: 'shot.png' }] }))
+  expect(screen.queryByTestId('files')).toBeNull()
+  expect(box().value).toBe('')
+})
+
+test('two drops at once are counted together', async () => {
+  open(new ScriptedConversation('chat'))
+  const drop = (name: string) => {
+    const files = Array.from({ length: 6 }, (_, index) => new File(['x'], `${name}${index}.txt`, { type: 'text/plain' }))
+    fireEvent.drop(window, { dataTransfer: { types: ['Files'], files } })
+  }
+  drop('a')
+  drop('b')
+  await screen.findByText('b3.txt')
+  expect(screen.getAllByText('Only 10 files fit with one question.')).toHaveLength(2)
+})
+
+test('a file that cannot be read is named, and its question waits', async () => {
+  const conversation = new ScriptedConversation('chat')
+  const { user } = open(conversation)
+  unread.now = true
+  fireEvent.change(screen.getByTestId('file-picker'), { target: { files: [new File(['x'], 'note.txt', { type: 'text/plain' })] } })
+  fireEvent.change(box(), { target: { value: 'Read it' } })
+  fireEvent.keyDown(box(), { key: 'Enter' })
+  await screen.findByText('note.txt could not be read.')
+  unread.now = false
+  expect(conversation.calls).toEqual([])
+  await user.type(box(), '{Enter}')
+  expect(conversation.calls).toEqual(['send Read it'])
 })

@@ -36,8 +36,8 @@ afterEach(() => {
 })
 
 /** Shows a conversation as the page does. */
-export function open(conversation: ScriptedConversation, { about = ABOUT as About, conversations = fakeConversations(), readOnly = false } = {}) {
-  render(<ChatView conversation={conversation} conversations={conversations} about={about} readOnly={readOnly} />)
+export function open(conversation: ScriptedConversation, { about = ABOUT as About, conversations = fakeConversations(), readOnly = false, wanted = null as string | null } = {}) {
+  render(<ChatView conversation={conversation} conversations={conversations} about={about} readOnly={readOnly} wanted={wanted} />)
   return { user: userEvent.setup(), conversations }
 }
 export const box = () => screen.getByTestId<HTMLTextAreaElement>('composer')

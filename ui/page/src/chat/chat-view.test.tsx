@@ -1,4 +1,4 @@
-import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
+import { act, cleanup, fireEvent, screen, waitFor, within } from '@testing-library/react'
 import axe from 'axe-core'
 import { beforeEach, expect, test, vi } from 'vitest'
 import { answerOf, questionOf, ScriptedConversation } from '../../../testing/scripted-conversation'
@@ -11,6 +11,16 @@ vi.mock('../markdown/markdown', async (original) => {
     Markdown(props: Parameters<typeof Markdown>[0]) {
       rendered.set(props.text, (rendered.get(props.text) ?? 0) + 1)
       return <Markdown {...props} />
+    },
+  }
+})
+const broken = vi.hoisted(() => ({ facts: false }))
+vi.mock('./facts/facts-panel', async (original) => {
+  const { default: FactsPanel } = await original<typeof import('./facts/facts-panel')>()
+  return {
+    default(props: Parameters<typeof FactsPanel>[0]) {
+      if (broken.facts) throw new TypeError('The panel could not be loaded.')
+      return <FactsPanel {...props} />
     },
   }
 })
@@ -59,6 +69,32 @@ test('a failure is told in plain words, the server’s own are folded, and its w
   fireEvent.click(retry)
   expect(conversation.calls).toContain('retry')
   vi.useRealTimers()
+})
+
+test('a question that came too soon says when it is asked again', () => {
+  const conversation = new ScriptedConversation('chat')
+  open(conversation)
+  act(() => void conversation.send('Q'))
+  const failure = { code: 'rate_limited', message: 'Too many.', retryAfter: 30 }
+  act(() => conversation.change(conversation.getSnapshot().turns[1]!.id, { failure }))
+  expect(screen.getByTestId('error').textContent).toMatch(/^Too many questions at the moment.*Next try in 30 sec/)
+  expect(screen.queryByTestId('retry')).toBeNull()
+})
+
+test.each([
+  ['storage', 'Leave the page open'],
+  ['files', 'too large for this browser'],
+  ['unsent', 'was not sent'],
+  ['quota_exceeded', 'used up'],
+  ['at_capacity', 'Too many questions'],
+  ['prompt_too_large', 'too large'],
+  ['not_allowed', 'may not do this'],
+  ['no_such_conversation', 'was deleted'],
+])('the page has words of its own for %s', (code, words) => {
+  const conversation = talk()
+  conversation.show({ problem: { code, message: 'Server says no.', retryAfter: null } })
+  open(conversation)
+  expect(screen.getByTestId('error').querySelector('p')!.textContent).toContain(words)
 })
 
 test('reasoning is folded with its time, and tools with their names', async () => {
@@ -117,6 +153,19 @@ test('one quiet badge opens what is known of an answer', async () => {
   expect(document.activeElement).toBe(screen.getByTestId('facts'))
 })
 
+test('where the facts cannot be shown the answer stays, and they are tried again', async () => {
+  vi.spyOn(console, 'error').mockReturnValue()
+  const { user } = open(talk())
+  broken.facts = true
+  await user.click(within(answer()).getByTestId('facts'))
+  await screen.findByText('This part of the page could not be loaded. Is the server away?')
+  expect(answer().textContent).toContain('Two.')
+  broken.facts = false
+  await user.click(within(answer()).getByTestId('facts'))
+  await user.click(within(answer()).getByTestId('facts'))
+  await screen.findByTestId('stats')
+})
+
 test('the badge says live, joined and continued', async () => {
   const { message } = answerOf('x')
   const conversation = new ScriptedConversation('chat', [
@@ -138,6 +187,14 @@ test('a screen reader hears that an answer began, then its plain text once', asy
   expect(said()).toBe('Answering')
   write(conversation, { type: 'finish', reason: 'stop' })
   await waitFor(() => expect(said()).toBe('Heading: Title. Some bold text'))
+})
+
+test('a screen reader hears an answer also where the next one begins in the moment in which it ends', async () => {
+  const conversation = new ScriptedConversation('chat')
+  const { user } = open(conversation)
+  await user.type(box(), 'One{Enter}Two{Enter}')
+  write(conversation, { type: 'text-delta', text: 'Some **bold** text.' }, { type: 'finish', reason: 'stop' })
+  await waitFor(() => expect(screen.getByTestId('announcer').textContent).toBe('Some bold text. Answering'))
 })
 
 test('a token renders its own answer only', async () => {
@@ -163,6 +220,17 @@ test('of a long chat the newest turns are shown, and earlier ones on demand', as
   expect(shown()).toBe(100)
   expect(screen.queryByTestId('earlier')).toBeNull()
   expect(document.activeElement).not.toBe(document.body)
+})
+
+test('a branch that is shorter than what was hidden is shown, and so is a turn that is wanted', async () => {
+  const turns = Array.from({ length: 100 }, (_, index) => (index % 2 === 0 ? questionOf(`Q${index}`) : answerOf(`A${index}`)))
+  const conversation = new ScriptedConversation('chat', turns)
+  open(conversation)
+  act(() => void conversation.edit(turns[0]!.id, 'Other?'))
+  expect(screen.getByTestId('message-user').textContent).toContain('Other?')
+  cleanup()
+  open(new ScriptedConversation('chat', turns), { wanted: turns[3]!.id })
+  expect(screen.getByText('A3')).toBeTruthy()
 })
 
 test('the keyboard goes from turn to turn, and back to the box', async () => {

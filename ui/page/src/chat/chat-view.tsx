@@ -20,13 +20,15 @@ export interface ChatViewProps {
   readonly about: About | null
   /** A shared conversation: nothing to ask, stop or change. */
   readonly readOnly?: boolean
+  /** A turn that is to be in the page, however long ago it was. */
+  readonly wanted?: string | null
 }
 
 // How long a wish of this page's person moves the view to what comes of it.
 const WISH = 5000
 
 /** One conversation: its turns, and the box that asks. The shell gives it a new `key` for each conversation. */
-export function ChatView({ conversation, conversations, about, readOnly = false }: ChatViewProps) {
+export function ChatView({ conversation, conversations, about, readOnly = false, wanted = null }: ChatViewProps) {
   const words = useWords()
   const { chat } = words
   const snapshot = useSyncExternalStore(conversation.subscribe, conversation.getSnapshot)
@@ -168,12 +170,11 @@ export function ChatView({ conversation, conversations, about, readOnly = false 
             busy={busy}
             editing={editing}
             readOnly={readOnly}
+            wanted={wanted}
             actions={actions}
             list={list}
             onEarlier={scroll.keepBelow}
           />
-        ) : state === 'missing' ? (
-          <p className="chat-missing">{readOnly ? chat.missingShared : chat.missing}</p>
         ) : state === 'new' && !readOnly ? (
           <EmptyState onAsk={(text) => ask(text, [])} demo={about?.demo ?? false} />
         ) : (
@@ -210,7 +211,7 @@ export function ChatView({ conversation, conversations, about, readOnly = false 
           />
         </section>
       )}
-      <Announcer answer={answer} waiting={queue.length} />
+      <Announcer turns={turns} waiting={queue.length} />
     </>
   )
 }

@@ -19,20 +19,21 @@ export function CopyButton({ label, text, children }: CopyButtonProps) {
     return () => clearTimeout(timer)
   }, [copied])
   return (
-    <button type="button" className="quiet" aria-label={copied ? chat.copied : label} title={label} onClick={() => void copy(text()).then(setCopied)}>
+    <button type="button" className="quiet" aria-label={copied ? chat.copied : label} title={label} onClick={({ currentTarget }) => void copy(text(), currentTarget.closest('dialog') ?? document.body).then(setCopied)}>
       {copied ? <CheckIcon /> : <CopyIcon />}
       <span>{copied ? chat.copied : (children ?? chat.copy)}</span>
     </button>
   )
 }
 
-async function copy(text: string): Promise<boolean> {
+/** Copies by way of a field in `place`: beside a modal dialog nothing can be selected. */
+async function copy(text: string, place: HTMLElement): Promise<boolean> {
   // The clipboard API exists only on https and localhost; a page on a LAN address still has the old command.
   if (navigator.clipboard) return navigator.clipboard.writeText(text).then(() => true, () => false)
   const field = document.createElement('textarea')
   field.value = text
   const focused = document.activeElement
-  document.body.append(field)
+  place.append(field)
   field.select()
   const done = document.execCommand('copy')
   field.remove()

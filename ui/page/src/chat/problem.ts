@@ -13,6 +13,8 @@ const KINDS: Readonly<Record<string, Kind>> = {
   rate_limited: 'limited',
   server_full: 'limited',
   http_429: 'limited',
+  at_capacity: 'limited',
+  quota_exceeded: 'quota',
   context_length: 'tooLong',
   provider_refused: 'refused',
   provider_auth: 'access',
@@ -38,6 +40,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   log_limit: 'tooLarge',
   file_too_large: 'tooLarge',
   http_413: 'tooLarge',
+  prompt_too_large: 'tooLarge',
   unsupported_file: 'invalid',
   invalid_conversation: 'invalid',
   shutdown: 'restart',
@@ -45,6 +48,12 @@ const KINDS: Readonly<Record<string, Kind>> = {
   http_503: 'restart',
   store: 'store',
   unauthorized: 'signIn',
+  not_allowed: 'notAllowed',
+  no_such_conversation: 'missing',
+  // Those of this page itself.
+  storage: 'unkept',
+  files: 'files',
+  unsent: 'unsent',
 }
 
 /** The sentence for a code, in the words of the page; one for all that are not known. */

@@ -13,7 +13,6 @@ import { safeUrl } from './safe-url'
 export const ELEMENTS: Components = {
   a: ({ href, children }) => <SafeLink href={href}>{children}</SafeLink>,
   img: ({ src, alt }) => <Picture src={typeof src === 'string' ? src : undefined} alt={alt ?? ''} />,
-  pre: ({ node, children }) => <Pre node={node}>{children}</Pre>,
   // What the formula syntax makes of a formula; Markdown itself has no such element.
   var: ({ node }) => <Formula source={textOf(node)} />,
   table: ({ children }) => <Table>{children}</Table>,
@@ -60,19 +59,6 @@ interface FenceProps {
 /** A closed fence: a diagram if it says so, code else. */
 export function Fence({ language, code, meta }: FenceProps) {
   return language?.toLowerCase() === 'mermaid' ? <Diagram source={code} /> : <CodeBlock language={language} code={code} meta={meta} />
-}
-
-function Pre({ node, children }: { node: Element | undefined; children: ReactNode }) {
-  const [code] = node?.children ?? []
-  if (code?.type !== 'element') return <pre>{children}</pre>
-  const meta = (code.data as { meta?: string | null } | undefined)?.meta ?? null
-  return <Fence language={languageOf(code)} code={textOf(code)} meta={meta} />
-}
-
-function languageOf(code: Element): string | null {
-  const names = code.properties['className']
-  const name = Array.isArray(names) ? names.find((each) => String(each).startsWith('language-')) : undefined
-  return name === undefined ? null : String(name).slice('language-'.length, 'language-'.length + 40) || null
 }
 
 function textOf(node: Element | undefined): string {

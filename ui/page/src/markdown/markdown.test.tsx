@@ -74,3 +74,14 @@ test('what streamed looks like what is rendered whole', () => {
   rerender(<Markdown text={text} growing={false} />)
   expect(container.innerHTML).toBe(show(text).innerHTML)
 })
+
+test('a seam is noted after its block, and nowhere while its place is not known', () => {
+  const seam = { type: 'continued', cause: 'server', way: 'prefill', after: '1' } as const
+  const noted = (at?: number) => {
+    const seams = [at === undefined ? seam : { ...seam, at }]
+    const { container } = render(<Markdown text={'One.\n\nTwo.'} growing={false} seams={seams} />)
+    return [...container.querySelectorAll('p')].map(({ className }) => className)
+  }
+  expect(noted(4)).toEqual(['', 'seam', ''])
+  expect(noted()).toEqual(['', ''])
+})

@@ -12,7 +12,7 @@ import { usePaced } from './use-paced'
 interface MarkdownProps {
   readonly text: string
   readonly growing: boolean
-  /** Where the text broke off and went on: noted after the block in which that is. */
+  /** Where the text broke off and went on: noted after the block in which that is, if its place is known. */
   readonly seams?: readonly Seam[]
 }
 
@@ -35,7 +35,7 @@ export const Markdown = guarded(memo(function Markdown({ text, growing, seams = 
   )
   const marks = (index: number) => {
     const [begin, end] = [starts[index] ?? 0, starts[index + 1] ?? Infinity]
-    return seams.map(({ cause, at = text.length }, number) => at > begin && at <= end && <Mark key={number} cause={cause} />)
+    return seams.map(({ cause, at }, number) => at !== undefined && at > begin && at <= end && <Mark key={number} cause={cause} />)
   }
   return (
     <DefinitionsContext value={definitions}>

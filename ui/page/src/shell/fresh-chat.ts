@@ -5,19 +5,15 @@ import { goTo } from './address'
 const KEY = 'headwater.fresh'
 const fresh = new WeakMap<Conversations, Conversation>()
 
-/** The chat of this tab that has not begun; what was typed in it survives a reload. */
+/** The chat of this tab that has not begun; what was typed and set in it survives a reload. */
 export function freshChat(conversations: Conversations): Conversation {
   const known = fresh.get(conversations)
   if (known && !begun(known)) return known
-  const made = conversations.create()
+  // The one of the tab's last page gets another id, since it never was on the server.
+  const before = known ? null : stored((kept) => kept.getItem(KEY))
+  const made = conversations.create(before ?? undefined)
   fresh.set(conversations, made)
-  const before = keep(made.id)
-  const draft = before === null ? '' : conversations.draft(before)
-  // Of the tab's last page: its chat has another id, since it never was on the server.
-  if (!known && before !== null && draft !== '') {
-    conversations.keepDraft(before, '')
-    conversations.keepDraft(made.id, draft)
-  }
+  stored((kept) => kept.setItem(KEY, made.id))
   return made
 }
 
@@ -25,7 +21,10 @@ export function freshChat(conversations: Conversations): Conversation {
 export function useFreshAddress(conversation: Conversation): void {
   useEffect(() => {
     const settle = () => {
-      if (!new URLSearchParams(location.search).has('chat') && begun(conversation)) goTo(conversation.id, true)
+      if (!begun(conversation)) return
+      // What is typed in it from now on is its own.
+      stored((kept) => kept.getItem(KEY) === conversation.id && kept.removeItem(KEY))
+      if (!new URLSearchParams(location.search).has('chat')) goTo(conversation.id, true)
     }
     settle()
     return conversation.subscribe(settle)
@@ -38,11 +37,9 @@ function begun(conversation: Conversation): boolean {
   return state !== 'new' || turns.length + queue.length > 0
 }
 
-function keep(id: string): string | null {
+function stored<T>(act: (storage: Storage) => T): T | null {
   try {
-    const before = sessionStorage.getItem(KEY)
-    sessionStorage.setItem(KEY, id)
-    return before
+    return act(sessionStorage)
   } catch {
     // Forbidden storage costs the draft of a new chat at a reload.
     return null

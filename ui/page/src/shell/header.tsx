@@ -12,7 +12,8 @@ interface HeaderProps {
   readonly title: string
   readonly about: About | null
   readonly settings: ChatSettings
-  readonly configure: (settings: ChatSettings) => void
+  /** Null while the settings are not known. */
+  readonly configure: ((settings: ChatSettings) => void) | null
   /** Whether the list of chats stands beside the chat, with the name and its own button. */
   readonly beside: boolean
   readonly showChats: () => void
@@ -79,7 +80,8 @@ function ModelPicker({ about, settings, configure }: Pick<HeaderProps, 'settings
       aria-label={words.chooseModel}
       title={words.chooseModel}
       value={settings.model ?? about.model}
-      onChange={({ target }) => configure({ ...settings, model: target.value })}
+      disabled={configure === null}
+      onChange={({ target }) => configure?.({ ...settings, model: target.value })}
     >
       {models.map((model) => (
         <option key={model}>{model}</option>

@@ -1,17 +1,18 @@
 import type { About } from '@headwater/client'
 import type { Conversation, Conversations } from '@headwater/client/conversations'
-import { Component, lazy, Suspense, type ReactNode } from 'react'
+import { createElement } from 'react'
+import { part } from './part'
 
 const search = () => import('./search-panel')
 
 /** The dialogs, none of which is part of the first load. */
 const PANELS = {
-  search: lazy(search),
-  settings: lazy(() => import('./settings-panel')),
-  keys: lazy(() => import('./keys-panel')),
-  cache: lazy(() => import('./cache-panel')),
-  join: lazy(() => import('./join-panel')),
-  share: lazy(() => import('./share-panel')),
+  search: part(search),
+  settings: part(() => import('./settings-panel')),
+  keys: part(() => import('./keys-panel')),
+  cache: part(() => import('./cache-panel')),
+  join: part(() => import('./join-panel')),
+  share: part(() => import('./share-panel')),
 } as const
 export type PanelName = keyof typeof PANELS
 
@@ -33,29 +34,6 @@ export interface PanelProps {
 }
 
 /** Shows a panel; where it cannot be loaded the page stays as it is, and says so. */
-export function Panel({ name, onFailure, ...props }: PanelProps & { name: PanelName; onFailure: () => void }) {
-  const Shown = PANELS[name]
-  return (
-    <Fence key={name} onFailure={onFailure}>
-      <Suspense>
-        <Shown {...props} />
-      </Suspense>
-    </Fence>
-  )
-}
-
-class Fence extends Component<{ onFailure: () => void; children: ReactNode }, { failed: boolean }> {
-  override state = { failed: false }
-
-  static getDerivedStateFromError() {
-    return { failed: true }
-  }
-
-  override componentDidCatch() {
-    this.props.onFailure()
-  }
-
-  override render() {
-    return this.state.failed ? null : this.props.children
-  }
+export function Panel({ name, ...props }: PanelProps & { name: PanelName; onFailure: () => void }) {
+  return createElement(PANELS[name], { key: name, ...props })
 }

@@ -50,5 +50,5 @@ export function usePreference<T extends string>({ get, set, subscribe }: Prefere
 /** Whether the list of chats stands beside the chat where there is room. */
 export const sidebarPreference = preference('headwater.sidebar', ['open', 'closed'], () => 'open')
 
-/** Whether a hidden tab says by a notification that its answer is done; the chat offers it once under the same key. */
-export const notifyPreference = preference('headwater.notify', ['yes', 'no'], () => 'no')
+/** Whether a hidden tab says by a notification that its answer is done; the chat offers it while nobody has said. */
+export const notifyPreference = preference('headwater.notify', ['yes', 'no', 'unsaid'], () => 'unsaid')

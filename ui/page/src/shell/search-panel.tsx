@@ -1,4 +1,4 @@
-import type { ConversationMatch, ConversationSummary } from '@headwater/client/conversations'
+import type { ConversationMatch, ConversationSummary, SearchResult } from '@headwater/client/conversations'
 import { useEffect, useState, type KeyboardEvent, type ReactNode } from 'react'
 import { useFormats } from '../words/formats'
 import { useWords } from '../words/words'
@@ -8,11 +8,12 @@ import type { PanelProps } from './panels'
 // Long enough to type on, short enough not to be noticed.
 const PAUSE = 150
 const RECENT = 8
+const NOTHING: SearchResult = { matches: [], complete: true }
 
 interface Found {
   /** What was searched for; the list of an earlier search stays until the next is there. */
   readonly words: string
-  readonly matches: readonly ConversationMatch[] | 'failed'
+  readonly result: SearchResult | 'failed'
 }
 
 type Line = ConversationSummary & Partial<Pick<ConversationMatch, 'message' | 'excerpt'>>
@@ -25,11 +26,11 @@ export default function SearchPanel({ conversations, open, onClose }: PanelProps
   const [chosen, setChosen] = useState(0)
   const wanted = text.trim()
   const found = useSearch(conversations.search, wanted)
-  const failed = wanted !== '' && found?.matches === 'failed'
-  const matches = found === null || found.matches === 'failed' ? [] : found.matches
+  const failed = wanted !== '' && found?.result === 'failed'
+  const { matches, complete } = found === null || found.result === 'failed' ? NOTHING : found.result
   const list: readonly Line[] = wanted === '' ? conversations.getSnapshot().items.slice(0, RECENT) : matches
   const at = Math.min(chosen, list.length - 1)
-  const settled = found?.words === wanted
+  const settled = wanted === '' || found?.words === wanted
   const enter = ({ id, message }: Line) => {
     onClose()
     open(id, message)
@@ -41,9 +42,10 @@ export default function SearchPanel({ conversations, open, onClose }: PanelProps
     if (step !== undefined && list.length > 0) {
       event.preventDefault()
       setChosen((at + step + list.length) % list.length)
-    } else if (event.key === 'Enter' && chat) {
+    } else if (event.key === 'Enter') {
       event.preventDefault()
-      enter(chat)
+      // What is shown until the search has ended was found by other words.
+      if (chat && settled) enter(chat)
     }
   }
   return (
@@ -68,7 +70,8 @@ export default function SearchPanel({ conversations, open, onClose }: PanelProps
         onKeyDown={onKeyDown}
       />
       <p className="search-note" role="status">
-        {wanted === '' ? words.recent : failed ? words.searchFailed : !settled ? words.loading : list.length === 0 ? words.searchNothing : words.searchFound(number(list.length))}
+        {wanted === '' ? words.recent : failed ? words.searchFailed : !settled ? words.loading : list.length === 0 && complete ? words.searchNothing : words.searchFound(number(list.length))}
+        {wanted !== '' && settled && !complete && ` ${words.searchPartly}`}
       </p>
       <ul id="search-results" role="listbox" aria-label={wanted === '' ? words.recent : words.searchTitle}>
         {list.map((chat, place) => (
@@ -99,7 +102,7 @@ function useSearch(search: PanelProps['conversations']['search'], words: string)
   useEffect(() => {
     if (words === '') return setFound(null)
     const abort = new AbortController()
-    const settle = (matches: Found['matches']) => abort.signal.aborted || setFound({ words, matches })
+    const settle = (result: Found['result']) => abort.signal.aborted || setFound({ words, result })
     const timer = setTimeout(() => void search(words, abort.signal).then(settle, () => settle('failed')), PAUSE)
     return () => {
       clearTimeout(timer)

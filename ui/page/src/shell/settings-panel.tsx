@@ -21,14 +21,16 @@ export default function SettingsPanel({ conversation, about, onClose }: PanelPro
 
 function ChatPart({ conversation, about }: Pick<PanelProps, 'conversation' | 'about'>) {
   const { shell: words } = useWords()
-  const { settings } = useSyncExternalStore(conversation.subscribe, conversation.getSnapshot)
+  const { settings, state } = useSyncExternalStore(conversation.subscribe, conversation.getSnapshot)
+  const loading = state === 'loading'
   const models = about ? modelsOf(about) : []
   const set = (change: { readonly [K in keyof ChatSettings]?: ChatSettings[K] | undefined }) => {
     const entries = Object.entries({ ...settings, ...change }).filter(([, value]) => value !== undefined && value !== '')
     conversation.configure(Object.fromEntries(entries))
   }
+  // A field keeps the value that it was mounted with, so it is mounted anew once the settings are known.
   return (
-    <fieldset>
+    <fieldset key={String(loading)} disabled={loading}>
       <legend>{words.chatSettings}</legend>
       {models.length > 1 && (
         <Field label={words.model}>

@@ -1,7 +1,6 @@
 import type { About } from '@headwater/client'
 import type { Conversation, ConversationSnapshot, Conversations, QuestionFile } from '@headwater/client/conversations'
 import { useEffect, useLayoutEffect, useRef, useState, type KeyboardEvent } from 'react'
-import { keepDraft, keptDraft } from '../../login'
 import { SendIcon, StopIcon } from '../../shell/icons'
 import { useWords } from '../../words/words'
 import { AttachIcon } from '../icons'
@@ -26,8 +25,7 @@ interface ComposerProps {
 export function Composer({ conversation, conversations, about, snapshot, stopping, ask, stop, editLast }: ComposerProps) {
   const { chat } = useWords()
   const { busy, queue, connection, settings } = snapshot
-  const [text, setText] = useState(() => conversations.draft(conversation.id) || keptDraft())
-  useEffect(() => keepDraft(''), [])
+  const [text, setText] = useState(() => conversations.draft(conversation.id))
   const limits = limitsOf(about, settings.model)
   const files = useFiles(limits)
   const field = useRef<HTMLTextAreaElement>(null)
@@ -43,12 +41,20 @@ export function Composer({ conversation, conversations, about, snapshot, stoppin
     setText(text)
     conversations.keepDraft(conversation.id, text)
   }
+  // What was sent while files were being read, and whether it is to interrupt: it goes with them.
+  const [due, setDue] = useState<boolean | null>(null)
   const submit = (now: boolean) => {
+    if (files.reading) return setDue(now)
     if (!ask(text, files.all, now)) return
     write('')
     files.clear()
     field.current?.focus()
   }
+  useEffect(() => {
+    if (due === null || files.reading) return
+    setDue(null)
+    if (files.refused.length === 0) submit(due)
+  })
   const takeBack = (id: string) => {
     const queued = conversation.unqueue(id)
     if (queued) {
@@ -69,7 +75,7 @@ export function Composer({ conversation, conversations, about, snapshot, stoppin
       else editLast()
     }
   }
-  const empty = text.trim() === '' && files.all.length === 0
+  const empty = text.trim() === '' && files.all.length === 0 && !files.reading
   return (
     <>
       {queue.length > 0 && (

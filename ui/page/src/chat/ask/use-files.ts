@@ -20,11 +20,9 @@ export interface FileLimits {
   readonly each: { readonly image: number; readonly text: number }
 }
 
-type Offering = About & { readonly models?: readonly { readonly name: string; readonly images: boolean }[]; readonly max_body?: number }
-
 /** The limits of the chosen model and of the server. */
 export function limitsOf(about: About | null, chosen: string | undefined): FileLimits {
-  const { models = [], max_body } = (about ?? {}) as Partial<Offering>
+  const { models = [], max_body } = (about ?? {}) as Partial<About>
   const model = models.find(({ name }) => name === (chosen ?? about?.model)) ?? (models.length === 1 ? models[0] : undefined)
   return { images: model?.images ?? false, count: MOST, bytes: Math.max(0, Math.floor((((max_body || BODY) - TEXT_BESIDE) * 3) / 4)), each: { image: IMAGE, text: TEXT } }
 }
@@ -45,6 +43,8 @@ export interface Refusal {
 export interface Files {
   readonly all: readonly QuestionFile[]
   readonly refused: readonly Refusal[]
+  /** Files are being read: they are not among `all` yet. */
+  readonly reading: boolean
   /** Files are being dragged over the page. */
   readonly dropping: boolean
   readonly add: (files: readonly File[]) => void
@@ -55,21 +55,32 @@ export interface Files {
 
 /** Collects files that are chosen, pasted, or dropped anywhere on the page. */
 export function useFiles(limits: FileLimits): Files {
-  const [all, setAll] = useState<readonly QuestionFile[]>([])
+  const [all, show] = useState<readonly QuestionFile[]>([])
   const [refused, setRefused] = useState<readonly Refusal[]>([])
   const [dropping, setDropping] = useState(false)
-  const current = useRef({ all, limits })
-  current.current = { all, limits }
+  const [reading, setReading] = useState(false)
+  const current = useRef(limits)
+  current.current = limits
+  // What has been taken, also between two renderings, and what is being read: the limits are of all files together.
+  const taken = useRef(all)
+  const reads = useRef({ last: Promise.resolve(), count: 0 })
+  const keep = useCallback((files: readonly QuestionFile[]) => show((taken.current = files.slice(0, MOST))), [])
 
   const add = useCallback((files: readonly File[]) => {
     if (files.length === 0) return
+    const { current: queue } = reads
+    if (queue.count++ === 0) setRefused([])
+    setReading(true)
     // Reading files is a rare need, and so not part of the first load.
-    void import('./read-files').then(async ({ readFiles }) => {
-      const read = await readFiles(files, current.current.all, current.current.limits)
-      setAll((now) => [...now, ...read.files].slice(0, MOST))
-      setRefused(read.refused)
+    const read = async () => (await import('./read-files')).readFiles(files, taken.current, current.current)
+    const unread = () => ({ files: [], refused: files.map(({ name }) => ({ why: 'unreadable' as const, name })) })
+    queue.last = queue.last.then(async () => {
+      const { files, refused } = await read().catch(unread)
+      keep([...taken.current, ...files])
+      setRefused((now) => [...now, ...refused])
+      setReading(--queue.count > 0)
     })
-  }, [])
+  }, [keep])
 
   useEffect(() => {
     const carries = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false
@@ -95,15 +106,16 @@ export function useFiles(limits: FileLimits): Files {
   return {
     all,
     refused,
+    reading,
     dropping,
     add,
-    put: (files) => setAll((now) => [...now, ...files].slice(0, MOST)),
+    put: (files) => keep([...taken.current, ...files]),
     remove: (index) => {
-      setAll((now) => now.filter((_, at) => at !== index))
+      keep(taken.current.filter((_, at) => at !== index))
       setRefused([])
     },
     clear: () => {
-      setAll([])
+      keep([])
       setRefused([])
     },
   }

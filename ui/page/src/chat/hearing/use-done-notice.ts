@@ -1,6 +1,5 @@
 import { useEffect, useRef, useState } from 'react'
-
-const KEY = 'headwater.notify'
+import { notifyPreference } from '../../shell/preference'
 
 /** Whether the person may be offered to be told of finished answers. */
 export interface DoneNotice {
@@ -34,7 +33,7 @@ export function useDoneNotice({ busy, title }: Watched, words: { readonly ready:
   useEffect(() => {
     const onVisibility = () => {
       if (document.hidden) left.current = current.current.busy
-      else if (left.current && 'Notification' in window && Notification.permission === 'default' && remembered() === null) setOffered(true)
+      else if (left.current && 'Notification' in window && Notification.permission === 'default' && notifyPreference.get() === 'unsaid') setOffered(true)
     }
     document.addEventListener('visibilitychange', onVisibility)
     return () => document.removeEventListener('visibilitychange', onVisibility)
@@ -42,12 +41,12 @@ export function useDoneNotice({ busy, title }: Watched, words: { readonly ready:
   return {
     offered,
     accept() {
-      remember('yes')
+      notifyPreference.set('yes')
       setOffered(false)
       void Notification.requestPermission()
     },
     decline() {
-      remember('no')
+      notifyPreference.set('no')
       setOffered(false)
     },
   }
@@ -72,7 +71,7 @@ function markTitle(): void {
 }
 
 function notify(title: string, body: string): void {
-  if (!('Notification' in window) || Notification.permission !== 'granted' || remembered() === 'no') return
+  if (!('Notification' in window) || Notification.permission !== 'granted' || notifyPreference.get() === 'no') return
   try {
     const notification = new Notification(title, { body, tag: 'headwater-answer' })
     notification.onclick = () => {
@@ -81,22 +80,5 @@ function notify(title: string, body: string): void {
     }
   } catch {
     // Android lets only service workers notify; the title still tells.
-  }
-}
-
-function remembered(): string | null {
-  try {
-    return localStorage.getItem(KEY)
-  } catch {
-    // A browser that forgets would ask again and again.
-    return 'no'
-  }
-}
-
-function remember(answer: 'yes' | 'no'): void {
-  try {
-    localStorage.setItem(KEY, answer)
-  } catch {
-    // Not offered again in this visit anyway.
   }
 }

@@ -1,7 +1,8 @@
 import type { ConversationAnswer } from '@headwater/client/conversations'
-import { lazy, memo, Suspense, useId, useState } from 'react'
+import { memo, useId, useState } from 'react'
 import { Markdown } from '../../markdown/markdown'
 import { AgainIcon } from '../../shell/icons'
+import { part } from '../../shell/part'
 import { useWords, type Words } from '../../words/words'
 import { CopyButton } from '../copy-button'
 import { FactsBadge } from '../facts/facts-badge'
@@ -10,7 +11,7 @@ import { FailureNote } from './failure-note'
 import { Reasoning, Tools } from './thinking'
 import type { TurnActions } from './turn-list'
 
-const FactsPanel = lazy(() => import('../facts/facts-panel'))
+const FactsPanel = part(() => import('../facts/facts-panel'))
 
 interface AnswerViewProps {
   readonly answer: ConversationAnswer
@@ -27,8 +28,8 @@ interface AnswerViewProps {
 
 /** One answer, in whatever state it is. */
 export const AnswerView = memo(function AnswerView({ answer, place, all, branch, last, busy, readOnly, actions }: AnswerViewProps) {
-  const { chat } = useWords()
-  const [facts, setFacts] = useState(false)
+  const { chat, shell } = useWords()
+  const [facts, setFacts] = useState<'open' | 'failed' | null>(null)
   const panel = useId()
   const { id, status, message, failure } = answer
   const streaming = status === 'streaming'
@@ -69,10 +70,10 @@ export const AnswerView = memo(function AnswerView({ answer, place, all, branch,
         </button>
       )}
       {dropped > 0 && <p className="notice">{chat.fitted(dropped)}</p>}
-      {failure && <FailureNote failure={failure} retry={last && !busy && !readOnly ? actions.retry : null} />}
+      {failure && <FailureNote failure={failure} waits={streaming} retry={last && !busy && !readOnly ? actions.retry : null} />}
       <footer className="answer-footer">
         {branch && <BranchPicker {...branch} choose={actions.choose} />}
-        <FactsBadge answer={answer} open={facts} panel={panel} toggle={() => setFacts(!facts)} />
+        <FactsBadge answer={answer} open={facts !== null} panel={panel} toggle={() => setFacts(facts ? null : 'open')} />
         {!streaming && (
           <span className="answer-actions">
             {message.text !== '' && <CopyButton label={chat.copyAnswer} text={() => message.text} />}
@@ -87,9 +88,13 @@ export const AnswerView = memo(function AnswerView({ answer, place, all, branch,
       </footer>
       {facts && (
         <div id={panel}>
-          <Suspense>
-            <FactsPanel answer={answer} keys={actions.keys} close={() => setFacts(false)} />
-          </Suspense>
+          {facts === 'failed' ? (
+            <p className="notice" role="alert">
+              {shell.panelFailed}
+            </p>
+          ) : (
+            <FactsPanel answer={answer} keys={actions.keys} close={() => setFacts(null)} onFailure={() => setFacts('failed')} />
+          )}
         </div>
       )}
     </article>

@@ -29,6 +29,8 @@ interface TurnListProps {
   readonly busy: boolean
   readonly editing: string | null
   readonly readOnly: boolean
+  /** A turn that is to be among those that are shown. */
+  readonly wanted: string | null
   readonly actions: TurnActions
   readonly list: RefObject<HTMLElement | null>
   /** Called before earlier turns are shown above; what it returns, afterwards. */
@@ -36,13 +38,15 @@ interface TurnListProps {
 }
 
 /** The turns of a conversation, the newest forty at first: a long one would take seconds to mount. */
-export function TurnList({ turns, branches, busy, editing, readOnly, actions, list, onEarlier }: TurnListProps) {
+export function TurnList({ turns, branches, busy, editing, readOnly, wanted, actions, list, onEarlier }: TurnListProps) {
   const { chat } = useWords()
   // Counted from the beginning, so that a new turn does not push out the oldest one that is shown.
   const [begin, setBegin] = useState<number | null>(null)
-  const hidden = Math.max(0, begin ?? Math.floor((turns.length - PAGE) / 2) * 2)
-  // Kept once there are turns: where a reader has begun to read, that stays.
-  if (begin === null && turns.length > 0) setBegin(hidden)
+  // Kept once there are turns: where a reader has begun to read, that stays. Another branch may end before it.
+  const kept = begin !== null && begin < turns.length ? begin : Math.max(0, Math.floor((turns.length - PAGE) / 2) * 2)
+  const found = wanted === null ? -1 : turns.findIndex(({ id }) => id === wanted)
+  const hidden = found < 0 ? kept : Math.min(kept, found)
+  if (begin !== hidden) setBegin(hidden)
   const showEarlier = () => {
     const after = onEarlier()
     flushSync(() => setBegin(Math.max(0, hidden - PAGE)))

@@ -11,6 +11,14 @@ test('a formula is its exact source until it can be set, and then what it means'
   await waitFor(() => expect(container.querySelectorAll('.formula[data-state=shown] math')).toHaveLength(2), { timeout: 10_000 })
 })
 
+test('a formula that is written otherwise is set again', async () => {
+  const { container, rerender } = render(<Markdown text="$a$" growing={false} />)
+  const set = () => waitFor(() => expect(container.querySelector('.formula[data-state=shown] math')).not.toBeNull(), { timeout: 10_000 })
+  await set()
+  rerender(<Markdown text="\(a\)" growing={false} />)
+  await set()
+})
+
 test('a formula that is still being written, or cannot be read, is its source', async () => {
   const { container } = render(<Markdown text="Bad: $\foo{$. Unfinished: \(a_1 * b_2" growing />)
   await waitFor(() => expect(container.querySelector('.formula[data-state=failed]')?.textContent).toBe('$\\foo{$'), { timeout: 10_000 })

@@ -42,8 +42,9 @@ export const Formula = memo(function Formula({ source }: { source: string }) {
     return () => {
       left = true
     }
-  }, [tex, display])
-  // KaTeX's elements are not React's: another formula is another element.
+    // Another source is another element, also where it means the same formula.
+  }, [source, tex, display])
+  // KaTeX's elements are not React's.
   return (
     <span key={source} ref={element} className="formula" dir="ltr" data-display={display || undefined}>
       {source.trim()}

@@ -55,6 +55,7 @@ export const shell: Words['shell'] = {
   searchNothing: 'لا توجد محادثة فيها كل هذه الكلمات.',
   searchFailed: 'لم ينجح البحث. هل الخادم متاح؟',
   searchFound: (count) => `النتائج: ${count}`,
+  searchPartly: 'لم يتّسع وقت البحث لكل المحادثات.',
   recent: 'أحدث المحادثات',
   chatSettings: 'هذه المحادثة',
   pageSettings: 'هذه الصفحة',

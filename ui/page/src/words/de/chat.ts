@@ -12,8 +12,6 @@ export const chat: Words['chat'] = {
   earlier: (turns) => `${count(turns, 'frühere Nachricht', 'frühere Nachrichten')} zeigen`,
   toLatest: 'Zum neuesten Text',
   loading: 'Die Unterhaltung wird geladen',
-  missing: 'Diese Unterhaltung gibt es hier nicht: sie wurde gelöscht, oder es gab sie nie.',
-  missingShared: 'Dieser Link führt zu keiner Unterhaltung mehr.',
 
   ask: 'Fragen',
   yourQuestion: 'Ihre Frage',
@@ -134,7 +132,6 @@ export const chat: Words['chat'] = {
   copyCurl: 'Als curl kopieren',
   copyCurlTitle: 'Als curl kopieren: ein Befehl, der den Strom dieser Antwort im Terminal liest',
   copyStream: 'Kennung des Stroms kopieren',
-  close: 'Schließen',
 
   answering: 'Antwortet',
   moreWords: (words) => `… noch ${count(words, 'Wort', 'Wörter')}; den Rest hören Sie in der Antwort.`,
@@ -170,6 +167,12 @@ export const chat: Words['chat'] = {
     unknownModel: 'Dieses Modell wird nicht mehr angeboten; wählen Sie ein anderes.',
     invalid: 'Der Server konnte die Frage nicht lesen.',
     signIn: 'Bitte melden Sie sich neu an.',
+    unkept: 'Dieser Browser hat keinen Platz für die Frage. Lassen Sie die Seite offen, bis sie gesendet ist.',
+    files: 'Die Dateien dieser Frage waren zu groß, als dass dieser Browser sie aufheben konnte. Stellen Sie sie noch einmal mit ihnen.',
+    unsent: 'Diese Frage wurde nicht gesendet.',
+    quota: 'Was Sie an einem Tag verbrauchen dürfen, ist verbraucht.',
+    notAllowed: 'Das dürfen Sie hier nicht.',
+    missing: 'Diese Unterhaltung gibt es hier nicht: sie wurde gelöscht, oder es gab sie nie.',
     other: 'Etwas ist schiefgegangen.',
   },
 }

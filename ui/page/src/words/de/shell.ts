@@ -55,6 +55,7 @@ export const shell: Words['shell'] = {
   searchNothing: 'Kein Chat enthält alle diese Wörter.',
   searchFailed: 'Die Suche hat nicht geklappt. Ist der Server erreichbar?',
   searchFound: (count) => `Gefunden: ${count}`,
+  searchPartly: 'Die Suche hatte nicht genug Zeit für alle Chats.',
   recent: 'Letzte Chats',
   chatSettings: 'Dieser Chat',
   pageSettings: 'Diese Seite',

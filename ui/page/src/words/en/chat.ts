@@ -11,8 +11,6 @@ export const chat = {
   earlier: (turns: number) => `Show ${count(turns, 'earlier message', 'earlier messages')}`,
   toLatest: 'Go to the newest text',
   loading: 'Loading the conversation',
-  missing: 'This conversation is not here: it was deleted, or it never was.',
-  missingShared: 'This link does not lead to a conversation any more.',
 
   ask: 'Ask',
   yourQuestion: 'Your question',
@@ -134,7 +132,6 @@ export const chat = {
   copyCurl: 'Copy as curl',
   copyCurlTitle: 'Copy as curl: a command that reads this answer’s stream in a terminal',
   copyStream: 'Copy stream id',
-  close: 'Close',
 
   answering: 'Answering',
   moreWords: (words: number) => `… ${count(words, 'more word', 'more words')}, read the answer to hear the rest.`,
@@ -170,6 +167,12 @@ export const chat = {
     unknownModel: 'This model is not offered any more; choose another one.',
     invalid: 'The question could not be read by the server.',
     signIn: 'Please sign in again.',
+    unkept: 'This browser has no room to keep the question. Leave the page open until it is sent.',
+    files: 'The files of this question were too large for this browser to keep. Ask it again with them.',
+    unsent: 'This question was not sent.',
+    quota: 'What you may use in a day is used up.',
+    notAllowed: 'You may not do this here.',
+    missing: 'This conversation is not here: it was deleted, or it never was.',
     other: 'Something went wrong.',
   },
 } as const

@@ -54,6 +54,7 @@ export const shell = {
   searchNothing: 'No chat has all of these words.',
   searchFailed: 'The search did not work. Is the server away?',
   searchFound: (count: string) => `Found: ${count}`,
+  searchPartly: 'The search took too long to look at all chats.',
   recent: 'Recent chats',
   chatSettings: 'This chat',
   pageSettings: 'This page',
