@@ -28,7 +28,7 @@ async def test_a_server_settles_what_another_has_left() -> None:
     store = MemoryStore()
     one, two = kept(store, Scripted(HELLO)), kept(store, Scripted(HELLO))
     asked = await one.ask(ASK)
-    one.conversations.settling._followers._tasks[f"{asked.head.place}.1"].cancel()  # pyright: ignore[reportPrivateUsage]
+    one.conversations.settling._followers._latest[f"{asked.head.place}.1"].cancel()  # pyright: ignore[reportPrivateUsage]
     await one.answers.drained(5)
     left = await store.list_documents(SETTLING)
     await two.conversations.settling.sweep()
@@ -48,7 +48,7 @@ async def test_an_answer_whose_log_is_gone_says_so() -> None:
     server = kept(store, Scripted([TextDelta("Hel"), SILENCE]))
     asked = await server.ask(ASK)
     await until(lambda: server.answers.running, "the model runs")
-    server.conversations.settling._followers._tasks[f"{asked.head.place}.1"].cancel()  # pyright: ignore[reportPrivateUsage]
+    server.conversations.settling._followers._latest[f"{asked.head.place}.1"].cancel()  # pyright: ignore[reportPrivateUsage]
     await store.forget(asked.reply.location or "")
     answer = (await server.nodes())["answer-001"]
 
@@ -86,7 +86,7 @@ async def test_a_conversation_is_read_while_the_store_takes_no_writes() -> None:
     store = MemoryStore()
     server = kept(store, Scripted(HELLO))
     asked = await server.ask(ASK)
-    server.conversations.settling._followers._tasks[f"{asked.head.place}.1"].cancel()  # pyright: ignore[reportPrivateUsage]
+    server.conversations.settling._followers._latest[f"{asked.head.place}.1"].cancel()  # pyright: ignore[reportPrivateUsage]
     await server.answers.drained(5)
     put = store.put
 
