@@ -80,6 +80,21 @@ async def test_the_page_comes_back_from_a_new_login_with_the_answer_and_the_draf
     assert len(model.prompts) == 1
 
 
+async def test_a_login_with_another_key_finds_no_draft_of_the_one_before(page: Page) -> None:
+    """The same key finds it again."""
+    ring = Keys(parse(f"acme:{KEY},acme:{KEY}-of-another"), KeyFile(Path("/nonexistent/keys.json")))
+    async with headwater(Scripted([TextDelta("Hello."), Finish("stop")]), keys=ring, pace=QUICK) as server:
+        home = str(server.client.base_url).replace("127.0.0.1", "localhost")  # where browsers trust plain HTTP
+        await page.goto(home)
+        for key, found in ((KEY, ""), (KEY, "half a question"), (f"{KEY}-of-another", "")):
+            await log_in(page, key)
+            await expect(page.get_by_test_id("composer")).to_have_value(found)
+            await page.get_by_test_id("composer").fill("half a question")
+            await page.goto(f"{home}/login")
+            await page.get_by_role("button", name="Log out").click()
+            await page.goto(home)
+
+
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1100), ("dark", 1100), ("light", 360)])
 async def test_the_box_and_the_refusal_are_calm_in_light_dark_and_on_a_phone(
     page: Page, scheme: str, width: int, tmp_path: Path

@@ -26,6 +26,8 @@ from headwater.web.surface import Surface
 _LOCAL = re.compile(r"/(?!/|login\b|logout\b)[!-\[\]-~]{0,2000}", re.ASCII)
 _MOST = 4096
 """Bytes of the form that are read."""
+LAST, KNOWN = "headwater_last", 400 * 86_400
+"""The cookie with the id of the key that logged in last in this browser, and seconds for which it is kept."""
 _NOT_NOW = "The server cannot take this now. Try again in a moment."
 FOREIGN = Forbidden(
     "This form came from a page at another address. Open the server's own address; a proxy that changes the address "
@@ -89,7 +91,12 @@ class Login:
             return _box(_NOT_NOW, error.status)
         note(request.scope, "login", Principal(key.tenant, key.id))
         response = _to(_back(request))
-        response.set_cookie(COOKIE, cookie, session.LIFE, httponly=True, samesite="lax", secure=is_secure(request))
+        secure = is_secure(request)
+        if request.cookies.get(LAST, key.id) != key.id:
+            # The browser still has what the one before had begun to ask, and would ask it by this key.
+            response.headers["Clear-Site-Data"] = '"storage"'
+        response.set_cookie(COOKIE, cookie, session.LIFE, httponly=True, samesite="lax", secure=secure)
+        response.set_cookie(LAST, key.id, KNOWN, path=LOGIN, httponly=True, samesite="lax", secure=secure)
         return response
 
     async def leave(self, request: Request) -> Response:
