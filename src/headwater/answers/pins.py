@@ -6,7 +6,7 @@ one has changed since, and only then reads them all. So a request meets the pins
 no further step.
 
 A pin answers the same messages whatever the sampling parameters are, and with form matching the same question in other
-words; but no request for tool calls or for a form of output, which a text does not have.
+words. It answers no request for tool calls or for a form of output, which a text does not have.
 """
 
 import asyncio
