@@ -167,7 +167,7 @@ class SqliteTailer:
         failing: float | None = None
         self._polled = time.monotonic()
         while not self._closed:
-            begin = time.monotonic()
+            begin, opened = time.monotonic(), self._rows is not None
             try:
                 self._poll()
                 failing = None
@@ -179,7 +179,7 @@ class SqliteTailer:
                     self._on_loop(self._fail_followers, StoreError(f"the store cannot be watched: {error}"))
                 self._disconnect()
             # After a look that took long, at many logs, the pause is nine times as long: a tenth of a core at most.
-            spent = time.monotonic() - begin
+            spent = time.monotonic() - begin if opened else 0.0  # to open the file is no look
             self._kick.wait(self._next_pause(min(9 * spent, POLL_IDLE) if failing is None else self._slowest))
             self._kick.clear()
         self._disconnect()
