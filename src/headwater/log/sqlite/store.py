@@ -139,7 +139,7 @@ class SqliteStore:
         return stopping
 
     def listen(self, lease: Lease, wake: Callable[[], None]) -> Callable[[], None]:
-        return self._tailer.listen(lease.log, wake)
+        return self._tailer.listen(lease.log, lease.epoch, wake)
 
     async def describe(self, log: str) -> Description:
         self._tailer.start()

@@ -83,6 +83,7 @@ class SqliteTailer:
         self._slowest = min(POLL_IDLE, lease / 8)
         self._watchers: Watchers[Waiter] = Watchers()
         self._lock = threading.Lock()  # held by whoever changes the watchers, and by the thread when it copies them
+        self._written: dict[str, int] = {}  # the epoch in which each log is written here, by who listened last
         self._woken: dict[str, Reason] = {}  # why each writer here was woken last, to wake it once for each reason
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -131,10 +132,11 @@ class SqliteTailer:
             with self._lock:
                 self._watchers.leave(log, waiter)
 
-    def listen(self, log: str, wake: Callable[[], None]) -> Callable[[], None]:
+    def listen(self, log: str, epoch: int, wake: Callable[[], None]) -> Callable[[], None]:
         """Have `wake` called when the log is asked to stop or taken away; returns what ends that."""
         with self._lock:
-            cease = self._watchers.listen(log, wake, lambda: self._woken.pop(log, None))
+            self._written[log] = epoch
+            cease = self._watchers.listen(log, wake, lambda: (self._woken.pop(log, None), self._written.pop(log, None)))
         self._woken.pop(log, None)  # a reason that this listener does not know
         self._look_now.set()  # the stop may have been requested already
         self._kick.set()
@@ -276,7 +278,7 @@ class SqliteTailer:
 
     def _look(self, rows: Rows) -> None:
         with self._lock:
-            followed, written = list(self._watchers.followers), list(self._watchers.listeners)
+            followed, written = list(self._watchers.followers), dict(self._written)
         pulses = rows.pulses()  # after the lists were copied: a log that is opened in between would look gone
         changed: list[str] = []
         for log in followed:
@@ -284,12 +286,13 @@ class SqliteTailer:
             if before is None or now is None or before.pulse.last != now.last:
                 changed.append(log)
         stopped: list[tuple[str, Reason]] = []
-        for log in written:
+        for log, epoch in written.items():
             if log not in pulses:
                 stopped.append((log, "gone"))
                 continue
             before = self._seen.get(log)
-            if before is not None and before.pulse.epoch != pulses[log].epoch:
+            # Taken away since the last look; or before the first one, which may come late.
+            if pulses[log].epoch != (epoch if before is None else before.pulse.epoch):
                 stopped.append((log, "gone"))
             elif pulses[log].stop is not None:
                 stopped.append((log, "stop"))
