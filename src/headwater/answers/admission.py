@@ -76,7 +76,9 @@ class Admission:
         quota = self._allowance.of(wanted.principal.tenant)
         if quota is not None:
             return await self._within(quota, wanted)
-        if self._allowance.generations and (found := await self._there(wanted)) is not None:
+        if not self._allowance.generations:
+            return Admitted(*await self._claims.claim(self._store(), wanted), {})
+        if (found := await self._there(wanted)) is not None:
             return Admitted(*found, {})
         with self._opening():
             return Admitted(*await self._claims.claim(self._store(), wanted), {})
