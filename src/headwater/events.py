@@ -100,7 +100,7 @@ class Cached(msgspec.Struct, frozen=True, omit_defaults=True):
     age: int | None = None
     """Seconds since a stored answer was finished."""
     saved: Saved | None = None
-    """Of a hit whose ending lies in the first page that is sent; any other is known at the end."""
+    """Of a hit; what a join saves is known at its end."""
     matched: str | None = None
     """The question that the stored answer was given to, if it had another wording."""
 

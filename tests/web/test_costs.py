@@ -8,6 +8,7 @@ from conversing import at, say, settled, who
 from serving import Headwater, chat, headwater, parse, post_chat
 
 from headwater.events import Finish, TextDelta, Usage
+from headwater.log.store import PAGE
 from headwater.models.prices import Prices, Rates
 from headwater.models.scripted import Scripted
 
@@ -39,6 +40,19 @@ async def test_an_answer_tells_its_cost_and_a_hit_what_it_saves(server: Headwate
     saved = parse(hit.content)[0]["cache"]["saved"]
     assert saved == {"seconds": states[0]["timing"]["duration"], "tokens": 5, "cost": COST}
     assert [each["saved"] for each in (*states, whole)] == [None, saved, saved]
+
+
+@pytest.mark.parametrize("pace", ["instant", "9999", "original"])
+async def test_the_start_of_a_long_or_paced_hit_tells_what_it_saves(pace: str) -> None:
+    """A long answer's ending is not in the page that its start is in: it is read by itself."""
+    long = Scripted([*(TextDelta(str(each)) for each in range(3 * PAGE)), Finish("stop", Usage(3, 2))])
+    async with headwater(long) as server:
+        first = parse((await post_chat(server.client)).content)
+        hit = await server.client.post(f"/api/stream/completion/chat?pace={pace}", json=chat())
+
+    told = parse(hit.content)
+    assert (told[0]["cache"]["status"], told[0]["cache"]["saved"]["tokens"]) == ("hit", 5)
+    assert told[1:] == first[1:]
 
 
 async def test_who_joins_a_running_answer_saves_its_tokens_and_their_price() -> None:

@@ -240,9 +240,16 @@ class Answers:
         saving = Saving(found.tenant, found.age is not None) if saves else None
         return observed(pages, self._observers, found.log, dialect, saving)
 
-    async def entries(self, found: Attachment | Description, principal: Principal) -> Sequence[Entry]:
-        """What the log holds now. Raises as `read` does."""
-        async with aclosing(self.read(found, principal, follow=False)) as pages:
+    async def ending(self, found: Attachment | Description, principal: Principal) -> Entry:
+        """The last entry of a log that has ended. Raises as `read` does."""
+        epoch, last = (await self._logs.state(found.log)).last
+        return (await self.entries(found, principal, Offset(epoch, last - 1)))[-1]
+
+    async def entries(
+        self, found: Attachment | Description, principal: Principal, after: Offset = ORIGIN
+    ) -> Sequence[Entry]:
+        """What the log holds now after an offset. Raises as `read` does."""
+        async with aclosing(self.read(found, principal, after, follow=False)) as pages:
             return [entry async for page in pages for entry in page]
 
     async def answer(self, found: Attachment | Description, principal: Principal) -> Answer:

@@ -69,7 +69,7 @@ class Progress:
 
     @property
     def saved(self) -> Saved | None:
-        """What the cache has saved; of a joined or a long answer it is known at the end, and without a time."""
+        """What the cache has saved; of a joined answer it is known at the end, and without a time."""
         cached, status = self._reader.cached, self.cache_status
         if cached is not None and cached.saved is not None:
             return cached.saved

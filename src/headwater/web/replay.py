@@ -1,14 +1,18 @@
-"""The pace of a replay: a stored answer is told at once, as it came, or at a steady rate."""
+"""A replay of a stored answer: its pace, and what its `start` tells of the ending, which has long been written."""
 
 import asyncio
 import math
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
+import msgspec
+
 from headwater.answer import is_token
+from headwater.dialects.native.reader import NativeReader
 from headwater.entries import Entry
 from headwater.errors import RequestError
+from headwater.events import Ending, Finish, Saved
 
 INSTANT, ORIGINAL = math.inf, 0.0
 """The rates that are no number of tokens per second."""
@@ -42,3 +46,17 @@ async def paced(pages: AsyncGenerator[Sequence[Entry], None], rate: float) -> As
                         told = place
                     await asyncio.sleep(due - clock())
             yield page[told:]
+
+
+async def telling_saved(
+    pages: AsyncGenerator[Sequence[Entry], None], reader: NativeReader, ending: Callable[[], Awaitable[Entry]]
+) -> AsyncGenerator[Sequence[Entry], None]:
+    """The pages of a hit, whose reader learns first what is saved. Only a long log's `ending` is read by itself."""
+    async with aclosing(pages):
+        async for page in pages:
+            cached = reader.cached
+            if cached is not None and cached.saved is None:
+                last = page[-1] if isinstance(page[-1].event, Ending) else await ending()
+                usage = last.event.usage if isinstance(last.event, Finish) else None
+                reader.cached = msgspec.structs.replace(cached, saved=Saved.of(usage, last.at))
+            yield page

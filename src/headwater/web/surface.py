@@ -31,7 +31,7 @@ from headwater.web.capacity import Capacity
 from headwater.web.gate import IN_BODY
 from headwater.web.place import location
 from headwater.web.problems import refused
-from headwater.web.replay import INSTANT, paced, rate_of
+from headwater.web.replay import INSTANT, paced, rate_of, telling_saved
 from headwater.web.response import Delivery, LogResponse, Pace, Pages
 from headwater.web.visitors import admit, visitor_of
 from headwater.web.whole import WholeResponse
@@ -240,9 +240,14 @@ class Surface(NamedTuple):
             reader.cached = delivery.cached
 
         def pages(take: Take) -> Pages:
-            instant = rate == INSTANT
             read = partial(self.answers.read, found, principal, reader.begin, dialect=delivery.dialect.name)
-            return read(take=take) if instant else paced(read(), rate)
+            if isinstance(reader, NativeReader) and reader.cached is not None and reader.cached.status == "hit":
+                replayed = telling_saved(read(), reader, partial(self.answers.ending, found, principal))
+            elif rate == INSTANT:
+                return read(take=take)
+            else:
+                replayed = read()
+            return replayed if rate == INSTANT else paced(replayed, rate)
 
         leave, log = self.answers.departure(found.log), found.log
         response = LogResponse(pages, reader, delivery, self.pace, leave, lambda: self.answers.retrying(log))

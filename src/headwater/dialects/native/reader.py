@@ -15,7 +15,6 @@ from headwater.events import (
     Finish,
     Metadata,
     ReasoningDelta,
-    Saved,
     Start,
     Stop,
     TextDelta,
@@ -52,28 +51,26 @@ class NativeReader:
         rest = frames.get("native")
         if rest is None:
             rest = frames["native"] = self._frames(page[begin:])
-        return self._frame(page[0], page[-1]) + rest if begin else rest
+        return self._frame(page[0]) + rest if begin else rest
 
     def broken(self, error: Error) -> bytes:
         return sse.frame(as_sent(error, self._message_id))
 
-    def _cached(self, start: Start, last: Entry | None) -> Cached | None:
-        """What `start` tells about the cache: of a hit also what it saves, if the log's ending is in the same page."""
+    def _cached(self, start: Start) -> Cached | None:
+        """What `start` tells about the cache: with the question that the log was asked, if forms matched."""
         cached = self.cached
         if cached is not None and cached.matched is not None:
-            cached = msgspec.structs.replace(cached, matched=start.cache.matched if start.cache else None)
-        if cached is not None and cached.status == "hit" and last is not None and isinstance(last.event, Finish):
-            return msgspec.structs.replace(cached, saved=Saved.of(last.event.usage, last.at))
+            return msgspec.structs.replace(cached, matched=start.cache.matched if start.cache else None)
         return cached
 
     def _frames(self, page: Sequence[Entry]) -> bytes:
-        return self._frame(page[0]) if len(page) == 1 else b"".join([self._frame(entry, page[-1]) for entry in page])
+        return self._frame(page[0]) if len(page) == 1 else b"".join([self._frame(entry) for entry in page])
 
-    def _frame(self, entry: Entry, last: Entry | None = None) -> bytes:
+    def _frame(self, entry: Entry) -> bytes:
         event = entry.event
         if isinstance(event, TextDelta):  # nearly every entry, and recognised by comparing one pointer
             return sse.frame_of(json_of(entry), entry.offset, self._form)
-        sent = as_sent(event, self._message_id, self._cached(event, last) if isinstance(event, Start) else None)
+        sent = as_sent(event, self._message_id, self._cached(event) if isinstance(event, Start) else None)
         if sent is event:
             return sse.frame_of(json_of(entry), entry.offset, self._form)
         return sse.frame(
