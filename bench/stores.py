@@ -74,6 +74,7 @@ async def answers(pair: Pair) -> Row:
 async def readers(pair: Pair) -> Row:
     """Commands that readers in another process add to a live log."""
     row: Row = {}
+    logs = Logs(pair.there)
     async with writers(pair.here, 1) as (writer,), asyncio.TaskGroup() as tasks:
         writing = tasks.create_task(write(writer, 1_000_000, SLOW))
         await asyncio.sleep(1)
@@ -81,7 +82,7 @@ async def readers(pair: Pair) -> Row:
         there = 0
         for count in (1, 10, 100):
             for _ in range(count - there):
-                tasks.create_task(read(pair.there, writer.log))
+                tasks.create_task(read(logs, writer.log))
             there = count
             await asyncio.sleep(1)
             row[f"commands/s, {count} remote reader(s) of a log at {SLOW} tokens/s"] = cell(await pair.rate(3.5), alone)
@@ -107,9 +108,10 @@ async def followed(pair: Pair) -> Row:
     """Commands of readers of silent logs. The logs have no writer, whose heartbeats would hide them."""
     names = [f"log {i}" for i in range(pair.kind.most)]
     leases = await in_turns(pair.here.open(log, ANYONE, ttl=60) for log in names)
+    logs = Logs(pair.there)
     async with asyncio.TaskGroup() as tasks:
         for i, log in enumerate(names):
-            tasks.create_task(read(pair.there, log))
+            tasks.create_task(read(logs, log))
             if i % TURNS == 0:
                 await asyncio.sleep(0.02)
         await asyncio.sleep(1)
@@ -145,7 +147,7 @@ async def latency(pair: Pair) -> Row:
     """Delay of a token to a reader in another process, and of a stop from another process to the writer."""
     late: list[float] = []
     async with writers(pair.here, 1, "stamped") as (writer,), asyncio.TaskGroup() as tasks:
-        tasks.create_task(read(pair.there, writer.log, late))
+        tasks.create_task(read(Logs(pair.there), writer.log, late))
         await asyncio.sleep(0.5)
         await write(writer, 4 * PACE, PACE)
         await end([writer])
@@ -194,9 +196,9 @@ async def write(writer: Writer, tokens: int, pace: float) -> None:
     assert not writer.fenced
 
 
-async def read(store: Store, log: str, late: list[float] | None = None) -> None:
+async def read(logs: Logs, log: str, late: list[float] | None = None) -> None:
     """Read a log as another process would; appends the delay of each token to `late`."""
-    async for page in Logs(store).read(log):
+    async for page in logs.read(log):
         if late is not None:
             now = time.monotonic()
             late += [now - float(entry.event.text) for entry in page if isinstance(entry.event, TextDelta)]

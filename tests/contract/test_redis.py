@@ -13,6 +13,7 @@ from tagged import Tagged
 
 from headwater.cache.key import log_id
 from headwater.errors import StoreError
+from headwater.log.logs import Logs
 from headwater.log.lua.documents import DocumentSteps
 from headwater.log.lua.script import Argument, Script, key
 from headwater.log.redis.client import RedisClient
@@ -146,7 +147,8 @@ async def test_many_readers_cost_what_one_does(server: Server) -> None:
     server.command("FLUSHALL")
     store, peer = RedisStore(server.url, LIMITS), RedisStore(server.url, LIMITS)
     lease = await store.open("waited", ALICE, ttl=TTL)
-    readers = [await reading(peer, "waited") for _ in range(100)]
+    logs = Logs(peer)
+    readers = [await reading(logs, "waited") for _ in range(100)]
     channel = key("wake", "waited")
     await until(lambda: server.command("PUBSUB", "NUMSUB", channel)[1] == 1)
     server.command("CONFIG", "RESETSTAT")

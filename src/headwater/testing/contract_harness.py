@@ -12,6 +12,7 @@ import pytest
 from headwater.entries import Entry, record
 from headwater.errors import Expired, Fenced
 from headwater.events import Ending, Event, Finish, TextDelta
+from headwater.log.logs import Logs
 from headwater.log.store import Lease, Limits, Store
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
@@ -151,7 +152,9 @@ async def bound(store: Store, name: str) -> str | None:
     return None if found is None else found.log
 
 
-async def reading(store: Store, log: str, after: Offset = ORIGIN) -> "tuple[asyncio.Task[list[Entry]], list[Entry]]":
+async def reading(
+    store: Store | Logs, log: str, after: Offset = ORIGIN
+) -> "tuple[asyncio.Task[list[Entry]], list[Entry]]":
     """Start a reader in a task of its own; returns the task and the list to which it adds what it gets."""
     got: list[Entry] = []
 

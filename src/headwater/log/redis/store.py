@@ -25,7 +25,6 @@ from headwater.log.packs import packed
 from headwater.log.redis.client import RedisClient, Unanswered
 from headwater.log.redis.tailer import RedisTailer
 from headwater.log.redis.times import RedisTimes
-from headwater.log.single_flight import SingleFlight
 from headwater.log.store import (
     NO_TERMS,
     Abandoned,
@@ -82,7 +81,6 @@ class RedisStore:
         self._documents = DocumentSteps(self._client.run, skew)
         self._tailer = RedisTailer(self._client.connect, self._look, self.limits.lease, self._times)
         self._mark = 3 * self._tailer.pace  # seconds for which a reader's mark lasts; every look renews it
-        self._pages: SingleFlight[Page] = SingleFlight()
 
     async def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
         self._check_tags(log, name, terms.binds)
@@ -197,9 +195,7 @@ class RedisStore:
         while True:
             waiter.begin()
             try:
-                # Readers that were woken by the same news at the same offset share one read.
-                about = (log, after, self._tailer.wakeups)
-                return await self._pages.do(about, lambda: self._steps.read(log, after, self._mark))
+                return await self._steps.read(log, after, self._mark)
             except NoSuchLog as error:
                 raise Torn.of(log) from error
             except Unanswered:

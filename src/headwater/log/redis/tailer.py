@@ -51,8 +51,6 @@ class RedisTailer:
     ) -> None:
         self.pace = min(times.look_every, lease / 4)
         """Seconds between two looks."""
-        self.wakeups = 0
-        """Rises whenever anybody here is woken: readers woken by the same news at the same place share one read."""
         self._look = look
         self._unreachable_after = times.unreachable_after
         self._watchers: Watchers[Waiter] = Watchers()
@@ -110,7 +108,6 @@ class RedisTailer:
             ]
 
     def _heard_of_entries(self, log: str, message: bytes | None) -> None:
-        self.wakeups += 1
         news = float(message) if message is not None and message.isdigit() else math.inf
         for waiter in self._watchers.followers.get(log, ()):
             waiter.wake(news)
@@ -142,7 +139,6 @@ class RedisTailer:
             sights = await self._look(list(logs.items()))
         except Exception as error:  # noqa: BLE001 - if this task died, readers would hang
             sights = [error] * len(logs)
-        self.wakeups += 1
         failure: StoreError | None = None
         for log, sight in zip(logs, sights, strict=True):
             if isinstance(sight, BaseException):

@@ -23,9 +23,8 @@ from headwater.log.counters import Count, Slots, Taken
 from headwater.log.lua import counters
 from headwater.log.lua.documents import DocumentSteps
 from headwater.log.lua.script import Argument, Run, Script, key
-from headwater.log.lua.steps import Page, Steps, keys_of, keys_of_names
+from headwater.log.lua.steps import Steps, keys_of, keys_of_names
 from headwater.log.packs import packed
-from headwater.log.single_flight import SingleFlight
 from headwater.log.store import (
     NO_TERMS,
     Abandoned,
@@ -86,7 +85,6 @@ class UpstashStore:
         self.rest = UpstashRest(url, token, timeout=self._times.answer_within)
         self._skew = lambda: 0.0 if clock is None else clock() - time.time()
         self._permits = asyncio.Semaphore(READER_CONNECTIONS)
-        self._pages: SingleFlight[Page] = SingleFlight()
         self._steps = Steps(self._run_queued, self.limits, self._skew)
         self._run_alone = partial(self._run_locking, self._run_queued)
         self._documents = DocumentSteps(self._run_alone, self._skew)
@@ -130,7 +128,7 @@ class UpstashStore:
     async def read(
         self, log: str, after: Offset = ORIGIN, *, follow: bool = True
     ) -> AsyncGenerator[Sequence[Entry], None]:
-        page = await self._page(log, after)
+        page = await self._steps.read(log, after)
         while True:
             check_offset(after, page.state, page.epoch, page.end)
             for part in page.parts():
@@ -139,14 +137,11 @@ class UpstashStore:
                 if isinstance(part[-1].event, Ending):
                     return
             if after < page.end:
-                page = await self._page(log, after)
+                page = await self._steps.read(log, after)
             elif page.state != "open" or not follow:
                 return
             else:
                 page = await self._poller.follow(log, after, page)
-
-    async def _page(self, log: str, after: Offset) -> Page:
-        return await self._pages.do((log, after), lambda: self._steps.read(log, after))
 
     async def stop(self, log: str, subject: str) -> bool:
         stopping = await self._steps.stop(log, subject)
