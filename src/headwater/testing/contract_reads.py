@@ -58,6 +58,13 @@ class Reads:
         assert await entries(harness.peer, lease.log, Offset(1, 1), follow=False) == []
         assert await entries(harness.store, (await harness.opened()).log, follow=False) == []
 
+    async def test_a_reader_who_does_not_wait_is_not_there(self, harness: Harness) -> None:
+        """However long the log: what is stored is read, and the writer need not hurry for anybody."""
+        lease = await harness.opened(*["x" * 30_000] * 12)
+        assert len(await entries(harness.peer, lease.log, follow=False)) == 12
+        receipt = await harness.store.append(run("b", begin=13), lease)
+        assert not (receipt.readers and harness.store.flush.tells_readers)
+
     async def test_a_reader_who_leaves(self, harness: Harness) -> None:
         """A reader that leaves, or is slow, affects neither the writer nor the other readers."""
         lease = await harness.opened("a")

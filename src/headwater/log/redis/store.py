@@ -108,8 +108,9 @@ class RedisStore:
     async def read(
         self, log: str, after: Offset = ORIGIN, *, follow: bool = True
     ) -> AsyncGenerator[Sequence[Entry], None]:
+        mark = self._mark if follow else 0
         with self._tailer.waiter(log) as waiter:
-            page = await self._steps.read(log, after, self._mark if follow else 0)
+            page = await self._steps.read(log, after, mark)
             while True:
                 check_offset(after, page.state, page.epoch, page.end)
                 for part in page.parts():
@@ -122,7 +123,7 @@ class RedisStore:
                         return
                     self._tailer.follow(log, waiter)
                     await waiter.wait(page.last)
-                page = await self._next(log, after, waiter)
+                page = await self._next(log, after, mark, waiter)
 
     async def stop(self, log: str, subject: str) -> bool:
         stopping = await self._steps.stop(log, subject)
@@ -189,13 +190,13 @@ class RedisStore:
         await self._client.aclose()
         await asyncio.sleep(0)  # a socket that was closed while in use is released in the next loop iteration
 
-    async def _next(self, log: str, after: Offset, waiter: Waiter) -> Page:
+    async def _next(self, log: str, after: Offset, mark: float, waiter: Waiter) -> Page:
         """The next page for a reader that has begun: a Redis that is away for a moment does not end the answer."""
         give_up = time.monotonic() + self._times.unreachable_after
         while True:
             waiter.begin()
             try:
-                return await self._steps.read(log, after, self._mark)
+                return await self._steps.read(log, after, mark)
             except NoSuchLog as error:
                 raise Torn.of(log) from error
             except Unanswered:

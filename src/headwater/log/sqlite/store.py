@@ -8,7 +8,7 @@ once, and a power cut after a moment (`synchronous = NORMAL`).
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from headwater.entries import Entry
@@ -34,6 +34,7 @@ from headwater.log.store import (
     Terms,
     check_size,
 )
+from headwater.log.watchers import Waiter
 from headwater.offsets import ORIGIN, Offset
 from headwater.principal import Principal
 
@@ -113,7 +114,7 @@ class SqliteStore:
         self, log: str, after: Offset = ORIGIN, *, follow: bool = True
     ) -> AsyncGenerator[Sequence[Entry], None]:
         self._tailer.start()
-        with self._tailer.follow(log) as waiter:
+        with self._tailer.follow(log) if follow else nullcontext(Waiter()) as waiter:
             while True:
                 waiter.begin()
                 unsealed = self._tailer.lapses.unsealed if follow else {}
