@@ -14,7 +14,7 @@ from tagged import Tagged
 from headwater.cache.key import log_id
 from headwater.errors import StoreError
 from headwater.log.logs import Logs
-from headwater.log.lua.documents import DocumentSteps
+from headwater.log.lua.documents import LuaDocuments
 from headwater.log.lua.script import Argument, Script, key
 from headwater.log.redis.client import RedisClient
 from headwater.log.redis.store import RedisStore
@@ -300,10 +300,10 @@ async def test_a_put_whose_answer_was_lost(server: Server, collection: str) -> N
         await client.run(script, keys, arguments)
         return await client.run(script, keys, arguments)
 
-    steps = DocumentSteps(twice, lambda: 0.0)
-    assert await steps.put("repeated", b"a", 60, 0, collection=collection) is None
-    assert await steps.put("repeated", b"b", 60, None, collection=collection) == Document(b"a", 1)
-    assert await steps.get("repeated", collection) == Document(b"b", 2)
+    documents = LuaDocuments(twice, lambda: 0.0)
+    assert await documents.put("repeated", b"a", ttl=60, version=0, collection=collection) is None
+    assert await documents.put("repeated", b"b", ttl=60, collection=collection) == Document(b"a", 1)
+    assert await documents.get("repeated", collection=collection) == Document(b"b", 2)
     await client.aclose()
 
 

@@ -42,14 +42,20 @@ def script(name: str, *before: str, lane: Lane = "prompt") -> Script:
 
 def tag(name: str) -> bytes:
     """The hash tag of a name or a log id, which decides on which server of a cluster its keys lie."""
-    return _bytes(name)[:TAG]
+    return encoded(name)[:TAG]
 
 
 def key(kind: str, name: str) -> bytes:
     """The Redis key of a log or a name, or the channel of a log; `lua/log.lua` lists the kinds."""
-    return b"headwater:{%b}:%b:%b" % (tag(name), kind.encode(), _bytes(name))
+    return b"headwater:{%b}:%b:%b" % (tag(name), kind.encode(), encoded(name))
 
 
-def _bytes(name: str) -> bytes:
+def encoded(name: str) -> bytes:
+    """A name as an argument."""
     # A name may come from a client's URL with half of a surrogate pair in it: an unknown name, not a crash.
     return name.encode("utf-8", "surrogatepass")
+
+
+def ms(seconds: float) -> int:
+    """A time as an argument, in milliseconds."""
+    return round(seconds * 1000)

@@ -12,7 +12,7 @@ from headwater.entries import Entry
 from headwater.errors import Expired, Fenced, LogFull, NoSuchLog, OutOfSequence, Sealed, StoreError, Torn
 from headwater.events import Ending, Event, State, is_admissible, state_after
 from headwater.log.lua.packs import opened
-from headwater.log.lua.script import Argument, Run, key, script
+from headwater.log.lua.script import Argument, Run, encoded, key, ms, script
 from headwater.log.names import names_in
 from headwater.log.packs import PACK, Pack
 from headwater.log.store import PAGE, Abandoned, Claim, Description, Lease, Limits, Terms, lost_ending
@@ -99,7 +99,7 @@ class Steps:
 
     async def claim(self, name: str, log: str, principal: Principal, ttl: float, terms: Terms) -> Claim:
         """Bind a name to a new log and open it, or return the log that will do."""
-        arguments = _encoded(name, log, *principal, _ms(ttl), *_ages(terms), terms.binds or "")
+        arguments = _encoded(name, log, *principal, ms(ttl), *_ages(terms), terms.binds or "")
         arguments += _given(terms.recovery)
         answer = await self._run(_CLAIM, [*keys_of_names(name), *keys_of(log)], [*self._lapsing(), *arguments])
         return Claim(log, won=True, lease=Lease(log)) if answer[0] == b"won" else self._found(log, answer)
@@ -112,7 +112,7 @@ class Steps:
 
     async def open(self, log: str, principal: Principal, ttl: float, name: str | None, recovery: bytes | None) -> None:
         """Open a log that no request can join."""
-        arguments = _encoded(log, *principal, _ms(ttl), name or "", *_given(recovery))
+        arguments = _encoded(log, *principal, ms(ttl), name or "", *_given(recovery))
         self._check(log, await self._run(_OPEN, keys_of(log), [*self._times(), *arguments]))
 
     async def append(self, packs: Sequence[Pack], lease: Lease) -> Standing:
@@ -149,7 +149,7 @@ class Steps:
 
     async def read(self, log: str, after: Offset, mark: float = 0) -> Page:
         """The next entries after an offset, about `PACK` bytes; marks the log as read for `mark` seconds."""
-        arguments = _encoded(log, *after, PACK, _ms(mark))
+        arguments = _encoded(log, *after, PACK, ms(mark))
         answer = await self._run(_READ, keys_of(log), [*self._lapsing(), *arguments])
         _, state, epoch, series, last, begin, packs = self._check(log, answer)
         page = Page(opened(log, packs, begin).entries, self._state(log, state), epoch, series, last)
@@ -161,7 +161,7 @@ class Steps:
         """Look at logs of one shard; those with True are marked as read for `mark` seconds."""
         arguments = _encoded(*(each for log, read in logs for each in (log, int(read))))
         keys = [each for log, _ in logs for each in keys_of(log)]
-        answer = await self._run(_WATCH, keys, [*self._lapsing(), _ms(mark), *arguments])
+        answer = await self._run(_WATCH, keys, [*self._lapsing(), ms(mark), *arguments])
         return [
             Sight(self._state(log, state) == "open", last, stop == 1, read == 1)
             for (log, _), (state, last, stop, read) in zip(logs, answer, strict=True)
@@ -186,7 +186,7 @@ class Steps:
 
     async def constant(self, name: str, value: bytes) -> bytes:
         """Keep a value unless one is kept already; returns the one that is kept."""
-        answer = await self._run(_CONSTANT, [key("constant", name)], [value, _ms(CONSTANT_TTL)])
+        answer = await self._run(_CONSTANT, [key("constant", name)], [value, ms(CONSTANT_TTL)])
         kept: bytes = answer[1]
         return kept
 
@@ -196,10 +196,10 @@ class Steps:
 
     def _times(self) -> list[int]:
         limits = self._limits
-        return [_ms(self._skew()), _ms(limits.lease), _ms(limits.grace), _ms(limits.tombstone)]
+        return [ms(self._skew()), ms(limits.lease), ms(limits.grace), ms(limits.tombstone)]
 
     def _lapsing(self) -> list[Argument]:
-        return [*self._times(), *_LOST, _ms(self._limits.takeover)]
+        return [*self._times(), *_LOST, ms(self._limits.takeover)]
 
     def _state(self, log: str, state: bytes) -> State:
         if state == b"abandoned":
@@ -264,16 +264,12 @@ def _closing(ending: Ending) -> tuple[State, int]:
     return state_after(ending), 1 if is_admissible(ending) else 0
 
 
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
-
-
 def _ages(terms: Terms) -> tuple[int, int]:
-    return -1 if terms.newer_than is None else _ms(terms.newer_than), _ms(terms.stale)
+    return -1 if terms.newer_than is None else ms(terms.newer_than), ms(terms.stale)
 
 
 def _encoded(*arguments: Argument) -> list[Argument]:
-    return [each.encode("utf-8", "surrogatepass") if isinstance(each, str) else each for each in arguments]
+    return [encoded(each) if isinstance(each, str) else each for each in arguments]
 
 
 def _flattened(packs: Sequence[Pack]) -> list[Argument]:

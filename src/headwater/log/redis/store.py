@@ -15,11 +15,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from headwater.entries import Entry
 from headwater.errors import NoSuchLog, StoreError, Torn
 from headwater.events import Ending
-from headwater.log.counters import Count, Slots, Taken
-from headwater.log.lua import counters
-from headwater.log.lua.documents import DocumentSteps
 from headwater.log.lua.script import tag
-from headwater.log.lua.steps import Page, Sight, Steps
+from headwater.log.lua.steps import Page, Sight
+from headwater.log.lua.store import LuaStore
 from headwater.log.names import names_in
 from headwater.log.packs import packed
 from headwater.log.redis.client import RedisClient, Unanswered
@@ -27,17 +25,13 @@ from headwater.log.redis.tailer import RedisTailer
 from headwater.log.redis.times import RedisTimes
 from headwater.log.store import (
     NO_TERMS,
-    Abandoned,
     Claim,
-    Description,
-    Document,
     Flush,
     Lease,
     Limits,
     Receipt,
     Terms,
     check_offset,
-    check_size,
 )
 from headwater.log.watchers import Waiter
 from headwater.offsets import ORIGIN, TAG, Offset
@@ -53,7 +47,7 @@ RETRY_PAUSE = 0.25
 """Seconds before a reader's page is read again after Redis did not answer."""
 
 
-class RedisStore:
+class RedisStore(LuaStore):
     """Keeps logs in Redis: `redis://`, `rediss://`, `unix://`, `redis+cluster://` or `rediss+cluster://`.
 
     Nothing is connected before the first call. Use it from one event loop. Leases, ages and TTLs run on the clock of
@@ -72,22 +66,16 @@ class RedisStore:
         times: RedisTimes | None = None,
         connections: int = CONNECTIONS,
     ) -> None:
-        self.limits = limits or LIMITS
-        self.flush = Flush()
         self._times = times or RedisTimes()
         self._client = RedisClient(url, self._times, connections)
-        self._skew = skew = lambda: 0.0 if clock is None else clock() - time.time()
-        self._steps = Steps(self._client.run, self.limits, skew)
-        self._documents = DocumentSteps(self._client.run, skew)
+        super().__init__(limits or LIMITS, self._client.run, clock)
+        self.flush = Flush()
         self._tailer = RedisTailer(self._client.connect, self._look, self.limits.lease, self._times)
         self._mark = 3 * self._tailer.pace  # seconds for which a reader's mark lasts; every look renews it
 
     async def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
         self._check_tags(log, name, terms.binds)
         return await self._steps.claim(name, log, principal, ttl, terms)
-
-    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
-        return await self._steps.find(name, principal, terms)
 
     async def open(
         self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
@@ -137,49 +125,13 @@ class RedisStore:
     async def release(self, lease: Lease) -> None:
         await self._steps.release(lease)
 
-    async def abandoned(self, log: str) -> Abandoned | None:
-        return await self._steps.abandoned(log)
-
     async def take_over(self, entries: Sequence[Entry], log: str) -> Lease:
         lease = Lease(log, entries[0].offset.epoch)
         await self._steps.take_over(packed(entries), entries[-1].event, lease)
         return lease
 
-    def watch_abandoned(self, found: Callable[[str], None]) -> None:
-        self._steps.found_abandoned = found
-
-    async def describe(self, log: str) -> Description:
-        return await self._steps.describe(log)
-
     async def forget(self, log: str) -> None:
         await self._steps.forget(log)
-
-    async def constant(self, name: str, value: bytes) -> bytes:
-        return await self._steps.constant(name, value)
-
-    async def get(self, name: str, *, collection: str = "") -> Document | None:
-        return await self._documents.get(name, collection)
-
-    async def put(
-        self, name: str, value: bytes, *, ttl: float, version: int | None = None, collection: str = ""
-    ) -> Document | None:
-        check_size(value)
-        return await self._documents.put(name, value, ttl, version, collection=collection)
-
-    async def delete(self, name: str, *, collection: str = "") -> None:
-        await self._documents.delete(name, collection)
-
-    async def list_documents(self, collection: str, *, after: str = "") -> Sequence[tuple[str, Document]]:
-        return await self._documents.page(collection, after)
-
-    async def renew_documents(self, collection: str, ttl: float) -> None:
-        await self._documents.renew(collection, ttl)
-
-    async def delete_documents(self, collection: str) -> None:
-        await self._documents.drop(collection)
-
-    async def take(self, owner: str, counts: Sequence[Count] = (), slots: Slots | None = None) -> Taken:
-        return await counters.take(self._client.run, self._skew, owner, counts, slots)
 
     async def check(self) -> None:
         await self._steps.check()

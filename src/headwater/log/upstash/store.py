@@ -9,7 +9,6 @@ Nothing is sent while nothing is written or followed here.
 import asyncio
 import base64
 import logging
-import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from typing import Any
@@ -19,25 +18,19 @@ import msgspec
 from headwater.entries import Entry
 from headwater.errors import StoreError
 from headwater.events import Ending
-from headwater.log.counters import Count, Slots, Taken
-from headwater.log.lua import counters
-from headwater.log.lua.documents import DocumentSteps
 from headwater.log.lua.script import Argument, Run, Script, key
 from headwater.log.lua.steps import Steps, keys_of, keys_of_names
+from headwater.log.lua.store import LuaStore
 from headwater.log.packs import packed
 from headwater.log.store import (
     NO_TERMS,
-    Abandoned,
     Claim,
-    Description,
-    Document,
     Flush,
     Lease,
     Limits,
     Receipt,
     Terms,
     check_offset,
-    check_size,
 )
 from headwater.log.upstash.poller import UpstashPoller
 from headwater.log.upstash.rest import CONNECTIONS, Reply, UpstashRest
@@ -55,7 +48,7 @@ _LOCKING = "#!lua flags=allow-key-locking\n"
 _log = logging.getLogger(__name__)
 
 
-class UpstashStore:
+class UpstashStore(LuaStore):
     """Keeps logs in an Upstash database, reached by its REST URL and token. Use it from one event loop.
 
     Nothing is sent before the first call. Leases, ages and TTLs run on the database's clock. A test may give a `clock`;
@@ -74,7 +67,8 @@ class UpstashStore:
         times: UpstashTimes | None = None,
     ) -> None:
         limits, self._times = limits or Limits(), times or UpstashTimes()
-        self.limits = msgspec.structs.replace(limits, heartbeat=min(limits.heartbeat, self._times.heartbeat))
+        limits = msgspec.structs.replace(limits, heartbeat=min(limits.heartbeat, self._times.heartbeat))
+        super().__init__(limits, self._run_queued, clock, run_alone=partial(self._run_locking, self._run_queued))
         self.flush = Flush(
             interval=self._times.flush,
             unread_interval=self._times.flush,
@@ -83,31 +77,23 @@ class UpstashStore:
             tells_readers=False,
         )
         self.rest = UpstashRest(url, token, timeout=self._times.answer_within)
-        self._skew = lambda: 0.0 if clock is None else clock() - time.time()
         self._permits = asyncio.Semaphore(READER_CONNECTIONS)
-        self._steps = Steps(self._run_queued, self.limits, self._skew)
-        self._run_alone = partial(self._run_locking, self._run_queued)
-        self._documents = DocumentSteps(self._run_alone, self._skew)
-        self._written: dict[
-            Lease, UpstashWriter
-        ] = {}  # those granted here, until their logs end or their writers leave
+        # Those granted here, until their logs end or their writers leave.
+        self._written: dict[Lease, UpstashWriter] = {}
         self._locking = _LOCKING
         self._poller = UpstashPoller(self._pipeline, self._steps, self.limits.lease, self._times)
 
     async def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
-        encoded = terms._replace(recovery=_encoded(terms.recovery))
-        claim = await self._steps.claim(name, log, principal, ttl, encoded)
+        terms = terms._replace(recovery=terms.recovery and self._encoded(terms.recovery))
+        claim = await self._steps.claim(name, log, principal, ttl, terms)
         if claim.lease is not None:
             self._written[claim.lease] = self._new_writer(log, name, terms.binds)
         return claim
 
-    async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
-        return await self._steps.find(name, principal, terms)
-
     async def open(
         self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
     ) -> Lease:
-        await self._steps.open(log, principal, ttl, name, _encoded(recovery))
+        await self._steps.open(log, principal, ttl, name, recovery and self._encoded(recovery))
         lease = Lease(log)
         self._written[lease] = self._new_writer(log, name)
         return lease
@@ -158,59 +144,20 @@ class UpstashStore:
         self._written.pop(lease, None)
         self._poller.hurry(lease.log, doubt=True)
 
-    async def abandoned(self, log: str) -> Abandoned | None:
-        found = await self._steps.abandoned(log)
-        return found and msgspec.structs.replace(found, recovery=base64.b64decode(found.recovery))
-
     async def take_over(self, entries: Sequence[Entry], log: str) -> Lease:
         lease = Lease(log, entries[0].offset.epoch)
         known = await self._steps.take_over(packed(entries), entries[-1].event, lease)
         if not isinstance(entries[-1].event, Ending):
-            steps = Steps(self._run, self.limits, self._skew)
+            steps = Steps(self._eval, self.limits, self._skew)
             self._written[lease] = UpstashWriter(self._pipeline, steps, self.limits, self._times, known)
         self._poller.hurry(log)
         self._poller.watchers.wake_writer(log)
         return lease
 
-    def watch_abandoned(self, found: Callable[[str], None]) -> None:
-        self._steps.found_abandoned = found
-
-    async def describe(self, log: str) -> Description:
-        return await self._steps.describe(log)
-
     async def forget(self, log: str) -> None:
         await self._steps.forget(log)
         self._poller.hurry(log, doubt=True)
         self._poller.watchers.wake_writer(log)
-
-    async def constant(self, name: str, value: bytes) -> bytes:
-        return base64.b64decode(await self._steps.constant(name, base64.b64encode(value)))
-
-    async def get(self, name: str, *, collection: str = "") -> Document | None:
-        return _decoded(await self._documents.get(name, collection))
-
-    async def put(
-        self, name: str, value: bytes, *, ttl: float, version: int | None = None, collection: str = ""
-    ) -> Document | None:
-        check_size(value)
-        encoded = base64.b64encode(value)
-        return _decoded(await self._documents.put(name, encoded, ttl, version, collection=collection))
-
-    async def delete(self, name: str, *, collection: str = "") -> None:
-        await self._documents.delete(name, collection)
-
-    async def list_documents(self, collection: str, *, after: str = "") -> Sequence[tuple[str, Document]]:
-        found = await self._documents.page(collection, after)
-        return [(name, document._replace(value=base64.b64decode(document.value))) for name, document in found]
-
-    async def renew_documents(self, collection: str, ttl: float) -> None:
-        await self._documents.renew(collection, ttl)
-
-    async def delete_documents(self, collection: str) -> None:
-        await self._documents.drop(collection)
-
-    async def take(self, owner: str, counts: Sequence[Count] = (), slots: Slots | None = None) -> Taken:
-        return await counters.take(self._run_alone, self._skew, owner, counts, slots)
 
     async def check(self) -> None:
         """Send one PING, which is billed as one command; a read-only token is found by the first write instead."""
@@ -219,6 +166,12 @@ class UpstashStore:
     async def aclose(self) -> None:
         await self._poller.aclose()
         await self.rest.aclose()
+
+    def _encoded(self, value: bytes) -> bytes:
+        return base64.b64encode(value)
+
+    def _decoded(self, value: bytes) -> bytes:
+        return base64.b64decode(value)
 
     async def _run_queued(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
         """Run a step that no writer waits for, when one of its connections is free: readers must not delay writers."""
@@ -229,7 +182,7 @@ class UpstashStore:
             limit = self._times.queue_for
             raise StoreError(f"the store at Upstash is busy: no connection was free for {limit:g} s") from late
         try:
-            return await self._run(script, keys, arguments)
+            return await self._eval(script, keys, arguments)
         finally:
             self._permits.release()
 
@@ -245,7 +198,7 @@ class UpstashStore:
             self._locking = ""
             return await run(script, keys, arguments)
 
-    async def _run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
+    async def _eval(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
         return await self.rest.eval(script.text, [_text(each) for each in keys], [_text(each) for each in arguments])
 
     async def _pipeline(self, commands: Sequence[Sequence[Word]]) -> "list[Reply | StoreError]":
@@ -264,18 +217,10 @@ class UpstashStore:
         known = [*keys_of(log), key("recovery", log), *(each for name in names if name for each in keys_of_names(name))]
 
         async def run(script: Script, _: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
-            return await self._run_locking(self._run, script, known, arguments)
+            return await self._run_locking(self._eval, script, known, arguments)
 
         steps = Steps(run, self.limits, self._skew)
         return UpstashWriter(self._pipeline, steps, self.limits, self._times, known=EMPTY)
-
-
-def _encoded(recovery: bytes | None) -> bytes | None:
-    return recovery and base64.b64encode(recovery)
-
-
-def _decoded(document: Document | None) -> Document | None:
-    return document and document._replace(value=base64.b64decode(document.value))
 
 
 def _text(argument: Argument) -> str:
