@@ -62,25 +62,23 @@ class SqliteStore:
         self.limits = limits or Limits()
         self.flush = Flush()
         self._clock = clock
-        self._writes = SqliteThread(self.path, self._connect, FileLock(self.path), answer_within=answer_within)
-        self._reads = SqliteThread(self.path, self._connect, answer_within=answer_within)
+        started, lock = lambda: self._tailer.start(), FileLock(self.path)
+        self._writes = SqliteThread(self.path, self._connect, lock, answer_within=answer_within, started=started)
+        self._reads = SqliteThread(self.path, self._connect, answer_within=answer_within, started=started)
         self._owners = Owners(self.path)
         self._tailer = SqliteTailer(self._connect, self.limits, FileLock(self.path), self._owners, self._seal_lost)
 
     async def claim(self, name: str, log: str, principal: Principal, *, ttl: float, terms: Terms = NO_TERMS) -> Claim:
-        self._tailer.start()
         hit = await self._reads.do(Rows.find_sealed, name, terms)
         return hit or await self._writes.do(Rows.claim, name, log, principal, ttl=ttl, terms=terms)
 
     async def find(self, name: str, principal: Principal, *, terms: Terms = NO_TERMS) -> Claim | None:
-        self._tailer.start()
         hit = await self._reads.do(Rows.find_sealed, name, terms)
         return hit or await self._writes.do(Rows.find, name, principal, terms)
 
     async def open(
         self, log: str, principal: Principal, *, ttl: float, name: str | None = None, recovery: bytes | None = None
     ) -> Lease:
-        self._tailer.start()
         return await self._writes.do(Rows.open, log, principal, ttl=ttl, name=name, recovery=recovery)
 
     async def append(self, entries: Sequence[Entry], lease: Lease) -> Receipt:
@@ -98,11 +96,9 @@ class SqliteStore:
         self._tailer.wake_readers([lease.log])
 
     async def abandoned(self, log: str) -> Abandoned | None:
-        self._tailer.start()
         return await self._reads.do(Rows.abandoned, log, self._tailer.lapses.abandoned)
 
     async def take_over(self, entries: Sequence[Entry], log: str) -> Lease:
-        self._tailer.start()
         lease = await self._writes.do(Rows.take_over, entries, log, self._tailer.lapses.abandoned)
         self._tailer.wake_readers([log])
         return lease
@@ -113,7 +109,6 @@ class SqliteStore:
     async def read(
         self, log: str, after: Offset = ORIGIN, *, follow: bool = True
     ) -> AsyncGenerator[Sequence[Entry], None]:
-        self._tailer.start()
         with self._tailer.follow(log) if follow else nullcontext(Waiter()) as waiter:
             while True:
                 waiter.begin()
@@ -143,7 +138,6 @@ class SqliteStore:
         return self._tailer.listen(lease.log, lease.epoch, wake)
 
     async def describe(self, log: str) -> Description:
-        self._tailer.start()
         return await self._reads.do(Rows.describe, log)
 
     async def forget(self, log: str) -> None:
@@ -152,26 +146,22 @@ class SqliteStore:
         self._tailer.wake_writer(log, "gone")
 
     async def constant(self, name: str, value: bytes) -> bytes:
-        self._tailer.start()
         kept = await self._reads.do(Rows.kept, name)  # without the write lock, which others may hold
         return kept or await self._writes.do(Rows.constant, name, value)
 
     async def get(self, name: str, *, collection: str = "") -> Document | None:
-        self._tailer.start()
         return await self._reads.do(Rows.get, name, collection)
 
     async def put(
         self, name: str, value: bytes, *, ttl: float, version: int | None = None, collection: str = ""
     ) -> Document | None:
         check_size(value)
-        self._tailer.start()
         return await self._writes.do(Rows.put, name, value, ttl, version, collection)
 
     async def delete(self, name: str, *, collection: str = "") -> None:
         await self._writes.do(Rows.delete, name, collection)
 
     async def list_documents(self, collection: str, *, after: str = "") -> Sequence[tuple[str, Document]]:
-        self._tailer.start()
         return await self._reads.do(Rows.list_documents, collection, after)
 
     async def renew_documents(self, collection: str, ttl: float) -> None:
@@ -179,15 +169,12 @@ class SqliteStore:
 
     async def delete_documents(self, collection: str) -> None:
         # Deleting large documents would hold up all writes: they expire at once, and the sweep deletes a few at a time.
-        self._tailer.start()
         await self._writes.do(Rows.renew_documents, collection, 0)
 
     async def take(self, owner: str, counts: Sequence[Count] = (), slots: Slots | None = None) -> Taken:
-        self._tailer.start()
         return await self._writes.do(counters.take, self._clock(), owner, counts, slots)
 
     async def check(self) -> None:
-        self._tailer.start()
         await self._writes.do(Rows.check)
 
     async def aclose(self) -> None:

@@ -57,7 +57,7 @@ class SqliteThread:
     The thread starts with the first step. It connects when there is something to do, and anew after a failure, so that
     a disk that comes back is used again, and when the file was replaced by another. At most `places` steps are queued,
     those of callers that gave up included; further callers wait. A caller waits `answer_within` seconds. Steps raise
-    what the contract says, or `StoreError`.
+    what the contract says, or `StoreError`. `started` is called with the first step, on the event loop.
     """
 
     def __init__(
@@ -68,12 +68,14 @@ class SqliteThread:
         *,
         places: int = 1024,
         answer_within: float = 10.0,
+        started: Callable[[], None] = lambda: None,
     ) -> None:
         self._begin = "BEGIN" if lock is None else "BEGIN IMMEDIATE"
         self._path = path
         self._connect = connect
         self._lock = lock
         self._answer_within = answer_within
+        self._started = started
         self._rows: Rows | None = None
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._places = asyncio.Semaphore(places)
@@ -111,6 +113,7 @@ class SqliteThread:
             name = "sqlite reads" if self._lock is None else "sqlite writes"
             self._thread = threading.Thread(target=self._run, name=name, daemon=True)
             self._thread.start()
+            self._started()
         return self._loop
 
     def _run(self) -> None:
