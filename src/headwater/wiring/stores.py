@@ -70,7 +70,8 @@ def describe_store(settings: Settings) -> str:
     if not url:
         return str(settings.data_dir / "logs.sqlite")
     parsed = urlsplit(url)
-    return url if "@" not in parsed.netloc else f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}{parsed.path}"
+    shown = url.partition("?")[0]  # a password may stand among the options, too
+    return shown if "@" not in parsed.netloc else f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}{parsed.path}"
 
 
 def url_of(settings: Settings) -> str:
