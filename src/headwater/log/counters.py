@@ -93,14 +93,14 @@ class Tally:
                 so_far += count.amount
                 self._used[owner, count.name] = (end, so_far)
             used.append(so_far)
-        held = {holder: until for holder, until in self._held.get(owner, {}).items() if until > now}
-        if slots is not None and not refused:
+        held: dict[str, float] = {}
+        if slots is not None:
+            held = {holder: until for holder, until in self._held.get(owner, {}).items() if until > now}
             wanted = held | dict.fromkeys(slots.holders, now + slots.ttl)
             if slots.most is not None and len(wanted) > max(len(held), slots.most):
-                refused = SLOTS
-            else:
-                held = {holder: until for holder, until in wanted.items() if until > now}
-                self._held[owner] = held
+                refused = refused or SLOTS
+            elif not refused:
+                held = self._held[owner] = {holder: until for holder, until in wanted.items() if until > now}
         return Taken(refused, used, [end - now for end in ends], len(held))
 
     def _sweep(self, now: float) -> None:

@@ -62,6 +62,7 @@ class Counters:
         assert [(await hold(harness, "a", ttl=0)).held for _ in range(2)] == [1, 1]
         assert (await harness.peer.take("acme", (), Slots(["c"], 30, 2))).held == 2
         assert (await hold(harness, "d", most=None)).held == 3
+        assert (await harness.store.take("acme", [asked()])).held == 0, "slots were not asked about"
 
     async def test_a_slot_whose_holder_is_silent_is_free(self, harness: Harness) -> None:
         """Its time is over when its server has died; a renewal keeps it."""
