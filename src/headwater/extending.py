@@ -7,6 +7,8 @@ from headwater.answer import Answer, Timing, ToolCall
 from headwater.entries import Entry, record, restore
 from headwater.errors import (
     CannotContinue,
+    Conflict,
+    DocumentTooLarge,
     Expired,
     Fenced,
     LogFull,
@@ -15,6 +17,7 @@ from headwater.errors import (
     OutOfSequence,
     Sealed,
     StoreError,
+    Torn,
 )
 from headwater.events import (
     Ending,
@@ -37,22 +40,30 @@ from headwater.events import (
     is_admissible,
     state_after,
 )
-from headwater.log.counters import Count, Slots, Taken
+from headwater.log.counters import SLOTS, Count, Slots, Taken
+from headwater.log.names import names_in
 from headwater.log.store import (
+    DOCUMENT_BYTES,
+    DOCUMENTS,
+    MAX_DOCUMENT,
+    NO_TERMS,
+    Abandoned,
     Claim,
     Description,
+    Document,
     Flush,
     Lease,
     Limits,
     Receipt,
     Store,
+    Terms,
     check_offset,
     lost_ending,
 )
 from headwater.models.model import Closes, Continues, Counts, Model, Prepares, Shown
 from headwater.observe import Made, Observer, Outcome, Request
 from headwater.offsets import ORIGIN, Offset
-from headwater.principal import Principal
+from headwater.principal import LEAVES, Principal
 from headwater.prompt import (
     Audio,
     File,
@@ -70,16 +81,26 @@ from headwater.prompt import (
 )
 
 __all__ = [
+    "DOCUMENTS",
+    "DOCUMENT_BYTES",
+    "LEAVES",
+    "MAX_DOCUMENT",
+    "NO_TERMS",
     "ORIGIN",
+    "SLOTS",
+    "Abandoned",
     "Answer",
     "Audio",
     "CannotContinue",
     "Claim",
     "Closes",
+    "Conflict",
     "Continues",
     "Count",
     "Counts",
     "Description",
+    "Document",
+    "DocumentTooLarge",
     "Ending",
     "Entry",
     "Error",
@@ -124,6 +145,7 @@ __all__ = [
     "Store",
     "StoreError",
     "Taken",
+    "Terms",
     "Text",
     "TextDelta",
     "Timing",
@@ -133,11 +155,13 @@ __all__ = [
     "ToolCallEnd",
     "ToolCallStart",
     "ToolResult",
+    "Torn",
     "Unknown",
     "Usage",
     "check_offset",
     "is_admissible",
     "lost_ending",
+    "names_in",
     "record",
     "restore",
     "state_after",

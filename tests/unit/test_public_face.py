@@ -5,15 +5,21 @@ import importlib
 import re
 import subprocess
 import sys
+import typing
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import httpx
 import pytest
 from serving import chat, parse, serving, text_of
 
+from headwater import errors, principal
+from headwater.log import counters, store
+from headwater.log.counters import Counters
 from headwater.log.memory import MemoryStore
+from headwater.log.store import Documents, Store
 
 ROOT = Path(__file__).parents[2]
 EXTENDING = (ROOT / "docs" / "extending.md").read_text()
@@ -46,7 +52,8 @@ FACE = {
     "headwater.extending": {
         *EVENTS,
         *("Claim", "Description", "Entry", "Flush", "Lease", "Limits", "Offset", "ORIGIN", "Principal", "Receipt"),
-        *("Count", "Slots", "Taken"),
+        *("Count", "Slots", "Taken", "SLOTS", "Abandoned", "Terms", "NO_TERMS", "LEAVES", "names_in"),
+        *("Document", "DOCUMENTS", "DOCUMENT_BYTES", "MAX_DOCUMENT", "Conflict", "DocumentTooLarge", "Torn"),
         *("State", "Store", "check_offset", "is_admissible", "lost_ending", "record", "restore", "state_after"),
         *("Expired", "Fenced", "LogFull", "NoSuchLog", "OutOfSequence", "Sealed", "StoreError"),
         *("CannotContinue", "Closes", "Continues", "Counts", "Model", "ModelError", "Prepares", "Shown"),
@@ -87,6 +94,28 @@ def test_a_public_path_imports_nothing_slow(path: str) -> None:
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert run.stdout.strip() == "[]"
+
+
+def test_whoever_writes_a_store_can_import_all_that_its_contract_names() -> None:
+    """What its methods take and return, and what the requirements of a store in docs/extending.md name."""
+    methods = [each for protocol in (Store, Documents, Counters) for each in vars(protocol).values()]
+    hints = [typing.get_type_hints(each) for each in methods if isinstance(each, FunctionType)]
+    taken = {each.__name__ for hint in hints for kind in hint.values() for each in ours(kind)}
+    section = EXTENDING.partition("## A store")[2].partition("## A model")[0]
+    words = set(re.findall(r"`([A-Z]\w+)`", section))
+    named = {word for word in words if any(hasattr(module, word) for module in (errors, principal, store, counters))}
+
+    assert {"Document", "Terms"} <= taken
+    assert {"Conflict", "LEAVES"} <= named
+    assert (taken | named) - FACE["headwater.extending"] == set()
+
+
+def ours(hint: Any) -> Iterator[type]:
+    """The classes of this package in an annotation."""
+    if isinstance(hint, type) and hint.__module__.startswith("headwater"):
+        yield hint
+    for each in typing.get_args(hint):
+        yield from ours(each)
 
 
 def test_the_documents_and_examples_import_public_paths_only() -> None:
