@@ -123,7 +123,7 @@ class Logs:
         reader has shown nothing yet; a reader that is less far ahead then begins another.
         """
         while (mirror := self._mirrors.get(log)) is not None and after < mirror.begin:
-            begin, begun = mirror.begin, mirror.begun
+            begin, begun = mirror.begin, bool(mirror.feed.entries)
             async with aclosing(self.store.read(log, after, follow=False)) as pages:
                 async for page in pages:
                     yield page
@@ -132,10 +132,10 @@ class Logs:
                         return
             if after < begin and begun:  # the store has lost what the mirror was given
                 raise Torn.of(log)
-            if after < begin and not mirror.begun:
+            if after < begin and not mirror.feed.entries:
                 mirror = None
                 break
-        if mirror is None or mirror.over:
+        if mirror is None or mirror.feed.done:
             mirror = self._mirrors[log] = Mirror(self.store, log, after)
         try:
             async with aclosing(mirror.read(after)) as pages:
@@ -144,7 +144,7 @@ class Logs:
                     if unseen:
                         yield unseen
         finally:
-            if not mirror.readers:
+            if not mirror.feed.readers:
                 if self._mirrors.get(log) is mirror:
                     del self._mirrors[log]
                 await mirror.aclose()

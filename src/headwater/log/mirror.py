@@ -24,32 +24,18 @@ class Mirror:
 
     def __init__(self, store: Store, log: str, begin: Offset) -> None:
         self.begin = begin
+        self.feed = Feed()
+        """What it has shown; done when it shows nothing new any more, because it has failed or the log has ended."""
         self._store = store
         self._log = log
-        self._feed = Feed()
         self._pull = asyncio.create_task(self._run(), name=f"mirror {log}")
-
-    @property
-    def readers(self) -> int:
-        """How many read it now."""
-        return self._feed.readers
-
-    @property
-    def begun(self) -> bool:
-        """Whether it has shown an entry."""
-        return bool(self._feed.entries)
-
-    @property
-    def over(self) -> bool:
-        """Whether it shows nothing new any more, because it has failed or the log has ended."""
-        return self._feed.done
 
     def read(self, after: Offset) -> AsyncGenerator[Sequence[Entry], None]:
         """Every entry after `after`, which is not before `begin`, until the ending. Raises what the store raises.
 
         A reader that is ahead of the mirror gets what lies between, too.
         """
-        return self._feed.read(bisect_right(self._feed.entries, after, key=lambda entry: entry.offset))
+        return self.feed.read(bisect_right(self.feed.entries, after, key=lambda entry: entry.offset))
 
     async def aclose(self) -> None:
         """Stop pulling. Readers that are left end where they are."""
@@ -57,7 +43,7 @@ class Mirror:
         await asyncio.wait({self._pull})
 
     async def _run(self) -> None:
-        feed = self._feed
+        feed = self.feed
         try:
             async with aclosing(self._store.read(self._log, self.begin)) as pages:
                 async for page in pages:
