@@ -145,8 +145,8 @@ class UpstashPoller:
         if follower.doubt:
             return []
         place = f"{follower.series}-{follower.last + 1}"
-        new = ("XRANGE", _key("packs", follower.log), place, "+", "COUNT", LOOK_PACKS)
-        return [new, ("EXISTS", _key("lease", follower.log))] if follower.pace >= RESTING * self._quick else [new]
+        new = ("XRANGE", key("packs", follower.log), place, "+", "COUNT", LOOK_PACKS)
+        return [new, ("EXISTS", key("lease", follower.log))] if follower.pace >= RESTING * self._quick else [new]
 
     def _deliver(self, follower: _Follower, replies: "Sequence[Reply | StoreError]") -> bool:
         """Give a follower what was found; False when it is unexpected, or the writer is gone."""
@@ -215,7 +215,3 @@ class UpstashPoller:
 
     def _fail(self, failure: Exception) -> None:
         self.watchers.fail(failure, list(self.watchers.followers))
-
-
-def _key(kind: str, log: str) -> str:
-    return key(kind, log).decode()

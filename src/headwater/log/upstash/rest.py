@@ -1,8 +1,8 @@
 """Redis commands over Upstash's REST API: HTTP requests with a time limit, and errors that never show the token.
 
-Requests are JSON text, so arguments are text or numbers; the caller encodes bytes. Replies are requested in base64, so
-they arrive as the bytes they are. A command whose reply was lost may have been applied and is sent again, so every
-command must be safe to repeat.
+Requests are JSON text, so bytes among the arguments are text in UTF-8; the caller encodes others. Replies are requested
+in base64, so they arrive as the bytes they are. A command whose reply was lost may have been applied and is sent again,
+so every command must be safe to repeat.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import msgspec
 
 from headwater.errors import StoreError
 
-Argument = str | int | float
+Argument = bytes | str | int | float
 Reply: TypeAlias = "bytes | int | list[Reply] | None"
 
 MAX_REQUEST = 1_000_000
@@ -69,7 +69,7 @@ class UpstashRest:
         """Send one command. Raises `StoreError`, also for what Redis calls an error."""
         return self._result(await self._send("", _written(command), 1))
 
-    async def eval(self, script: str, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
+    async def eval(self, script: str, keys: Sequence[Argument], args: Sequence[Argument]) -> Reply:
         """Run a script, sent in full: trying its digest first would cost a second command whenever it is unknown."""
         return await self.execute("EVAL", script, len(keys), *keys, *args)
 
@@ -189,8 +189,11 @@ class UpstashRest:
 
 
 def _written(command: Sequence[Argument]) -> bytes:
-    # Numbers as text, as Redis takes them: as JSON they could be written in another notation.
-    return msgspec.json.encode([str(argument) for argument in command])
+    # Numbers as text, as Redis takes them: as JSON they could be written in another notation. Half of a surrogate pair,
+    # from a client's URL, is part of no id that exists, and cannot be sent.
+    return msgspec.json.encode(
+        [each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each) for each in command]
+    )
 
 
 def _batches(written: Sequence[bytes]) -> list[list[bytes]]:

@@ -199,7 +199,7 @@ class UpstashStore(LuaStore):
             return await run(script, keys, arguments)
 
     async def _eval(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
-        return await self.rest.eval(script.text, [_text(each) for each in keys], [_text(each) for each in arguments])
+        return await self.rest.eval(script.text, keys, arguments)
 
     async def _pipeline(self, commands: Sequence[Sequence[Word]]) -> "list[Reply | StoreError]":
         return await self.rest.pipeline(commands)
@@ -221,8 +221,3 @@ class UpstashStore(LuaStore):
 
         steps = Steps(run, self.limits, self._skew)
         return UpstashWriter(self._pipeline, steps, self.limits, self._times, known=EMPTY)
-
-
-def _text(argument: Argument) -> str:
-    # Half of a surrogate pair, from a client's URL, is part of no id that exists, and cannot be sent.
-    return argument.decode("utf-8", "replace") if isinstance(argument, bytes) else str(argument)

@@ -74,12 +74,12 @@ class UpstashWriter:
             known = known._replace(last=pack.last, size=known.size + pack.size, packs=known.packs + 1)
             if known.last > self._limits.entries or known.size > self._limits.bytes:
                 return None
-            fields = {"l": known.last, "e": lease.epoch, "n": known.packs - 1, "s": known.size, "d": pack.data.decode()}
+            fields = {"l": known.last, "e": lease.epoch, "n": known.packs - 1, "s": known.size, "d": pack.data}
             words = [word for field in fields.items() for word in field]
-            commands.append(["XADD", _key("packs", lease), "NOMKSTREAM", place, *words])
+            commands.append(["XADD", key("packs", lease.log), "NOMKSTREAM", place, *words])
         renews = pack is None or now - self._lease_renewed >= min(self._times.renew_lease, self._limits.lease / 2)
         if renews:
-            commands.append(["GETEX", _key("lease", lease), "PX", round(self._limits.lease * 1000)])
+            commands.append(["GETEX", key("lease", lease.log), "PX", round(self._limits.lease * 1000)])
         replies = await self._pipeline(commands)
         if not all(isinstance(reply, bytes) for reply in replies):
             return None
@@ -88,7 +88,3 @@ class UpstashWriter:
             self._lease_renewed = now
             known = known._replace(stop=stop_of(replies[-1]))
         return known
-
-
-def _key(kind: str, lease: Lease) -> str:
-    return key(kind, lease.log).decode()
