@@ -2,7 +2,6 @@
 
 from typing import Any, cast
 
-from redis.asyncio import Redis
 from redis.exceptions import ConnectionError
 
 from headwater.log.redis.batcher import Batcher
@@ -19,6 +18,10 @@ class Server:
         self.closed = self.busy = False
         self._port, self._cluster = port, cluster
 
+    @property
+    def server(self) -> "Server":
+        return self
+
     async def execute_command(self, *_: str) -> list[Any]:
         if self._port not in [SEED, *self._cluster]:
             raise ConnectionError
@@ -32,12 +35,12 @@ async def test_a_server_that_has_left_the_cluster_keeps_no_connection() -> None:
     """Once the scripts that it was sent have ended; a server that the URL names may come back."""
     cluster, made = [7001, 7002], dict[int, Server]()
 
-    def make(url: str) -> Redis:
+    def make(url: str) -> Batcher:
         port = int(url.rpartition(":")[2])
         made[port] = Server(port, cluster)
-        return cast("Redis", made[port])
+        return cast("Batcher", made[port])
 
-    servers = RedisCluster(f"redis+cluster://:pass@127.0.0.1:{SEED}", make, lambda each: cast("Batcher", each), 1.0)
+    servers = RedisCluster(f"redis+cluster://:pass@127.0.0.1:{SEED}", make, 1.0)
     await servers.any()
     for port in cluster:
         servers._node(("127.0.0.1", port))  # pyright: ignore[reportPrivateUsage]

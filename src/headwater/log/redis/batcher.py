@@ -12,13 +12,14 @@ answer is not sent again, whatever happens to the others of its batch.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from typing import Any, cast
 
 import hiredis
 from redis import exceptions
-from redis.asyncio import ConnectionPool
+from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 
 from headwater.errors import StoreError
@@ -81,17 +82,12 @@ class _Batch:
 
 
 class Batcher:
-    """Runs scripts on one Redis server in batches, each sent by a task of its own. For one event loop.
+    """Runs scripts on one Redis server in batches, each sent by a task of its own. For one event loop."""
 
-    `failure` makes the error that a caller raises, a new one at each call, out of the reason why its script failed.
-    """
-
-    def __init__(
-        self, pool: ConnectionPool, times: RedisTimes, connections: int, failure: Callable[[BaseException], Exception]
-    ) -> None:
-        self._pool = pool
+    def __init__(self, server: Redis, times: RedisTimes, connections: int) -> None:
+        self.server = server
+        self._pool = server.connection_pool
         self._times = times
-        self._failure = failure
         self._permits = asyncio.Semaphore(connections)
         self._flush_permits = asyncio.Semaphore(max(min(FLUSH_CONNECTIONS, connections - 1), 1))
         self._filling: dict[Lane, _Batch] = {}  # not sent yet
@@ -100,7 +96,7 @@ class Batcher:
     async def run(
         self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, asking: bool = False
     ) -> Any:
-        """Run a script. Raises what `failure` makes of the reason when it fails.
+        """Run a script. Raises what Redis says, `TimeoutError`, or `StoreError` when this was closed meanwhile.
 
         `asking` permits the use of keys that are being moved to this server of a cluster.
         """
@@ -121,13 +117,18 @@ class Batcher:
         """Whether scripts are under way."""
         return bool(self._tasks)
 
+    async def any(self) -> Redis:
+        """The server, as one of a cluster would be given."""
+        return self.server
+
     async def aclose(self) -> None:
-        """Cancel the batches under way; their callers hear that the store was closed."""
+        """Close the connections. Batches under way are cancelled; their callers hear that the store was closed."""
         while self._tasks:
             for task in self._tasks:
                 task.cancel()
             # Repeatedly, because before Python 3.12 redis-py, by `asyncio.wait_for`, can swallow a cancellation.
             await asyncio.wait(self._tasks, timeout=0.1)
+        await self.server.aclose()
 
     async def _deliver(self, batch: _Batch, lane: Lane) -> None:
         flush = self._flush_permits if lane == "flush" else nullcontext()
@@ -186,8 +187,15 @@ class Batcher:
         for each in batch.requests:
             reason = each.refusal or failure
             if reason is not None and not each.answer.done():
-                each.answer.set_exception(self._failure(reason))
+                each.answer.set_exception(_copied(reason))
                 each.answer.exception()  # retrieved here, because the caller may be cancelled in this iteration
+
+
+def _copied(error: BaseException) -> BaseException:
+    """An error of its own for one caller, with what brought it about: raising one adds the caller's traceback."""
+    copied = copy.copy(error)
+    copied.__cause__, copied.__context__ = error.__cause__, error.__context__
+    return copied
 
 
 def _packed(*command: Argument) -> bytes:

@@ -5,10 +5,9 @@ time, which is safe because every step may run twice.
 """
 
 import asyncio
-import copy
 import ssl
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from redis import exceptions
@@ -65,34 +64,24 @@ class RedisClient:
             "retry": Retry(ConstantBackoff(0.05), 1),  # the default of redis-py waits for seconds in between
         }
         try:
-            self._redis = (
-                RedisCluster(url, self._single, lambda server: self._batched(server, _copied), times.finish_within)
-                if self.clustered
-                else self._single(url)
-            )
+            self._redis = RedisCluster(url, self._server, times.finish_within) if self.clustered else self._server(url)
         except (ValueError, TypeError, exceptions.RedisError) as error:
             raise StoreError(f"the URL of the Redis store cannot be used: {error}") from error
-        self._batcher: Batcher | None = None  # of a single server
-        if isinstance(self._redis, Redis):
-            self._batcher = self._batched(self._redis, self._failure)
 
     async def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
         """Run a script on the server that has these keys. Raises `StoreError`, or `Unanswered` if a retry may help."""
         if self._closed:
             raise StoreError.closed()
-        if self._batcher is not None:
-            return await self._batcher.run(script, keys, arguments)
         try:
-            return await cast("RedisCluster", self._redis).run(script, keys, arguments)
-        except (exceptions.RedisError, OSError) as error:
+            return await self._redis.run(script, keys, arguments)
+        except Exception as error:  # whatever it is, each caller gets its own in plain words
             raise self._failure(error) from error
 
     async def connect(self) -> AbstractConnection:
         """Open a connection for pub/sub; in a cluster to any server, because all of them pass on every message."""
         try:
             async with asyncio.timeout(self._times.finish_within):
-                server = await self._redis.any() if isinstance(self._redis, RedisCluster) else self._redis
-                connection = server.connection_pool.make_connection()
+                connection = (await self._redis.any()).connection_pool.make_connection()
                 try:
                     await connection.connect()
                 except BaseException:
@@ -109,21 +98,15 @@ class RedisClient:
     async def aclose(self) -> None:
         """Close the connections; later scripts are refused. May be called again."""
         self.refuse()
-        if self._batcher is not None:
-            await self._batcher.aclose()
         await self._redis.aclose()
 
-    def _batched(self, server: Redis, failure: Callable[[BaseException], Exception]) -> Batcher:
-        return Batcher(server.connection_pool, self._times, self._connections, failure)
-
-    def _single(self, url: str) -> Redis:
+    def _server(self, url: str) -> Batcher:
         pool = ConnectionPool.from_url(url, **self._options)  # pyright: ignore[reportUnknownMemberType]
         pool.connection_kwargs |= self._options  # options in the URL must not undo these
         pool.make_connection()  # connects to nothing, but refuses options that do not exist
-        return Redis.from_pool(pool)
+        return Batcher(Redis.from_pool(pool), self._times, self._connections)
 
     def _failure(self, error: BaseException) -> StoreError:
-        """A new error for one caller, because the callers of a batch share the reason."""
         failure = StoreError(f"Redis failed: {error!r}")
         # redis-py reports a refused password as a connection error, with the reason as its cause.
         reason = error.__cause__ if isinstance(error.__cause__, exceptions.RedisError) else error
@@ -139,12 +122,4 @@ class RedisClient:
                 if sentence is not None:
                     failure = kind(f"{sentence}: {error}")
                     break
-        failure.__cause__ = error
         return failure
-
-
-def _copied(error: BaseException) -> Exception:
-    """An error of its own for one caller, with what brought it about."""
-    copied = copy.copy(error)
-    copied.__context__ = error.__context__
-    return cast("Exception", copied)

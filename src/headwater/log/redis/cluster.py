@@ -34,13 +34,6 @@ _ELSEWHERE = (
 Address = tuple[str, int]
 
 
-class _Node(NamedTuple):
-    """A server of the cluster: a plain client, and what sends it scripts."""
-
-    server: Redis
-    batcher: Batcher
-
-
 class _Astray(NamedTuple):
     """An attempt that another server, or the same one later, may answer."""
 
@@ -61,21 +54,17 @@ Send = Callable[[Batcher, bool], Awaitable[Any]]
 class RedisCluster:
     """The servers of a cluster and their slots. `redis[s]+cluster://[user:password@]host:port[,host:port…]`
 
-    `make` makes a client for the URL of one server, `batcher` what sends that server scripts; its errors are those of
-    Redis. A script is given up after `within` seconds.
+    `make` makes what sends scripts to the server at a URL. A script is given up after `within` seconds.
     """
 
-    def __init__(
-        self, url: str, make: Callable[[str], Redis], batcher: Callable[[Redis], Batcher], within: float
-    ) -> None:
+    def __init__(self, url: str, make: Callable[[str], Batcher], within: float) -> None:
         parts = urlsplit(url.replace("+cluster://", "://", 1))
         user, at, hosts = parts.netloc.rpartition("@")
         self._parts, self._login = parts._replace(path=""), user + at
         self._make = make
-        self._batcher = batcher
         self._within = within
         self._seeds = [_address(host) for host in hosts.split(",")]
-        self._nodes: dict[Address, _Node] = {}
+        self._nodes: dict[Address, Batcher] = {}
         self._slots: dict[int, Address] = {}
         self._answering = self._seeds[0]  # the server that listed the slots last
         self._learning = asyncio.Lock()
@@ -91,7 +80,7 @@ class RedisCluster:
         if (address := self._slots.get(slot)) is not None:
             learnt = self._learnt
             try:
-                return await self._node(address).batcher.run(script, keys, arguments)
+                return await self._node(address).run(script, keys, arguments)
             except _ELSEWHERE as error:
                 astray = _Astray(error, address, learnt)
         # Only now a time limit for all attempts together: the batcher has its own for each, and most need one attempt.
@@ -104,7 +93,7 @@ class RedisCluster:
         """Send a script while the cluster changes, after a first attempt that went astray or none."""
         for left in reversed(range(TRIES if astray is None else TRIES - 1)):
             if astray is not None and (there := astray.asked_elsewhere) is not None:
-                return await send(self._node(there).batcher, True)
+                return await send(self._node(there), True)
             if astray is not None:
                 await self._follow(slot, astray)
             learnt = self._learnt
@@ -114,7 +103,7 @@ class RedisCluster:
                 raise exceptions.ClusterDownError(f"no server has slot {slot}")
             address = self._slots[slot]
             try:
-                return await send(self._node(address).batcher, False)
+                return await send(self._node(address), False)
             except _ELSEWHERE as error:
                 if not left:
                     raise
@@ -138,15 +127,13 @@ class RedisCluster:
     async def aclose(self) -> None:
         """Close the connections to all servers."""
         for node in list(self._nodes.values()):
-            await node.batcher.aclose()
-            await node.server.aclose()
+            await node.aclose()
 
-    def _node(self, address: Address) -> _Node:
+    def _node(self, address: Address) -> Batcher:
         if address not in self._nodes:
             host, port = address
             netloc = f"{self._login}[{host}]:{port}" if ":" in host else f"{self._login}{host}:{port}"
-            server = self._make(self._parts._replace(netloc=netloc).geturl())
-            self._nodes[address] = _Node(server, self._batcher(server))
+            self._nodes[address] = self._make(self._parts._replace(netloc=netloc).geturl())
         return self._nodes[address]
 
     async def _learn(self, learnt: int, failed: Address | None = None) -> None:
@@ -180,9 +167,9 @@ class RedisCluster:
     async def _part(self) -> None:
         """Close the connections to servers that have left the cluster; while one still has scripts, do so next time."""
         for address in self._nodes.keys() - {*self._slots.values(), *self._seeds, self._answering}:
-            if not self._nodes[address].batcher.busy:
+            if not self._nodes[address].busy:
                 with suppress(exceptions.RedisError):  # one that fell silent
-                    await self._nodes.pop(address).server.aclose()
+                    await self._nodes.pop(address).aclose()
 
 
 def _elsewhere(redirection: exceptions.AskError, here: Address) -> Address:
