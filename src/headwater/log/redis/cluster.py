@@ -5,9 +5,9 @@ it short. And when one command fails, redis-py's disconnects the commands of oth
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from redis import exceptions
@@ -34,23 +34,6 @@ _ELSEWHERE = (
 Address = tuple[str, int]
 
 
-class _Astray(NamedTuple):
-    """An attempt that another server, or the same one later, may answer."""
-
-    error: Exception
-    address: Address
-    learnt: int
-
-    @property
-    def asked_elsewhere(self) -> Address | None:
-        """The server to which the keys are being moved, if this one has given them away."""
-        moving = isinstance(self.error, exceptions.AskError) and not isinstance(self.error, exceptions.MovedError)
-        return _elsewhere(cast("exceptions.AskError", self.error), self.address) if moving else None
-
-
-Send = Callable[[Batcher, bool], Awaitable[Any]]
-
-
 class RedisCluster:
     """The servers of a cluster and their slots. `redis[s]+cluster://[user:password@]host:port[,host:port…]`
 
@@ -74,50 +57,44 @@ class RedisCluster:
 
     async def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
         """Run a script on the server of its keys, which lie in one slot. Raises what Redis says, or `TimeoutError`."""
-        loop = asyncio.get_running_loop()
-        slot, begin = key_slot(keys[0]), loop.time()
-        astray: _Astray | None = None
-        if (address := self._slots.get(slot)) is not None:
-            learnt = self._learnt
-            try:
-                return await self._node(address).run(script, keys, arguments)
-            except _ELSEWHERE as error:
-                astray = _Astray(error, address, learnt)
+        slot, end = key_slot(keys[0]), asyncio.get_running_loop().time() + self._within
+        if slot not in self._slots:
+            async with asyncio.timeout_at(end):
+                await self._learn(self._learnt)
+        address, learnt = self._address(slot), self._learnt
+        try:
+            return await self._node(address).run(script, keys, arguments)
+        except _ELSEWHERE as error:
+            failure: Exception = error
         # Only now a time limit for all attempts together: the batcher has its own for each, and most need one attempt.
-        async with asyncio.timeout_at(begin + self._within):
-            return await self._search(
-                slot, astray, lambda batcher, asking: batcher.run(script, keys, arguments, asking=asking)
-            )
-
-    async def _search(self, slot: int, astray: "_Astray | None", send: Send) -> Any:
-        """Send a script while the cluster changes, after a first attempt that went astray or none."""
-        for left in reversed(range(TRIES if astray is None else TRIES - 1)):
-            if astray is not None and (there := astray.asked_elsewhere) is not None:
-                return await send(self._node(there), True)
-            if astray is not None:
-                await self._follow(slot, astray)
-            learnt = self._learnt
-            if slot not in self._slots:
-                await self._learn(learnt)
-            if slot not in self._slots:
-                raise exceptions.ClusterDownError(f"no server has slot {slot}")
-            address = self._slots[slot]
-            try:
-                return await send(self._node(address), False)
-            except _ELSEWHERE as error:
-                if not left:
-                    raise
-                astray = _Astray(error, address, learnt)
+        async with asyncio.timeout_at(end):
+            for left in reversed(range(TRIES - 1)):
+                if isinstance(failure, exceptions.AskError) and not isinstance(failure, exceptions.MovedError):
+                    there = self._node(_elsewhere(failure, address))
+                    return await there.run(script, keys, arguments, asking=True)
+                await self._follow(slot, failure, address, learnt)
+                address, learnt = self._address(slot), self._learnt
+                try:
+                    return await self._node(address).run(script, keys, arguments)
+                except _ELSEWHERE as error:
+                    if not left:
+                        raise
+                    failure = error
         raise AssertionError("the last attempt returns or raises")
 
-    async def _follow(self, slot: int, astray: "_Astray") -> None:
-        """Prepare the next attempt."""
-        if isinstance(astray.error, exceptions.MovedError):
-            self._slots[slot] = _elsewhere(astray.error, astray.address)
+    async def _follow(self, slot: int, failure: Exception, address: Address, learnt: int) -> None:
+        """Prepare the next attempt, after one that another server, or the same one later, may answer."""
+        if isinstance(failure, exceptions.MovedError):
+            self._slots[slot] = _elsewhere(failure, address)
             return
         await asyncio.sleep(RETRY_PAUSE)
-        if not isinstance(astray.error, exceptions.TryAgainError):
-            await self._learn(astray.learnt, astray.address)
+        if not isinstance(failure, exceptions.TryAgainError):
+            await self._learn(learnt, address)
+
+    def _address(self, slot: int) -> Address:
+        if slot not in self._slots:
+            raise exceptions.ClusterDownError(f"no server has slot {slot}")
+        return self._slots[slot]
 
     async def any(self) -> Redis:
         """A server that answers."""
