@@ -90,6 +90,20 @@ def test_an_invalid_url() -> None:
         RedisStore("http://127.0.0.1")
 
 
+async def test_options_of_the_url_that_other_programs_need(server: Server) -> None:
+    """They change neither the form of replies nor the time limits."""
+    other = "decode_responses=true&protocol=3&socket_timeout=0.000001"
+    joint = "&" if "?" in server.url else "?"
+    store = RedisStore(f"{server.url}{joint}{other}", LIMITS)
+    lease = await store.open("optional", ALICE, ttl=TTL)
+    await store.append(run("a"), lease)
+    task, got = await reading(store, "optional")
+    await until(lambda: len(got) == 1)
+    await store.seal([entry(2, WHOLE)], lease)
+    assert len(await task) == 2
+    await store.aclose()
+
+
 async def test_a_reader_who_waits_when_the_store_closes(server: Server) -> None:
     """A store that closes leaves no reader waiting: each gets an error, not the end of the answer."""
     server.command("FLUSHALL")

@@ -59,6 +59,7 @@ class RedisClient:
         self._connections = connections
         self._options: dict[str, Any] = {
             "protocol": 2,  # one form of replies, whatever the next default of redis-py is
+            "decode_responses": False,
             "socket_timeout": times.answer_within,
             "socket_connect_timeout": times.answer_within,
             "retry": Retry(ConstantBackoff(0.05), 1),  # the default of redis-py waits for seconds in between
