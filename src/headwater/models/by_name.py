@@ -1,7 +1,5 @@
 """Models by their LangChain names: called directly where that is possible, through LangChain where not."""
 
-from typing import Any
-
 from headwater.models.langchain import openai_models
 from headwater.models.langchain.model import LangChainModel, Opened
 from headwater.models.model import Model
@@ -42,26 +40,22 @@ def sends_extra(name: str) -> bool:
     return provider not in _WITHOUT_EXTRA and not name.lower().startswith(_BARE)
 
 
-def from_name(
-    name: str, account: Account, *, max_tokens: int | None = None, connections: Connections | None = None
-) -> Model:
+def from_name(name: str, account: Account, *, connections: Connections | None = None) -> Model:
     """The model of a LangChain name, by the cheapest way that loses nothing.
 
-    `connections` are the account's existing ones, if there are any. `max_tokens` is the limit of an answer where the
-    request sets none.
+    `connections` are the account's existing ones, if there are any.
     """
     found = meaning(name)
     if found is not None and found[0] == "responses":
-        return ResponsesModel(found[1], account, max_tokens=max_tokens, connections=connections)
-    through = through_langchain(name, account, max_tokens=max_tokens)
+        return ResponsesModel(found[1], account, connections=connections)
+    through = through_langchain(name, account)
     if found is None or not covers(*found, account.base_url):
         return through
     kind, model = found
-    defaults = {} if max_tokens is None else {"max_tokens": max_tokens}
-    return OpenAIModel(model, kind, account, defaults=defaults, fallback=through, connections=connections)
+    return OpenAIModel(model, kind, account, fallback=through, connections=connections)
 
 
-def through_langchain(name: str, account: Account, *, max_tokens: int | None = None) -> LangChainModel:
+def through_langchain(name: str, account: Account) -> LangChainModel:
     """The model of a LangChain name, answered by LangChain's own class for it.
 
     `openai:gpt-4o-mini` and bare names of OpenAI's models become chat models, `openai-completion:…` completion models,
@@ -72,17 +66,16 @@ def through_langchain(name: str, account: Account, *, max_tokens: int | None = N
     if found is not None:
         kind, model = found
         build = openai_models.completion if kind == "completion" else openai_models.chat
-        return build(model, account, max_tokens)
+        return build(model, account)
 
     def opener() -> Opened:
         from langchain.chat_models import init_chat_model
 
-        options: dict[str, Any] = {"cache": False} | ({} if max_tokens is None else {"max_tokens": max_tokens})
         try:
-            return Opened(init_chat_model(name, max_retries=0, **options), None)
+            return Opened(init_chat_model(name, max_retries=0, cache=False), None)
         except ValueError as refused:
             if "max_retries" not in str(refused):
                 raise
-            return Opened(init_chat_model(name, **options), None)  # this class has no retries, and refuses the option
+            return Opened(init_chat_model(name, cache=False), None)  # this class has no retries, and refuses the option
 
     return LangChainModel(opener, name, secrets=account.secrets, prefill=of_setting(account.prefill, name))

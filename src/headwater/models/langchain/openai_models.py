@@ -16,17 +16,16 @@ from headwater.models.prefill import of_setting
 _NO_KEY = "none"
 
 
-def chat(model: str, account: Account, max_tokens: int | None = None) -> LangChainModel:
+def chat(model: str, account: Account) -> LangChainModel:
     """A chat model of the account, named `openai:<model>`.
 
-    Without an address and a key the client's own defaults hold: OpenAI's address and `OPENAI_API_KEY`. `max_tokens` is
-    the limit of an answer where the request sets none.
+    Without an address and a key the client's own defaults hold: OpenAI's address and `OPENAI_API_KEY`.
     """
 
     def opener() -> Opened:
         from headwater.models.langchain.openai_classes import ChatOpenAIWire
 
-        options = _options(model, account, max_tokens)
+        options = _options(model, account)
         # The generation limits silence; LangChain's own limit would cost a timer for every token. By default usage is
         # left out at every address but OpenAI's.
         model_object = ChatOpenAIWire(stream_chunk_timeout=None, stream_usage=True, **options)
@@ -35,7 +34,7 @@ def chat(model: str, account: Account, max_tokens: int | None = None) -> LangCha
     return _model(opener, f"openai:{model}", account)
 
 
-def completion(model: str, account: Account, max_tokens: int | None = None) -> LangChainModel:
+def completion(model: str, account: Account) -> LangChainModel:
     """A completion model behind OpenAI's older API, which vLLM and llama.cpp serve too: `openai-completion:<model>`.
 
     LangChain's default for `max_tokens` is 256.
@@ -44,7 +43,7 @@ def completion(model: str, account: Account, max_tokens: int | None = None) -> L
     def opener() -> Opened:
         from headwater.models.langchain.openai_classes import OpenAIWireLLM
 
-        options = _options(model, account, max_tokens)
+        options = _options(model, account)
         return Opened(OpenAIWireLLM(**options), options["http_async_client"].aclose)
 
     return _model(opener, f"openai-completion:{model}", account)
@@ -55,7 +54,7 @@ def _model(opener: Callable[[], Opened], name: str, account: Account) -> LangCha
     return LangChainModel(opener, name, secrets=account.secrets, leave_out=account.leave_out, prefill=prefill)
 
 
-def _options(model: str, account: Account, max_tokens: int | None) -> dict[str, Any]:
+def _options(model: str, account: Account) -> dict[str, Any]:
     import openai
 
     from headwater.models.langchain.openai_client import Client
@@ -67,7 +66,6 @@ def _options(model: str, account: Account, max_tokens: int | None) -> dict[str, 
         "base_url": account.base_url and account.address,
         "api_key": account.key or (_NO_KEY if account.base_url else None),
         "default_headers": account.headers or None,
-        "max_tokens": max_tokens,
         "max_retries": 0,
         # LangChain's cache would lie beneath ours: it does not work for streams, and tenants share it.
         "cache": False,

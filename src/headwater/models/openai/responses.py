@@ -47,14 +47,11 @@ class ResponsesModel:
         model: str,
         account: Account = Account(),  # noqa: B008 - immutable
         *,
-        max_tokens: int | None = None,
         connections: Connections | None = None,
     ) -> None:
-        """`max_tokens` is the limit of an answer where the request sets none."""
         self.name = f"openai-responses:{model}"
         self._model = model
         self._account = account
-        self._max_tokens = max_tokens
         self._shared = connections is not None
         self._connections = connections or Connections(account)
         self._keeps = account.keeps
@@ -162,7 +159,7 @@ class ResponsesModel:
         await self.prepare()
         fields, keeps = self._connections.fields, self._keeps
         while True:
-            wanted = body(prompt, self._model, self._max_tokens, keeps=keeps)
+            wanted = body(prompt, self._model, keeps=keeps)
             sent = fields.adapted(wanted, chat=False)
             response = await self._connections.post("/responses", msgspec.json.encode(sent))
             if response.status == 200:

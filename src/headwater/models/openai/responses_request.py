@@ -14,14 +14,14 @@ _OURS = frozenset({"input", "background", "conversation", "previous_response_id"
 """Fields that a request cannot set: Headwater's own, and those that name what is kept of other requests."""
 
 
-def body(prompt: Prompt, model: str, max_tokens: int | None, *, keeps: bool) -> Fields:
+def body(prompt: Prompt, model: str, *, keeps: bool) -> Fields:
     """The request's body. Raises `ModelError` for fields that would ask for something else than one answer.
 
-    `max_tokens` holds where the prompt sets no limit. With `keeps` the provider goes on with the run by itself, and
-    keeps it for some minutes; unless the prompt says `"store": false`.
+    With `keeps` the provider goes on with the run by itself, and keeps it for some minutes; unless the prompt says
+    `"store": false`.
     """
     sampling = {name: value for name, value in msgspec.structs.asdict(prompt.parameters).items() if value is not None}
-    limit = sampling.pop("max_tokens", max_tokens)
+    limit = sampling.pop("max_tokens", None)
     fields: Fields = {"model": model, "input": _input(prompt), "stream": True, **sampling}
     if limit is not None:
         fields["max_output_tokens"] = limit
