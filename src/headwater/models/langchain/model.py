@@ -298,7 +298,7 @@ def _prefill(inner: Any, kind: str, setting: str) -> Prefill | None:
     if kind == "completion":
         return None if setting == "off" else COMPLETION
     found = at(_account(inner).address, setting)
-    ours = any(base.__name__ == "CompatibleChat" for base in type(inner).__mro__)
+    ours = any(base.__name__ == "ChatOpenAIWire" for base in type(inner).__mro__)
     # Other classes drop fields of a message that they do not know.
     return found if ours or (found and found.way in ("flags", "trailing")) else None
 

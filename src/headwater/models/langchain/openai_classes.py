@@ -32,13 +32,16 @@ from headwater.models.openai.names import Kind, covers
 from headwater.models.reading import FIELDS
 
 
-class CompatibleChat(ChatOpenAI):
-    """ChatOpenAI, which also keeps the reasoning of compatible servers and a streamed refusal.
+class ChatOpenAIWire(ChatOpenAI):
+    """`ChatOpenAI` with streams at a fraction of the cost: same parameters, same messages, same exceptions.
 
-    They are in `additional_kwargs`: `"reasoning_content"`, and `"refusal"`, which is where ChatOpenAI puts the refusal
-    of an answer that is not streamed. Without them a model that thinks for a minute would look silent and time out, and
-    a refusal would look like an empty answer.
+    Three things differ. All text of one read of the socket is one chunk, so a burst comes in fewer, larger chunks. And
+    `additional_kwargs` has `"reasoning_content"`, which ChatOpenAI drops, and the `"refusal"` of a stream: without them
+    a model that thinks for a minute would look silent, and a refusal like an empty answer. Servers at other addresses
+    than OpenAI's get the limit of tokens as `max_tokens`, and no field that they have refused as unknown.
     """
+
+    _completions: Completions | None = PrivateAttr(None)
 
     @classmethod
     def lc_id(cls) -> list[str]:
@@ -78,65 +81,6 @@ class CompatibleChat(ChatOpenAI):
                 generation.message.additional_kwargs["reasoning_content"] = reasoning
         return result
 
-
-def _give_back(fields: dict[str, Any], own: Mapping[str, Any]) -> None:
-    """Put what a provider needs back into a message: beside its fields, and beside those of its tool calls."""
-    calls: Mapping[str, Any] = own.get("tool_calls", {})
-    for call in fields.get("tool_calls") or ():
-        call |= {name: value for name, value in calls.get(call.get("id"), {}).items() if name not in call}
-    fields |= {name: value for name, value in own.items() if name not in fields and name != "tool_calls"}
-
-
-def _plain(answer: Any) -> dict[str, Any]:
-    """An answer or a chunk as plain data: OpenAI's client makes objects of it, ours does not."""
-    return cast("dict[str, Any]", answer) if isinstance(answer, dict) else answer.model_dump(warnings=False)
-
-
-def _reasoning(message: Mapping[str, Any]) -> str | None:
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
-    return reasoning if isinstance(reasoning, str) else None
-
-
-class CompatibleCompletion(OpenAI):
-    """OpenAI, which also closes an abandoned stream at once and keeps the token counts.
-
-    LangChain's class leaves the connection of a stream that is closed between two tokens to the garbage collector,
-    because the client's stream object refers to itself. Until then the provider goes on generating.
-    """
-
-    @classmethod
-    def lc_id(cls) -> list[str]:
-        """Serialised as plain OpenAI, so that a stored model can be loaded without Headwater."""
-        return OpenAI.lc_id()
-
-    async def _astream(
-        self, prompt: str, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
-    ) -> AsyncIterator[GenerationChunk]:
-        request = {**self._invocation_params, **kwargs, "stream": True, "stream_options": {"include_usage": True}}
-        self.get_sub_prompts(request, [prompt], stop)  # puts `stop` and the longest `max_tokens` in
-        async with await self.async_client.create(prompt=prompt, **request) as stream:
-            async for piece in stream:
-                fields = _plain(piece)
-                choices: list[dict[str, Any]] = fields.get("choices") or [{}]
-                info = {name: choices[0].get(name) for name in ("finish_reason", "logprobs")}
-                if usage := fields.get("usage"):
-                    info["token_usage"] = {name: count for name, count in usage.items() if count is not None}
-                chunk = GenerationChunk(text=choices[0].get("text") or "", generation_info=info)
-                if run_manager:
-                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk, logprobs=info["logprobs"])
-                yield chunk
-
-
-class ChatOpenAIWire(CompatibleChat):
-    """`ChatOpenAI` with streams at a fraction of the cost: same parameters, same messages, same exceptions.
-
-    Three things differ. All text of one read of the socket is one chunk, so a burst comes in fewer, larger chunks. And
-    `additional_kwargs["reasoning_content"]` has the reasoning that ChatOpenAI drops. Servers at other addresses than
-    OpenAI's get the limit of tokens as `max_tokens`, and no field that they have refused as unknown.
-    """
-
-    _completions: Completions | None = PrivateAttr(None)
-
     def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         self._completions = direct_client(self, self._completions, self.stream_chunk_timeout)
         if self._completions is None or not self._is_plain({**self.model_kwargs, **kwargs}):
@@ -160,21 +104,59 @@ class ChatOpenAIWire(CompatibleChat):
         return _direct(self, "chat", fallback)
 
 
-class OpenAIWireLLM(CompatibleCompletion):
+def _give_back(fields: dict[str, Any], own: Mapping[str, Any]) -> None:
+    """Put what a provider needs back into a message: beside its fields, and beside those of its tool calls."""
+    calls: Mapping[str, Any] = own.get("tool_calls", {})
+    for call in fields.get("tool_calls") or ():
+        call |= {name: value for name, value in calls.get(call.get("id"), {}).items() if name not in call}
+    fields |= {name: value for name, value in own.items() if name not in fields and name != "tool_calls"}
+
+
+def _plain(answer: Any) -> dict[str, Any]:
+    """An answer or a chunk as plain data: OpenAI's client makes objects of it, ours does not."""
+    return cast("dict[str, Any]", answer) if isinstance(answer, dict) else answer.model_dump(warnings=False)
+
+
+def _reasoning(message: Mapping[str, Any]) -> str | None:
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    return reasoning if isinstance(reasoning, str) else None
+
+
+class OpenAIWireLLM(OpenAI):
     """`OpenAI` with streams at a fraction of the cost: same parameters, same text, same exceptions.
 
-    All text of one read of the socket is one chunk, and the last chunk's `generation_info` has `token_usage`.
+    All text of one read of the socket is one chunk, and the last chunk's `generation_info` has `token_usage`. A stream
+    that is abandoned is closed at once. LangChain's class leaves the connection of a stream that is closed between two
+    tokens to the garbage collector, because the client's stream object refers to itself. Until then the provider goes
+    on generating.
     """
 
     _completions: Completions | None = PrivateAttr(None)
 
-    def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[GenerationChunk]:
+    @classmethod
+    def lc_id(cls) -> list[str]:
+        """Serialised as plain OpenAI, so that a stored model can be loaded without Headwater."""
+        return OpenAI.lc_id()
+
+    async def _astream(
+        self, prompt: str, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> AsyncIterator[GenerationChunk]:
         self._completions = direct_client(self, self._completions)
         several = kwargs.get("n", self.n) != 1 or self.best_of != 1
-        if self._completions is None or several:
-            return super()._astream(*args, **kwargs)
-        model = self.model_copy(update={"async_client": self._completions})
-        return super(OpenAIWireLLM, model)._astream(*args, **kwargs)
+        client = self.async_client if self._completions is None or several else self._completions
+        request = {**self._invocation_params, **kwargs, "stream": True, "stream_options": {"include_usage": True}}
+        self.get_sub_prompts(request, [prompt], stop)  # puts `stop` and the longest `max_tokens` in
+        async with await client.create(prompt=prompt, **request) as stream:
+            async for piece in stream:
+                fields = _plain(piece)
+                choices: list[dict[str, Any]] = fields.get("choices") or [{}]
+                info = {name: choices[0].get(name) for name in ("finish_reason", "logprobs")}
+                if usage := fields.get("usage"):
+                    info["token_usage"] = {name: count for name, count in usage.items() if count is not None}
+                chunk = GenerationChunk(text=choices[0].get("text") or "", generation_info=info)
+                if run_manager:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk, logprobs=info["logprobs"])
+                yield chunk
 
     def direct(self, fallback: Model) -> OpenAIModel | None:
         """The same model without LangChain around it, for Headwater's own use; see `_direct`."""
