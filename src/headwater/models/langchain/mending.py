@@ -21,7 +21,6 @@ class Mending(Deltas):
         self._places: dict[str, int] = {}
         self._counted: dict[str, Any] | None = None
         self._spoke = False
-        self._over = False
 
     def chunk(self, chunk: dict[str, Any]) -> list[dict[str, Any]]:
         """The chunk as OpenAI would send it; none for one that is of another choice."""
@@ -58,9 +57,6 @@ class Mending(Deltas):
 
         Raises `ModelError` if a tool call cannot be read.
         """
-        if self._over:
-            return []
-        self._over = True
         if told_end or self._reason is not None:
             list(self._calls.close())
         delta: dict[str, Any] = {}

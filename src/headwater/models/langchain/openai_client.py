@@ -5,7 +5,6 @@ beneath it, and the decoding of the stream, are ours.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
@@ -79,7 +78,6 @@ class Chunks:
         self._body: _Body = response.extensions[_BODY]
         self._lines = Lines(_decoder)
         self._mending = Mending(chat="messages" in payload)
-        self._ready: deque[dict[str, Any]] = deque()
         self._model = str(payload.get("model"))
         self._merges = not payload.get("logprobs")
         self._count = 0
@@ -96,28 +94,25 @@ class Chunks:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> dict[str, Any]:
-        while not self._ready:
-            failure = self._lines.failure
-            if isinstance(failure, ErrorFrame):
-                raise openai.APIError(failure.message, self._response.request, body=failure.body)
-            if failure is not None and not self._mending.ended:
-                raise failure
-            if self._lines.done or failure is not None:
-                self._ready.extend(self._mending.ending(self._lines.told_end))
-                if not self._ready:
-                    raise StopAsyncIteration
-                break
+    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        lines = self._lines
+        while not lines.done and lines.failure is None:
             data = await self._read()
-            chunks = self._lines.chunks(data) if data else self._lines.rest(begun=self._count > 0)
+            chunks = lines.chunks(data) if data else lines.rest(begun=self._count > 0)
             self._count += len(chunks)
-            self._take(chunks)
-        return self._ready.popleft()
+            mended = self._mended(chunks)
+            for chunk in merged(mended) if self._merges else mended:
+                yield chunk
+        failure = lines.failure
+        if isinstance(failure, ErrorFrame):
+            raise openai.APIError(failure.message, self._response.request, body=failure.body)
+        if failure is not None and not self._mending.ended:
+            raise failure
+        for chunk in self._mending.ending(lines.told_end):
+            yield chunk
 
-    def _take(self, chunks: list[dict[str, Any]]) -> None:
+    def _mended(self, chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The chunks as OpenAI would send them, up to a failure."""
         mended: list[dict[str, Any]] = []
         for chunk in chunks:
             # An error also comes bare, from servers that do not wrap it.
@@ -129,7 +124,7 @@ class Chunks:
             except ModelError as failure:
                 self._lines.failure = failure  # after the chunks before it
                 break
-        self._ready.extend(merged(mended) if self._merges else mended)
+        return mended
 
     async def aclose(self) -> None:
         """Release the provider's connection, which is kept only after a whole answer."""
