@@ -211,7 +211,10 @@ def _presentable(message: str, chain: list[BaseException]) -> bool:
 
 
 _BROKEN = {"APIConnectionError", "ConnectError", "ClientConnectionError", "TransportError", "EndpointConnectionError"}
-_CUT = {"RemoteProtocolError", "ReadError", "WriteError", "ServerDisconnectedError", "ClientPayloadError"}
+_CUT = {
+    *("RemoteProtocolError", "ReadError", "WriteError"),
+    *("ServerDisconnectedError", "ClientPayloadError", "ClientOSError"),
+}
 _CONTEXT = re.compile(
     r"context[_ ](?:length|window|size)|prompt is too long|too many tokens|ContextWindowExceeded", re.IGNORECASE
 )

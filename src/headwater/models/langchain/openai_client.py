@@ -207,10 +207,6 @@ class _Transport(httpx2.AsyncBaseTransport):
             )
         except aiohttp.ServerTimeoutError as failure:
             raise httpx2.ReadTimeout(str(failure), request=request) from failure
-        except aiohttp.ClientConnectorError as failure:
-            raise httpx2.ConnectError(str(failure), request=request) from failure
-        except (aiohttp.ClientError, OSError) as failure:
-            raise httpx2.ReadError(str(failure), request=request) from failure
         # `Content-Encoding` describes the body before aiohttp decoded it.
         kept = [(name, value) for name, value in response.headers.items() if name.lower() != "content-encoding"]
         body = _Body(response, self._connections)

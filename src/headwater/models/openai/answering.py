@@ -1,13 +1,13 @@
 """One request to an OpenAI-compatible provider, from its sending to the last event of its answer."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from headwater.errors import ModelError
 from headwater.events import Event
-from headwater.models.openai.connection import Connections, Grace, unread
+from headwater.models.openai.connection import Connections, Grace, read
 from headwater.models.openai.pacing import PacedRead
 from headwater.models.openai.stream import Stream
 from headwater.models.scrub import as_model_error
@@ -16,19 +16,12 @@ if TYPE_CHECKING:
     import aiohttp
 
 
-class _Head(NamedTuple):
-    """The provider's status and headers, under the names that `scrub` looks for."""
-
-    status_code: int
-    headers: Mapping[str, str]
-
-
 class Refused(Exception):
-    """The provider answered with an HTTP error."""
+    """The provider answered with an HTTP error; `scrub` looks for these names."""
 
-    def __init__(self, response: _Head, body: object, text: str) -> None:
-        super().__init__(text or f"HTTP {response.status_code}")
-        self.response = response
+    def __init__(self, response: "aiohttp.ClientResponse", body: object, text: str) -> None:
+        super().__init__(text or f"HTTP {response.status}")
+        self.response, self.status_code = response, response.status
         self.body = body
         self.text = text
 
@@ -46,12 +39,7 @@ async def answered(
         response = await send()
         content, ended = response.content, False
         while not reading.done:
-            try:
-                data = await (grace.read(content) if ended else content.readany())
-            except Exception:
-                if not (data := unread(content)):
-                    raise  # else the next read raises
-            if not data:
+            if not (data := await (grace.read(content) if ended else read(content))):
                 break
             batch, ended = reading.feed(data), reading.ended
             if batch or reading.heard:
@@ -67,7 +55,7 @@ async def answered(
     except ModelError:
         raise
     except Exception as failure:  # the one boundary to foreign code: a client's library may raise anything
-        answering = response is not None or _was_connected(failure)
+        answering = response is not None
         raise as_model_error(failure, secrets=connections.secrets, answering=answering) from failure
     finally:
         if response is not None:
@@ -83,11 +71,4 @@ async def refused(response: "aiohttp.ClientResponse", connections: Connections) 
         fields = msgspec.json.decode(refusal, type=dict[str, Any])
     except msgspec.MsgspecError:
         fields = None
-    head, text = _Head(response.status, response.headers), refusal.decode(errors="replace")
-    return Refused(head, fields and fields.get("error", fields), text)
-
-
-def _was_connected(failure: Exception) -> bool:
-    """Whether the connection to the provider stood when this happened."""
-    names = {base.__name__ for base in type(failure).__mro__}
-    return "ClientConnectorError" not in names and "ClientOSError" in names
+    return Refused(response, fields and fields.get("error", fields), refusal.decode(errors="replace"))

@@ -228,18 +228,13 @@ async def read(content: "aiohttp.StreamReader") -> bytes:
     try:
         return await content.readany()
     except Exception:
-        if data := unread(content):
-            return data
-        raise
-
-
-def unread(content: "aiohttp.StreamReader") -> bytes:
-    """The bytes that arrived before a read raised: they are part of the answer, and buffered behind the exception."""
-    buffered: Any = getattr(content, "_buffer", None)
-    data = b"".join(buffered or ())
-    if buffered:
+        # What arrived before is part of the answer, and buffered behind the exception, which the next read raises.
+        buffered: Any = getattr(content, "_buffer", None)
+        data = b"".join(buffered or ())
+        if not data:
+            raise
         buffered.clear()
-    return data
+        return data
 
 
 def _is_same_host(url: str, place: str) -> bool:
