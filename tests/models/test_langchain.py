@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from upstream import Upstream
-from ways import answer, chat, until_failure
+from ways import HELLO, answer, chat, until_failure
 
 from headwater.events import (
     Finish,
@@ -106,6 +106,37 @@ async def test_googles_classes_get_no_address_since_they_would_fetch_it_themselv
 
     assert (failure.code, failure.status, failure.retryable) == ("invalid_prompt", 422, False)
     assert (await answer(model, Prompt(model="m", messages=[Message("user", parts)])))[0] == TextDelta("Hi")
+
+
+@pytest.mark.parametrize("around", ["a chain", "a fallback", "a graph"])
+async def test_googles_classes_get_no_address_from_what_is_around_them_either(around: str) -> None:
+    """They are known by what they tell LangChain's callbacks; other classes get the address."""
+    from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+    from langchain_core.output_parsers import StrOutputParser
+    from langgraph.graph import START, MessagesState, StateGraph  # pyright: ignore[reportMissingTypeStubs]
+
+    class Gemini(GenericFakeChatModel):
+        def _get_ls_params(self, *_: Any, **__: Any) -> Any:
+            return {"ls_provider": "google_genai"}
+
+    def around_a(kind: type[GenericFakeChatModel]) -> LangChainModel:
+        model = kind(messages=iter(["Hi"]))
+
+        async def ask(state: MessagesState) -> Any:
+            return {"messages": [await model.ainvoke(state["messages"])]}
+
+        graph: Any = StateGraph(MessagesState)
+        graph.add_node("ask", ask)
+        graph.add_edge(START, "ask")
+        made = {"a chain": model | StrOutputParser(), "a fallback": model.with_fallbacks([model])}
+        return LangChainModel(graph.compile() if around == "a graph" else made[around], "around")
+
+    prompt = Prompt(model="m", messages=[Message("user", [Text("See"), Image(url="http://169.254.169.254/latest")])])
+    events, failure = await until_failure(around_a(Gemini), prompt)
+
+    assert (events, failure.code, failure.status, failure.retryable) == ([], "invalid_prompt", 422, False)
+    for model, asked in ((around_a(GenericFakeChatModel), prompt), (around_a(Gemini), HELLO)):
+        assert (await answer(model, asked))[0] == TextDelta("Hi")
 
 
 # ---- Output that only LangChain's objects have

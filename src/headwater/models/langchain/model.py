@@ -5,7 +5,6 @@ delay start-up and block the event loop. `prepare()` does it ahead of the first 
 """
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
@@ -15,6 +14,7 @@ import msgspec
 from headwater.errors import ModelError
 from headwater.events import Event
 from headwater.models.continuation import Continuation, Events
+from headwater.models.langchain import addresses
 from headwater.models.langchain.turns import Turns
 from headwater.models.model import Shown
 from headwater.models.openai.connection import Account
@@ -23,7 +23,7 @@ from headwater.models.openai.request import content_field, extra, tool_call_fiel
 from headwater.models.prefill import COMPLETION, Prefill, at, of_class
 from headwater.models.reading import FIELDS, Reading, Watch, watch_class
 from headwater.models.scrub import as_model_error, unavailable
-from headwater.prompt import File, Message, Prompt, ProviderPart, text_of
+from headwater.prompt import File, Message, Prompt, text_of
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
@@ -314,7 +314,7 @@ async def _chunks(ready: _Ready, prompt: Prompt, watch: Watch) -> AsyncGenerator
         arguments = {} if ready.kind == "runnable" else _arguments(ready, prompt)
     # A chat model's chunks contain everything. An LLM yields bare strings and reports its end to callbacks only, and
     # the output of a chain may contain nothing of the model within.
-    config: Any = None if ready.kind == "chat" else {"callbacks": [watch]}
+    config: Any = None if ready.kind == "chat" else {"callbacks": [watch, *addresses.guards(prompt)]}
     stream = cast("AsyncGenerator[Any, None]", ready.runnable.astream(content, config, **arguments))
     async with aclosing(stream):
         if ready.kind == "graph":
@@ -335,8 +335,7 @@ def _input(prompt: Prompt, ready: _Ready) -> Any:
 
     if prompt.kind == "completion":
         return "\n".join(text_of(message) for message in prompt.messages)
-    if any(base.__module__.startswith("langchain_google") for base in type(ready.inner).__mro__):
-        _check_addresses(prompt)
+    addresses.check(prompt, ready.inner)
     try:
         return convert_to_messages([_message(message, ready) for message in prompt.messages])
     except (ValueError, KeyError) as wrong:
@@ -344,15 +343,6 @@ def _input(prompt: Prompt, ready: _Ready) -> Any:
         reason = f"the messages cannot be read: {type(wrong).__name__}: {wrong}"
         told = "the messages cannot be read; a tool's message needs the id of its call, and a call's arguments are JSON"
         raise ModelError(reason, code="invalid_prompt", status=422, told=told) from wrong
-
-
-def _check_addresses(prompt: Prompt) -> None:
-    """Refuse content at an address: Google's classes would fetch it here, from any host that this server reaches."""
-    for part in (part for message in prompt.messages if isinstance(message.content, list) for part in message.content):
-        own = part.data if isinstance(part, ProviderPart) and part.data.get("type") != "text" else {}
-        if getattr(part, "url", None) is not None or "://" in json.dumps(own):
-            why = "this model is not given images or files at an address; send the data themselves, in base64"
-            raise ModelError(why, code="invalid_prompt", status=422)
 
 
 def _message(message: Message, ready: _Ready) -> dict[str, Any]:
