@@ -19,6 +19,8 @@ from headwater.models.embedded.llamacpp import LlamaCppChat
 from headwater.models.langchain.model import LangChainModel
 from headwater.models.model import Shown
 from headwater.prompt import Message, Parameters, Prompt
+from headwater.settings import Settings
+from headwater.wiring.models import catalogue
 
 pytestmark = pytest.mark.local_model
 
@@ -197,6 +199,16 @@ async def test_a_broken_answer_goes_on_as_it_would_have(chat: LlamaCppChat, ques
         assert whole[: cut + 8] == text[: cut + 8]
         same += whole[: len(text) - 12] == text[: len(text) - 12]  # the limit of tokens may end it a word earlier
     assert same >= 5
+
+
+@pytest.mark.parametrize("prefill", [[], ["off"], ["local=off"]])
+async def test_the_operator_says_whether_it_goes_on(weights_folder: Path, prefill: list[str]):
+    models = catalogue(Settings.model_validate({"data_dir": weights_folder, "prefill": prefill}), "local")
+    model = await models.get(models.chat)
+    assert isinstance(model, LangChainModel)
+    await model.prepare()
+    assert model.continues(Prompt(model="local", messages=[Message("user", "Hi")])) == (not prefill)
+    await models.aclose()
 
 
 async def test_a_broken_answer_goes_on_when_the_model_samples(chat: LlamaCppChat):

@@ -69,7 +69,7 @@ def catalogue(settings: Settings, chosen: str) -> Catalogue:
         if name == "echo":
             return Offer("echo", "echo", True, _ready(Echo()), sends_extra=False, images=False)
         if name == "local":
-            build_local = partial(embedded.build, settings.data_dir)
+            build_local = partial(embedded.build, settings.data_dir, of_setting(settings.prefill, "local"))
             return Offer("local", embedded.UPSTREAM, True, build_local, sends_extra=False, images=False)
 
         api = (meaning(name) or ("",))[0]

@@ -12,8 +12,11 @@ NOTICE = f"{DEMO.name} runs inside this server. {DEMO.caveat}"
 UPSTREAM = f"llamacpp:{DEMO.sha256}"
 
 
-async def build(data_dir: Path) -> Model:
-    """The embedded model; fetches its weights first if they are not here. Raises `WeightsUnavailable`."""
+async def build(data_dir: Path, prefill: str = "auto") -> Model:
+    """The embedded model; fetches its weights first if they are not here. Raises `WeightsUnavailable`.
+
+    `prefill` is what the operator says of it, as in `LangChainModel`.
+    """
     path = await asyncio.to_thread(weights.fetch, data_dir, lambda _done, _total: None)
 
     def opener() -> Opened:
@@ -23,4 +26,4 @@ async def build(data_dir: Path) -> Model:
         model.load()
         return Opened(model, lambda: asyncio.to_thread(model.close))
 
-    return LangChainModel(opener, "local")
+    return LangChainModel(opener, "local", prefill=prefill)
