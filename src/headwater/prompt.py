@@ -218,7 +218,10 @@ def _check_part(place: str, part: Part) -> None:
         case File(url=url, data=data, id=id):
             if [url, data, id].count(None) != 2:
                 raise InvalidPrompt(f"at {place}: a file needs exactly one of url, data and id")
-        case Text() | Audio() | ProviderPart():
+        case ProviderPart(data):
+            if not isinstance(data.get("type"), str | None):
+                raise InvalidPrompt(f"at {place}: the type of a provider's part must be a text")
+        case Text() | Audio():
             pass
 
 

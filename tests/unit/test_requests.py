@@ -376,6 +376,7 @@ def test_a_completion_needs_a_text(body: JSON, mistake: str) -> None:
         ({"type": "image", "data": "AA==", "url": PNG}, "messages[0].content[0]: an image needs"),
         ({"type": "audio", "data": "AA=="}, "$.messages[0].content[0]"),
         ({"type": "file", "name": "a.pdf"}, "messages[0].content[0]: a file needs"),
+        ({"type": "provider", "data": {"type": ["image"]}}, "messages[0].content[0]: the type of"),
         ({"type": "file", "file": {"file_data": "AA==", "file_id": "f1"}}, "messages[0].content[0]: a file needs"),
     ],
     ids=str,
