@@ -20,7 +20,7 @@ def turns_of(messages: Sequence[Message]) -> list[Message]:
     return [message for message in messages if message.role != "system"]
 
 
-def fit_or_none(messages: Sequence[Message], budget: int) -> Fitted[Message] | None:
+def fit_or_none(messages: Sequence[Message], budget: int) -> Fitted | None:
     try:
         return fit(messages, letters, budget)
     except TooLong:

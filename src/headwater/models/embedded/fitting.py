@@ -5,27 +5,16 @@ Pure: the caller counts the tokens.
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
 from headwater.errors import RequestError
+from headwater.prompt import Message
 
 
-class Speaks(Protocol):
-    """Anything with the role of a chat message: `system`, `user`, `assistant` or `tool`."""
-
-    @property
-    def role(self) -> str:
-        """The role."""
-        ...
-
-
-Turn = TypeVar("Turn", bound=Speaks)
-
-
-class Fitted(NamedTuple, Generic[Turn]):
+class Fitted(NamedTuple):
     """The turns for the model, and the number of older turns left out."""
 
-    kept: list[Turn]
+    kept: list[Message]
     dropped: int
 
 
@@ -41,7 +30,7 @@ class TooLong(RequestError):
         self.budget = budget
 
 
-def fit(messages: Sequence[Turn], count: Callable[[Sequence[Turn]], int], budget: int) -> Fitted[Turn]:
+def fit(messages: Sequence[Message], count: Callable[[Sequence[Message]], int], budget: int) -> Fitted:
     """Keep the system messages and as many of the newest turns as fit into `budget` tokens.
 
     A conversation that fits is kept as it is. In a shortened one the first turn after the system messages is a user's:

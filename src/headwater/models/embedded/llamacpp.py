@@ -30,7 +30,7 @@ _HONOURED = ("temperature", "top_p", "seed", "frequency_penalty", "presence_pena
 
 _UNREADABLE = {"image_url", "image", "input_audio", "audio", "video", "file"}
 
-Item = Chunk | Fitted[Message]
+Item = Chunk | Fitted
 
 
 class LlamaCppChat(BaseChatModel):
