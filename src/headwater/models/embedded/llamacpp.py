@@ -28,7 +28,8 @@ from headwater.prompt import Message, Role
 
 _HONOURED = ("temperature", "top_p", "seed", "frequency_penalty", "presence_penalty")
 
-_UNREADABLE = {"image_url", "image", "input_audio", "audio", "video", "file"}
+_READABLE = {"text", "thinking", "redacted_thinking", "reasoning", "tool_use", "tool_call"}
+"""Parts of a message that are text, or without which an earlier turn says the same."""
 
 Item = Chunk | Fitted
 
@@ -270,6 +271,6 @@ def _turn(message: BaseMessage) -> Message:
     """A LangChain message as role and text. Raises `ModelError` for pictures and sound, which the model cannot read."""
     roles: dict[str, Role] = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"}
     parts = cast("list[str | dict[str, Any]]", message.content) if isinstance(message.content, list) else []
-    if any(isinstance(part, dict) and part.get("type") in _UNREADABLE for part in parts):
+    if any(isinstance(part, dict) and part.get("type") not in _READABLE for part in parts):
         raise ModelError("the embedded model reads text only", code="provider_error", status=422)
     return Message(roles.get(message.type, "user"), str(message.text))
