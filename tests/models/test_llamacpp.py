@@ -245,8 +245,8 @@ async def test_a_single_message_that_is_too_long_is_refused_as_such(chat: LlamaC
 
 async def test_pictures_and_empty_chats_are_refused(chat: LlamaCppChat):
     """In any provider's shape: what is left out in silence looks as if it had been read."""
-    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
-    for part in (picture, {"type": "input_image", "file_id": "f1"}, {"type": "document", "source": {}}):
+    picture: Any = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    for part in (picture, {"type": "input_image", "file_id": "f1"}, {"type": "document"}):
         with pytest.raises(ModelError, match="text only"):
             await chat.ainvoke([("human", [{"type": "text", "text": "See"}, part])])
     thought = {"type": "thinking", "thinking": "Hm"}
