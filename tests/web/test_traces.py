@@ -143,10 +143,12 @@ async def test_a_server_sends_its_spans_to_a_collector_in_the_trace_of_its_calle
             (await client.post(path, json=question, headers=caller)).raise_for_status()
             await client.get("/readyz")
             stop = await client.post("/api/streams/no-such-log/stop", headers=caller)
-        await until(lambda: len(got) == 4, "four spans have come")
+            await client.get("/api/conversations/a", headers=caller)  # an id that is a part of the path's other words
+        await until(lambda: len(got) == 5, "five spans have come")
 
     spans = {span.name: span for _, span in got}
-    assert set(spans) == {f"POST {path}", "generation", "chat small", "POST /api/streams/{message_id}/stop"}
+    routes = {f"POST {path}", "POST /api/streams/{message_id}/stop", "GET /api/conversations/{id}"}
+    assert set(spans) == {*routes, "generation", "chat small"}
     assert {span.trace_id.hex() for span in spans.values()} == {trace_id}
     assert spans["generation"].parent_span_id == spans[f"POST {path}"].span_id
     assert spans["chat small"].parent_span_id == spans["generation"].span_id

@@ -171,12 +171,7 @@ def _of(request: Request) -> dict[str, str]:
 
 def _route(scope: Scope) -> str:
     """The path as its route has it; paths themselves hold ids and the tokens of links. Empty without a route."""
-    if "endpoint" not in scope or "path" in (found := scope.get("path_params", {})):
-        return ""
-    path: str = scope["path"]
-    for name, value in found.items():
-        path = path.replace(str(value), f"{{{name}}}")
-    return path
+    return "" if "path" in scope.get("path_params", {}) else getattr(scope.get("route"), "path", "")
 
 
 def _fail(span: Span, error: str) -> None:
