@@ -173,6 +173,18 @@ async def test_a_file_that_is_no_conversation_is_refused(
     assert (await server.client.get("/api/conversations")).json()["conversations"] == []
 
 
+async def test_of_several_conversations_all_are_taken_or_none(server: Headwater) -> None:
+    """Settings that nothing can be asked with are a fault of the whole file, which is sent again once it is mended."""
+    turns = [question("question-1", None), answer("answer-001", "question-1")]
+    good = {"id": CHAT, "messages": turns, "settings": {"model": "of-another-server"}}
+    both = [good, good | {"settings": {"temperature": 7}}]
+    response = await server.client.post("/api/conversations/import", json={"conversations": both})
+
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_prompt")
+    assert (await server.client.get("/api/conversations")).json()["conversations"] == []
+    assert (await server.client.post("/api/conversations/import", json=good)).status_code == 201
+
+
 async def test_a_deep_or_long_file_is_refused_or_taken_in_time(server: Headwater) -> None:
     """Nesting beyond measure is refused; thousands of turns in one branch are taken."""
     deep = b'{"messages":[{"metadata":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}]}"

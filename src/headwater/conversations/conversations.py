@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -146,17 +146,25 @@ class Conversations:
         await self.records.delete(owner, head)
         await self.forget(_logs(nodes.values()), principal)
 
-    async def take(self, imported: Imported, principal: Principal) -> Head:
-        """Keep a conversation that was read from a file; under a new id, if its own is taken or none.
+    async def take(self, conversations: Sequence[Imported], principal: Principal) -> list[Head]:
+        """Keep conversations that were read from a file; each under a new id, if its own is taken or none.
 
-        Raises `InvalidPrompt` for settings that nothing can be asked with.
+        Raises `InvalidPrompt` for settings that nothing can be asked with, before any is kept.
         """
-        sent, settings, at = imported.sent, imported.sent.settings, self._clock()
+        settings = [self._usable(each.sent.settings) for each in conversations]
+        return [await self._take(*each, principal) for each in zip(conversations, settings, strict=True)]
+
+    def _usable(self, settings: Settings) -> Settings:
+        """The settings of a file without a model of another server. Raises `InvalidPrompt`."""
         try:
             self.check(settings)
-        except UnknownModel:  # another server's
+        except UnknownModel:
             settings = msgspec.structs.replace(settings, model=None)
             self.check(settings)
+        return settings
+
+    async def _take(self, imported: Imported, settings: Settings, principal: Principal) -> Head:
+        sent, at = imported.sent, self._clock()
         place, now, size = secrets.token_urlsafe(24), written(at), len(imported.nodes)
         for file, data in imported.files:
             await self.records.put_file(place, file.id, data)

@@ -89,7 +89,7 @@ def add_file_routes(router: APIRouter, surface: Surface, conversations: Conversa
         """Take in what was exported as JSON: one conversation, or `{"conversations": [...]}`."""
         principal = await surface.principal(request)
         read = imported(json_object(await surface._replace(max_body=IMPORT_BYTES).body(request)))
-        heads = [await conversations.take(each, principal) for each in read]
+        heads = await conversations.take(read, principal)
         return await json_response(request, Taken([summary(head) for head in heads]), 201)
 
 
