@@ -151,6 +151,19 @@ async def test_another_answer_is_a_sibling_and_does_not_come_from_the_cache() ->
     assert now["leaf"] == again["id"]
 
 
+async def test_the_same_ids_in_two_conversations_are_two_questions() -> None:
+    """A client may number the messages of each conversation; past the cache, each question gets its own answer."""
+    model, body = Scripted(ANSWER), asked()
+    async with headwater(model, who=who) as server:
+        for chat in (CHAT, "conv-0002"):
+            past = {"cache-control": "no-cache"}
+            response = await server.client.post(at(chat, "/messages"), json=body, headers=past)
+            assert response.json()["answer"]["cache"] is None
+            await settled(server.client, chat)
+
+    assert len(model.prompts) == 2
+
+
 async def test_an_edited_question_is_a_sibling_too(server: Headwater) -> None:
     """Also the first of a conversation, which has no parent."""
     first = await say(server.client, "One")

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import httpx
 import pytest
+from conversing import settled
 from prometheus_client.parser import text_string_to_metric_families
 from serving import Headwater, chat, headwater, post_chat, until
 
@@ -78,6 +80,33 @@ async def test_hits_of_another_wording_are_counted_apart() -> None:
 
     assert found["headwater_requests_total hit default"] == 2
     assert found["headwater_form_matches_total default"] == 1
+
+
+async def test_questions_in_conversations_are_counted_like_all_others() -> None:
+    """What a hit and a join have saved, once each, however often they are read; and refusals."""
+    gate = asyncio.Event()
+    async with metered(Scripted([TextDelta("Hel"), gate, TextDelta("lo"), Finish("stop", USED)])) as (server, _):
+
+        async def ask(chat: str, content: str = "Hi") -> httpx.Response:
+            return await server.client.post(f"/api/conversations/{chat}/messages", json={"content": content})
+
+        first, joined = await ask("conv-0001"), await ask("conv-0002")
+        busy = await ask("conv-0001")
+        gate.set()
+        for each in (first, joined):
+            await server.client.get(each.json()["answer"]["location"])
+        hit = await ask("conv-0003")
+        await server.client.get(hit.json()["answer"]["location"])
+        streamed = await server.client.post(
+            "/api/conversations/conv-0004/messages", json={"content": "Hi"}, headers={"accept": "text/event-stream"}
+        )
+        await until(lambda: not server.answers.running, "the answer has ended")
+        await settled(server.client, "conv-0002")
+        found = await scraped(server)
+
+    assert (busy.status_code, streamed.status_code) == (409, 200)
+    assert found["headwater_saved_tokens_total default"] == 45
+    assert found["headwater_refusals_total busy"] == 1
 
 
 async def test_failures_refusals_and_retries_are_counted_by_their_code() -> None:

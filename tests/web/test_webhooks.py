@@ -175,6 +175,20 @@ async def test_a_request_names_its_own_address_of_an_answer_that_has_just_ended(
         gate.set()
 
 
+async def test_a_question_in_a_conversation_names_its_own_address() -> None:
+    """With the id and the path under which its answer is read; an address that is not allowed asks nothing."""
+    model = Scripted(SAID)
+    async with receiving() as receiver, headwater(model, webhooks=hooks(receiver, own=False)) as server:
+        path, body = "/api/conversations/conv-0001/messages", {"content": "Hi"}
+        response = await server.client.post(path, json=body, headers={"Headwater-Webhook": receiver.url})
+        assert (await receiver.came())["location"] == response.json()["answer"]["location"]
+        evil = {"Headwater-Webhook": "https://evil.example/"}
+        refused = await server.client.post("/api/conversations/conv-0002/messages", json=body, headers=evil)
+        assert (refused.status_code, refused.json()["code"]) == (422, "webhook_refused")
+        assert (await server.client.get("/api/conversations/conv-0002")).status_code == 404
+    assert len(model.prompts) == 1
+
+
 async def test_the_location_is_the_path_that_the_asker_sees() -> None:
     """With the prefix under which an app has the routes."""
     app = FastAPI()

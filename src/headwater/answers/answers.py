@@ -31,6 +31,7 @@ from headwater.answers.successions import Beginning, Successions
 from headwater.cache.policy import Directives
 from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, ShuttingDown
+from headwater.events import Saved
 from headwater.log.feed import Take
 from headwater.log.logs import Logs
 from headwater.log.store import Claim, Description, Documents, Store
@@ -255,6 +256,11 @@ class Answers:
     async def answer(self, found: Attachment | Description, principal: Principal) -> Answer:
         """The answer as far as it has come. Raises as `read` does."""
         return fold(await self.entries(found, principal))
+
+    def notify_saved(self, tenant: str, saved: Saved | None) -> None:
+        """Notify observers of a hit or a join that is told by another way than its `Attachment`; None is neither."""
+        if saved is not None:
+            self._observers.notify(lambda observer: observer.saved(tenant, saved))
 
     async def stop(self, found: Attachment | Description, principal: Principal) -> bool:
         """Request the end of an answer, and wait for it within `Policy.stop_wait`.

@@ -183,7 +183,8 @@ class Asking:
             await self._records.put_file(head.place, file.id, content)
         try:
             directives = msgspec.structs.replace(directives, no_cache=directives.no_cache or again)
-            attachment = await self._answers.ask(prompt, principal, directives, idempotency_key=begun.answer)
+            key = f"{head.place}.{begun.answer}"  # clients may use an id again in another conversation
+            attachment = await self._answers.ask(prompt, principal, directives, idempotency_key=key)
         except StoreError:
             raise  # what was done is unknown: whoever asks again under the same ids goes on
         except HeadwaterError:
@@ -220,6 +221,7 @@ class Asking:
         if reply.state == "open":
             self._settling.follow(pending)
             return asked
+        self._answers.notify_saved(principal.tenant, reply.saved)
         return asked._replace(head=await self._settling.release(owner, head.id, reply))
 
     async def _reserve(

@@ -30,7 +30,7 @@ from headwater.dialects.native import openapi
 from headwater.dialects.native import request as native
 from headwater.dialects.native.dialect import Native
 from headwater.dialects.problem import MEDIA_TYPE, problem
-from headwater.errors import RequestError
+from headwater.errors import HeadwaterError, RequestError
 from headwater.events import error_event
 from headwater.web.accept import field, wants
 from headwater.web.audit import note
@@ -215,13 +215,20 @@ def _add_asking(router: APIRouter, surface: Surface, conversations: Conversation
     @router.post(MESSAGES, **route({202: (_TAKEN, Taken)}, ID, takes=Ask))
     async def ask(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Ask a question, or have `parent` answered once more. The same ids again are the same question."""
-        principal, directives = await surface.principal(request), policy.parse(field(request, "cache-control"))
-        wanted = read(json_object(await surface.body(request)), Ask)
         try:
+            principal, directives = await surface.principal(request), policy.parse(field(request, "cache-control"))
+            wanted, told = read(json_object(await surface.body(request)), Ask), surface.told(request)
             with surface.capacity.claim(request, principal):
                 asked = await asking.ask(request.path_params["id"], principal, wanted, directives)
-        except Busy as busy:
-            return _busy(request, busy)
+        except HeadwaterError as error:
+            if surface.metrics is not None:
+                surface.metrics.refused(error.code)
+            if isinstance(error, Busy):
+                return _busy(request, error)
+            raise
+        if surface.webhooks is not None and told is not None and asked.attachment is not None:
+            where = location(request, MESSAGES, asked.attachment.message_id)
+            await surface.webhooks.expect(asked.attachment, principal, where, told)
         if wants(request, JSON, SSE) == JSON:
             taken = Taken(summary(asked.head), asked.question, placed(request, MESSAGES, asked.reply))
             response = await json_response(request, taken, 202)
@@ -230,7 +237,8 @@ def _add_asking(router: APIRouter, surface: Surface, conversations: Conversation
         if asked.attachment is None:
             return await surface.resume(request, dialect, MESSAGES, asked.reply.location or "")
         delivery = surface.delivery(request, MESSAGES, dialect, asked.attachment)
-        return surface.read(asked.attachment, principal, delivery)
+        uncounted = msgspec.structs.replace(asked.attachment, cached=None)  # the conversation tells what was saved
+        return surface.read(uncounted, principal, delivery)
 
 
 def _line(head: Head, match: Match | None = None) -> Line:
