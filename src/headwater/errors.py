@@ -35,10 +35,15 @@ class HeadwaterError(Exception):
 
 
 class RequestError(HeadwaterError):
-    """The caller asked for something that cannot be done as asked."""
+    """The caller asked for something that cannot be done as asked; what nobody catches needs no class of its own."""
 
     code = "bad_request"
     status = 400
+
+    def __init__(self, message: str, code: str = "", status: int = 0) -> None:
+        super().__init__(message)
+        self.code = code or self.code
+        self.status = status or self.status
 
 
 class InvalidPrompt(RequestError):
@@ -162,8 +167,7 @@ class OverLimit(RequestError):
         retryable: bool = True,
         fields: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(message)
-        self.code = code
+        super().__init__(message, code)
         self.retryable = retryable
         self.retry_after = retry_after
         self.fields = fields or {}

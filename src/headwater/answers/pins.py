@@ -44,27 +44,6 @@ _FORMS = ("response_format", "text", "output_config", "functions")
 """Fields of a request that ask for another form of answer than plain text."""
 
 
-class NoPins(RequestError):
-    """The operator has not turned pins on."""
-
-    code = "pins_off"
-    status = 409
-
-
-class NoSuchPin(RequestError):
-    """There is no pin of this id."""
-
-    code = "not_found"
-    status = 404
-
-
-class TooManyPins(RequestError):
-    """There are as many pins as every server keeps in memory."""
-
-    code = "too_many_pins"
-    status = 409
-
-
 class Pin(msgspec.Struct, frozen=True):
     """An answer that is bound to a question of one tenant."""
 
@@ -107,25 +86,20 @@ class Pins:
         await self._look()
         if tenant not in self._tenants:
             return None
-        for model in (prompt.model, ""):
-            pin = self._known.get(await self._id(tenant, prompt.messages, model))
-            if pin is not None and (claim := await self._claim(pin)) is not None:
-                return claim
+        if (claim := await self._of(tenant, prompt.messages, prompt.model)) is not None:
+            return claim
         if wanted.directives.exact or (alike := self._claims.form(prompt)) is None:
             return None
-        for model in (prompt.model, ""):
-            id = await self._id(tenant, alike.messages, model, FORM)
-            pin = self._known.get(self._forms.get(id, ""))
-            if pin is not None and (claim := await self._claim(pin)) is not None:
-                return msgspec.structs.replace(claim, place=1)
-        return None
+        claim = await self._of(tenant, alike.messages, prompt.model, FORM)
+        return claim and msgspec.structs.replace(claim, place=1)
 
     async def put(self, pin: Pin) -> Pin:
-        """Bind an answer to a question, in place of an earlier one. Raises `NoPins`, `TooManyPins` or `StoreError`."""
+        """Bind an answer to a question, in place of an earlier one. Raises `RequestError` or `StoreError`."""
         await self._check()
         id = await self._id(pin.tenant, pin.messages, pin.model)
         if id not in self._known and len(self._known) >= MOST:
-            raise TooManyPins(f"there are {MOST} pins, and no server keeps more; remove one first")
+            words = f"there are {MOST} pins, and no server keeps more; remove one first"
+            raise RequestError(words, "too_many_pins", 409)
         replaced = self._known.get(id)
         pin = await self._write(msgspec.structs.replace(pin, id=id))
         if replaced is not None:
@@ -133,15 +107,15 @@ class Pins:
         return pin
 
     async def list(self) -> Sequence[Pin]:
-        """All pins. Raises `NoPins` or `StoreError`."""
+        """All pins. Raises `RequestError` or `StoreError`."""
         await self._check()
         return [pin async for pin in self._stored()]
 
     async def remove(self, id: str) -> Pin:
-        """Give the question back to the models. Raises `NoPins`, `NoSuchPin` or `StoreError`."""
+        """Give the question back to the models. Raises `RequestError` or `StoreError`."""
         await self._check()
         if (pin := self._known.get(id)) is None:
-            raise NoSuchPin(f"there is no pin {id[:80]}; list them with GET")
+            raise RequestError(f"there is no pin {id[:80]}; list them with GET", "not_found", 404)
         await self._logs().store.delete(id, collection=COLLECTION)
         await self._changed()
         await self._forget(pin.log)
@@ -149,7 +123,7 @@ class Pins:
 
     async def _check(self) -> None:
         if not self._on:
-            raise NoPins("this server looks for no pins; start it with HEADWATER_PINS=true")
+            raise RequestError("this server looks for no pins; start it with HEADWATER_PINS=true", "pins_off", 409)
         self._looked = -math.inf
         await self._look()
 
@@ -193,6 +167,14 @@ class Pins:
         prompt = Prompt(model=model, messages=list(messages))
         secret = await self._claims.secret(self._logs().store)
         return fingerprint(prompt, tenant=tenant, upstream="", secret=secret, salt=f"pin{salt}")
+
+    async def _of(self, tenant: str, messages: Sequence[Message], model: str, salt: str = "") -> Claim | None:
+        for of in (model, ""):
+            id = await self._id(tenant, messages, of, salt)
+            pin = self._known.get(self._forms.get(id, "") if salt else id)
+            if pin is not None and (claim := await self._claim(pin)) is not None:
+                return claim
+        return None
 
     async def _claim(self, known: Pin) -> Claim | None:
         """The log of a pin, made again if it is gone; None if the pin was removed."""
