@@ -98,7 +98,7 @@ class Answers:
             lambda: self._logs, catalogue, self._claims, self._policy.continuing, self._start
         )
         self._successions.taken_over = lambda of, ends: self._observers.notify(lambda each: each.taken_over(of, ends))
-        self._companions: list[tuple[Callable[[], None], Callable[[], Awaitable[None]]]] = []
+        self._companions: list[tuple[Callable[[], object], Callable[[], Awaitable[None]]]] = []
         self.unprepared: BaseException | None = None
         """Why `prepare` failed the last time, if it did."""
 
@@ -147,7 +147,7 @@ class Answers:
                 begin()
         return self._opened
 
-    def accompany(self, begin: Callable[[], None], end: Callable[[], Awaitable[None]]) -> None:
+    def accompany(self, begin: Callable[[], object], end: Callable[[], Awaitable[None]]) -> None:
         """Call `begin` when the store is opened, and await `end` once every producer has ended, before it is closed."""
         self._companions.append((begin, end))
 

@@ -18,6 +18,7 @@ from headwater.answer import fold
 from headwater.answers import continuing, recovery
 from headwater.answers.claim import Claims, Wanted
 from headwater.answers.continuing import Continuing, lost
+from headwater.answers.nursery import Nursery
 from headwater.answers.recovery import Recovery
 from headwater.entries import Entry, record
 from headwater.errors import HeadwaterError, StoreError, UnknownModel
@@ -72,16 +73,15 @@ class Successions:
         self._policy = policy
         self._succeed = succeed
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks = Nursery("succession")
         self._ended = False
         self.taken_over: Callable[[Request, bool], None] = lambda request, ends: None
         """Called with the request of each log that is taken over here, and whether the log has ended with that."""
 
     def found(self, log: str) -> None:
         """Look at an abandoned log, unless that is under way."""
-        if not (self._ended or log in self._tasks or self._logs().writes(log)):
-            task = self._tasks[log] = asyncio.create_task(self._look(log), name=f"succeed {log}")
-            task.add_done_callback(lambda _: self._tasks.pop(log, None))
+        if not (self._ended or self._tasks.has(log) or self._logs().writes(log)):
+            self._tasks.start(log, self._look(log))
 
     def end(self) -> None:
         """Take over nothing more."""
@@ -90,10 +90,7 @@ class Successions:
     async def aclose(self) -> None:
         """Take over nothing more, and wait for what is under way."""
         self._ended = True
-        for task in self._tasks.values():
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks.values())
+        await self._tasks.aclose()
 
     async def _look(self, log: str) -> None:
         await asyncio.sleep(random.uniform(0, SPREAD))  # noqa: S311 - no secret
@@ -106,8 +103,6 @@ class Successions:
                 logger.info("answer %s is not taken over here: %s", log, error)
             except HeadwaterError as error:
                 logger.info("answer %s is gone: %s", log, error)
-            except Exception:
-                logger.exception("taking over %s broke", log)
 
     async def _take_over(self, found: Abandoned, known: Recovery) -> None:
         prompt = known.prompt

@@ -60,8 +60,8 @@ class Settling:
         self._answers = answers
         self._records = records
         self._followers = Nursery("settling")
-        self._sweeper: asyncio.Task[None] | None = None
-        answers.accompany(self._begin, self._end)
+        self._sweeper = Nursery("settling")
+        answers.accompany(lambda: self._sweeper.start("sweeper", self._sweep_for_ever()), self._end)
 
     async def expect(self, pending: Pending) -> None:
         """Keep that this answer is to be settled."""
@@ -158,15 +158,8 @@ class Settling:
                     await self.release(pending.owner, pending.id, reply)
         await self._answers.documents.delete(pending.name, collection=SETTLING)
 
-    def _begin(self) -> None:
-        if self._sweeper is None:
-            self._sweeper = asyncio.create_task(self._sweep_for_ever(), name="settling")
-
     async def _end(self) -> None:
-        sweeper, self._sweeper = self._sweeper, None
-        if sweeper is not None:
-            sweeper.cancel()
-            await asyncio.wait([sweeper])
+        await self._sweeper.aclose()
         await self._followers.finished(LAST)
         await self._followers.aclose()
 
