@@ -16,6 +16,8 @@ import logging
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -67,7 +69,7 @@ class Admission:
         self._store = store
         self._running = running
         self._claiming = 0
-        self._held: dict[str, set[str]] = {}  # by tenant: the runs here that have slots
+        self._held: set[tuple[str, str]] = set()  # the runs here that have slots, behind their tenants
         self._aside = Nursery("slots")
 
     async def claim(self, wanted: Wanted) -> Admitted:
@@ -97,10 +99,7 @@ class Admission:
 
     def leave(self, request: Request) -> None:
         """Renew the slot of an answer no more: it was given back, or is a successor's."""
-        held = self._held.get(request.principal.tenant, set())
-        held.discard(run_of(request.log))
-        if not held:
-            self._held.pop(request.principal.tenant, None)
+        self._held.discard((request.principal.tenant, run_of(request.log)))
 
     async def aclose(self) -> None:
         """End what runs in the background."""
@@ -182,7 +181,7 @@ class Admission:
         await writer.seal(ending)
 
     def _hold(self, tenant: str, run: str) -> None:
-        self._held.setdefault(tenant, set()).add(run)
+        self._held.add((tenant, run))
         if not self._aside.has("renewal"):
             self._aside.start("renewal", self._renew_all())
 
@@ -203,8 +202,8 @@ class Admission:
     async def _renew_all(self) -> None:
         while True:
             await asyncio.sleep(HELD / 3)
-            for tenant, held in list(self._held.items()):
-                runs = list(held)
+            for tenant, held in groupby(sorted(self._held), itemgetter(0)):
+                runs = [run for _, run in held]
                 for i in range(0, len(runs), TOGETHER):
                     await self._renew(tenant, runs[i : i + TOGETHER])
 
