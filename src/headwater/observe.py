@@ -1,7 +1,7 @@
 """Observers: code that is notified of what happens to answers, for metrics, traces, hooks and logs.
 
-Nothing is computed for an observer that does not exist: callers test `if observers:` first, and no call is made for
-a token. An observer that raises is logged and never harms an answer.
+Nothing is computed for an observer that does not exist: callers test `if observers:` before what costs something, and
+no call is made for a token. An observer that raises is logged and never harms an answer.
 """
 
 import asyncio

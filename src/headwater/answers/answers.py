@@ -391,7 +391,7 @@ class Answers:
                     del self._generations[lease.log]
                     if self._observers and not writer.released:
                         generation.notify_made()
-                        answer = await written(writer, lease) if self._observers.want_answers else None
+                        answer = written(writer, lease) if self._observers.want_answers else None
         finally:  # also when the server shuts down: that is an ending like any other
             self._admission.leave(request)
             self._renewals.ended(lease.log)

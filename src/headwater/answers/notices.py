@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
 from typing import NamedTuple, cast
 
-from headwater.answer import Answer, Fold
+from headwater.answer import Answer, fold
 from headwater.answers.continuing import lost
 from headwater.answers.source import Source
 from headwater.entries import Entry
@@ -14,7 +13,6 @@ from headwater.events import Continued, Ending, Error, Finish, Saved, Stop
 from headwater.log.store import Lease, lost_ending
 from headwater.log.writer import Flushed, StoreFailed, Writer
 from headwater.observe import Made, Observers, Request
-from headwater.offsets import ORIGIN
 
 Pages = AsyncGenerator[Sequence[Entry], None]
 
@@ -29,21 +27,17 @@ class Notices:
 
     def first_token(self, seconds: float) -> None:
         """The model's first output came, so many seconds after the generation began."""
-        request, self._first_token = self._request, seconds
-        if self._observers:
-            self._observers.notify(lambda observer: observer.first_token(request, seconds))
+        self._first_token = seconds
+        self._observers.notify(lambda observer: observer.first_token(self._request, seconds))
 
     def retried(self, error: HeadwaterError, wait: float) -> None:
         """The model failed before its first output, and is asked again."""
-        request = self._request
-        if self._observers:
-            self._observers.notify(lambda observer: observer.retried(request, error, wait))
+        self._observers.notify(lambda observer: observer.retried(self._request, error, wait))
 
     def attempted(self, source: Source) -> None:
         """A model is asked."""
-        request, model, way = self._request, source.prompt.model, source.way or ""
-        if self._observers:
-            self._observers.notify(lambda observer: observer.attempted(request, model, way))
+        model, way = source.prompt.model, source.way or ""
+        self._observers.notify(lambda observer: observer.attempted(self._request, model, way))
 
     def answered(self, pump: asyncio.Task[Ending]) -> None:
         """The attempt that ran in this task has ended."""
@@ -59,9 +53,7 @@ class Notices:
 
     def continued(self, seam: Continued) -> None:
         """The answer goes on after a break."""
-        request = self._request
-        if self._observers:
-            self._observers.notify(lambda observer: observer.continued(request, seam))
+        self._observers.notify(lambda observer: observer.continued(self._request, seam))
 
     def made(self, writer: Writer, last_output: float, duration: float) -> None:
         """The generation has ended, and its log with it."""
@@ -155,16 +147,10 @@ class _Observed:
             self._observers.notify(lambda observer: observer.saved(saving.tenant, saved))
 
 
-async def written(writer: Writer, lease: Lease) -> Answer:
+def written(writer: Writer, lease: Lease) -> Answer:
     """The answer as readers in this process saw it, its ending included, whoever wrote that."""
-    fold = Fold()
-    async with aclosing(writer.read(ORIGIN, follow=False)) as pages:
-        async for page in pages:
-            for entry in page:
-                fold.feed(entry)
-    answer = fold.answer()
-    if answer.ending is None:
-        elapsed = answer.timing.duration or 0.0
-        fold.feed(writer.local_ending or lost_ending(lease.epoch, answer.offset.sequence, elapsed))
-        answer = fold.answer()
-    return answer
+    entries = writer.entries
+    if not (entries and isinstance(entries[-1].event, Ending)):
+        at = entries[-1].at if entries else 0.0
+        entries = [*entries, writer.local_ending or lost_ending(lease.epoch, len(entries), at)]
+    return fold(entries)

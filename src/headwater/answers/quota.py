@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from headwater.answer import Fold
+from headwater.answer import fold
 from headwater.entries import Entry
 from headwater.errors import OverLimit
 from headwater.events import Ending, Error, Finish
@@ -133,10 +133,8 @@ def tokens_of(prompt: Prompt, ending: Ending, entries: Sequence[Entry]) -> int:
     usage = ending.usage if isinstance(ending, Finish) else None
     if usage is not None and (counted := usage.input_tokens + usage.output_tokens):  # after a seam there is one
         return counted
-    fold = Fold()
-    for entry in entries:
-        fold.feed(entry)
-    said = len(fold.text) + len(fold.reasoning) + sum(len(tool.arguments) for tool in fold.tools)
+    answer = fold(entries)
+    said = len(answer.text) + len(answer.reasoning) + sum(len(tool.arguments) for tool in answer.tools)
     if isinstance(ending, Error) and not said:
         return 0
     return math.ceil((said + sum(len(text_of(message)) for message in prompt.messages)) / PER_TOKEN)

@@ -213,10 +213,10 @@ def written(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def checked_id(id: str, what: str = "id") -> str:
+def checked_id(id: str) -> str:
     """An id that a client has chosen. Raises `InvalidConversation`."""
     if not re.fullmatch(ID, id):
-        raise InvalidConversation(f"the {what} {id[:80]!r} is none: an id has 8 to 64 letters, digits, _ or -")
+        raise InvalidConversation(f"the id {id[:80]!r} is none: an id has 8 to 64 letters, digits, _ or -")
     return id
 
 
