@@ -25,7 +25,7 @@ import msgspec
 from headwater.answers.claim import Claims, Wanted
 from headwater.answers.nursery import Nursery
 from headwater.answers.quota import REQUESTS, Allowance, Quota, tokens_of
-from headwater.errors import AtCapacity, NotCached, PromptTooLarge, StoreError
+from headwater.errors import AtCapacity, NotCached, OverLimit, PromptTooLarge, StoreError
 from headwater.events import Ending, Finish
 from headwater.log.counters import Count, Slots
 from headwater.log.store import Claim, Store
@@ -68,7 +68,7 @@ class Admission:
         self._claims = claims
         self._store = store
         self._running = running
-        self._claiming = 0
+        self._claiming: set[asyncio.Future[None]] = set()  # of each new answer, until it is claimed
         self._held: set[tuple[str, str]] = set()  # the runs here that have slots, behind their tenants
         self._aside = Nursery("slots")
 
@@ -82,8 +82,13 @@ class Admission:
             return Admitted(*await self._claims.claim(self._store(), wanted), {})
         if (found := await self._there(wanted)) is not None:
             return Admitted(*found, {})
-        with self._opening():
-            return Admitted(*await self._claims.claim(self._store(), wanted), {})
+        try:
+            with self._opening():
+                return Admitted(*await self._claims.claim(self._store(), wanted), {})
+        except AtCapacity:
+            if (found := await self._begun(wanted)) is None:
+                raise
+            return Admitted(*found, {})
 
     def sealing(self, request: Request, writer: Writer) -> Seal:
         """What seals the log of an answer that is generated here; where something is counted, it charges it before."""
@@ -127,13 +132,21 @@ class Admission:
     def _opening(self) -> Generator[None]:
         """Surrounds the claim of a new answer, which has no producer yet. Raises `AtCapacity`."""
         most = self._allowance.generations
-        if 0 < most <= self._running() + self._claiming:
+        if 0 < most <= self._running() + len(self._claiming):
             raise AtCapacity(f"this server writes {most} answers, which is as many as it may at once")
-        self._claiming += 1
+        claimed = asyncio.get_running_loop().create_future()
+        self._claiming.add(claimed)
         try:
             yield
         finally:
-            self._claiming -= 1
+            self._claiming.remove(claimed)
+            claimed.set_result(None)
+
+    async def _begun(self, wanted: Wanted) -> tuple[Claim, str] | None:
+        """What is there for a request that was refused: of equal ones at once, the first may have just begun it."""
+        if self._claiming:
+            await asyncio.wait(self._claiming)
+        return await self._there(wanted)
 
     async def _within(self, quota: Quota, wanted: Wanted) -> Admitted:
         """The log of a request whose tenant has a quota."""
@@ -148,26 +161,31 @@ class Admission:
                 return Admitted(*found, fields)
             if refusal is not None:
                 raise refusal
-        with self._opening():
-            if not quota.generations:
-                return Admitted(*await self._claims.claim(store, wanted), fields)
-            run = self._claims.new_run()
-            try:
-                held = await store.take(tenant, (), Slots([run], HELD, quota.generations))
-                taken = taken._replace(refused=held.refused, held=held.held)
-                if not taken.refused:
-                    claim, fwd = await self._claims.claim(store, msgspec.structs.replace(wanted, run=run))
-                    if claim.won:
-                        self._hold(tenant, run)
-                    else:  # another request for the same was faster
-                        self._give_back(tenant, run)
-                    return Admitted(claim, fwd, quota.told(taken))
-            except BaseException:
-                self._give_back(tenant, run)
+        try:
+            with self._opening():
+                if not quota.generations:
+                    return Admitted(*await self._claims.claim(store, wanted), fields)
+                run = self._claims.new_run()
+                try:
+                    held = await store.take(tenant, (), Slots([run], HELD, quota.generations))
+                    taken = taken._replace(refused=held.refused, held=held.held)
+                    if not taken.refused:
+                        claim, fwd = await self._claims.claim(store, msgspec.structs.replace(wanted, run=run))
+                        if claim.won:
+                            self._hold(tenant, run)
+                        else:  # another request for the same was faster
+                            self._give_back(tenant, run)
+                        return Admitted(claim, fwd, quota.told(taken))
+                except BaseException:
+                    self._give_back(tenant, run)
+                    raise
+            refusal = quota.refusal(taken)
+            assert refusal is not None
+            raise refusal
+        except (AtCapacity, OverLimit):
+            if (found := await self._begun(wanted)) is None:
                 raise
-        refusal = quota.refusal(taken)
-        assert refusal is not None
-        raise refusal
+            return Admitted(*found, quota.told(taken))
 
     async def _seal(self, quota: Quota, request: Request, writer: Writer, ending: Ending) -> None:
         """Charge an answer, give its slot back and seal its log; a log that was taken over is its successor's."""
