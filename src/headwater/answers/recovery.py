@@ -6,7 +6,6 @@ import msgspec
 
 from headwater.log.store import MAX_RECOVERY
 from headwater.models.catalogue import Offer
-from headwater.observe import Request
 from headwater.principal import Principal
 from headwater.prompt import Prompt
 
@@ -44,8 +43,3 @@ def read(data: bytes) -> Recovery | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, zlib.error):
         return None
     return found if found.form == 1 else None
-
-
-def request(log: str, recovery: Recovery) -> Request:
-    """The request that the log answers, for observers."""
-    return Request(log, recovery.principal, recovery.prompt, "miss")

@@ -121,7 +121,7 @@ class Successions:
         first = len(entries) + 1
         seam = [record(Offset(found.epoch + 1, first + i), found.age, event) for i, event in enumerate(events)]
         lease = await logs.store.take_over(seam, found.log)
-        request = recovery.request(found.log, known)
+        request = Request(found.log, known.principal, prompt, "miss")
         self.taken_over(request, way is None)
         if way is None:
             logger.info("answer %s, whose server is gone, has ended: %s", found.log, events[-1])
