@@ -6,7 +6,7 @@ too.
 
 import asyncio
 
-from headwater.log.store import Documents, Store
+from headwater.log.store import Documents, Store, listed
 from headwater.principal import Principal
 
 LIFE = 24 * 3600
@@ -31,7 +31,7 @@ async def stop(store: Store, log: str, principal: Principal) -> bool:
 
 
 async def _known(documents: Documents, principal: Principal) -> list[str]:
-    return [name for name, _ in await documents.list_documents(_of(principal))]
+    return [name async for name, _ in listed(documents, _of(principal))]
 
 
 def _of(principal: Principal) -> str:

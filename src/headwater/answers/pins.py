@@ -12,7 +12,7 @@ words. It answers no request for tool calls or for a form of output, which a tex
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -24,7 +24,7 @@ from headwater.entries import record
 from headwater.errors import Conflict, Expired, NoSuchLog, RequestError
 from headwater.events import Event, Finish, Start, TextDelta, parts
 from headwater.log.logs import Logs
-from headwater.log.store import Claim
+from headwater.log.store import Claim, listed
 from headwater.offsets import Offset
 from headwater.principal import Principal
 from headwater.prompt import Message, Prompt
@@ -109,7 +109,7 @@ class Pins:
     async def list(self) -> Sequence[Pin]:
         """All pins. Raises `RequestError` or `StoreError`."""
         await self._check()
-        return [pin async for pin in self._stored()]
+        return await self._stored()
 
     async def remove(self, id: str) -> Pin:
         """Give the question back to the models. Raises `RequestError` or `StoreError`."""
@@ -145,19 +145,15 @@ class Pins:
 
     async def _read(self) -> None:
         known, forms = dict[str, Pin](), list[tuple[int, str, str]]()
-        async for pin in self._stored():
+        for pin in await self._stored():
             known[pin.id] = msgspec.structs.replace(pin, messages=[], answer="")
             if (alike := self._claims.form(Prompt(model=pin.model, messages=pin.messages))) is not None:
                 forms.append((pin.created, await self._id(pin.tenant, alike.messages, pin.model, FORM), pin.id))
         self._known, self._tenants = known, frozenset(pin.tenant for pin in known.values())
         self._forms = {form: id for _, form, id in sorted(forms)}  # of two alike, the one that was bound last
 
-    async def _stored(self) -> AsyncGenerator[Pin, None]:
-        after = ""
-        while page := await self._logs().store.list_documents(COLLECTION, after=after):
-            for _, kept in page:
-                yield msgspec.json.decode(kept.value, type=Pin)
-            after = page[-1][0]
+    async def _stored(self) -> Sequence[Pin]:
+        return [msgspec.json.decode(kept.value, type=Pin) async for _, kept in listed(self._logs().store, COLLECTION)]
 
     async def _changed(self) -> None:
         await self._logs().store.put(CHANGED, self._claims.new_run().encode(), ttl=KEPT, collection=CHANGED)

@@ -10,14 +10,14 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 
 from headwater.conversations.nodes import Attached, Head, Node
 from headwater.errors import Conflict, RequestError
-from headwater.log.store import MAX_DOCUMENT, Document, Documents
+from headwater.log.store import MAX_DOCUMENT, Document, Documents, listed
 from headwater.principal import Principal
 
 DAY = 24 * 3600.0
@@ -90,16 +90,8 @@ class Records:
 
     async def heads(self, owner: str) -> list[Head]:
         """Every head of a subject, newest first."""
-        heads = [_of_head(document.value) async for _, document in self.listed(owner)]
+        heads = [_of_head(document.value) async for _, document in listed(self._documents(), owner)]
         return sorted((head for head in heads if not head.moved), key=lambda head: (head.updated_at, head.id))[::-1]
-
-    async def listed(self, collection: str) -> AsyncGenerator[tuple[str, Document], None]:
-        """Every document of a collection."""
-        after = ""
-        while page := await self._documents().list_documents(collection, after=after):
-            for name, document in page:
-                yield name, document
-            after = page[-1][0]
 
     async def add(self, owner: str, head: Head, *, replaced: bool = False) -> bool:
         """Keep a new head; False if its id is taken and it is not to be `replaced`."""
@@ -187,7 +179,7 @@ class Records:
         """Every node of a conversation by its id, in the order in which they were begun."""
         firsts: list[tuple[str, Document]] = []
         rest: dict[str, bytes] = {}
-        async for name, document in self.listed(chat_of(place)):
+        async for name, document in listed(self._documents(), chat_of(place)):
             if "." in name:
                 rest[name] = document.value
             else:

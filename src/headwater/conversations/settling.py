@@ -19,6 +19,7 @@ from headwater.conversations.nodes import Head, Reply
 from headwater.conversations.records import Kept, NoSuchConversation, Records
 from headwater.errors import Expired, HeadwaterError, NoSuchLog, ShuttingDown, StoreError
 from headwater.events import Error
+from headwater.log.store import listed
 from headwater.principal import Principal
 
 SETTLING = "settling"
@@ -173,7 +174,7 @@ class Settling:
 
     async def sweep(self) -> None:
         """Settle what has ended and nobody follows here. Raises `StoreError`."""
-        async for name, document in self._records.listed(SETTLING):
+        async for name, document in listed(self._answers.documents, SETTLING):
             if not self._followers.has(name):
                 await self._finish(msgspec.json.decode(document.value, type=Pending))
 

@@ -219,6 +219,15 @@ class Documents(Protocol):
         ...
 
 
+async def listed(documents: Documents, collection: str) -> AsyncGenerator[tuple[str, Document], None]:
+    """Every document of a collection, page after page, in the order of their names. Raises `StoreError`."""
+    after = ""
+    while page := await documents.list_documents(collection, after=after):
+        for named in page:
+            yield named
+        after = page[-1][0]
+
+
 class Store(Documents, Counters, Protocol):
     """Keeps logs, the names bound to them, documents and counters. Every method may raise `StoreError`."""
 

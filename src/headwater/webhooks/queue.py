@@ -12,7 +12,7 @@ import hashlib
 import logging
 import random
 import time
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any, Literal
 
 import msgspec
@@ -23,7 +23,7 @@ from headwater.answers.attachment import Attachment
 from headwater.answers.nursery import Nursery
 from headwater.dialects.native.state import whole
 from headwater.errors import Conflict, Expired, HeadwaterError, NoSuchLog
-from headwater.log.store import Description
+from headwater.log.store import Description, listed
 from headwater.observe import Made, Observer, Request
 from headwater.principal import Principal
 from headwater.webhooks.sender import AT_ONCE, Sender
@@ -187,16 +187,14 @@ class Webhooks(Observer):
 
     async def _look(self) -> None:
         """Send what is due, or soon will be, and look again when something else may be."""
-        after, documents = "", self._answers.documents
-        while page := await documents.list_documents(COLLECTION, after=after):
-            for _, kept in page:
+        async with aclosing(listed(self._answers.documents, COLLECTION)) as found:
+            async for _, kept in found:
                 notice = msgspec.json.decode(kept.value, type=Notice)
                 if (pause := notice.due - time.time()) > SOON:
                     self._look_in(pause)
                 elif not self._start(notice, kept.version):
                     self._look_in(SOON)
                     return
-            after = page[-1][0]
 
     def _look_in(self, seconds: float) -> None:
         """Look at the notices within so many seconds."""
