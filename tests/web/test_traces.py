@@ -20,12 +20,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 from upstream import Upstream
 
+from headwater.answers.claim import Caching
 from headwater.answers.generation import Timeouts
+from headwater.cache.policy import Stale
 from headwater.errors import ModelError
 from headwater.events import Finish, TextDelta, Usage
+from headwater.log.memory import MemoryStore
 from headwater.models.scripted import Scripted
 from headwater.settings import Settings
 from headwater.telemetry.traces import Traces
+from headwater.testing import Clock
 from headwater.wiring.server import server
 
 USED = Usage(10, 5, cached_tokens=4, reasoning_tokens=2, cost=0.25)
@@ -92,6 +96,21 @@ async def test_a_hit_is_a_span_that_is_linked_to_its_generation() -> None:
 
     assert hit.name == "cache hit"
     assert [link.context for link in hit.links] == [generation.context]
+
+
+async def test_a_renewal_that_a_request_waited_for_has_one_span() -> None:
+    """It may have ended before the request is attached to it; a span that begins then would never end."""
+    kept, provider, clock = InMemorySpanExporter(), TracerProvider(), Clock()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    traces, caching = Traces(provider.get_tracer("test")), Caching(ttl=10, secret=b"secret", stale=Stale(instead=60))
+    store = MemoryStore(clock=clock)
+    async with headwater(Scripted(ANSWER, name="small"), store, observers=[traces], caching=caching) as running:
+        for _ in range(2):
+            await post_chat(running.client)
+            clock.now += 20
+    traces.end()
+
+    assert [span.name for span in kept.get_finished_spans()] == ["chat small", "generation"] * 2
 
 
 async def test_a_failed_attempt_and_its_retry_are_spans_with_the_error_and_not_its_words() -> None:

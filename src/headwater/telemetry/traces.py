@@ -40,8 +40,8 @@ class Traces(Observer):
             known = self._known.get(request.log)
             links = [Link(known)] if known else []
             self._tracer.start_span(f"cache {request.outcome}", links=links, attributes=said).end()
-            return
-        self._generation(request)
+        elif request.log not in self._known:  # a renewal has begun before, and may have ended
+            self._generation(request)
 
     def _generation(self, request: Request) -> Span:
         """The span of a generation, begun now if there is none: no request waits for a renewal."""
