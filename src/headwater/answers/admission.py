@@ -42,6 +42,8 @@ TOGETHER = 1000
 """Slots that are renewed in one step."""
 CHARGED_WITHIN = 2.0
 """Seconds for which an ending waits until the answer is charged."""
+CLAIMED_WITHIN = 0.1
+"""Seconds after which another server that has taken a slot has claimed its log, too, or will not."""
 PAUSES = (0.2, 1.0, 3.0, 10.0, 20.0, 20.0, 0.0)
 """Seconds between attempts to count what a run has used, while the store fails: as long as its slot is held."""
 
@@ -142,11 +144,18 @@ class Admission:
             self._claiming.remove(claimed)
             claimed.set_result(None)
 
-    async def _begun(self, wanted: Wanted) -> tuple[Claim, str] | None:
-        """What is there for a request that was refused: of equal ones at once, the first may have just begun it."""
+    async def _begun(self, wanted: Wanted, *, elsewhere: bool = False) -> tuple[Claim, str] | None:
+        """What is there for a request that was refused: of equal ones at once, the first may have just begun it.
+
+        With `elsewhere`, that one may be another server's.
+        """
         if self._claiming:
             await asyncio.wait(self._claiming)
-        return await self._there(wanted)
+        found = await self._there(wanted)
+        if found is None and elsewhere:
+            await asyncio.sleep(CLAIMED_WITHIN)
+            found = await self._there(wanted)
+        return found
 
     async def _within(self, quota: Quota, wanted: Wanted) -> Admitted:
         """The log of a request whose tenant has a quota."""
@@ -182,8 +191,8 @@ class Admission:
             refusal = quota.refusal(taken)
             assert refusal is not None
             raise refusal
-        except (AtCapacity, OverLimit):
-            if (found := await self._begun(wanted)) is None:
+        except (AtCapacity, OverLimit) as error:
+            if (found := await self._begun(wanted, elsewhere=isinstance(error, OverLimit))) is None:
                 raise
             return Admitted(*found, quota.told(taken))
 
