@@ -381,8 +381,6 @@ def check_size(value: bytes) -> None:
 
 
 LOST = "The server that was writing this answer is gone; what arrived is only a part. Ask again."
-
-
 VANISHED = "The store has lost this answer; what arrived is only a part. Ask again."
 
 
