@@ -41,13 +41,6 @@ class Pointer(msgspec.Struct, frozen=True):
     messages: list[dict[str, Any]] = []
 
 
-class NoSuchRun(RequestError):
-    """No run of this id was begun here, or it is somebody else's."""
-
-    code = "no_such_run"
-    status = 404
-
-
 def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
     threads = Threads(surface)
     return {"POST /agui": threads.run, "GET /agui": threads.join}
@@ -76,7 +69,7 @@ class Threads:
         if run := query.get("runId"):
             found = await self._pointer(principal, RUN, run)
             if found is None:
-                raise NoSuchRun(f"there is no run {run[:100]} here; begin it with POST")
+                raise RequestError(f"there is no run {run[:100]} here; begin it with POST", "no_such_run", 404)
             return await self._surface.resume(request, Agui(found.thread, found.run), ROUTE, found.message_id)
         if thread := query.get("threadId"):
             at = await self._pointer(principal, THREAD, thread)

@@ -28,13 +28,6 @@ IMPORT_BYTES = 32 * 1024 * 1024
 """Bytes of a file that is imported, at most."""
 
 
-class NoSuchFile(RequestError):
-    """The conversation has no such attachment, or its data are gone."""
-
-    code = "no_such_file"
-    status = 404
-
-
 class Taken(msgspec.Struct, frozen=True):
     """The conversations that were read from a file."""
 
@@ -94,12 +87,12 @@ def add_file_routes(router: APIRouter, surface: Surface, conversations: Conversa
 
 
 async def file_of(conversations: Conversations, conversation: Conversation, id: str) -> Response:
-    """The data of an attachment. Raises `NoSuchFile`."""
+    """The data of an attachment. Raises `RequestError`."""
     attached = {file.id: file for node in conversation.nodes if isinstance(node, Question) for file in node.attachments}
     found = attached.get(id)
     data = found and await conversations.records.file(conversation.head.place, found)
     if found is None or data is None:
-        raise NoSuchFile(f"there is no file {id[:80]} in this conversation")
+        raise RequestError(f"there is no file {id[:80]} in this conversation", "no_such_file", 404)
     image = found.type in IMAGES
     headers = {
         "Content-Type": found.type if image else "text/plain; charset=utf-8",

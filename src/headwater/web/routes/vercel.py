@@ -28,13 +28,6 @@ refusal = plain
 _PROTOCOLS = ("text/event-stream", "text/plain")
 
 
-class NoSuchChat(RequestError):
-    """No chat of the caller has this id, or nothing of it is left."""
-
-    code = "no_such_chat"
-    status = 404
-
-
 class Chats:
     """Which run each chat has, in the store, so that every server can follow it. A chat has one run at a time.
 
@@ -98,7 +91,8 @@ def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
         try:
             found = await answers.find((await chats.run(id, principal))[0], principal)
         except NoSuchLog as error:
-            raise NoSuchChat(f"there is no chat {id[:100]} of yours, and no run; nothing was stopped") from error
+            words = f"there is no chat {id[:100]} of yours, and no run; nothing was stopped"
+            raise RequestError(words, "no_such_chat", 404) from error
         note(request.scope, "stop", principal, found.log)
         ended = found.state != "open" or await answers.stop(found, principal)
         state = (await answers.find(found.log, principal)).state
