@@ -149,6 +149,11 @@ class Observers:
             except Exception:
                 logger.exception("observer %s failed", type(observer).__name__)
 
+    def saved(self, tenant: str, saved: Saved | None) -> None:
+        """Notify each observer of what a hit or a join has saved; None is neither."""
+        if saved is not None:
+            self.notify(lambda observer: observer.saved(tenant, saved))
+
     async def ended(self, request: Request, answer: Answer) -> None:
         """Notify each observer of an ending, and wait for it within the limit."""
         for observer in self._observers:

@@ -31,7 +31,6 @@ from headwater.answers.successions import Beginning, Successions
 from headwater.cache.policy import Directives
 from headwater.entries import Entry
 from headwater.errors import Expired, NoSuchLog, ShuttingDown
-from headwater.events import Saved
 from headwater.log.feed import Take
 from headwater.log.logs import Logs
 from headwater.log.store import Claim, Description, Documents, Store
@@ -83,7 +82,7 @@ class Answers:
         self._borrowed = borrowed
         self._catalogue = catalogue
         self._policy = policy or Policy()
-        self._observers = observers or Observers()
+        self.observers = observers or Observers()
         self._claims = Claims(self._policy.caching)
         self._opened: Logs | None = None
         self._nursery = Nursery()
@@ -97,7 +96,7 @@ class Answers:
         self._successions = Successions(
             lambda: self._logs, catalogue, self._claims, self._policy.continuing, self._start
         )
-        self._successions.taken_over = lambda of, ends: self._observers.notify(lambda each: each.taken_over(of, ends))
+        self._successions.taken_over = lambda of, ends: self.observers.notify(lambda each: each.taken_over(of, ends))
         self._companions: list[tuple[Callable[[], object], Callable[[], Awaitable[None]]]] = []
         self.unprepared: BaseException | None = None
         """Why `prepare` failed the last time, if it did."""
@@ -179,9 +178,9 @@ class Answers:
         met = await self._renewals.met(wanted, claim, fwd)
         claim, live = met.claim, met.claim.state == "open"
         concerns(claim.log, principal.tenant, prompt)
-        if self._observers:
+        if self.observers:
             request = Request(claim.log, principal, prompt, met.outcome, form=claim.place > 0)
-            self._observers.notify(lambda observer: observer.claimed(request))
+            self.observers.notify(lambda observer: observer.claimed(request))
         if claim.lease is not None and not met.begun:
             self._begin(wanted, claim, met.outcome)
         CONCERN.set(Concern(claim.log, principal.tenant))  # a reader needs no prompt, which would stay as long as it
@@ -235,11 +234,11 @@ class Answers:
         _check(found, principal)
         sealed = found.age is not None if isinstance(found, Attachment) else found.state != "open"
         pages = self._logs.read(found.log, after, follow=follow, sealed=sealed, take=take)
-        if not (self._observers and dialect):
+        if not (self.observers and dialect):
             return pages
         saves = isinstance(found, Attachment) and found.cached is not None
         saving = Saving(found.tenant, found.age is not None) if saves else None
-        return observed(pages, self._observers, found.log, dialect, saving)
+        return observed(pages, self.observers, found.log, dialect, saving)
 
     async def ending(self, found: Attachment | Description, principal: Principal) -> Entry:
         """The last entry of a log that has ended. Raises as `read` does."""
@@ -256,11 +255,6 @@ class Answers:
     async def answer(self, found: Attachment | Description, principal: Principal) -> Answer:
         """The answer as far as it has come. Raises as `read` does."""
         return fold(await self.entries(found, principal))
-
-    def notify_saved(self, tenant: str, saved: Saved | None) -> None:
-        """Notify observers of a hit or a join that is told by another way than its `Attachment`; None is neither."""
-        if saved is not None:
-            self._observers.notify(lambda observer: observer.saved(tenant, saved))
 
     async def stop(self, found: Attachment | Description, principal: Principal) -> bool:
         """Request the end of an answer, and wait for it within `Policy.stop_wait`.
@@ -368,14 +362,14 @@ class Answers:
         answer, lease = None, beginning.lease
         concerns(lease.log, request.principal.tenant, request.prompt)
         try:
-            flushed, store_failed = hooks(self._observers, lease.log)
+            flushed, store_failed = hooks(self.observers, lease.log)
             async with self._logs.write(
                 lease, stored=beginning.stored, age=beginning.age, flushed=flushed, store_failed=store_failed
             ) as writer:
                 prompt = request.prompt
                 offers, get = (offer, *self._catalogue.fallbacks), self._catalogue.get
                 models = [Source(each.addressed(prompt), partial(get, each)) for each in offers]
-                generation = Generation(models, request, writer, self._policy.timeouts, self._observers)
+                generation = Generation(models, request, writer, self._policy.timeouts, self.observers)
                 generation.continuing = self._policy.continuing
                 generation.recoverable, generation.leaves = beginning.recoverable, leaves
                 generation.asked = beginning.asked
@@ -389,14 +383,14 @@ class Answers:
                     await generation.run()
                 finally:
                     del self._generations[lease.log]
-                    if self._observers and not writer.released:
+                    if self.observers and not writer.released:
                         generation.notify_made()
-                        answer = written(writer, lease) if self._observers.want_answers else None
+                        answer = written(writer, lease) if self.observers.want_answers else None
         finally:  # also when the server shuts down: that is an ending like any other
             self._admission.leave(request)
             self._renewals.ended(lease.log)
             if answer is not None:
-                await self._observers.ended(request, answer)
+                await self.observers.ended(request, answer)
 
 
 def _check(found: Attachment | Description, principal: Principal) -> None:

@@ -143,8 +143,7 @@ class _Observed:
     def _notify_saved(self) -> None:
         last, saving = self._last, self._saving
         if saving is not None and last is not None and isinstance(last.event, Finish):
-            saved = Saved.of(last.event.usage, last.at if saving.stored else 0.0)
-            self._observers.notify(lambda observer: observer.saved(saving.tenant, saved))
+            self._observers.saved(saving.tenant, Saved.of(last.event.usage, last.at if saving.stored else 0.0))
 
 
 def written(writer: Writer, lease: Lease) -> Answer:

@@ -221,7 +221,7 @@ class Asking:
         if reply.state == "open":
             self._settling.follow(pending)
             return asked
-        self._answers.notify_saved(principal.tenant, reply.saved)
+        self._answers.observers.saved(principal.tenant, reply.saved)
         return asked._replace(head=await self._settling.release(owner, head.id, reply))
 
     async def _reserve(

@@ -110,7 +110,7 @@ class Settling:
         if settled is None:
             return None
         if await self._records.put_node(pending.place, pending.number, settled, kept.version):
-            self._answers.notify_saved(pending.tenant, settled.saved)
+            self._answers.observers.saved(pending.tenant, settled.saved)
             return settled
         now = await self._records.node(pending.place, pending.number)  # somebody else was faster
         return now.node if now is not None and isinstance(now.node, Reply) else None
