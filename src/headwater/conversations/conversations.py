@@ -250,26 +250,18 @@ class Conversations:
 
     async def _move(self, begin: str, end: str, head: Head, tenant: str) -> None:
         """Move a head: kept at its new owner first, so that it is at one of them at any time."""
-        moved: Head | None = None
-
-        async def keep(head: Head) -> Head:
-            new = head if moved is None else msgspec.structs.replace(head, id=moved.id)
-            while not await self.records.add(end, new, replaced=moved is not None):
-                new = msgspec.structs.replace(new, id=new_id())
-            return new
-
-        id = head.id
-        while True:
-            moved = await keep(head)
-            if await self.records.leave(begin, id, head.revision):
-                break
-            found = await self.records.head(begin, id)
-            if found is None:  # deleted meanwhile
+        moved = head
+        while not await self.records.add(end, moved):
+            moved = msgspec.structs.replace(moved, id=new_id())
+        while not await self.records.leave(begin, head.id, moved.revision):  # changed meanwhile
+            found = await self.records.head(begin, head.id)
+            if found is None:  # or deleted
                 await self.records.delete_head(end, moved.id)
                 return
-            head = found
-        if head.shared is not None:
-            await self.records.put_share(head.shared, Share(end, moved.id, tenant))
+            moved = msgspec.structs.replace(found, id=moved.id)
+            await self.records.add(end, moved, replaced=True)
+        if moved.shared is not None:
+            await self.records.put_share(moved.shared, Share(end, moved.id, tenant))
 
     def check(self, settings: Settings) -> None:
         """Refuse settings that no question could be asked with. Raises `UnknownModel` or `InvalidPrompt`."""
