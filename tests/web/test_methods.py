@@ -1,10 +1,14 @@
 """Methods: which ones a path supports, its `Allow` header, and HEAD."""
 
+import re
+from pathlib import Path
+
 import pytest
 from fastapi import FastAPI
 from serving import Headwater, headwater, post_chat, serving
 
 import headwater as library
+from headwater.access.keyfile import KeyFile, Keys
 from headwater.events import Finish, TextDelta
 from headwater.models.scripted import Scripted
 
@@ -25,6 +29,17 @@ async def test_where_there_is_a_get_there_is_a_head(path: str) -> None:
         begun = server.answers.running
 
     assert (response.status_code, response.content, begun) == (200, b"", 0)
+
+
+async def test_no_route_with_a_get_is_without_a_head() -> None:
+    """As the OpenAPI document lists them; most of these ids name nothing, and a head says that too."""
+    async with headwater(Scripted(ANSWER), pins=True) as server:
+        paths = (await server.client.get("/openapi.json")).json()["paths"]
+        gets = [path for path, methods in paths.items() if "get" in methods]
+        heads = {path: (await server.client.head(re.sub("{.*?}", "nothing", path))).status_code for path in gets}
+
+    assert "/api/operator/pins" in gets
+    assert [path for path, status in heads.items() if status == 405] == []
 
 
 async def test_the_head_of_a_log_is_that_of_its_stream() -> None:
@@ -50,6 +65,7 @@ async def test_the_head_of_a_log_is_that_of_its_stream() -> None:
         ("GET", "/api/streams/abcdefgh-1/stop", "POST"),
         ("POST", "/healthz", "GET, HEAD"),
         ("DELETE", "/", "GET, HEAD"),
+        ("PUT", "/join/abc", "GET, HEAD, POST"),
     ],
 )
 async def test_an_unsupported_method_gets_405_and_the_supported_ones(method: str, path: str, allow: str) -> None:
@@ -60,6 +76,17 @@ async def test_an_unsupported_method_gets_405_and_the_supported_ones(method: str
     assert (response.status_code, response.headers["allow"]) == (405, allow)
     assert response.headers["content-type"] == "application/problem+json"
     assert allow in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"), [("PUT", "/login", "GET, HEAD, POST"), ("GET", "/logout", "POST")]
+)
+async def test_an_unsupported_method_of_the_login_box_gets_405_too(method: str, path: str, allow: str) -> None:
+    """The page, which has all other paths, would say that nothing is there."""
+    async with headwater(Scripted(ANSWER), keys=Keys([], KeyFile(Path("/nonexistent/keys.json")))) as server:
+        response = await server.client.request(method, path)
+
+    assert (response.status_code, response.headers["allow"]) == (405, allow)
 
 
 async def test_in_somebody_elses_app_too() -> None:

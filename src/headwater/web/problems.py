@@ -97,15 +97,19 @@ class Others:
 
 
 def closed(router: APIRouter, refusal_at: RefusalAt = lambda _: problem) -> APIRouter:
-    """The router with a 405 for every other method on its paths.
+    """The router with a HEAD wherever there is a GET, and a 405 for every other method on its paths.
 
-    Without it each route would name its own methods as the allowed ones, and the next route that matches the path
+    Without the 405 each route would name its own methods as the allowed ones, and the next route that matches the path
     would be tried.
     """
     methods: dict[str, set[str]] = {}
-    for route in router.routes:
-        if isinstance(route, Route):
-            methods.setdefault(route.path, set()).update(route.methods or ())
+    routes = [route for route in router.routes if isinstance(route, Route)]
+    for route in routes:
+        methods.setdefault(route.path, set()).update(route.methods or ())
+    for route in routes:
+        if "GET" in (route.methods or ()) and "HEAD" not in methods[route.path]:
+            methods[route.path].add("HEAD")
+            router.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
     for path, allowed in methods.items():
         router.add_route(path, Others(allowed, refusal_at), include_in_schema=False)  # pyright: ignore[reportArgumentType]
     return router

@@ -49,14 +49,12 @@ def add_file_routes(router: APIRouter, surface: Surface, conversations: Conversa
     """Add the routes of attachments, of export and import, and of the cache."""
     attachment, form = parameter("attachment", "path", "Its id"), parameter("format", "query", "`markdown` or `json`")
 
-    @router.head(FILE, include_in_schema=False)
     @router.get(FILE, **route({200: ("The file", None)}, ID, attachment))
     async def file(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The data of an attachment."""
         conversation = await conversations.read(request.path_params["id"], await surface.principal(request))
         return await file_of(conversations, conversation, request.path_params["attachment"])
 
-    @router.head(EXPORT, include_in_schema=False)
     @router.get(EXPORT, **route({200: ("The file", None)}, ID, form))
     async def export(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """A conversation as a download: Markdown of the branch that is shown, or JSON of all, which can be imported."""
@@ -107,7 +105,6 @@ async def file_of(conversations: Conversations, conversation: Conversation, id: 
 def add_cache_routes(router: APIRouter, surface: Surface, conversations: Conversations) -> None:
     """Add the routes of what the cache has done for the caller."""
 
-    @router.head(CACHE, include_in_schema=False)
     @router.get(CACHE, **route({200: ("The figures", Figures)}))
     async def figures(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """What the cache has done for the caller's conversations."""

@@ -152,7 +152,6 @@ def version_of(conversation: Conversation) -> str | None:
 def add_conversation_routes(router: APIRouter, surface: Surface, conversations: Conversations) -> None:
     """Add the routes of conversations."""
 
-    @router.head(ALL, include_in_schema=False)
     @router.get(ALL, **route({200: ("A page", Listed)}, *_LIST))
     async def listed(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The caller's conversations, newest first; with `q` those that have all its words."""
@@ -177,7 +176,6 @@ def add_conversation_routes(router: APIRouter, surface: Surface, conversations: 
         head, made = await conversations.create(request.path_params["id"], principal, new.title, new.settings)
         return await json_response(request, described(head), 201 if made else 200)
 
-    @router.head(ONE, include_in_schema=False)
     @router.get(ONE, **route({200: ("The conversation", Whole), 304: ("The client has it", None)}, ID))
     async def one(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """A conversation with all messages of its tree."""

@@ -129,8 +129,6 @@ def add_doors(router: APIRouter, surface: Surface, dialects: Sequence[str] = EVE
             for route, summary in door.routes.items():
                 method, _, path = route.partition(" ")
                 endpoint, ids = endpoint_of(route), _IN.findall(path)
-                if method == "GET":
-                    router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
                 router.add_api_route(
                     path,
                     endpoint,

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from headwater.access import visitor
 from headwater.answers import former
@@ -144,11 +144,9 @@ def join_routes(surface: Surface, conversations: Conversations) -> list[BaseRout
     """The route that makes a link, and those of the page that it leads to."""
     joining, router = Joining(surface, conversations), APIRouter(route_class=DirectRoute, tags=["stream"])
     router.add_api_route(LINK, joining.link, methods=["POST"], **route({201: ("The link", JoinLink)}))
-    return [
-        *closed(router).routes,
-        Route(JOIN, joining.show, methods=["GET"], include_in_schema=False),
-        Route(JOIN, joining.join, methods=["POST"], include_in_schema=False),
-    ]
+    router.add_route(JOIN, joining.show, ["GET"], include_in_schema=False)
+    router.add_route(JOIN, joining.join, ["POST"], include_in_schema=False)
+    return closed(router).routes
 
 
 def _hash(token: str) -> str:

@@ -7,9 +7,10 @@ from contextlib import suppress
 from html import escape
 from urllib.parse import parse_qs
 
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from headwater.access import session
 from headwater.access.attempts import Attempts
@@ -21,6 +22,7 @@ from headwater.web.cookies import is_secure
 from headwater.web.gate import COOKIE, LOGIN, LOGOUT, Access
 from headwater.web.notice import notice
 from headwater.web.origin import Forbidden, forbidden, hosts_of, is_same
+from headwater.web.problems import closed
 from headwater.web.surface import Surface
 
 _LOCAL = re.compile(r"/(?!/|login\b|logout\b)[!-\[\]-~]{0,2000}", re.ASCII)
@@ -113,12 +115,11 @@ class Login:
 
 def login_routes(access: Access, surface: Surface) -> list[BaseRoute]:
     """The routes of the login box."""
-    login = Login(access, surface)
-    return [
-        Route(LOGIN, login.show, methods=["GET"], include_in_schema=False),
-        Route(LOGIN, login.enter, methods=["POST"], include_in_schema=False),
-        Route(LOGOUT, login.leave, methods=["POST"], include_in_schema=False),
-    ]
+    login, router = Login(access, surface), APIRouter()
+    router.add_route(LOGIN, login.show, ["GET"], include_in_schema=False)
+    router.add_route(LOGIN, login.enter, ["POST"], include_in_schema=False)
+    router.add_route(LOGOUT, login.leave, ["POST"], include_in_schema=False)
+    return closed(router).routes
 
 
 def _box(failure: str = "", status: int = 200) -> Response:

@@ -63,7 +63,6 @@ def add_log_routes(router: APIRouter, surface: Surface) -> None:
         body = dialects.json.whole(message_id, await answers.entries(found, principal))
         return Response(body, status, {"Cache-Control": "no-store"}, JSON)
 
-    @router.head(LOG, include_in_schema=False)
     @router.get(LOG, response_class=Response, responses=_READ, openapi_extra=_FROM, name=READ)
     async def read(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Read on after `Last-Event-ID` or `?after=`; or, with `Accept: application/json`, the state so far."""

@@ -30,20 +30,17 @@ def operator_routes(answers: Answers, metrics: Metrics) -> APIRouter:
     """What the operator may see and do, of all tenants."""
     router = APIRouter(route_class=ProblemRoute, tags=["operator"])
 
-    @router.head(METRICS, include_in_schema=False)
     @router.get(METRICS, response_class=PlainTextResponse)
     async def scrape(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The metrics of all workers on this port, for Prometheus (docs/operations.md)."""
         body, media_type = await metrics.scrape(field(request, "accept"))
         return Response(body, headers={**_FRESH, "Content-Type": media_type})
 
-    @router.head(STREAMS, include_in_schema=False)
     @router.get(STREAMS)
     async def streams() -> Response:  # pyright: ignore[reportUnusedFunction]
         """The answers that this process generates, the oldest first; `server` says which process that is."""
         return JSONResponse({"server": _server(), "streams": running(answers)}, headers=_FRESH)
 
-    @router.head(CACHE, include_in_schema=False)
     @router.get(CACHE)
     async def stats() -> Response:  # pyright: ignore[reportUnusedFunction]
         """How the requests of each tenant met the cache since the server began, in all its workers."""

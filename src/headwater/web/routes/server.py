@@ -74,13 +74,11 @@ def server_routes(answers: Answers, about: About, keys: Callable[[], bool] = lam
     """Liveness, readiness, and what the page needs to know; `keys` says whether a request needs a key."""
     router = APIRouter(route_class=ProblemRoute, tags=["server"])
 
-    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz")
     async def healthz() -> Response:  # pyright: ignore[reportUnusedFunction]
         """The process is alive; restart it when this does not answer."""
         return JSONResponse({"status": "alive"}, headers={"Cache-Control": "no-store"})
 
-    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", responses={503: {"description": "The store is down, no model can be built, or it drains"}})
     async def readyz() -> Response:  # pyright: ignore[reportUnusedFunction]
         """The store and the model work, so requests may be sent here; take the server out of rotation otherwise.
@@ -94,7 +92,6 @@ def server_routes(answers: Answers, about: About, keys: Callable[[], bool] = lam
             return refused(error, lambda event: problem(event, part))
         return JSONResponse({"status": "ready"}, headers={"Cache-Control": "no-store"})
 
-    @router.head("/api/about", include_in_schema=False)
     @router.get("/api/about")
     async def describe() -> Response:  # pyright: ignore[reportUnusedFunction]
         """Which server this is, which models answer, and why none can answer now, if that is so."""

@@ -46,7 +46,6 @@ def add_share_routes(router: APIRouter, surface: Surface, conversations: Convers
     _add_owner_routes(router, surface, conversations)
     answers, dialect = surface.answers, Native(native.chat)
 
-    @router.head(SHARED, include_in_schema=False)
     @router.get(SHARED, **route({200: ("The conversation", Whole)}, TOKEN))
     async def read(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """A shared conversation: the branch that its owner sees, without the system prompt. Needs no key."""
@@ -57,7 +56,6 @@ def add_share_routes(router: APIRouter, surface: Surface, conversations: Convers
         response.headers["X-Robots-Tag"] = "noindex"
         return response
 
-    @router.head(FILE, include_in_schema=False)
     @router.get(FILE, **route({200: ("The file", None)}, TOKEN, parameter("attachment", "path", "Its id")))
     async def file(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The data of an attachment of a shared conversation, of the branch that is shown. Needs no key."""
@@ -67,7 +65,6 @@ def add_share_routes(router: APIRouter, surface: Surface, conversations: Convers
         response.headers["Cache-Control"] = "private, no-cache"  # the link may be revoked
         return response
 
-    @router.head(STREAM, include_in_schema=False)
     @router.get(STREAM, **route({200: ("The answer as it is written; 204 if none is", None)}, TOKEN))
     async def follow(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The live answer of a shared conversation, after `Last-Event-ID`. Needs no key."""
