@@ -392,3 +392,4 @@ def test_a_field_that_is_null_is_a_field_that_is_absent() -> None:
     """Clients that serialise an object write null for what they leave out."""
     body = b'{"message": null, "prompt": "Once", "model": null, "temperature": null, "tools": null}'
     assert completion(body) == completion(b'{"prompt": "Once"}')
+    assert completion(b'{"prompt": "Once", "tool_choice": null, "top_k": null}') == completion(b'{"prompt": "Once"}')

@@ -356,3 +356,12 @@ async def test_a_long_conversation_is_kept_and_told_whole() -> None:
     assert len(now["messages"]) == 120
     assert len(model.prompts[-1].messages) == 119
     assert len(answer["text"]) == 1_200_000
+
+
+@pytest.mark.parametrize("limit", ["0", "201", "-1", "ten", "1.5", "0000001009999", "000000100" + "0" * 5000])
+async def test_a_limit_that_no_page_has_is_refused(server: Headwater, limit: str) -> None:
+    """However long it is written."""
+    refused = await server.client.get("/api/conversations", params={"limit": limit})
+    largest = await server.client.get("/api/conversations?limit=200")
+
+    assert (refused.status_code, refused.json()["code"], largest.status_code) == (400, "bad_request", 200)

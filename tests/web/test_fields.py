@@ -46,8 +46,15 @@ def test_the_table_in_the_docs_is_the_one_in_the_code() -> None:
 
 
 def test_a_field_that_nobody_knows_decides_the_answer() -> None:
-    """And a null is no field at all where it is carried."""
-    body: dict[str, Any] = {"top_k": 1, "user": "ann", "service_tier": None, "stream": True, "id": "x"}
+    """And a null is no field at all."""
+    body: dict[str, Any] = {
+        "top_k": 1,
+        "logit_bias": None,
+        "user": "ann",
+        "service_tier": None,
+        "stream": True,
+        "id": "x",
+    }
     assert sorted_out(body) == ({"top_k": 1}, {"user": "ann"})
 
 

@@ -77,9 +77,11 @@ async def test_the_pause_of_a_seam_is_told_at_the_original_pace_alone(pace: str,
 
 @pytest.mark.parametrize("pace", ["fast", "0", "-3", "1e9", "nan", ""])
 async def test_a_pace_that_is_none_is_refused(pace: str) -> None:
-    """Whether the answer is stored or not."""
-    async with headwater(Scripted([*WORDS, Finish("stop")])) as server:
-        for _ in range(2):
-            _, refused = await timed(server, f"{CHAT}?pace={pace}")
+    """Whether the answer is stored or not, and on a log that is still written."""
+    store, log = MemoryStore(), "0123456789ab-1"
+    await store.open(log, ANYONE, ttl=60)
+    async with headwater(Scripted([*WORDS, Finish("stop")]), store) as server:
+        for path in (CHAT, CHAT, f"/api/streams/{log}"):
+            _, refused = await timed(server, f"{path}?pace={pace}")
             assert (refused.status_code, refused.json()["code"]) == (400, "bad_request")
             assert "tokens per second" in refused.json()["detail"]

@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import msgspec
 
@@ -22,31 +22,14 @@ OURS = frozenset({"stream", "stream_options", "background", "background_options"
 _PARAMETERS = frozenset(Parameters.__struct_fields__)
 
 
-class Sorted(NamedTuple):
-    """The fields of a request's body that a dialect does not read itself; those of class *ours* are left out."""
+def sorted_out(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is left when the dialect has taken the fields that it reads, for `Prompt.extra` and for `Prompt.carried`.
 
-    extra: dict[str, Any]
-    """For `Prompt.extra`."""
-    carried: dict[str, Any]
-    """For `Prompt.carried`; a null counts as absent."""
-
-    @property
-    def bypass(self) -> bool:
-        """Whether the caller wants the provider to keep this very completion, as `store: true` says; `Ask.bypass`."""
-        return self.carried.get("store") is True
-
-
-def sorted_out(fields: Mapping[str, Any]) -> Sorted:
-    """Sort the fields of a body that are left when the dialect has taken those that it reads."""
-    extra: dict[str, Any] = {}
-    carried: dict[str, Any] = {}
-    for name, value in fields.items():
-        if name not in CARRIED:
-            if name not in OURS:
-                extra[name] = value
-        elif value is not None:
-            carried[name] = value
-    return Sorted(extra, carried)
+    A null is no field. Those of class *ours* are left out.
+    """
+    left = {name: value for name, value in fields.items() if value is not None and name not in OURS}
+    extra = {name: value for name, value in left.items() if name not in CARRIED}
+    return extra, {name: value for name, value in left.items() if name in CARRIED}
 
 
 def asked(kind: str, messages: list[Any], fields: dict[str, Any]) -> Ask:
@@ -61,18 +44,19 @@ def asked(kind: str, messages: list[Any], fields: dict[str, Any]) -> Ask:
     tools: Any = fields.pop("tools", None) or []
     if isinstance(tools, list):
         tools = [shapes.tool(tool) for tool in cast("list[Any]", tools)]
-    rest = sorted_out(fields)
+    extra, carried = sorted_out(fields)
     prompt = {
         "kind": kind,
         "model": model,
         "messages": messages,
         "parameters": parameters,
         "tools": tools,
-        "extra": rest.extra,
-        "carried": rest.carried,
+        "extra": extra,
+        "carried": carried,
     }
     try:
-        return Ask(check(msgspec.convert(prompt, Prompt)), bypass=rest.bypass)
+        # `store: true` asks the provider to keep this very completion, so that no stored answer will do.
+        return Ask(check(msgspec.convert(prompt, Prompt)), bypass=carried.get("store") is True)
     except msgspec.ValidationError as error:
         raise InvalidPrompt(str(error).replace("$.parameters.", "$.")) from error
 

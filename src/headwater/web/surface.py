@@ -182,8 +182,8 @@ class Surface(NamedTuple):
             cursor = dialect.cursor(request.headers, request.query_params)
             headers = {"Location": location(request, route, message_id), **dialect.headers(message_id)}
             delivery = Delivery(dialect, message_id, headers, cursor)
-            rate = INSTANT if found.state == "open" else self._rate(request, "~" in message_id)
-            return self._rest(request, found, principal, delivery, rate)
+            rate = self._rate(request, "~" in message_id)
+            return self._rest(request, found, principal, delivery, INSTANT if found.state == "open" else rate)
         except (HeadwaterError, HTTPException) as error:
             return refused(error, dialect.refusal, request)
 

@@ -24,7 +24,7 @@ def read(body: bytes, kind: Kind) -> Request:
     `max_completion_tokens` and `max_tokens` are one limit. Raises `RequestError` for a body that is not a JSON object,
     and `InvalidPrompt`, which names the field, for an object that is not a prompt or asks for more than one answer.
     """
-    fields = {name: value for name, value in json_object(body).items() if value is not None}  # as OpenAI reads a null
+    fields = json_object(body)
     messages = chat_messages(fields) if kind == "chat" else _completion(fields)
     options: Any = fields.get("stream_options")
     usage = isinstance(options, dict) and cast("dict[str, Any]", options).get("include_usage") is True

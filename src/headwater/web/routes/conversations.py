@@ -1,5 +1,6 @@
 """Conversations: listed, read, asked in, changed, deleted."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -258,6 +259,6 @@ def _busy(request: Request, busy: Busy) -> Response:
 def _limit(written: str | None) -> int:
     if written is None:
         return PAGE
-    if not written.isascii() or not written.isdigit() or not 1 <= int(written[:9]) <= LONGEST:
+    if not re.fullmatch("[1-9][0-9]{0,2}", written) or int(written) > LONGEST:
         raise RequestError(f"limit={written[:20]} is not a number from 1 to {LONGEST}")
     return int(written)
