@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from headwater.dialects.agui.dialect import agui_reader
+from headwater.dialects.agui.dialect import Agui
 from headwater.dialects.anthropic.dialect import Anthropic
 from headwater.dialects.dialect import Cursor, Reader
 from headwater.dialects.fold import FoldReader
@@ -14,7 +14,7 @@ from headwater.dialects.responses.dialect import Responses
 from headwater.dialects.vercel.encoder import VercelEncoder
 
 SPOKEN: dict[str, Callable[[str, Cursor], Reader]] = {
-    "ag-ui": lambda message_id, cursor: agui_reader(message_id, cursor, "thread-1", "run-1"),
+    "ag-ui": Agui("thread-1", "run-1").reader,
     "native": lambda message_id, cursor: NativeReader(message_id, cursor.after),
     "openai": OpenAI("chat", usage=True).reader,
     "openai-completion": OpenAI("completion", usage=True).reader,

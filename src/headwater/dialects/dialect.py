@@ -66,10 +66,8 @@ class Refusal(NamedTuple):
 class Reader(Protocol):
     """One client's view of one log: a fold that turns pages of entries, in order, into bytes. Never awaits."""
 
-    @property
-    def begin(self) -> Offset:
-        """The offset after which the log is to be read: the cursor, or the origin for a fold that needs all of it."""
-        ...
+    begin: Offset
+    """The offset after which the log is to be read: the cursor, or the origin for a fold that needs all of it."""
 
     def open(self) -> bytes:
         """The bytes before the first entry."""
@@ -87,25 +85,14 @@ class Reader(Protocol):
 class Dialect(Protocol):
     """How one kind of client speaks. One object serves all requests; a `Reader` is made for each response."""
 
-    @property
-    def name(self) -> str:
-        """The dialect's name in metrics and logs."""
-        ...
-
-    @property
-    def media_type(self) -> str:
-        """The `Content-Type` of a stream."""
-        ...
-
-    @property
-    def heartbeat(self) -> bytes:
-        """The bytes that fill a long silence; empty when the dialect has nothing that clients skip."""
-        ...
-
-    @property
-    def delimited(self) -> bool:
-        """Whether clients notice a stream that stops without an ending; if not, the connection is cut."""
-        ...
+    name: str
+    """The dialect's name in metrics and logs."""
+    media_type: str
+    """The `Content-Type` of a stream."""
+    heartbeat: bytes
+    """The bytes that fill a long silence; empty when the dialect has nothing that clients skip."""
+    delimited: bool
+    """Whether clients notice a stream that stops without an ending; if not, the connection is cut."""
 
     def ask(self, body: bytes) -> Ask:
         """Read a request's body. Raises `RequestError`, or `InvalidPrompt` naming the field."""
@@ -120,11 +107,11 @@ class Dialect(Protocol):
         ...
 
     def whole(self, message_id: str, entries: Sequence[Entry]) -> bytes:
-        """The entries of a log as one JSON object, whole or as far as they have come.
+        """The entries of a log as one JSON object, whole or as far as they have come; for an `Ask` that is `whole`.
 
         Raises `Unspeakable` for an ending that the object could not show, which would make a part look whole.
         """
-        ...
+        raise Unspeakable
 
     def refusal(self, error: Error) -> Refusal:
         """A failure before the first byte, in this dialect's form."""
@@ -132,4 +119,4 @@ class Dialect(Protocol):
 
     def headers(self, message_id: str) -> Mapping[str, str]:
         """Response headers of this dialect's own, beside those that web/ gives every answer."""
-        ...
+        return {}

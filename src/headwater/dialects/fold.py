@@ -35,11 +35,8 @@ NO_GAPS: Mapping[bytes, bytes] = {}
 class Encoder(Protocol):
     """A dialect's words for the entries of one log, as a pure fold. Never awaits."""
 
-    @property
-    def name(self) -> str:
-        """The name under which pages keep the frames; it differs wherever the bytes do."""
-        ...
-
+    name: str
+    """The name under which pages keep the frames; it differs wherever the bytes do."""
     state: Any
     """What the entries so far have left to remember, as one immutable value: readers copy it to skip a shared page."""
 
@@ -55,13 +52,12 @@ class Encoder(Protocol):
 class FoldReader:
     """One client's view of a log through an encoder.
 
-    `own` fills the gap `ID`, by default with the message id; `gaps` fill further ones, whose bytes JSON
-    never holds either. For `named` and `id_first` see `sse.frames`. `feed` raises `Diverged` for a client that may
+    `gaps` fill further gaps, whose bytes JSON never holds either, or `ID` with another id than the message's. For
+    `named` and `id_first` see `sse.frames`. `feed` raises `Diverged` for a client that may
     have more than was stored before a seam.
     """
 
     begin = ORIGIN
-    id_first = False
     jump = sys.maxsize
     """By how much the frames' own numbers grow at a seam that rewinds. A client that counts by itself cannot tell one
     side of such a seam from the other."""
@@ -72,9 +68,9 @@ class FoldReader:
         message_id: str,
         cursor: Cursor = BEGINNING,
         *,
-        own: str = "",
         gaps: Mapping[bytes, bytes] = NO_GAPS,
         named: bool = False,
+        id_first: bool = False,
     ) -> None:
         self._encoder = encoder
         self._cursor = cursor
@@ -82,10 +78,10 @@ class FoldReader:
         self._mute = cursor != BEGINNING
         self._count = 0
         again = message_id.partition("~")[2]
-        self._gaps = {ID: (own or message_id).encode(), AGAIN: f"_{again}".encode() if again else b"", **gaps}
+        self._gaps = {ID: message_id.encode(), AGAIN: f"_{again}".encode() if again else b"", **gaps}
         run = run_of(message_id).encode()
         self._run = b"." + run if run else b""
-        self._named = named
+        self._named, self._id_first = named, id_first
 
     def open(self) -> bytes:
         return b""
@@ -129,7 +125,7 @@ class FoldReader:
         # An entry that is in no store has no id.
         offset = entry.offset if entry.data else None
         if lines:
-            return sse.frames(lines, offset, self._run, self._named, self.id_first)
+            return sse.frames(lines, offset, self._run, self._named, self._id_first)
         return b"" if self._mute else comment
 
     def _unseen(self, entry: Entry, lines: Sequence[bytes]) -> Sequence[bytes]:

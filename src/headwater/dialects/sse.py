@@ -8,11 +8,11 @@ frame's last line: fetch-event-source takes it before it has the frame, and cut 
 import re
 from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring_ascii
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from headwater.dialects.dialect import BEGINNING, Cursor
+from headwater.dialects.dialect import BEGINNING, Cursor, Dialect
 from headwater.offsets import Offset, parse_with_run, run_of
 
 MEDIA_TYPE = "text/event-stream; charset=utf-8"
@@ -46,6 +46,21 @@ def cursor(headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
             after, run = parse_with_run(written)
             return Cursor(after, run=run)
     return BEGINNING
+
+
+class EventStream(Dialect, Protocol):
+    """What dialects over Server-Sent Events have in common, unless they say otherwise."""
+
+    media_type = MEDIA_TYPE
+    heartbeat = HEARTBEAT
+    delimited = False
+    """To most clients a stream that stops without an ending has succeeded."""
+
+    def cursor(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
+        return cursor(headers, query)
+
+    def headers(self, message_id: str) -> Mapping[str, str]:
+        return {"x-request-id": message_id}
 
 
 def template(message_id: str) -> bytes:

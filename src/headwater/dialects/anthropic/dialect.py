@@ -19,19 +19,13 @@ _STATUS = {422: 400, 503: 529}
 """Where Anthropic has a status of its own: a prompt that cannot be read, and a server with too much to do."""
 
 
-class Anthropic:
+class Anthropic(sse.EventStream):
     """The Messages API, streamed and whole."""
 
     name = "anthropic"
-    media_type = sse.MEDIA_TYPE
-    heartbeat = sse.HEARTBEAT
-    delimited = False
 
     def ask(self, body: bytes) -> Ask:
         return read(body)
-
-    def cursor(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
-        return sse.cursor(headers, query)
 
     def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> FoldReader:
         return FoldReader(Encoder(), message_id, cursor, named=True)

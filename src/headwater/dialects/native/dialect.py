@@ -14,12 +14,10 @@ from headwater.entries import Entry
 from headwater.events import Error
 
 
-class Native:
+class Native(sse.EventStream):
     """Headwater's own dialect. `body` reads a request, and says whether one JSON object is wanted."""
 
     name = "native"
-    media_type = sse.MEDIA_TYPE
-    heartbeat = sse.HEARTBEAT
     delimited = True
 
     def __init__(self, body: Callable[[bytes], Ask]) -> None:
@@ -27,9 +25,6 @@ class Native:
 
     def ask(self, body: bytes) -> Ask:
         return self._body(body)
-
-    def cursor(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
-        return sse.cursor(headers, query)
 
     def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> NativeReader:
         return NativeReader(message_id, cursor.after)

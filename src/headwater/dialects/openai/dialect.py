@@ -1,6 +1,6 @@
 """OpenAI's chat completions and completions: how requests are read and answers are written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from headwater.answer import fold
 from headwater.dialects import openai_error, sse
@@ -13,13 +13,10 @@ from headwater.entries import Entry
 from headwater.events import Error
 
 
-class OpenAI:
+class OpenAI(sse.EventStream):
     """One of OpenAI's two APIs that answer a prompt. With `usage`, a stream ends with the token counts."""
 
     name = "openai"
-    media_type = sse.MEDIA_TYPE
-    heartbeat = sse.HEARTBEAT
-    delimited = False
 
     def __init__(self, kind: Kind, usage: bool = False) -> None:
         self._kind: Kind = kind
@@ -29,9 +26,6 @@ class OpenAI:
         asked, usage = read(body, self._kind)
         return asked._replace(dialect=OpenAI(self._kind, usage=True)) if usage else asked
 
-    def cursor(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Cursor:
-        return sse.cursor(headers, query)
-
     def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> FoldReader:
         return FoldReader(Chunks(self._kind, self._usage), message_id, cursor)
 
@@ -40,6 +34,3 @@ class OpenAI:
 
     def refusal(self, error: Error) -> Refusal:
         return openai_error.refusal(error)
-
-    def headers(self, message_id: str) -> Mapping[str, str]:
-        return {"x-request-id": message_id}

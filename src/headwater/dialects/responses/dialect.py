@@ -13,13 +13,10 @@ from headwater.errors import RequestError
 from headwater.events import Error
 
 
-class Responses:
+class Responses(sse.EventStream):
     """The Responses API. `echo` is what the response repeats of its request; `asked` is that request, once read."""
 
     name = "responses"
-    media_type = sse.MEDIA_TYPE
-    heartbeat = sse.HEARTBEAT
-    delimited = False
 
     def __init__(self, echo: Mapping[str, Any], asked: Ask | None = None) -> None:
         self._echo = {**ECHOED, **echo}
@@ -50,9 +47,6 @@ class Responses:
 
     def refusal(self, error: Error) -> Refusal:
         return openai_error.refusal(error)
-
-    def headers(self, message_id: str) -> Mapping[str, str]:
-        return {"x-request-id": message_id}
 
     def _reader(self, encoder: ResponsesEncoder, message_id: str, cursor: Cursor) -> FoldReader:
         echo = b"," + sse.ascii(sse.encode(self._echo))[1:-1]

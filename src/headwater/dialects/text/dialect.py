@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never
 
 from headwater.dialects import sse
-from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal, Unspeakable
+from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Dialect, Refusal, Unspeakable
 from headwater.dialects.fold import check_follows
 from headwater.dialects.problem import problem
 from headwater.entries import Entry
@@ -26,17 +26,16 @@ from headwater.events import (
 from headwater.offsets import ORIGIN, Offset
 
 
-class Text:
-    """Bare text. `body` reads a request, and `whole` writes JSON, both in the form of another dialect."""
+class Text(Dialect):
+    """Bare text. `body` reads a request in the form of another dialect, which has to write whole answers too."""
 
     name = "text"
     media_type = "text/plain; charset=utf-8"
     heartbeat = b""
     delimited = False
 
-    def __init__(self, body: Callable[[bytes], Ask], whole: Callable[[str, Sequence[Entry]], bytes]) -> None:
+    def __init__(self, body: Callable[[bytes], Ask]) -> None:
         self._body = body
-        self._whole = whole
 
     def ask(self, body: bytes) -> Ask:
         return self._body(body)
@@ -47,14 +46,8 @@ class Text:
     def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> "TextReader":
         return TextReader(cursor.after)
 
-    def whole(self, message_id: str, entries: Sequence[Entry]) -> bytes:
-        return self._whole(message_id, entries)
-
     def refusal(self, error: Error) -> Refusal:
         return problem(error)
-
-    def headers(self, message_id: str) -> Mapping[str, str]:
-        return {}
 
 
 _WITHOUT_TEXT = Error(

@@ -3,12 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 
-import msgspec
-
-from headwater.answer import fold
 from headwater.dialects import sse
 from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal, Unspeakable
-from headwater.dialects.fold import FoldReader
+from headwater.dialects.fold import ID, FoldReader
 from headwater.dialects.problem import problem
 from headwater.dialects.vercel import request
 from headwater.dialects.vercel.encoder import VercelEncoder
@@ -23,13 +20,10 @@ FRAMES = "startIndex"
 _ENDED = Error("ended", "The answer has ended, and nothing follows what this client has received.", status=410)
 
 
-class Vercel:
+class Vercel(sse.EventStream):
     """The UI message stream. `told` and `chat` belong to one answer; `body` reads a request."""
 
     name = "vercel"
-    media_type = sse.MEDIA_TYPE
-    heartbeat = sse.HEARTBEAT
-    delimited = False  # a stream that stops without an ending counts as success, in every version
 
     def __init__(
         self,
@@ -55,12 +49,8 @@ class Vercel:
 
     def reader(self, message_id: str, cursor: Cursor = BEGINNING) -> FoldReader:
         # As it stands between quotation marks, since the gap has those already.
-        own = encode_basestring_ascii(self.told.own)[1:-1]
-        return _Reader(VercelEncoder(self.told), message_id, cursor, own=own)
-
-    def whole(self, message_id: str, entries: Sequence[Entry]) -> bytes:
-        message = {"id": message_id, "role": "assistant", "parts": [{"type": "text", "text": fold(entries).text}]}
-        return msgspec.json.encode(message)
+        own = encode_basestring_ascii(self.told.own or message_id)[1:-1].encode()
+        return _Reader(VercelEncoder(self.told), message_id, cursor, gaps={ID: own})
 
     def refusal(self, error: Error) -> Refusal:
         return plain(error)

@@ -56,7 +56,7 @@ def chat(body: bytes) -> Asked:
     last = cast("list[Fields]", messages)[-1]
     own = _id("messages[-1].id", last.get("id")) if last["role"] == "assistant" else ""
     brought = frozenset(checksum(tool.name) for tool in asked.prompt.tools if isinstance(tool, Tool))
-    asked = asked._replace(whole=False, renew=trigger == "regenerate-message")
+    asked = asked._replace(renew=trigger == "regenerate-message")
     return Asked(asked, Told(own, brought), _id("id", chat))
 
 
@@ -66,7 +66,7 @@ def completion(body: bytes) -> Asked:
     prompt = fields.pop("prompt", None)
     if not isinstance(prompt, str) or not prompt:
         raise InvalidPrompt('the field prompt is not a text: send {"prompt": "Once upon a time"}')
-    return Asked(ask("completion", [{"role": "user", "content": prompt}], fields)._replace(whole=False))
+    return Asked(ask("completion", [{"role": "user", "content": prompt}], fields))
 
 
 _FORM = (

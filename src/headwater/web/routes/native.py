@@ -72,10 +72,13 @@ class Dialects:
         def streamed(raw: bytes) -> Ask:
             return body(raw)._replace(whole=False)
 
+        def either(raw: bytes) -> Ask:
+            ask = body(raw)
+            return ask._replace(dialect=self.json) if ask.whole else ask
+
         self.json = Native(lambda raw: body(raw)._replace(whole=True))
-        whole = self.json.whole
-        self._only: dict[str, Dialect] = {SSE: Native(streamed), TEXT: Text(streamed, whole), JSON: self.json}
-        self._or_json: dict[str, Dialect] = {SSE: Native(body), TEXT: Text(body, whole), JSON: self.json}
+        self._only: dict[str, Dialect] = {SSE: Native(streamed), TEXT: Text(streamed), JSON: self.json}
+        self._or_json: dict[str, Dialect] = {SSE: Native(either), TEXT: Text(either), JSON: self.json}
 
     def of(self, request: Request) -> Dialect:
         """SSE unless the client prefers bare text, or one JSON object.

@@ -70,7 +70,7 @@ class _Bare(Text):
 def endpoints(surface: Surface) -> Mapping[str, Endpoint]:
     chats, answers = Chats(surface.answers), surface.answers
     completions = Vercel(vercel.completion)
-    bare = _Bare(lambda body: vercel.completion(body).ask, completions.whole)
+    bare = _Bare(lambda body: vercel.completion(body).ask)
 
     async def stream(request: Request) -> Response:
         principal, dialect = await surface.principal(request), Vercel()
