@@ -232,6 +232,7 @@ async def test_what_the_provider_needs_back_goes_on_with_the_conversation() -> N
         ({"previous_response_id": "resp_0123456789ab-00"}, "previous_response_not_found"),
         ({"tools": [{"type": "web_search"}]}, "unsupported_value"),
         ({"conversation": "conv_1"}, "unsupported_value"),
+        ({"top_logprobs": 3}, "unsupported_value"),
         ({"input": None}, "invalid_prompt"),
         ({"input": [{"type": "item_reference", "id": "x"}]}, "unsupported_value"),
         ({"previous_response_id": 5}, "invalid_prompt"),

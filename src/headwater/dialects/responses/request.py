@@ -81,6 +81,8 @@ def read(body: bytes) -> Wanted:
     for name in _UNKNOWN_HERE:
         if name in fields:
             raise Unserved(f"the field {name} names what this server does not keep; send the input itself")
+    if fields.pop("top_logprobs", None):
+        raise Unserved("the field top_logprobs is not supported, since a log holds no probabilities; leave it out")
     echo = {name: fields.get(name, silent) for name, silent in ECHOED.items()}
     given = fields.pop("input", None)
     if isinstance(given, str):
