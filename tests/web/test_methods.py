@@ -66,6 +66,7 @@ async def test_the_head_of_a_log_is_that_of_its_stream() -> None:
         ("POST", "/healthz", "GET, HEAD"),
         ("DELETE", "/", "GET, HEAD"),
         ("PUT", "/join/abc", "GET, HEAD, POST"),
+        ("POST", "/openapi.json", "GET, HEAD"),
     ],
 )
 async def test_an_unsupported_method_gets_405_and_the_supported_ones(method: str, path: str, allow: str) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from fastapi import APIRouter, FastAPI
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
@@ -14,7 +13,7 @@ from headwater.conversations.conversations import Conversations
 from headwater.web.gate import Access, Gate
 from headwater.web.origin import Allowed, OriginGuard
 from headwater.web.place import LOGS, place
-from headwater.web.problems import DirectRoute, ProblemRoute, closed, refused
+from headwater.web.problems import DirectRoute, Others, ProblemRoute, closed
 from headwater.web.routes.conversation_files import add_cache_routes, add_file_routes
 from headwater.web.routes.conversations import add_conversation_routes
 from headwater.web.routes.doors import EVERY, add_doors, add_unknown, refusal_at
@@ -88,6 +87,7 @@ def create_app(
     # Added without `include_router`, with which FastAPI would look for the route twice at every level.
     app.router.routes += streams
     add_unknown(app.router)
+    app.router.add_route("/openapi.json", Others(["GET", "HEAD"], refusal_at), include_in_schema=False)  # pyright: ignore[reportArgumentType]
     needed = (lambda: access.required) if access is not None else (lambda: False)
     app.include_router(server_routes(surface.answers, about, needed))
     if surface.metrics is not None:
@@ -97,7 +97,6 @@ def create_app(
         app.router.routes += login_routes(access, surface)
     app.router.routes += join_routes(surface, conversations)
     app.router.routes += page_routes(answers=surface.answers)
-    app.add_exception_handler(HTTPException, _refused)
     return app
 
 
@@ -138,8 +137,3 @@ def _streams(
     add_cache_routes(router, personal, conversations)
     add_share_routes(router, personal, conversations)
     return closed(router, refusal_at)
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return refused(error)
