@@ -133,6 +133,7 @@ def test_the_same_question_is_the_same_prompt_as_in_openais_shape() -> None:
         ({"messages": []}, "messages"),
         ({"messages": ["Hi"]}, "messages[0]"),
         ({"messages": [{"role": "user", "content": ""}]}, "messages[0]"),
+        ({"messages": [{"role": "user", "content": [{"type": ["text"]}]}]}, "messages[0].content[0]"),
         ({"tools": {}}, "tools"),
         ({"tools": ["look"]}, "tools[0]"),
         ({"forwardedProps": []}, "forwardedProps"),

@@ -102,7 +102,7 @@ def _part(raw: Any) -> Any:
     kind, source = fields.get("type"), fields.get("source")
     if kind == "text":
         return {"type": "text", "text": fields.get("text", "")}
-    if kind in _KINDS and isinstance(source, dict):
+    if isinstance(kind, str) and kind in _KINDS and isinstance(source, dict):
         told = cast("Fields", source)
         media_type, is_data = told.get("mimeType"), told.get("type") == "data"
         where = {"data": told.get("value"), "media_type": media_type} if is_data else {"url": told.get("value")}
