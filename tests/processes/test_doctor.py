@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis_servers
+from fastapi import FastAPI
 from serving import serving
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,9 +19,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from upstream import Upstream
 
-from headwater.cli.doctor import probe
+import headwater
 from headwater.settings import Settings
 from headwater.wiring.doctor import Finding, examine
+from headwater.wiring.probe import probe
 from headwater.wiring.server import server
 
 FILES = 20_000
@@ -159,11 +161,19 @@ async def test_what_stands_in_the_way_of_a_stream_is_a_fault(stream: Callable[..
     assert levels[fault] == "fault"
 
 
-async def test_a_server_that_is_not_there_is_a_fault() -> None:
+async def test_an_app_that_includes_the_routes_passes() -> None:
+    """It has no `/readyz`, which belongs to `headwater serve`."""
+    app = FastAPI()
+    app.include_router(headwater.router(model="echo", store="memory:"), prefix="/llm")
+    async with serving(app, lifespan=True) as client:
+        assert await _probed(f"{client.base_url}/llm") == {"buffering": "ok"}
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://a:b:c", "127.0.0.1:9"])
+async def test_an_address_where_no_server_is_is_a_fault(url: str) -> None:
     """Without a traceback."""
-    assert await _probed("http://127.0.0.1:9") == {"server": "fault"}
+    assert await _probed(url) == {"server": "fault"}
 
 
 async def _probed(url: str) -> dict[str, str]:
-    findings = await asyncio.to_thread(lambda: [*probe(url.rstrip("/"), None)])
-    return {finding.what: finding.level for finding in findings}
+    return {finding.what: finding.level async for finding in probe(url, None)}
