@@ -11,12 +11,14 @@ from servers import serve
 from serving import post_chat
 from upstream import Upstream
 
-from headwater.cli.logs import JsonLines, Lines
+from headwater.cli.logs import JsonLines, Lines, secrets_of
 from headwater.observe import CONCERN, Concern
 from headwater.prompt import Message, Prompt
+from headwater.settings import Settings
 
 CANARY = "my canary sings at 5:17"
 KEY, OPERATOR, PROVIDER = "acme-key-canary-1", "operator-key-canary-1", "sk-canary-0123456789"
+PASSWORD = "canary-of-the-store"
 
 
 def lines(text: str) -> list[dict[str, Any]]:
@@ -93,6 +95,16 @@ def test_a_record_has_the_fields_of_whoever_logged_it(record: Any) -> None:
     assert line["message"] == "saved x"
     assert (line["act"], line["where"], line["count"]) == ("stop", "/tmp", 3)
     assert "stream" not in line
+
+
+@pytest.mark.parametrize("url", ["redis://u:{}@h:1/2", "redis://h/0?password={}", "unix:///r.sock?password={}&db=1"])
+def test_the_password_of_a_store_is_logged_nowhere(url: str) -> None:
+    """In whichever part of its URL it stands."""
+    store = url.format(PASSWORD)
+    line = Lines(secrets_of(Settings(store=store))).clean(f"{store} broke")
+
+    assert PASSWORD not in line
+    assert line.endswith(" broke")
 
 
 @pytest.mark.parametrize("form", [Lines, JsonLines])

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from pydantic import SecretStr
@@ -20,6 +21,8 @@ _STANDARD = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "color_m
 _QUOTED = re.compile(r"""(["'`])(.{6,}?)\1""", re.DOTALL)
 _SHARED = re.compile(r"(/api/shared/|/shared#?/?|/join/?)[^/?\s\"]+")
 """Addresses whose last part is a right in itself."""
+_PASSWORDS = (r"//[^/@]*?:([^/@]+)@", r"[?&]password=([^&#]+)")
+"""Where the URL of a store may have one."""
 ACCESS = "uvicorn.access"
 SHORTEST = 6
 """Characters of a secret, or of a message, that is looked for in a line; anything shorter would be found by chance."""
@@ -28,7 +31,7 @@ SHORTEST = 6
 def configure(settings: Settings) -> None:
     """Write the log of this process as the settings have it. Called again, it changes nothing."""
     handler = logging.StreamHandler()
-    secrets = sorted(_secrets(settings), key=len, reverse=True)
+    secrets = sorted(secrets_of(settings), key=len, reverse=True)
     handler.setFormatter((JsonLines if settings.log_format == "json" else Lines)(secrets))
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     # Debugging is of Headwater only: the packages of providers would write down whole requests.
@@ -104,12 +107,13 @@ def _without(text: str, prompt: Prompt) -> str:
     return _QUOTED.sub(quoted, text)
 
 
-def _secrets(settings: Settings) -> Iterator[str]:
+def secrets_of(settings: Settings) -> Iterator[str]:
+    """What no line may hold: the secrets of the settings, each key of a list, and the passwords in addresses."""
     written = [getattr(settings, name) for name in type(settings).model_fields]
     values = [each.get_secret_value() for each in written if isinstance(each, SecretStr)]
     for value in (*values, url_of(settings), settings.openai_base_url or ""):
         entries = [entry.strip() for entry in value.split(",")] if value in values else []  # `tenant:key, …`
-        passwords = re.findall(r"//[^/@]*?:([^/@]+)@", value)
-        for part in (*entries, *(entry.partition(":")[2] for entry in entries), *passwords):
+        passwords = (re.findall(form, value) for form in _PASSWORDS)
+        for part in (*entries, *(entry.partition(":")[2] for entry in entries), *chain(*passwords)):
             if len(part) >= SHORTEST:
                 yield part

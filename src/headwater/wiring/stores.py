@@ -70,8 +70,9 @@ def describe_store(settings: Settings) -> str:
     if not url:
         return str(settings.data_dir / "logs.sqlite")
     parsed = urlsplit(url)
-    shown = url.partition("?")[0]  # a password may stand among the options, too
-    return shown if "@" not in parsed.netloc else f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}{parsed.path}"
+    if parsed.scheme not in REDIS:
+        return url
+    return f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}{parsed.path}"  # a query may have a password, too
 
 
 def url_of(settings: Settings) -> str:
