@@ -16,35 +16,32 @@ ENDS = st.sampled_from(["\n", "\r\n", "\r"])
 STREAMS = st.lists(st.tuples(LINES, ENDS), max_size=20).map(lambda lines: "".join(line + end for line, end in lines))
 
 
-def read(*chunks: bytes) -> tuple[list[Frame], str, int | None]:
+def read(*chunks: bytes) -> tuple[list[Frame], int | None]:
     parser = Parser()
     frames = [frame for chunk in chunks for frame in parser.feed(chunk)]
-    return frames, parser.last_id, parser.retry
+    return frames, parser.retry
 
 
-def by_the_book(text: str) -> tuple[list[Frame], str, int | None]:
+def by_the_book(text: str) -> tuple[list[Frame], int | None]:
     """The algorithm of the standard, step by step, over a whole text."""
     frames: list[Frame] = []
-    data, event, id, last, retry = "", "", None, "", None
+    data, id, retry = "", None, None
     *lines, _ = re.split("\r\n|\n|\r", text)
     for line in lines:
         if line == "":
-            last = last if id is None else id
             if data != "":
-                frames.append(Frame(data.removesuffix("\n"), event or "message", id))
-            data, event, id = "", "", None
+                frames.append(Frame(data.removesuffix("\n"), id))
+            data, id = "", None
             continue
         name, _, value = line.partition(":")
         value = value[1:] if value.startswith(" ") else value
         if name == "data":
             data += value + "\n"
-        elif name == "event":
-            event = value
         elif name == "id" and "\0" not in value:
             id = value
         elif name == "retry" and re.fullmatch("[0-9]+", value):
             retry = int(value)
-    return frames, last, retry
+    return frames, retry
 
 
 @given(STREAMS, st.booleans(), st.lists(st.integers(0, 400)))
@@ -89,15 +86,14 @@ def test_a_blank_line_dispatches_before_the_line_feed_that_may_follow() -> None:
     assert parser.feed(b"\n") == []
 
 
-def test_an_id_stays_until_the_next_and_counts_only_with_its_whole_frame() -> None:
+def test_an_id_belongs_to_its_frame_and_counts_only_with_the_whole_of_it() -> None:
     """A resume must bring a truncated frame again."""
     parser = Parser()
-    parser.feed(b"id: 1-1\ndata: a\n\ndata: b\n\nid: 1-2\ndata: c\n")
-    assert parser.last_id == "1-1"
-    parser.feed(b"\nid\n\n")
-    assert parser.last_id == ""
+
+    assert parser.feed(b"id: 1-1\ndata: a\n\ndata: b\n\nid: 1-2\ndata: c\n") == [Frame("a", "1-1"), Frame("b")]
+    assert parser.feed(b"\nid\ndata: d\n\n") == [Frame("c", "1-2"), Frame("d", "")]
 
 
 def test_a_retry_of_a_million_digits_is_ignored() -> None:
     """Python refuses to parse it."""
-    assert read(b"retry: 2000\n\nretry: " + b"9" * 10_000 + b"\n\n")[2] == 2000
+    assert read(b"retry: 2000\n\nretry: " + b"9" * 10_000 + b"\n\n")[1] == 2000

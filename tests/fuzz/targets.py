@@ -64,7 +64,7 @@ def _frames(data: bytes) -> bool:
 
 def _parsed(*pieces: bytes) -> Any:
     parser = Parser()
-    return [frame for piece in pieces for frame in parser.feed(piece)], parser.last_id, parser.retry
+    return [frame for piece in pieces for frame in parser.feed(piece)], parser.retry
 
 
 def _provider(make: Callable[[], Any]) -> Target:

@@ -10,8 +10,8 @@ import msgspec
 from headwater.client.answer import Answer
 from headwater.client.connection import Server
 from headwater.client.conversations import Conversations
-from headwater.client.patience import Notice, Patience
-from headwater.client.reader import Persistence, Reader
+from headwater.client.patience import Notice, Patience, Persistence
+from headwater.client.reader import Reader
 from headwater.errors import Expired, RequestError
 from headwater.offsets import ORIGIN, Offset, parse_with_run, run_of
 

@@ -18,8 +18,8 @@ import msgspec
 from headwater.answer import ToolCall
 from headwater.client.answer import Answer
 from headwater.client.connection import Server, written
-from headwater.client.patience import Attempts
-from headwater.client.reader import Persistence, Reader
+from headwater.client.patience import Persistence
+from headwater.client.reader import Reader
 from headwater.errors import RequestError
 from headwater.events import Ending, Saved, State, Usage
 
@@ -222,7 +222,7 @@ class Conversations:
     async def export(self, id: str, format: Literal["json", "markdown"] = "json") -> str:
         """A conversation as a file: all of it as JSON, or the branch that is shown as Markdown."""
         path = PATH + _at(id, f"/export?format={format}")
-        return (await self._attempts().persist(lambda: self._server.read("GET", path))).text
+        return (await self._persistence.request(lambda: self._server.read("GET", path))).text
 
     async def import_(self, exported: str) -> Sequence[Summary]:
         """Take in what `export` made as JSON; returns the new conversations. Sent once, as it is not safe to repeat."""
@@ -236,13 +236,9 @@ class Conversations:
         body = b"" if fields is None else written(fields)
         # The first request alone, because each one without the server's cookie would be made by another visitor.
         async with nullcontext() if self._known else self._introducing:
-            found = await self._attempts().persist(lambda: self._server.get(method, PATH + path, shape, body))
+            found = await self._persistence.request(lambda: self._server.get(method, PATH + path, shape, body))
             self._known = True
         return found
-
-    def _attempts(self) -> Attempts:
-        patience, notice = self._persistence
-        return Attempts(patience, patience.requests, notice)
 
 
 def _at(id: str, below: str = "") -> str:

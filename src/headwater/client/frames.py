@@ -14,9 +14,8 @@ class Frame(NamedTuple):
 
     data: str
     """The `data:` lines, joined by LF."""
-    event: str = "message"
     id: str | None = None
-    """The id in this frame; None if the frame has none and `Parser.last_id` stays."""
+    """The id in this frame; None if the frame has none, and the one before stays."""
 
 
 class Parser:
@@ -26,8 +25,6 @@ class Parser:
     """
 
     def __init__(self) -> None:
-        self.last_id = ""
-        """The id of the last frame that had one: the value for `Last-Event-ID`."""
         self.retry: int | None = None
         """Milliseconds to wait before a reconnect: the server's last `retry:`."""
         self._rest: list[bytes] = []  # pieces of the unfinished line
@@ -62,24 +59,19 @@ class Parser:
         match name:
             case "data":
                 self._data.append(value)
-            case "event":
-                self._event = value
             case "id" if "\0" not in value:
                 self._id = value
             case "retry" if value.isascii() and value.isdigit() and len(value) <= _LONGEST_RETRY:
                 self.retry = int(value)
             case _:
-                pass  # a comment (the name is empty) or an unknown field
+                pass  # a comment (the name is empty), or a field of no use here: the data say what the event is
         return None
 
     def _dispatch(self) -> Frame | None:
-        data, event, id = self._data, self._event, self._id
+        data, id = self._data, self._id
         self._forget()
-        if id is not None:
-            self.last_id = id
-        return Frame("\n".join(data), event or "message", id) if data else None
+        return Frame("\n".join(data), id) if data else None
 
     def _forget(self) -> None:
         self._data: list[str] = []
-        self._event = ""
         self._id: str | None = None

@@ -30,15 +30,30 @@ class Patience(NamedTuple):
     connect: float = 10.0
 
 
-class Attempts:
-    """Counts consecutive failures, and waits before each retry."""
+class Persistence(NamedTuple):
+    """How a client persists, and who is told of its retries."""
 
-    def __init__(self, patience: Patience, limit: int, notice: Notice | None = None) -> None:
+    patience: Patience
+    notice: Notice | None = None
+
+    async def request(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """Make an idempotent request, with retries while the server is unreachable or shuts down."""
+        attempts = Attempts(self, self.patience.requests)
+        while True:
+            try:
+                return await call()
+            except (Unreachable, ShuttingDown) as failure:
+                await attempts.after(failure)
+
+
+class Attempts:
+    """Counts consecutive failures, at most `limit`, and waits before each retry."""
+
+    def __init__(self, persistence: Persistence, limit: int) -> None:
         self.retry: float | None = None
         """The server's last `retry:` in seconds; None if it sent none."""
-        self._patience = patience
+        self._patience, self._notice = persistence
         self._limit = limit
-        self._notice = notice
         self._failures = 0
 
     def progress(self) -> None:
@@ -58,11 +73,3 @@ class Attempts:
         if self._notice is not None:
             self._notice(str(failure), pause)
         await asyncio.sleep(pause)
-
-    async def persist(self, call: Callable[[], Awaitable[Result]]) -> Result:
-        """Make an idempotent request, with retries while the server is unreachable or shuts down."""
-        while True:
-            try:
-                return await call()
-            except (Unreachable, ShuttingDown) as failure:
-                await self.after(failure)

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -14,18 +14,11 @@ from headwater.answer import Fold, ToolCall
 from headwater.client.connection import JSON, Connection, Server, written
 from headwater.client.failures import NotHeadwater, Unreachable, failure_of, is_transient, unexpected
 from headwater.client.frames import Frame
-from headwater.client.patience import Attempts, Notice, Patience
+from headwater.client.patience import Attempts, Persistence
 from headwater.entries import decode
 from headwater.errors import Expired, HeadwaterError, NoSuchLog, RequestError
 from headwater.events import Cached, Continued, Ending, Error, Event, Start, State, Unknown
 from headwater.offsets import ORIGIN, Offset, parse
-
-
-class Persistence(NamedTuple):
-    """How an answer reconnects."""
-
-    patience: Patience
-    notice: Notice | None = None
 
 
 class LogState(msgspec.Struct):
@@ -69,7 +62,7 @@ class Reader:
         self._path = f"/api/streams/{quote(self.id, safe='~')}"
         self._server = server
         self._persistence = persistence
-        self._attempts = Attempts(persistence.patience, persistence.patience.attempts, persistence.notice)
+        self._attempts = Attempts(persistence, persistence.patience.attempts)
         self._connection: Connection | None = None
         self._received = after
         self._complete = False
@@ -95,10 +88,8 @@ class Reader:
         persistence: Persistence,
     ) -> Self:
         """Send a question, again while the server cannot be reached, and read its answer."""
-        patience, notice = persistence
-        attempts = Attempts(patience, patience.requests, notice)
         headers, body = {"Content-Type": JSON, **headers}, written(fields)
-        response, connection = await attempts.persist(lambda: server.stream("POST", path, headers, body))
+        response, connection = await persistence.request(lambda: server.stream("POST", path, headers, body))
         location = response.headers.get("location")
         if location is None or connection is None:
             await response.aclose()
@@ -133,9 +124,7 @@ class Reader:
 
     async def stop(self) -> State:
         """Stop the answer on the server; see `Answer.stop`."""
-        patience, notice = self._persistence
-        attempts = Attempts(patience, patience.requests, notice)
-        reached = await attempts.persist(lambda: self._server.get("POST", f"{self._path}/stop", LogState))
+        reached = await self._persistence.request(lambda: self._server.get("POST", f"{self._path}/stop", LogState))
         return reached.state
 
     async def aclose(self) -> None:
