@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from headwater.cli.caller import AS_JSON, URL, Caller
+from headwater.cli.caller import AS_JSON, URL, Caller, ends
 from headwater.cli.printer import INTERRUPTED, Printer, exit_code
 from headwater.errors import HeadwaterError
 
@@ -60,12 +60,7 @@ def ask(
 
     Exit codes: 0 finished, 1 no answer or failed, 3 stopped or truncated.
     """
-    try:
-        caller = Caller.of(url, Printer(as_json))
-        code = asyncio.run(caller.call(_Question(_text(question), model, no_cache).ask))
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    raise typer.Exit(code)
+    ends(lambda: Caller.of(url, Printer(as_json)).call(_Question(_text(question), model, no_cache).ask))
 
 
 def _text(given: str | None) -> str:

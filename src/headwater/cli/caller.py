@@ -1,13 +1,14 @@
 """The command line as a caller: which server it asks, with which key, and how it prints a failure."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import typer
 
 from headwater.cli.access import addresses
-from headwater.cli.printer import FAILED, Printer
+from headwater.cli.printer import FAILED, INTERRUPTED, Printer
 from headwater.cli.terminal import Terminal
 from headwater.errors import HeadwaterError, RequestError, sentence
 
@@ -19,6 +20,15 @@ URL: Any = typer.Option(
     None, "--url", help="Address of the server; default: where `headwater serve` listens, by HEADWATER_HOST and _PORT."
 )
 AS_JSON: Any = typer.Option(False, "--json", help="Print the events, one JSON object a line.")
+
+
+def ends(begin: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
+    """Begin a call, and end the command with its exit code, or with that of Ctrl-C."""
+    try:
+        code = asyncio.run(begin())
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    raise typer.Exit(code)
 
 
 class Caller(NamedTuple):

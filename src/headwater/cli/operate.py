@@ -11,8 +11,8 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from headwater.cli.caller import URL, Caller
-from headwater.cli.printer import INTERRUPTED, Printer
+from headwater.cli.caller import URL, Caller, ends
+from headwater.cli.printer import Printer
 from headwater.cli.scrape import Scrape
 from headwater.cli.terminal import UNSAFE, standard_output, table, write
 
@@ -105,11 +105,7 @@ def purge(
 
 
 def _run(url: str | None, action: Callable[["Server"], Awaitable[int]]) -> None:
-    try:
-        code = asyncio.run(Caller.of(url, Printer(False)).operate(action))
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    raise typer.Exit(code)
+    ends(lambda: Caller.of(url, Printer(False)).operate(action))
 
 
 def _overview(now: Scrape, before: Scrape | None) -> Group:

@@ -1,14 +1,13 @@
 """`headwater tail`: follows an answer by the id of its log, from any offset to its ending."""
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin
 
 import typer
 
-from headwater.cli.caller import AS_JSON, URL, Caller
-from headwater.cli.printer import INTERRUPTED, Printer, exit_code
+from headwater.cli.caller import AS_JSON, URL, Caller, ends
+from headwater.cli.printer import Printer, exit_code
 from headwater.errors import Diverged
 
 if TYPE_CHECKING:
@@ -49,11 +48,7 @@ def tail(
 
     Exit codes: 0 finished, 1 no answer or failed, 3 stopped or truncated.
     """
-    try:
-        prefix = id.rpartition(LOGS)[0]  # the server, if the id is a whole address, and the prefix of its routes
-        caller = Caller.of(prefix if "://" in prefix else url, Printer(as_json, in_full=True))
-        caller = caller._replace(url=urljoin(caller.url, prefix))
-        code = asyncio.run(caller.call(_Place(id, after).follow))
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    raise typer.Exit(code)
+    prefix = id.rpartition(LOGS)[0]  # the server, if the id is a whole address, and the prefix of its routes
+    caller = Caller.of(prefix if "://" in prefix else url, Printer(as_json, in_full=True))
+    caller = caller._replace(url=urljoin(caller.url, prefix))
+    ends(lambda: caller.call(_Place(id, after).follow))

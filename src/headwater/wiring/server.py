@@ -37,7 +37,7 @@ from headwater.web.routes.operator import look
 from headwater.web.routes.server import About
 from headwater.web.surface import Surface
 from headwater.wiring.keys import keys_of, ways_of
-from headwater.wiring.models import Choice, catalogue, choose, prices_of
+from headwater.wiring.models import catalogue, choose, prices_of
 from headwater.wiring.stores import open_store, stale_of
 
 if TYPE_CHECKING:
@@ -58,8 +58,6 @@ class Server(NamedTuple):
 
     app: FastAPI
     answers: Answers
-    choice: Choice
-    settings: Settings
     asgi: ASGIApp
     """The app in what stands around it."""
 
@@ -87,7 +85,7 @@ def server(settings: Settings, files: int | None = None) -> Server:
         access=Access(keys_of(settings), answers.secret, ways_of(settings)),
         dialects=settings.dialects,
     )
-    return Server(app, answers, choice, settings, tracing.around(app) if tracing else app)
+    return Server(app, answers, tracing.around(app) if tracing else app)
 
 
 def tracing_of(settings: Settings) -> "Tracing | None":
@@ -155,8 +153,7 @@ def surface_of(settings: Settings, answers: Answers, identify: Identify, webhook
 
     rate, capacity = rate_of(settings.replay), Capacity(None, settings.streams, settings.streams_per_client)
     pace = Pace(heartbeat=settings.heartbeat)
-    surface = Surface(answers, principal, pace, settings.max_body, capacity=capacity, replay=rate)
-    return surface._replace(webhooks=webhooks)
+    return Surface(answers, principal, pace, settings.max_body, capacity=capacity, replay=rate, webhooks=webhooks)
 
 
 def lifespan_of(answers: Answers) -> Any:
