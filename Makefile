@@ -8,10 +8,13 @@ UI := $(shell find ui -type f -not -path '*/node_modules/*' -not -path '*/dist/*
 serve: .venv/.ready ## Serve the chat page and the API on http://127.0.0.1:8000
 	@$(BIN)/headwater serve
 
-test: .venv/.ready-dev ## Run every test, including the browser tests
+test: test-ui ## Run every test, including the browser tests; TESTS="…" are further arguments of pytest
+	$(BIN)/python -m pytest -q $(TESTS)
+
+.PHONY: test-ui
+test-ui: .venv/.ready-dev ## Run the tests of the page and its packages
 	@scripts/programs
 	@$(BIN)/python scripts/ui.py test
-	$(BIN)/python -m pytest -q
 
 check: .venv/.ready-dev ## Run the linters and type checkers that every commit must pass
 	$(BIN)/ruff check .
