@@ -20,6 +20,7 @@ from headwater.errors import (
     Torn,
 )
 from headwater.events import (
+    Continued,
     Ending,
     Error,
     Event,
@@ -95,6 +96,7 @@ __all__ = [
     "Claim",
     "Closes",
     "Conflict",
+    "Continued",
     "Continues",
     "Count",
     "Counts",

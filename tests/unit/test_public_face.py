@@ -52,7 +52,7 @@ FACE = {
     "headwater.extending": {
         *EVENTS,
         *("Claim", "Description", "Entry", "Flush", "Lease", "Limits", "Offset", "ORIGIN", "Principal", "Receipt"),
-        *("Count", "Slots", "Taken", "SLOTS", "Abandoned", "Terms", "NO_TERMS", "LEAVES", "names_in"),
+        *("Count", "Slots", "Taken", "SLOTS", "Abandoned", "Continued", "Terms", "NO_TERMS", "LEAVES", "names_in"),
         *("Document", "DOCUMENTS", "DOCUMENT_BYTES", "MAX_DOCUMENT", "Conflict", "DocumentTooLarge", "Torn"),
         *("State", "Store", "check_offset", "is_admissible", "lost_ending", "record", "restore", "state_after"),
         *("Expired", "Fenced", "LogFull", "NoSuchLog", "OutOfSequence", "Sealed", "StoreError"),
