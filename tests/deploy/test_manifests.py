@@ -17,6 +17,7 @@ import yaml
 
 from headwater.cli.worker import CLOSE_WITHIN
 from headwater.settings import Settings
+from headwater.web.routes.conversation_files import IMPORT_BYTES
 
 ROOT = dockerfile.ROOT
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -112,7 +113,7 @@ def test_the_ingress_does_not_buffer_and_waits_for_whole_answers() -> None:
 
     assert notes["proxy-buffering"] == "off"
     assert float(notes["proxy-read-timeout"]) >= Settings.model_fields["total_timeout"].default
-    assert notes["proxy-body-size"] == f"{Settings.model_fields['max_body'].default // 2**20}m"
+    assert notes["proxy-body-size"] == f"{max(Settings.model_fields['max_body'].default, IMPORT_BYTES) // 2**20}m"
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")

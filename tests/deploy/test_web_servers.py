@@ -21,10 +21,13 @@ from headwater.observe import Observer
 from headwater.principal import ANYONE, Principal
 from headwater.settings import Settings
 from headwater.web.response import Pace
+from headwater.web.routes.conversation_files import IMPORT_BYTES
 
 CHAT = "/api/stream/completion/chat"
 BODY = b'{"messages": [{"role": "user", "content": "Hi"}]}'
 LIMIT: int = Settings.model_fields["max_body"].default
+LARGEST = max(LIMIT, IMPORT_BYTES)
+"""Bytes of the largest body that any route takes."""
 each_version = pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 
 
@@ -189,7 +192,7 @@ async def test_nginx_refuses_a_larger_body_before_it_is_sent(certified: Certific
     nginx = web_servers.nginx()
     if nginx is None:
         pytest.skip("nginx is not installed")
-    head = (f"POST {CHAT} HTTP/1.1", f"Host: {HOST}", f"Content-Length: {LIMIT + 1}", "Connection: close", "\r\n")
+    head = (f"POST {CHAT} HTTP/1.1", f"Host: {HOST}", f"Content-Length: {LARGEST + 1}", "Connection: close", "\r\n")
     async with stack(nginx, certified, folder) as running:
         port, trust = running.front.ports.https, certified.trust()
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust, server_hostname=HOST)
@@ -244,5 +247,5 @@ def test_the_limits_of_the_web_servers_fit_those_of_headwater() -> None:
     assert number("nginx.conf", r"proxy_read_timeout (\d+)s;") >= default["total_timeout"] > default["heartbeat"]
     assert number("nginx.conf", r"keepalive_timeout (\d+)s;") < default["keep_alive"]
     assert number("Caddyfile", r"keepalive (\d+)s\n") < default["keep_alive"]
-    assert number("nginx.conf", r"client_max_body_size (\d+)m;") * 2**20 == LIMIT
-    assert number("Caddyfile", r"max_size (\d+)MiB\n") * 2**20 == LIMIT
+    assert number("nginx.conf", r"client_max_body_size (\d+)m;") * 2**20 == LARGEST
+    assert number("Caddyfile", r"max_size (\d+)MiB\n") * 2**20 == LARGEST
