@@ -375,5 +375,9 @@ def table() -> str:
     for name, field in Settings.model_fields.items():
         variable = str(field.validation_alias or f"HEADWATER_{name.upper()}")
         default = "the user's data directory" if name == "data_dir" else field.default
-        rows.append(f"| `{variable}` | {'' if default in (None, [], {}) else default} | {field.description} |")
+        if isinstance(default, list):
+            default = ",".join(default)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        elif isinstance(default, bool):
+            default = str(default).lower()
+        rows.append(f"| `{variable}` | {'' if default in (None, {}) else default} | {field.description} |")
     return "\n".join(rows) + "\n"
