@@ -24,7 +24,7 @@ from headwater.settings import Settings
 ROOT = dockerfile.ROOT
 GUIDE = (ROOT / "docs" / "deploy.md").read_text()
 ELSEWHERE = (
-    *("apt-get", "useradd", "chown", "systemctl", "certbot", "nginx", "caddy", "docker", "kubectl"),
+    *("apt-get", "useradd", "userdel", "chown", "systemctl", "certbot", "nginx", "caddy", "docker", "kubectl"),
     "opt/headwater/bin/pip",
 )
 """Programs that change the machine or need another one; the machine has stand-ins for them, which only take notes."""
@@ -146,6 +146,16 @@ async def test_a_backup_of_a_running_server_is_restored_whole(machine: Machine) 
     assert model.prompts == []
 
 
+async def test_nothing_is_left_after_the_commands_that_uninstall(machine: Machine) -> None:
+    """Of one machine; the other commands undo what the pages of each deployment have made elsewhere."""
+    for block in [*blocks("One machine")[:-1], *blocks("Uninstall")]:
+        await machine.run(block)
+    left = [path for path in machine.root.rglob("*") if "headwater" in path.name and "checkout" not in path.parts]
+
+    assert left == []
+    assert [note for note in machine.noted if note.startswith("docker ")][-1] == "docker compose down --volumes"
+
+
 async def test_the_commands_of_an_upgrade_run(machine: Machine) -> None:
     """In their order."""
     for block in blocks("Upgrades"):
@@ -155,7 +165,16 @@ async def test_the_commands_of_an_upgrade_run(machine: Machine) -> None:
 
 def test_every_command_is_run() -> None:
     """A section with commands that no test runs would look tested."""
-    tested = ["One machine", "TLS in front", "Docker", "Docker Compose", "Kubernetes", "Upgrades", "Backup"]
+    tested = [
+        "One machine",
+        "TLS in front",
+        "Docker",
+        "Docker Compose",
+        "Kubernetes",
+        "Upgrades",
+        "Backup",
+        "Uninstall",
+    ]
     assert [block for heading in tested for block in blocks(heading)] == blocks()
 
 
