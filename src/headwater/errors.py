@@ -100,8 +100,8 @@ class Diverged(RequestError):
     def at(cls, seam: object) -> Self:
         """The reader has passed the entry before this seam."""
         return cls(
-            f"the server that was writing this answer is gone, and the answer goes on at {seam} in other words than "
-            "those that arrived; read it again from the beginning"
+            f"the server that was writing this answer is gone, and from {seam} on the answer differs from what "
+            "arrived; read it again from the beginning"
         )
 
 

@@ -145,7 +145,7 @@ class Settings(BaseSettings):
     )
     replay: Replay = Field(
         "instant",
-        description="How fast a stored answer is told: `instant`, `original` (with the pauses of its first run) or a "
+        description="How fast a stored answer is sent: `instant`, `original` (with the pauses of its first run) or a "
         "number of tokens per second; a request may choose by `?pace=`",
     )
     secret: Secret = Field(
@@ -220,29 +220,37 @@ class Settings(BaseSettings):
     max_messages: int = Field(0, ge=0, description="Maximum number of messages in a request; 0: any")
     max_message: int = Field(0, ge=0, description="Maximum size of a message, in bytes of JSON; 0: any")
     max_log: int = Field(16 * 1024 * 1024, ge=65_536, description="Maximum size of an answer with its events, in bytes")
-    requests_per_minute: int = Field(0, ge=0, description="Requests of a tenant in a minute; 0, as below: any number")
-    tokens_per_minute: int = Field(0, ge=0, description="Tokens of a tenant's answers in a minute, input and output")
-    tokens_per_day: int = Field(0, ge=0, description="The same in a day, which begins at midnight UTC")
-    cost_per_day: float = Field(0, ge=0, description="US dollars that a tenant's answers may cost in a day")
-    generations: int = Field(0, ge=0, description="Answers that are generated for a tenant at once, on all servers")
+    requests_per_minute: int = Field(0, ge=0, description="Requests of a tenant in a minute; 0: no limit")
+    tokens_per_minute: int = Field(
+        0, ge=0, description="Tokens of a tenant's answers in a minute, input and output; 0: no limit"
+    )
+    tokens_per_day: int = Field(
+        0, ge=0, description="Tokens of a tenant's answers in a day, which begins at midnight UTC; 0: no limit"
+    )
+    cost_per_day: float = Field(
+        0, ge=0, description="US dollars that a tenant's answers may cost in a day; 0: no limit"
+    )
+    generations: int = Field(0, ge=0, description="Answers generated for a tenant at once, on all servers; 0: no limit")
     limits: Limits = Field(
         {},
         description="Other numbers for single tenants: `acme:requests_per_minute=60;generations=4`, comma-separated",
     )
     max_generations: int = Field(
-        0, ge=0, description="Answers that one server process generates at once; others are refused with 503"
+        0, ge=0, description="Answers that one server process generates at once; others get 503; 0: no limit"
     )
-    streams: int = Field(0, ge=0, description="Open responses of one server process that send or await an answer")
+    streams: int = Field(
+        0, ge=0, description="Open responses of one server process that send or await an answer; 0: no limit"
+    )
     streams_per_client: int = Field(
-        0, ge=0, description="Those of one client: of a key, of a user of your app, or else of an address"
+        0, ge=0, description="Open responses of one client: a key, a user of your app, or else an address; 0: no limit"
     )
-    webhook: Text = Field(None, description="Address that is told when an answer ends, by a signed POST")
+    webhook: Text = Field(None, description="Address that gets a signed POST when an answer ends")
     webhook_secret: Secret = Field(
         None, description="Secret that signs webhooks (Standard Webhooks), `whsec_…` or a text of 24 bytes or more"
     )
     webhook_for: Literal["background", "unread", "all"] = Field(
         "unread",
-        description="Answers of which `HEADWATER_WEBHOOK` is told: `background`: those that a client asked for in the "
+        description="Answers that `HEADWATER_WEBHOOK` hears of: `background`: those that a client asked for in the "
         "background, `unread`: also those that no client reads as they end, `all`: all",
     )
     webhook_text: bool = Field(False, description="Send the answer's text with a webhook")
@@ -298,7 +306,7 @@ class Settings(BaseSettings):
         None, validation_alias="UPSTASH_REDIS_REST_URL", description="REST URL of an Upstash database"
     )
     upstash_redis_rest_token: Secret = Field(
-        None, validation_alias="UPSTASH_REDIS_REST_TOKEN", description="Its token, the one that may write"
+        None, validation_alias="UPSTASH_REDIS_REST_TOKEN", description="Token of that database, the one that may write"
     )
 
     def __init__(self, **given: Any) -> None:

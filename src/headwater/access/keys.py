@@ -80,7 +80,7 @@ def parse(text: str) -> list[Key]:
             raise ValueError(f"entry {place} is not a key; write it as tenant:key, or as a key alone, without blanks")
         keys.append(Key(f"env{place}", tenant, hash_of(written)))
     if len({key.sha256 for key in keys}) < len(keys):
-        raise ValueError("one key stands there twice; each key belongs to one tenant")
+        raise ValueError("the same key is in the list twice; each key belongs to one tenant")
     if text and not keys:
-        raise ValueError("there is no key in it; leave it unset for none")
+        raise ValueError("it contains no key; leave the setting unset to use none")
     return keys

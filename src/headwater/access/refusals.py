@@ -34,4 +34,6 @@ class KeysUnavailable(HeadwaterError):
     @property
     def told(self) -> str:
         """The message without the address, which is in the log."""
-        return "The identity provider's keys cannot be had now, so no token can be verified. Try again in a moment."
+        return (
+            "The identity provider's public keys cannot be fetched, so no token can be verified. Try again in a moment."
+        )

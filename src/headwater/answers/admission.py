@@ -135,7 +135,7 @@ class Admission:
         """Surrounds the claim of a new answer, which has no producer yet. Raises `AtCapacity`."""
         most = self._allowance.generations
         if 0 < most <= self._running() + len(self._claiming):
-            raise AtCapacity(f"this server writes {most} answers, which is as many as it may at once")
+            raise AtCapacity(f"this server writes {most} answers, the most at once; ask again in a moment")
         claimed = asyncio.get_running_loop().create_future()
         self._claiming.add(claimed)
         try:

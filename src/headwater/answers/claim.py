@@ -31,7 +31,7 @@ FIRST, AGAIN = "\n0", "\n1"
 RETRIED = 60.0
 """Seconds after an answer's end for which a retry gets it: one that ended earlier was of another request."""
 
-_NONE = "only-if-cached was asked for, and no answer to this prompt is stored or running"
+_NONE = "the request says only-if-cached, and no answer to this prompt is stored or running"
 
 _log = logging.getLogger(__name__)
 

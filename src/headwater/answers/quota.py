@@ -59,7 +59,7 @@ class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return None
         told = self.told(taken)
         if taken.refused == SLOTS:
-            why = f"{self.generations} answers are being written for you, which is as many as may be at once"
+            why = f"{self.generations} answers are being written for you, the most at once"
             return OverLimit(f"{why}; ask again when one has ended", retry_after=WAIT, fields=told)
         number, (limit, most) = next(
             (i, each) for i, each in enumerate(self._limits()) if each[0].name == taken.refused

@@ -27,7 +27,7 @@ def announce_keys(terminal: Terminal, settings: "Settings", keys: "Keys") -> Non
     """Print whether a key is needed, and which settings allow more."""
     valid, local = len(keys.current()), is_loopback(settings.host)
     if keys.required:
-        needed = f"{valid} valid" if valid else ("none is valid, and one is needed: headwater keys create", "yellow")
+        needed = f"{valid} valid" if valid else ("none is valid; make one: headwater keys create", "yellow")
     else:
         needed = "none needed" if local else ("none needed: whoever reaches the address may use it", "yellow")
     if settings.takes_tokens:

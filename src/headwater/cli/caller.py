@@ -45,7 +45,7 @@ class Caller(NamedTuple):
         settings = Terminal().settings({})
         key = settings.api_key.get_secret_value() if settings.api_key else None
         if not url and settings.port == 0:
-            zero = "HEADWATER_PORT is 0, any free port; give the one that the server printed with --url"
+            zero = "HEADWATER_PORT is 0, any free port; pass the address that the server printed with --url"
             raise typer.BadParameter(zero)
         # Where `headwater serve` listens when it is started in this folder and environment.
         operator = settings.operator_key.get_secret_value() if settings.operator_key else None

@@ -15,7 +15,7 @@ STYLES = {"ok": "green", "warning": "yellow", "fault": "red"}
 
 
 def doctor(
-    url: str = typer.Option(None, "--url", help="Address of a running server, as its users have it, to look at too."),
+    url: str = typer.Option(None, "--url", help="Address of a running server, as its users know it, to check too."),
     ask: bool = typer.Option(False, "--ask", help="Ask the model for a token, which may cost a fraction of a cent."),
 ) -> None:
     """Check settings, store, model and files here; with --url also what the proxies in front of a server do to streams.

@@ -21,7 +21,7 @@ keys = typer.Typer(
 
 @keys.command()
 def create(
-    tenant: str = typer.Option("default", help="Whose answers the key sees: tenants never share any."),
+    tenant: str = typer.Option("default", help="Tenant of the key; tenants never share answers."),
     label: str = typer.Option("", help="What the key is for, in the list."),
 ) -> None:
     """Make a key and print it, this once. The first one closes the server to everybody without a key."""

@@ -19,7 +19,7 @@ from headwater.cli.terminal import UNSAFE, standard_output, table, write
 if TYPE_CHECKING:
     from headwater.client.connection import Server
 
-cache = typer.Typer(help="See and purge what a running server answers without a model.", no_args_is_help=True)
+cache = typer.Typer(help="Show and purge the cache of a running server.", no_args_is_help=True)
 STREAMS, CACHE = "/api/operator/streams", "/api/operator/cache"
 
 
@@ -85,7 +85,7 @@ def stats(url: str = URL) -> None:
 
 @cache.command()
 def purge(
-    tenant: str = typer.Option(..., help="Whose stored answers are to be found no more."),
+    tenant: str = typer.Option(..., help="Tenant whose cached answers are purged."),
     yes: bool = typer.Option(False, "--yes", help="Do not ask."),
     url: str = URL,
 ) -> None:

@@ -155,7 +155,7 @@ class Asking:
             if reserved is not None:
                 begun = _Begun(head, reserved, question, answer_id, question_id not in nodes, files)
                 return await self._begin(begun, prompt, principal, directives, again=ask.again)
-        raise Conflict(f"the conversation {id} is changed all the time; try again")
+        raise Conflict(f"other requests keep changing the conversation {id}; try again")
 
     def _question(
         self, ask: Ask, id: str, nodes: dict[str, Node], parent: str | None, files: list[Attached]

@@ -216,7 +216,7 @@ def written(seconds: float) -> str:
 def checked_id(id: str) -> str:
     """An id that a client has chosen. Raises `InvalidConversation`."""
     if not re.fullmatch(ID, id):
-        raise InvalidConversation(f"the id {id[:80]!r} is none: an id has 8 to 64 letters, digits, _ or -")
+        raise InvalidConversation(f"{id[:80]!r} is not an id; write 8 to 64 letters, digits, _ or -")
     return id
 
 

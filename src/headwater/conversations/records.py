@@ -136,7 +136,7 @@ class Records:
                 await asyncio.sleep(secrets.randbelow(10) / 1000)  # apart, so that one of many gets through
                 continue
             return changed
-        raise Conflict(f"the conversation {id} is changed all the time; try again")
+        raise Conflict(f"other requests keep changing the conversation {id}; try again")
 
     async def renewed(self, owner: str, head: Head) -> Head:
         """The head, with all its documents kept from today on."""

@@ -42,13 +42,13 @@ def _judged(headers: httpx.Headers, times: list[float]) -> Iterator[Finding]:
         yield Finding("fault", "compression", f"a proxy compresses streams ({coding}); leave text/event-stream out")
     spread = times[-1] - times[0] if times else 0.0
     if len(times) < 4 or spread < 2 * TICK:
-        held = f"five events of a second arrived in {len(times)} pieces within {spread:.2f} s: a proxy buffers them"
+        held = f"five events of one second came in {len(times)} pieces, {spread:.2f} s apart: a proxy buffers them"
         yield Finding("fault", "buffering", f"{held}; docs/deploy.md says how to turn that off")
     else:
         yield Finding("ok", "buffering", f"none: {len(times)} pieces arrived over {spread:.2f} s")
     if "no-transform" not in headers.get("cache-control", ""):
-        words = "a proxy has taken Cache-Control: no-transform away; others behind it may buffer or compress"
+        words = "a proxy removed Cache-Control: no-transform; another proxy may now buffer or compress"
         yield Finding("warning", "headers", words)
     if "x-accel-buffering" not in headers:
-        words = "X-Accel-Buffering did not arrive; nginx takes it for itself, and one in front of that may buffer"
+        words = "X-Accel-Buffering did not arrive; nginx removes it, so a second nginx in front may buffer"
         yield Finding("ok" if len(times) >= 4 else "warning", "headers", words)

@@ -92,7 +92,7 @@ def read(body: bytes) -> Wanted:
     if not isinstance(echo["previous_response_id"], str | None):
         raise InvalidPrompt("the field previous_response_id is not a text")
     if echo["background"] is True and echo["store"] is False:
-        raise InvalidPrompt("the field store is false: nobody could find a response in the background; leave it out")
+        raise InvalidPrompt("the field store is false, so a response in the background would be lost; leave it out")
     for name in ("instructions", "previous_response_id", *_LEFT_OUT):
         fields.pop(name, None)
     if "max_output_tokens" in fields:

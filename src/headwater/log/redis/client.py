@@ -41,7 +41,7 @@ _PASSING: list[tuple[type[Exception], str]] = [
 _LASTING: list[tuple[type[Exception], str]] = [
     (exceptions.AuthenticationError, "Redis refuses the user name or the password"),
     (exceptions.AuthenticationWrongNumberOfArgsError, "Redis refuses the user name or the password"),
-    (exceptions.NoPermissionError, "Redis does not let this user run the commands it takes"),
+    (exceptions.NoPermissionError, "this user of Redis may not run the commands that Headwater needs"),
     (exceptions.OutOfMemoryError, "Redis is out of memory (its `maxmemory`)"),
     (exceptions.ClusterCrossSlotError, "the Redis cluster keeps these keys on different servers"),
     (exceptions.MovedError, "this Redis is part of a cluster; its URL must begin with redis+cluster://"),
