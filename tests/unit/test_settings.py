@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from headwater.answers.quota import Allowance, Quota
 from headwater.errors import Unsupported
+from headwater.log.sqlite.store import SqliteStore
 from headwater.settings import Settings, table
 from headwater.wiring.models import choose
 from headwater.wiring.server import allowance_of
@@ -139,6 +140,16 @@ def test_a_store_of_another_version_is_refused_in_words() -> None:
     """A typo must not end in an empty store somewhere else."""
     with pytest.raises(Unsupported, match="memory:"):
         open_store(Settings.model_validate({"store": "postgres://x"}))
+
+
+@pytest.mark.parametrize("written", ["/var/c#1/logs.sqlite", "/var/c%231/logs.sqlite"])
+async def test_a_file_whose_path_has_a_number_sign(written: str) -> None:
+    """What comes behind it is part of the path: it must not be another file, which nobody named."""
+    store = open_store(Settings.model_validate({"store": f"sqlite://{written}"}))
+
+    assert isinstance(store, SqliteStore)
+    assert store.path == Path("/var/c#1/logs.sqlite")
+    await store.aclose()
 
 
 @pytest.mark.parametrize("store", ["sqlite://rel.sqlite", "sqlite:rel.sqlite", "sqlite:///", "sqlite:", "sqlite:///x/"])

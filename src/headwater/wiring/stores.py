@@ -20,7 +20,7 @@ def open_store(settings: Settings) -> Store:
     limits = _limits(settings, Limits())
     url = url_of(settings)
     try:
-        parsed = urlsplit(url)
+        parsed = urlsplit(url, allow_fragments=False)
     except ValueError as error:  # the URL is not shown, since it may hold a password
         raise Unsupported(f"the URL of the store cannot be read: {error}") from error
     if url == "memory:":
