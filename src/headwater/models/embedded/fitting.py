@@ -24,11 +24,6 @@ class TooLong(RequestError):
     code = "context_length"
     status = 413
 
-    def __init__(self, tokens: int, budget: int) -> None:
-        super().__init__(f"the newest message needs {tokens} tokens and the model can read {budget}: shorten it")
-        self.tokens = tokens
-        self.budget = budget
-
 
 def fit(messages: Sequence[Message], count: Callable[[Sequence[Message]], int], budget: int) -> Fitted:
     """Keep the system messages and as many of the newest turns as fit into `budget` tokens.
@@ -49,5 +44,6 @@ def fit(messages: Sequence[Message], count: Callable[[Sequence[Message]], int], 
     first = bisect_left(beginnings, True, key=lambda begin: count([*system, *turns[begin:]]) <= budget)
     if first == len(beginnings):
         newest = beginnings[-1] if beginnings else 0
-        raise TooLong(count([*system, *turns[newest:]]), budget)
+        tokens = count([*system, *turns[newest:]])
+        raise TooLong(f"the newest message needs {tokens} tokens and the model can read {budget}: shorten it")
     return Fitted([*system, *turns[beginnings[first] :]], beginnings[first])
