@@ -158,8 +158,8 @@ async def test_a_request_names_its_own_address() -> None:
     assert len(model.prompts) == 1
 
 
-async def test_a_request_names_its_own_address_of_an_answer_that_has_just_ended() -> None:
-    """The message does not wait for what else is done about the ending."""
+async def test_a_request_names_its_own_address_of_an_answer_that_has_just_ended(tmp_path: Path) -> None:
+    """The message does not wait for what else is done about the ending, nor for the next look at the notices."""
     gate = asyncio.Event()
 
     async def finished(_: object) -> None:
@@ -167,11 +167,19 @@ async def test_a_request_names_its_own_address_of_an_answer_that_has_just_ended(
 
     async with (
         receiving() as receiver,
-        headwater(Scripted(SAID), webhooks=hooks(receiver, own=False), observers=[OnFinish(finished)]) as server,
+        headwater(
+            Scripted(SAID),
+            SqliteStore(tmp_path / "logs"),
+            webhooks=hooks(receiver, own=False),
+            observers=[OnFinish(finished)],
+        ) as server,
     ):
         await post_chat(server.client)
         await post_chat(server.client, **{"Headwater-Webhook": receiver.url})
         await receiver.came()
+        body, named = {"content": "Ho"}, {"Headwater-Webhook": receiver.url}  # which is named once the question is kept
+        await server.client.post("/api/conversations/conv-0001/messages", json=body, headers=named)
+        await receiver.came(2)
         gate.set()
 
 

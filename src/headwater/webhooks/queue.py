@@ -109,13 +109,12 @@ class Webhooks(Observer):
         if (url := url or self._url) is None:
             return
         notice = Notice(attachment.message_id, *principal, url, time.time() + LOOK, location=location)
-        # It is generated here, and `made` will say that it has ended. The producer of an ended one may still be here.
-        here = attachment.age is None and self._answers.departure(attachment.log) is None
-        if here:
-            self._expected.setdefault(attachment.log, []).append(notice)
         with suppress(Conflict):  # it is expected already
             await self._put(notice, 0)
-        if not here:
+        await asyncio.sleep(0)  # a producer that was started just now has no generation before its first step
+        if attachment.log in self._answers.generations:  # `made` will say that it has ended
+            self._expected.setdefault(attachment.log, []).append(notice)
+        else:
             self._start(notice)
 
     def taken_over(self, request: Request, ends: bool) -> None:
