@@ -102,8 +102,6 @@ UPSTASH = {"upstash_redis_rest_url": "https://x.upstash.example", "upstash_redis
         ({"store": "redis://h:1/2?password=secret"}, "RedisStore", "redis://h:1/2"),
         ({"store": "unix:///run/redis.sock?db=1&password=secret"}, "RedisStore", "unix:///run/redis.sock"),
         ({"store": "redis+cluster://h"}, "RedisStore", "redis+cluster://h"),
-        ({"store": "redis://h:1/2?password=secret"}, "RedisStore", "redis://h:1/2"),
-        ({"store": "unix:///run/s?db=2&password=secret"}, "RedisStore", "unix:///run/s"),
     ],
     ids=str,
 )
