@@ -61,7 +61,7 @@ def _networks(value: list[str]) -> list[str]:
 
 def _replay(value: str) -> str:
     if not re.fullmatch("instant|original|[1-9][0-9]{0,3}", value):
-        raise ValueError(f"{value!r} is no pace; write instant, original, or tokens per second, 1 to 9999")
+        raise ValueError(f"{value!r} is not a pace; write instant, original, or tokens per second, 1 to 9999")
     return value
 
 

@@ -272,5 +272,5 @@ async def test_the_providers_connection_closes_when_the_last_caller_has_left(mod
 def test_what_is_no_model_is_refused_by_name():
     with pytest.raises(Unsupported, match=r"Binding.*then bind to it"):
         Cached(FakeListChatModel(responses=["Hi"]).bind(stop=["x"]), store="memory:")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(Unsupported, match="is no store"):
+    with pytest.raises(Unsupported, match="is not a store"):
         Cached(FakeListChatModel(responses=["Hi"]), store="mongodb://x")

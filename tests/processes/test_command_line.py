@@ -35,7 +35,7 @@ def headwater(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
         (["--set", "cache_ttl"], "NAME=VALUE"),
         (["--set", "cache_ttl=soon"], "cache_ttl"),
         (["--port", "70000"], "port"),
-        (["--store", "postgres://x"], "is no store"),
+        (["--store", "postgres://x"], "is not a store"),
         (["--store", "memory:", "--workers", "2"], "memory:"),
         (["--host", "192.0.2.1", "--insecure"], "cannot listen"),
         (["--host", "nosuchhost.invalid", "--insecure"], "cannot listen"),
@@ -92,7 +92,7 @@ def test_text_in_brackets_is_printed_as_it_is(tmp_path: Path) -> None:
     assert shown.getvalue() == "[bold] pip install 'headwater[local]' :smile: [/red] [2J\n"
 
     ended = headwater("serve", "--store", "[red]x[/nothing]", folder=tmp_path)
-    assert ended.stderr.startswith('headwater cannot start: "[red]x[/nothing]" is no store; use sqlite:///path')
+    assert ended.stderr.startswith('headwater cannot start: "[red]x[/nothing]" is not a store; use sqlite:///path')
 
 
 def test_only_one_file_prints_and_only_there_is_a_console() -> None:

@@ -26,7 +26,7 @@ def rate_of(written: str) -> float:
         return named
     if re.fullmatch("[1-9][0-9]{0,3}", written):
         return float(written)
-    raise RequestError(f"pace={written[:20]} is no pace; write instant, original, or tokens per second, 1 to 9999")
+    raise RequestError(f"pace={written[:20]} is not a pace; write instant, original, or tokens per second, 1 to 9999")
 
 
 async def paced(pages: AsyncGenerator[Sequence[Entry], None], rate: float) -> AsyncGenerator[Sequence[Entry], None]:

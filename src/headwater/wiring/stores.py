@@ -46,7 +46,7 @@ def open_store(settings: Settings) -> Store:
         if not address or token is None:
             raise Unsupported("the store upstash: needs UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN")
         return UpstashStore(address, token.get_secret_value(), limits)
-    raise Unsupported(f'"{parsed.scheme or url}" is no store; use sqlite:///path, redis://…, upstash: or memory:')
+    raise Unsupported(f'"{parsed.scheme or url}" is not a store; use sqlite:///path, redis://…, upstash: or memory:')
 
 
 def stale_of(settings: Settings) -> Stale:

@@ -208,7 +208,7 @@ def _unpack(folder: Path, target: Path, progress: Progress, weights: Weights) ->
         os.fsync(sink.fileno())  # otherwise a power cut could leave the name without the bytes
     if digest.hexdigest() != weights.sha256:
         raise WeightsUnavailable(
-            f"The downloaded weights are not the ones expected (sha256 {digest.hexdigest()}); they were thrown away."
+            f"The downloaded weights are not the ones expected (sha256 {digest.hexdigest()}); they were deleted."
         )
     os.replace(copy, target)
 
