@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.models.embedded.fitting import Fitted, TooLong, fit
+from headwater.errors import ModelError
+from headwater.models.embedded.fitting import Fitted, fit
 from headwater.prompt import Message
 
 conversations = st.lists(
@@ -23,7 +24,7 @@ def turns_of(messages: Sequence[Message]) -> list[Message]:
 def fit_or_none(messages: Sequence[Message], budget: int) -> Fitted | None:
     try:
         return fit(messages, letters, budget)
-    except TooLong:
+    except ModelError:
         return None
 
 
@@ -50,7 +51,7 @@ def test_a_kept_part_that_would_begin_with_an_answer_begins_with_the_next_questi
 
 
 def test_a_newest_message_that_is_too_long_alone_is_refused_with_its_length():
-    with pytest.raises(TooLong, match="needs 11 tokens and the model can read 10") as refusal:
+    with pytest.raises(ModelError, match="needs 11 tokens and the model can read 10") as refusal:
         fit([Message("user", "hi"), Message("user", "x" * 10)], letters, 10)
     assert (refusal.value.status, refusal.value.code) == (413, "context_length")
 

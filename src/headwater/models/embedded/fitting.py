@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from headwater.errors import RequestError
+from headwater.errors import ModelError
 from headwater.prompt import Message
 
 
@@ -18,13 +18,6 @@ class Fitted(NamedTuple):
     dropped: int
 
 
-class TooLong(RequestError):
-    """The newest message and the system messages alone exceed the model's context."""
-
-    code = "context_length"
-    status = 413
-
-
 def fit(messages: Sequence[Message], count: Callable[[Sequence[Message]], int], budget: int) -> Fitted:
     """Keep the system messages and as many of the newest turns as fit into `budget` tokens.
 
@@ -33,7 +26,7 @@ def fit(messages: Sequence[Message], count: Callable[[Sequence[Message]], int], 
     and keep their order. `count` returns the tokens of a whole conversation and must not shrink when a turn is added.
     It is called O(log n) times, since one count of everything costs less than many small ones.
 
-    Raises `TooLong` when no such part of the conversation fits.
+    Raises `ModelError` when no such part of the conversation fits.
     """
     system = [message for message in messages if message.role == "system"]
     turns = [message for message in messages if message.role != "system"]
@@ -45,5 +38,6 @@ def fit(messages: Sequence[Message], count: Callable[[Sequence[Message]], int], 
     if first == len(beginnings):
         newest = beginnings[-1] if beginnings else 0
         tokens = count([*system, *turns[newest:]])
-        raise TooLong(f"the newest message needs {tokens} tokens and the model can read {budget}: shorten it")
+        reason = f"the newest message needs {tokens} tokens and the model can read {budget}: shorten it"
+        raise ModelError(reason, code="context_length", status=413)
     return Fitted([*system, *turns[beginnings[first] :]], beginnings[first])

@@ -21,7 +21,7 @@ from pydantic import PrivateAttr
 
 from headwater.errors import ModelError
 from headwater.models.embedded.demo import DEMO, Weights
-from headwater.models.embedded.fitting import Fitted, TooLong, fit
+from headwater.models.embedded.fitting import Fitted, fit
 from headwater.models.embedded.relay import Relay
 from headwater.models.embedded.server import Chunk, Server, count, start
 from headwater.prompt import Message, Role
@@ -195,8 +195,6 @@ class LlamaCppChat(BaseChatModel):
                 return
             messages = [{"role": turn.role, "content": turn.content} for turn in fitted.kept]
             server.handle_chat_completions({**request, "messages": messages}, put)
-        except TooLong as failure:
-            raise ModelError(str(failure), code=failure.code, status=failure.status) from failure
         except (RuntimeError, ValueError) as failure:
             raise _broken(failure) from failure
 
