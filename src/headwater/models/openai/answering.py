@@ -55,8 +55,7 @@ async def answered(
     except ModelError:
         raise
     except Exception as failure:  # the one boundary to foreign code: a client's library may raise anything
-        answering = response is not None
-        raise as_model_error(failure, secrets=connections.secrets, answering=answering) from failure
+        raise as_model_error(failure, secrets=connections.secrets, answering=response is not None) from failure
     finally:
         if response is not None:
             socket.end()

@@ -13,16 +13,14 @@ if TYPE_CHECKING:
     import aiohttp
 
 
+_INTERVAL = 0.02  # seconds: fifty a second are about as many as a screen shows
+_MANY = 16  # events that came together anyway: more are probably waiting, so nothing is paused after so many
+
+
 class Pacer:
-    """Pauses the sockets of one event loop until the interval ends, which is at the same moment for all of them.
+    """Pauses the sockets of one event loop until the interval ends, which is at the same moment for all of them."""
 
-    `interval` is in seconds: fifty a second are about as many as a screen shows. A batch of `many` events or more is
-    not paused after, because those events came together anyway and more are probably waiting.
-    """
-
-    def __init__(self, interval: float = 0.02, many: int = 16) -> None:
-        self.interval = interval
-        self.many = many
+    def __init__(self) -> None:
         self._paused: set[PacedRead] = set()
         self._end: asyncio.TimerHandle | None = None
 
@@ -31,7 +29,7 @@ class Pacer:
         self._paused.add(paused)
         if self._end is None:
             loop = asyncio.get_running_loop()
-            self._end = loop.call_at((loop.time() // self.interval + 1) * self.interval, self._resume_all)
+            self._end = loop.call_at((loop.time() // _INTERVAL + 1) * _INTERVAL, self._resume_all)
 
     def forget(self, paused: "PacedRead") -> None:
         """Resume this answer's socket no more."""
@@ -60,13 +58,13 @@ class PacedRead:
 
     def after(self, batch: int, response: "aiohttp.ClientResponse") -> None:
         """Note a batch of so many events; read no more until the interval ends if the stream is a fast one."""
-        now, pacer = self._loop.time(), self._pacer
-        quick, self._quick = self._quick, now - self._waiting_since < pacer.interval
+        now = self._loop.time()
+        quick, self._quick = self._quick, now - self._waiting_since < _INTERVAL
         self._waiting_since = now
-        if quick and self._quick and 0 < batch < pacer.many and (transport := _transport(response)) is not None:
+        if quick and self._quick and 0 < batch < _MANY and (transport := _transport(response)) is not None:
             transport.pause_reading()
             self._transport = transport
-            pacer.pause(self)
+            self._pacer.pause(self)
 
     def resume(self, now: float) -> None:
         """Read on; the wait for the next batch begins now."""
