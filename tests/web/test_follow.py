@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from serving import Frame, Headwater, chat, headwater, parse, parse_frame, until
 from test_keys import ANN, EVE, bearer, keys
 
-from headwater.dialects.native import request as native
 from headwater.dialects.native.dialect import Native
 from headwater.dialects.native.reader import NamedReader
 from headwater.entries import record
@@ -232,7 +231,7 @@ async def test_a_client_that_takes_nothing_holds_one_page_of_each_log() -> None:
         await asyncio.Event().wait()
 
     logs = [Followed(NamedReader(f"log-{which}"), pages(which)) for which in (0, 1)]
-    response = FollowResponse(logs, Delivery(Native(native.chat), "", {}), Pace(), None)
+    response = FollowResponse(logs, Delivery(Native(), "", {}), Pace(), None)
     reading = asyncio.create_task(response({"type": "http", "http_version": "1.1"}, receive, send))
     await until(lambda: taken == [1, 1], "each has a page")
     for _ in range(50):

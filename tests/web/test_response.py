@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Sequence
 
 from starlette.types import Message
 
-from headwater.dialects.native import request as native
 from headwater.dialects.native.dialect import Native
 from headwater.entries import Entry, record
 from headwater.events import Event, Finish, Start, TextDelta
@@ -37,7 +36,7 @@ async def test_a_first_token_in_the_moment_that_the_wait_for_it_ends() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    dialect = Native(native.chat)
+    dialect = Native()
     response = LogResponse(lambda _: pages(), dialect.reader("m"), Delivery(dialect, "m", {}), Pace(hold=0.02))
     answering = asyncio.create_task(response({"type": "http", "http_version": "1.1"}, receive, send))
     loop.call_later(0.019, came.set_result, None)
@@ -74,7 +73,7 @@ async def waits() -> Message:
 async def test_a_token_is_written_in_the_step_that_adds_it() -> None:
     """Once the stream has begun, no task wakes up for a token, unless the server must wait for the client."""
     feed, server = Feed(), Server()
-    dialect = Native(native.chat)
+    dialect = Native()
     response = LogResponse(
         lambda take: feed.read(0, take=take), dialect.reader("m"), Delivery(dialect, "m", {}), Pace()
     )
@@ -113,7 +112,7 @@ async def test_a_token_is_written_in_the_step_that_adds_it() -> None:
 async def test_a_client_that_cannot_be_written_to_harms_nobody_else() -> None:
     """What fails in the writer's step ends this response alone, before its end, so that the client notices."""
     feed, server = Feed(), Server()
-    dialect = Native(native.chat)
+    dialect = Native()
     response = LogResponse(
         lambda take: feed.read(0, take=take), dialect.reader("m"), Delivery(dialect, "m", {}), Pace()
     )

@@ -14,7 +14,6 @@ from starlette.routing import NoMatchFound
 
 from headwater.answers.attachment import Attachment
 from headwater.cache.policy import Directives
-from headwater.dialects.native import request as native
 from headwater.errors import HeadwaterError, Unsupported
 from headwater.events import Event
 from headwater.models.catalogue import Offer
@@ -34,7 +33,7 @@ from headwater.web.routes.native import JSON, SSE, TEXT, Dialects
 T = TypeVar("T")
 Work = Awaitable[Any] | AsyncIterator[Any]
 
-_DIALECTS = Dialects(native.chat)
+_DIALECTS = Dialects()
 
 
 class Stopped(Exception):

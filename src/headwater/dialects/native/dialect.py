@@ -8,6 +8,7 @@ from headwater.answer import fold
 from headwater.dialects import sse
 from headwater.dialects.dialect import BEGINNING, Ask, Cursor, Refusal
 from headwater.dialects.native.reader import NativeReader
+from headwater.dialects.native.request import chat
 from headwater.dialects.native.state import whole
 from headwater.dialects.problem import problem
 from headwater.entries import Entry
@@ -20,7 +21,7 @@ class Native(sse.EventStream):
     name = "native"
     delimited = True
 
-    def __init__(self, body: Callable[[bytes], Ask]) -> None:
+    def __init__(self, body: Callable[[bytes], Ask] = chat) -> None:
         self._body = body
 
     def ask(self, body: bytes) -> Ask:

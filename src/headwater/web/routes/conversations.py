@@ -28,7 +28,6 @@ from headwater.conversations.nodes import (
 from headwater.conversations.search import search
 from headwater.dialects.body import json_object
 from headwater.dialects.native import openapi
-from headwater.dialects.native import request as native
 from headwater.dialects.native.dialect import Native
 from headwater.dialects.problem import MEDIA_TYPE, problem
 from headwater.errors import HeadwaterError, RequestError
@@ -209,7 +208,7 @@ def add_conversation_routes(router: APIRouter, surface: Surface, conversations: 
 
 
 def _add_asking(router: APIRouter, surface: Surface, conversations: Conversations) -> None:
-    asking, dialect = Asking(surface.answers, conversations), Native(native.chat)
+    asking, dialect = Asking(surface.answers, conversations), Native()
 
     @router.post(MESSAGES, **route({202: (_TAKEN, Taken)}, ID, takes=Ask))
     async def ask(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]

@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from headwater.dialects.dialect import Cursor
 from headwater.dialects.native import openapi
-from headwater.dialects.native import request as native
 from headwater.dialects.native.dialect import Native
 from headwater.dialects.native.reader import NamedReader
 from headwater.errors import HeadwaterError, RequestError
@@ -39,7 +38,7 @@ class InvalidFollow(RequestError):
 
 def add_follow_route(router: APIRouter, surface: Surface) -> None:
     """Add the route that reads several logs."""
-    dialect = Native(native.chat)
+    dialect = Native()
     about = "`<id>` or `<id>@<offset>`: a log, and the id of the last event that was received; up to 32 of them"
     responses: dict[int | str, dict[str, Any]] = {
         200: {"description": "The events of all of them", "content": {SSE: openapi.answer()[SSE]}},

@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from headwater.access.visitor import is_keyless
 from headwater.dialects.native import openapi
-from headwater.dialects.native import request as native
 from headwater.log.store import Description
 from headwater.principal import Principal
 from headwater.web.accept import wants
@@ -57,7 +56,7 @@ _FROM = {
 def add_log_routes(router: APIRouter, surface: Surface) -> None:
     """Add the routes of a log that has been started."""
     answers = surface.answers
-    dialects = Dialects(native.chat)
+    dialects = Dialects()
 
     async def state(found: Description, principal: Principal, message_id: str, status: int = 200) -> Response:
         body = dialects.json.whole(message_id, await answers.entries(found, principal))

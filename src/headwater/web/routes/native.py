@@ -68,7 +68,7 @@ def _body_of(body: type[ChatBody] | type[CompletionBody]) -> dict[str, Any]:
 class Dialects:
     """The forms in which the native routes answer, chosen by `Accept`, and by `"stream": false` in the body."""
 
-    def __init__(self, body: Callable[[bytes], Ask]) -> None:
+    def __init__(self, body: Callable[[bytes], Ask] = native.chat) -> None:
         def streamed(raw: bytes) -> Ask:
             return body(raw)._replace(whole=False)
 
@@ -91,7 +91,7 @@ class Dialects:
 
 def add_native_routes(router: APIRouter, surface: Surface) -> None:
     """Add the routes that start an answer."""
-    minimal_stream, completions, chats = Dialects(native.chat), Dialects(native.completion), Dialects(native.chat)
+    minimal_stream, completions, chats = Dialects(), Dialects(native.completion), Dialects()
 
     async def build() -> Model:
         return Clock(surface.tick)

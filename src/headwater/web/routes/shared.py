@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from headwater.conversations.conversations import Conversation, Conversations
 from headwater.conversations.nodes import Node, Reply, Whole, described, path
-from headwater.dialects.native import request as native
 from headwater.dialects.native.dialect import Native
 from headwater.offsets import run_of
 from headwater.principal import ANYONE, Principal
@@ -44,7 +43,7 @@ class Link(msgspec.Struct, frozen=True):
 def add_share_routes(router: APIRouter, surface: Surface, conversations: Conversations) -> None:
     """Add the routes of the owner, and those of whoever has the link."""
     _add_owner_routes(router, surface, conversations)
-    answers, dialect = surface.answers, Native(native.chat)
+    answers, dialect = surface.answers, Native()
 
     @router.get(SHARED, **route({200: ("The conversation", Whole)}, TOKEN))
     async def read(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
