@@ -6,10 +6,10 @@ from soak.crowd import hold
 from soak.run import soak
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 async def test_nothing_is_lost_and_nothing_stays_behind_under_mixed_load() -> None:
     """Answers, hits, joins, faults of the provider, leaving, stopping and deleting, in all dialects."""
-    report = await soak(30, clients=24)
+    report = await soak(60, clients=24)
     assert not report.faults(), str(report)
     assert len(report.findings.done) > 40, str(report)
 
