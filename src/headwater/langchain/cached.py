@@ -37,7 +37,7 @@ def Cached(
     and no completion model: call `Cached` before `bind_tools` and the like.
     """
     if not isinstance(model, BaseChatModel | BaseLLM):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped code
-        raise Unsupported(f"{type(model).__name__} is neither a chat nor a completion model; wrap the model, then bind to it")
+        raise Unsupported(f"{type(model).__name__} is not a chat or completion model; wrap the model, then bind to it")
     settings, opener = opened(store, ttl)
     chat = isinstance(model, BaseChatModel)
     answering = Answering(type(model).__name__, opener, settings, tenant, chat=chat)
