@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 import httpx
@@ -54,10 +54,9 @@ async def serving(
             log_level="error",
             ws="none",
             proxy_headers=False,
-            timeout_graceful_shutdown=2,
             lifespan="on" if lifespan else "off",
         )
-        server = uvicorn.Server(config)
+        server = _Server(config)
         # Signals belong to the test runner.
         task = asyncio.create_task(server._serve([listening]))  # pyright: ignore[reportPrivateUsage]
         while not server.started:
@@ -70,8 +69,33 @@ async def serving(
                 yield client
             finally:
                 await client.aclose()
-                server.should_exit = True
+                server.over.set()
                 await task
+
+
+class _Server(uvicorn.Server):
+    """Ends at once: uvicorn's own waits up to 0.3 s in looks and pauses, which a thousand tests would wait for."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.over = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.over.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listening in (*self.servers, *(sockets or [])):
+            listening.close()
+        for connection in [*self.server_state.connections]:
+            connection.shutdown()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                while self.server_state.connections or self.server_state.tasks:
+                    await asyncio.sleep(0.001)
+        for task in self.server_state.tasks:
+            task.cancel()
+        await self.lifespan.shutdown()
 
 
 class Frame(dict[str, Any]):

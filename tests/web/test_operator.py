@@ -12,7 +12,6 @@ from headwater.models.scripted import Scripted
 from headwater.settings import Settings
 from headwater.web.gate import Ways, is_operators
 from headwater.wiring.keys import ways_of
-from headwater.wiring.server import server
 
 ANN, OPERATOR = "ann-key-0001", "operator-key-0001"
 PATHS = ("/metrics", "/metrics/", "/api/operator/nothing", "/api/operator/", "/api/operator")
@@ -99,8 +98,9 @@ def test_a_server_behind_a_proxy_is_not_local() -> None:
     assert [ways_of(Settings.model_validate(each)).local for each in given] == [True, False, False, False]
 
 
-async def test_the_settings_set_the_operators_key(tmp_path: Path) -> None:
+def test_the_settings_set_the_operators_key(tmp_path: Path) -> None:
     """The key is in no text of the settings."""
     settings = Settings.model_validate({"operator_key": f" {OPERATOR}\n", "model": "echo", "data_dir": tmp_path})
     assert OPERATOR not in repr(settings)
-    assert server(settings).settings.operator_key is not None
+    assert settings.operator_key is not None
+    assert settings.operator_key.get_secret_value() == OPERATOR
