@@ -383,6 +383,6 @@ async def test_a_user_without_permission(server: Server) -> None:
             await store.check()
         assert "secret" not in str(refusal.value)
     async with stores(f"unix://bob:right@{server.socket}", 1) as (store,):
-        with pytest.raises(StoreError, match="does not let this user"):
+        with pytest.raises(StoreError, match="this user of Redis may not run the commands"):
             await store.constant("a", b"b")
     server.command("ACL", "DELUSER", "bob")
