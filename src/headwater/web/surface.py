@@ -145,9 +145,7 @@ class Surface(NamedTuple):
             if ask.bypass or ask.renew:
                 no_store = ask.bypass or directives.no_store
                 directives = msgspec.structs.replace(directives, no_store=no_store, no_cache=True)
-            told = request.headers.get("headwater-webhook")
-            if self.webhooks is not None and told is not None:
-                told = self.webhooks.asked.check(told)
+            told = self.told(request)
             key = request.headers.get("idempotency-key", "")
             if not key and (attempt := request.headers.get("x-stainless-retry-count")):
                 key = FIRST if attempt == "0" else AGAIN  # the SDKs of OpenAI and Anthropic only count
@@ -167,6 +165,11 @@ class Surface(NamedTuple):
         if ask.whole:
             return self.whole(attachment, principal, delivery)
         return self.read(attachment, principal, delivery, INSTANT if attachment.age is None else rate)
+
+    def told(self, request: Request) -> str | None:
+        """The address that a request wants to be told of the answer's end. Raises `WebhookRefused`."""
+        url = None if self.webhooks is None else request.headers.get("headwater-webhook")
+        return url if url is None or self.webhooks is None else self.webhooks.asked.check(url)
 
     async def resume(self, request: Request, dialect: Dialect, route: str, message_id: str) -> Response:
         """Deliver a log from the client's cursor on; 204 when the client has the ending already.
