@@ -277,7 +277,7 @@ function shown(state: State, reading: Reading, source: string, growing: boolean,
     const lastLine = text.lastIndexOf('\n') + 1
     const near = leaf.type === 'table' ? text.lastIndexOf('\n', lastLine - 2) + 1 : 0
     const from = Math.max(near, lineOf(leaf, text, shift), text.lastIndexOf('\n', state.skeleton.length - 1) + 1)
-    const whole = ['code', 'html', 'formula'].includes(leaf.type as string) || (leaf.type === 'table' && lastLine === text.length)
+    const whole = ['code', 'html', 'formula'].includes(leaf.type) || (leaf.type === 'table' && lastLine === text.length)
     const repaired = whole ? text : text.slice(0, from) + repair(text.slice(from))
     if (repaired !== text) visible = read(state, source, growing, repaired) ?? reading
   }

@@ -1,9 +1,11 @@
 import type { Code, FootnoteReference, ImageReference, LinkReference, List, ListItem, PhrasingContent, Table, TableRow } from 'mdast'
 import { normalizeUri } from 'micromark-util-sanitize-uri'
-import { createContext, createElement, Fragment, memo, useContext, type ComponentType, type ReactNode } from 'react'
+import { createContext, Fragment, memo, useContext, type ReactNode } from 'react'
 import { CodeBlock } from './code-block'
-import { ELEMENTS, Fence } from './elements'
+import { Fence, SafeLink, Table as ScrolledTable, Task } from './elements'
+import { Formula } from './formula/formula'
 import type { Piece, Pieced } from './growing-text'
+import { Picture } from './picture'
 import { keyOf, type Definitions, type Notes } from './references'
 import type { Node } from './syntax'
 
@@ -34,26 +36,40 @@ const Block = memo(function Block({ node, top = false }: BlockProps): ReactNode 
   const dir = top ? 'auto' : undefined
   switch (node.type) {
     case 'paragraph':
-      return element('p', { dir }, <Pieces node={node} />)
-    case 'heading':
-      return element(`h${node.depth}`, { dir }, <Pieces node={node} />)
+      return (
+        <p dir={dir}>
+          <Pieces node={node} />
+        </p>
+      )
+    case 'heading': {
+      const Heading = `h${node.depth}` as const
+      return (
+        <Heading dir={dir}>
+          <Pieces node={node} />
+        </Heading>
+      )
+    }
     case 'thematicBreak':
-      return element('hr', {})
+      return <hr />
     case 'blockquote':
-      return element('blockquote', { dir }, grouped(node.children, (child, index) => <Block key={index} node={child} />))
+      return <blockquote dir={dir}>{grouped(node.children, (child, index) => <Block key={index} node={child} />)}</blockquote>
     case 'list':
       return <Items list={node} dir={dir} />
     case 'code':
       return <CodeLines node={node} />
     case 'table':
-      return <Rows table={node} dir={dir} />
+      return <Rows table={node} />
+    case 'formula':
+      return <Formula source={node.value} />
     case 'html':
-      return element('p', { dir, className: 'raw' }, node.value)
-    case 'definition':
-    case 'footnoteDefinition':
-      return null
+      return (
+        <p dir={dir} className="raw">
+          {node.value}
+        </p>
+      )
     default:
-      return foreign(node)
+      // A definition shows nothing where it stands.
+      return null
   }
 })
 
@@ -75,28 +91,37 @@ function word(node: PhrasingContent, key: number, broken: boolean): ReactNode {
     case 'text':
       return text(broken ? node.value.trimStart() : node.value)
     case 'emphasis':
-      return element('em', { key }, ...words(node.children))
+      return <em key={key}>{words(node.children)}</em>
     case 'strong':
-      return element('strong', { key }, ...words(node.children))
+      return <strong key={key}>{words(node.children)}</strong>
     case 'delete':
-      return element('del', { key }, ...words(node.children))
+      return <del key={key}>{words(node.children)}</del>
     case 'inlineCode':
-      return element('code', { key }, node.value.replace(/\n/g, ' '))
+      return <code key={key}>{node.value.replace(/\n/g, ' ')}</code>
     case 'break':
-      return <Fragment key={key}>{element('br', {})}{'\n'}</Fragment>
+      return (
+        <Fragment key={key}>
+          <br />
+          {'\n'}
+        </Fragment>
+      )
     case 'link':
-      return element('a', { key, href: normalizeUri(node.url), title: node.title ?? undefined }, ...words(node.children))
+      return (
+        <SafeLink key={key} href={normalizeUri(node.url)}>
+          {words(node.children)}
+        </SafeLink>
+      )
     case 'image':
-      return element('img', { key, src: normalizeUri(node.url), alt: node.alt ?? undefined, title: node.title ?? undefined })
+      return <Picture key={key} src={normalizeUri(node.url)} alt={node.alt ?? ''} />
     case 'linkReference':
     case 'imageReference':
       return <Referred key={key} node={node} />
     case 'footnoteReference':
       return <Footnote key={key} node={node} />
+    case 'formula':
+      return <Formula key={key} source={node.value} />
     case 'html':
       return node.value
-    default:
-      return <Fragment key={key}>{foreign(node)}</Fragment>
   }
 }
 
@@ -113,8 +138,7 @@ function Referred({ node }: { node: LinkReference | ImageReference }): ReactNode
     return image ? `![${node.alt}]${label}` : ['[', <Fragment key="text">{words(node.children)}</Fragment>, `]${label}`]
   }
   const url = normalizeUri(definition.url)
-  const title = definition.title ?? undefined
-  return image ? element('img', { src: url, alt: node.alt ?? undefined, title }) : element('a', { href: url, title }, ...words(node.children))
+  return image ? <Picture src={url} alt={node.alt ?? ''} /> : <SafeLink href={url}>{words(node.children)}</SafeLink>
 }
 
 function Footnote({ node }: { node: FootnoteReference }): ReactNode {
@@ -157,21 +181,15 @@ export function Footnotes({ notes, prefix, label }: { notes: Notes; prefix: stri
 
 function Items({ list, dir }: { list: List; dir: string | undefined }) {
   const loose = list.spread || list.children.some(({ spread, children }) => spread ?? children.length > 1)
-  const props = {
-    dir,
-    start: list.start != null && list.start !== 1 ? list.start : undefined,
-    className: list.children.some(({ checked }) => checked != null) ? 'contains-task-list' : undefined,
-  }
-  return element(
-    list.ordered ? 'ol' : 'ul',
-    props,
-    grouped(list.children, (item, index) => <Item key={index} item={item} loose={loose} />),
-  )
+  const className = list.children.some(({ checked }) => checked != null) ? 'contains-task-list' : undefined
+  const items = grouped(list.children, (item, index) => <Item key={index} item={item} loose={loose} />)
+  const start = list.start != null && list.start !== 1 ? list.start : undefined
+  return list.ordered ? <ol {...{ dir, className, start }}>{items}</ol> : <ul {...{ dir, className }}>{items}</ul>
 }
 
 const Item = memo(function Item({ item, loose }: { item: ListItem; loose: boolean }) {
   const task = item.checked != null
-  const box = task && element('input', { key: 'box', type: 'checkbox', checked: item.checked, disabled: true })
+  const box = task && <Task key="box" done={item.checked ?? false} />
   const blocks = item.children.filter(({ type }) => type !== 'definition' && type !== 'footnoteDefinition')
   const inFirst = blocks[0]?.type === 'paragraph'
   const parts = blocks.map((node, index) => {
@@ -179,9 +197,14 @@ const Item = memo(function Item({ item, loose }: { item: ListItem; loose: boolea
     if (node.type !== 'paragraph') return <Block key={index} node={node} />
     const content = [boxed, <Pieces key="text" node={node} />]
     // In a tight list the text stands in the item itself, after whatever was before it.
-    return loose ? element('p', { key: index }, ...content) : <Fragment key={index}>{index > 0 && '\n'}{content}</Fragment>
+    return loose ? <p key={index}>{content}</p> : <Fragment key={index}>{index > 0 && '\n'}{content}</Fragment>
   })
-  return element('li', { className: task ? 'task-list-item' : undefined }, ...(box && !inFirst ? [loose ? element('p', { key: 'box' }, box) : box] : []), parts)
+  return (
+    <li className={task ? 'task-list-item' : undefined}>
+      {box && !inFirst && (loose ? <p>{box}</p> : box)}
+      {parts}
+    </li>
+  )
 })
 
 function CodeLines({ node }: { node: Code & Pieced }) {
@@ -198,13 +221,13 @@ function CodeLines({ node }: { node: Code & Pieced }) {
   return <Fence language={language} code={[...chunks, last].join('')} meta={node.meta ?? null} />
 }
 
-function Rows({ table, dir }: { table: Table; dir: string | undefined }) {
+function Rows({ table }: { table: Table }) {
   const [head, ...body] = table.children
-  return element(
-    'table',
-    { dir },
-    <thead>{head && <Row row={head} align={table.align} cell="th" />}</thead>,
-    body.length > 0 && <tbody>{grouped(body, (row, index) => <Row key={index} row={row} align={table.align} cell="td" />)}</tbody>,
+  return (
+    <ScrolledTable>
+      <thead>{head && <Row row={head} align={table.align} cell="th" />}</thead>
+      {body.length > 0 && <tbody>{grouped(body, (row, index) => <Row key={index} row={row} align={table.align} cell="td" />)}</tbody>}
+    </ScrolledTable>
   )
 }
 
@@ -215,51 +238,20 @@ interface RowProps {
 }
 
 const Row = memo(
-  function Row({ row, align, cell }: RowProps) {
+  function Row({ row, align, cell: Cell }: RowProps) {
     const cells = align ?? row.children.map(() => null)
     return (
       <tr>
-        {cells.map((side, index) =>
-          createElement(cell, { key: index, ...(side && { style: { textAlign: side } }) }, ...words(row.children[index]?.children ?? [])),
-        )}
+        {cells.map((side, index) => (
+          <Cell key={index} {...(side && { style: { textAlign: side } })}>
+            {words(row.children[index]?.children ?? [])}
+          </Cell>
+        ))}
       </tr>
     )
   },
   (before, after) => before.row === after.row && before.align?.join() === after.align?.join(),
 )
-
-/** Content of syntax that was added, such as math: it says itself which element it is. */
-function foreign(node: { readonly data?: unknown }): ReactNode {
-  return hast({ type: 'element', ...named(node) })
-}
-
-interface Hast {
-  readonly type: string
-  readonly value?: string
-  readonly tagName?: string
-  readonly properties?: Record<string, unknown>
-  readonly children?: readonly Hast[]
-}
-
-function named({ data }: { readonly data?: unknown }): Omit<Hast, 'type'> {
-  const { hName, hProperties, hChildren } = (data ?? {}) as { hName?: string; hProperties?: Record<string, unknown>; hChildren?: Hast[] }
-  return { tagName: hName ?? 'span', properties: hProperties ?? {}, children: hChildren ?? [] }
-}
-
-function hast({ type, value, tagName = 'span', properties = {}, children = [] }: Hast): ReactNode {
-  if (type === 'text') return value
-  const { className, ...others } = properties
-  const names = Array.isArray(className) ? className.join(' ') : (className as string | undefined)
-  const node = tagName in ELEMENTS ? { children } : undefined
-  return element(tagName, { ...others, className: names, node }, ...children.map((child, index) => <Fragment key={index}>{hast(child)}</Fragment>))
-}
-
-/** An element as this page shows it; properties that are undefined are left out. */
-function element(tag: string, props: Record<string, unknown>, ...children: ReactNode[]): ReactNode {
-  const type = (ELEMENTS as Record<string, ComponentType | undefined>)[tag] ?? tag
-  const given = Object.fromEntries(Object.entries(props).filter(([, value]) => value !== undefined))
-  return createElement(type, given, ...children)
-}
 
 /** Children in groups, so that a thousand settled ones are a few comparisons. */
 function grouped<T>(nodes: readonly T[], show: (node: T, index: number) => ReactNode): ReactNode {

@@ -11,7 +11,7 @@ import { gfmStrikethrough } from 'micromark-extension-gfm-strikethrough'
 import { gfmTable } from 'micromark-extension-gfm-table'
 import { gfmTaskListItem } from 'micromark-extension-gfm-task-list-item'
 import type { Extension } from 'micromark-util-types'
-import { formulaTree } from './formula/remark-formulas'
+import { formulaTree } from './formula/tree'
 import { formulaSyntax } from './formula/syntax'
 
 /** A node of the syntax tree; see mdast. */

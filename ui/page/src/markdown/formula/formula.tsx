@@ -1,5 +1,5 @@
 import { memo, useLayoutEffect, useRef } from 'react'
-import { readFormula } from './remark-formulas'
+import { readFormula } from './tree'
 import { inSlices } from './slices'
 import type { typeset } from './typeset'
 

@@ -1,17 +1,14 @@
-import { fromMarkdown } from 'mdast-util-from-markdown'
-import { gfm } from 'micromark-extension-gfm'
 import { expect, test } from 'vitest'
-import { formulaTree, readFormula, type Written } from './remark-formulas'
-import { formulaSyntax } from './syntax'
+import { parse } from '../syntax'
+import { readFormula, type Written } from './tree'
 
 function formulas(text: string): Written[] {
   const found: Written[] = []
-  const tree = fromMarkdown(text, { extensions: [gfm(), formulaSyntax], mdastExtensions: [formulaTree] })
-  const walk = (node: { type: string; children?: unknown[]; data?: unknown }) => {
-    if (node.type === 'formula') found.push(readFormula((node.data as { hChildren: [{ value: string }] }).hChildren[0].value))
+  const walk = (node: { type: string; children?: unknown[]; value?: string }) => {
+    if (node.type === 'formula') found.push(readFormula(node.value!))
     for (const child of node.children ?? []) walk(child as typeof node)
   }
-  walk(tree)
+  walk(parse(text).root)
   return found
 }
 

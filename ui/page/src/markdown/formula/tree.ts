@@ -1,4 +1,19 @@
+import type { Literal } from 'mdast'
 import type { Extension as TreeExtension } from 'mdast-util-from-markdown'
+
+/** A formula in the tree, signs included. */
+interface FormulaNode extends Literal {
+  readonly type: 'formula'
+}
+
+declare module 'mdast' {
+  interface RootContentMap {
+    formula: FormulaNode
+  }
+  interface PhrasingContentMap {
+    formula: FormulaNode
+  }
+}
 
 /** A formula's opening sign; what follows it up to the closing sign is TeX. */
 const OPENING = /^(?:\$\$|\\\[|\\\(|\$)/
@@ -25,10 +40,7 @@ export function readFormula(written: string): Written {
 export const formulaTree: TreeExtension = {
   enter: {
     formula(token) {
-      const source = this.sliceSerialize(token)
-      // Markdown has no <var>, so that the element says: this is a formula.
-      const data = { hName: 'var', hChildren: [{ type: 'text', value: source }] }
-      this.enter({ type: 'formula', data } as never, token)
+      this.enter({ type: 'formula', value: this.sliceSerialize(token) }, token)
     },
   },
   exit: {
