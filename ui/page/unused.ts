@@ -2,11 +2,9 @@ import type { Plugin } from 'vite'
 
 // Libraries that others carry along for what the page never does, and what stands in for them.
 const STAND_INS: Readonly<Record<string, string>> = {
-  // remark-gfm can also write Markdown; the page only reads it.
+  // The packages of GFM can also write Markdown; the page only reads it.
   'mdast-util-to-markdown': 'export const defaultHandlers = {}\nexport const toMarkdown = () => ""',
   'markdown-table': 'export const markdownTable = () => ""',
-  // Every browser of the page has its own.
-  '@ungap/structured-clone': 'export default structuredClone',
 }
 
 /** Leaves out of the build what is never called: 8 kB of the first load, compressed. */
