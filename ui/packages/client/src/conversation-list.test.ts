@@ -82,6 +82,21 @@ test('a list has pages, is searched, renamed and shared', async () => {
   expect(server.conversations.get('chat-number-8')!.shared).toBeNull()
 })
 
+test('a chat that is renamed before the server has its question keeps that name', async () => {
+  let away = true
+  server.override = ({ method }, response) => away && method === 'POST' && (problem(response, 503, 'http_503', 'Away.', { retryable: true }), true)
+  const tab = openTab()
+  const chat = tab.create()
+  chat.send('Where to?')
+  tab.rename(chat.id, 'Travels')
+  await until(chat, ({ connection }) => connection.state !== 'live')
+  away = false
+  chat.wake()
+  expect((await begun(chat)).title).toBe('Travels')
+  await until(tab, () => server.conversations.get(chat.id)!.title === 'Travels')
+  expect(chat.getSnapshot()).toMatchObject({ title: 'Travels', problem: null })
+})
+
 test('a shared conversation is looked at, followed, and changed by nobody', async () => {
   const owner = openTab()
   const chat = owner.create()

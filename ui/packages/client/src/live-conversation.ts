@@ -5,7 +5,7 @@ import type { ChatSettings, Conversation, ConversationSnapshot, QuestionFile, Qu
 import type { Pending } from './outbox.js'
 import { delay } from './patience.js'
 import { QuestionSender } from './question-sender.js'
-import { headOf, type Changes, type Tagged } from './requests.js'
+import { headOf, type Changes } from './requests.js'
 import type { Surroundings } from './surroundings.js'
 import { merge } from './tree.js'
 import { ProblemError } from './transport.js'
@@ -277,12 +277,15 @@ export class LiveConversation implements Conversation {
     const turn = { ...answerOf(answer), stopping: stopping && open, bypassCache }
     tree.set(answer.id, { turn, parent: answer.parent, known: open ? 'there' : 'final' })
     this.#named = answer.id
-    this.#state.set({ state: 'ready', title: conversation.title, problem: null })
+    // It may have been renamed since the question was asked.
+    const { title } = { ...conversation, ...headOf(this.#changes) }
+    this.#state.set({ state: 'ready', title, problem: null })
     this.#state.grown()
     if (open && !this.#life.signal.aborted) this.#reader.follow(answer.id)
     // Asked to stop before there was an address.
     if (open && stopping) void this.#reader.stop()
-    this.#around.changed(this.id, conversation)
+    this.#around.changed(this.id, { ...conversation, title })
+    void this.#patch()
     // There may be more than what was asked here.
     const strange = question.parent !== null && !tree.has(question.parent)
     if (this.#partial || strange) void this.load()
@@ -296,12 +299,12 @@ export class LiveConversation implements Conversation {
   }
 
   async #load(): Promise<void> {
-    const { link } = this.#around
+    const { link, requests, shared } = this.#around
     const { signal } = this.#life
     while (!signal.aborted) {
       const epoch = this.#epoch
       try {
-        const { tag, body } = await this.#get()
+        const { tag, body } = await (shared === undefined ? requests.conversation(this.id, this.#tag) : requests.shared(shared, this.#tag))
         link.ok()
         if (epoch !== this.#epoch) continue
         if (signal.aborted) return
@@ -330,11 +333,6 @@ export class LiveConversation implements Conversation {
     if (copy && this.#state.head.state === 'loading') this.#state.together(() => this.#take(copy as WireConversation))
   }
 
-  #get(): Promise<Tagged<WireConversation>> {
-    const { requests, shared } = this.#around
-    return shared === undefined ? requests.conversation(this.id, this.#tag) : requests.shared(shared, this.#tag)
-  }
-
   #take({ title, settings, shared, leaf, messages }: WireConversation): void {
     const { tree } = this.#state
     const merged = merge(tree, messages)
@@ -348,6 +346,7 @@ export class LiveConversation implements Conversation {
     this.#sender.reconcile()
     this.#state.grown()
     this.#read()
+    void this.#patch()
   }
 
   /** Reads the answer that is open, and no other. */
@@ -374,7 +373,8 @@ export class LiveConversation implements Conversation {
   async #patch(): Promise<void> {
     const { requests, link, changed } = this.#around
     const { signal } = this.#life
-    if (this.#patching) return
+    // The server has nothing to change before it has the first question.
+    if (this.#patching || this.#state.head.state === 'new') return
     this.#patching = true
     while (this.#changes && !signal.aborted) {
       const changes = this.#changes
