@@ -60,7 +60,7 @@ const ChatRow = memo(function ChatRow({ chat, current, conversations, open, remo
   const onKeyDown = (event: KeyboardEvent) => event.key === 'F2' && setRenaming(true)
   const rename = (name: string | null) => {
     setRenaming(false)
-    if (name !== null && name.trim() !== '' && name.trim() !== chat.title) conversations.rename(chat.id, name.trim())
+    if (name !== null) conversations.rename(chat.id, name)
     // The field that had the focus has gone.
     requestAnimationFrame(() => link.current?.focus())
   }
@@ -97,16 +97,17 @@ const ChatRow = memo(function ChatRow({ chat, current, conversations, open, remo
   )
 })
 
-/** A title being edited: Enter and leaving the field keep it, Esc does not. */
+/** A title being edited: Enter and leaving the field keep it, Esc does not. Null where it is to stay what is shown. */
 export function TitleField({ title, done }: { title: string; done: (title: string | null) => void }) {
   const { shell: words } = useWords()
   const field = useRef<HTMLInputElement>(null)
   const settled = useRef(false)
-  const settle = (name: string | null) => {
+  const settle = (typed: string) => {
     // Taking the field away makes it lose the focus, which is not a second answer.
     if (settled.current) return
     settled.current = true
-    done(name)
+    const name = typed.trim()
+    done(name === '' || name === title ? null : name)
   }
   useLayoutEffect(() => {
     field.current?.focus()
@@ -117,7 +118,7 @@ export function TitleField({ title, done }: { title: string; done: (title: strin
     // Esc of a drawer around it would close that.
     event.preventDefault()
     event.stopPropagation()
-    settle(event.key === 'Enter' ? event.currentTarget.value : null)
+    settle(event.key === 'Enter' ? event.currentTarget.value : title)
   }
   return (
     <input

@@ -31,7 +31,7 @@ export function Header({ title, about, settings, configure, beside, showChats, n
   const known = items.length > 0
   const renamed = (name: string | null) => {
     setRenaming(false)
-    if (name !== null && name.trim() !== '' && name.trim() !== title) rename(name.trim())
+    if (name !== null) rename(name)
   }
   return (
     <header className="header">
