@@ -42,6 +42,10 @@ test('the buttons of a code block are one stop of the Tab key, and the arrow key
   fireEvent.keyDown(buttons[2]!, { key: 'ArrowLeft' })
   expect(document.activeElement).toBe(buttons[1])
   expect(buttons.map(({ tabIndex }) => tabIndex)).toEqual([-1, 0, -1])
+  fireEvent.keyDown(buttons[1]!, { key: 'ArrowLeft' })
+  // What it does shows the block anew, and the stop of the Tab key stays with the focus.
+  fireEvent.click(buttons[0]!)
+  expect(buttons.map(({ tabIndex }) => tabIndex)).toEqual([0, -1, -1])
   // Nothing to scroll, so nothing to stop at.
   expect(container.querySelector('pre')?.hasAttribute('tabindex')).toBe(false)
 })

@@ -19,7 +19,8 @@ export function Toolbar({ title, copyLabel, source, file, children }: ToolbarPro
   const bar = useRef<HTMLDivElement>(null)
   useLayoutEffect(() => {
     const all = buttons(bar.current)
-    const stop = all.find((button) => button.tabIndex === 0 && button.dataset['stop']) ?? all.at(-1)
+    // Said by `focusable` alone: a button that never was asked has no such attribute.
+    const stop = all.find((button) => button.getAttribute('tabindex') === '0') ?? all.at(-1)
     if (stop) focusable(all, stop)
   })
   return (
@@ -41,10 +42,7 @@ function buttons(bar: HTMLElement | null): HTMLButtonElement[] {
 }
 
 function focusable(all: HTMLButtonElement[], stop: HTMLButtonElement): void {
-  for (const button of all) {
-    button.tabIndex = button === stop ? 0 : -1
-    button.toggleAttribute('data-stop', button === stop)
-  }
+  for (const button of all) button.tabIndex = button === stop ? 0 : -1
 }
 
 function move(event: KeyboardEvent<HTMLDivElement>): void {
