@@ -1,9 +1,9 @@
 import { memo, useEffect, useRef, useState } from 'react'
+import { useTheme } from '../../shell/theme'
 import { useWords } from '../../words/words'
 import { DiagramIcon, SourceIcon } from '../code/icons'
 import { Toolbar } from '../code/toolbar'
 import type { Drawing } from './draw'
-import { useDark } from './use-scheme'
 
 type State = { readonly type: 'drawing' | 'failed' } | { readonly type: 'drawn'; readonly url: string; readonly drawing: Drawing }
 
@@ -45,7 +45,7 @@ function fileOf(state: State, source: string): File {
 }
 
 function useDrawing(frame: React.RefObject<HTMLElement | null>, source: string): State {
-  const dark = useDark()
+  const { seen } = useTheme()
   const [state, setState] = useState<State>({ type: 'drawing' })
   useEffect(() => {
     const element = frame.current
@@ -72,6 +72,6 @@ function useDrawing(frame: React.RefObject<HTMLElement | null>, source: string):
       // The image that shows it may have to go first.
       if (url) setTimeout(() => URL.revokeObjectURL(url), 1000)
     }
-  }, [frame, source, dark])
+  }, [frame, source, seen])
   return state
 }
