@@ -171,6 +171,14 @@ test('a new chat takes the draft and the settings of one that never began', () =
   expect(Array.from({ length: storage.length }, (_, index) => storage.key(index)).filter((key) => key!.endsWith(id))).toEqual([])
 })
 
+test('settings that the browser has damaged are none', () => {
+  const { id, configure } = openTab().create()
+  configure({ model: 'large' })
+  for (let place = 0; place < storage.length; place++) storage.setItem(storage.key(place)!, '{"model')
+  const chat = openTab().create(id)
+  expect(chat.getSnapshot().settings).toEqual({})
+})
+
 test('settings cannot be changed before they are known', async () => {
   server.keepConversation({ id: 'travel-plans', settings: { system: 'Be brief.' } })
   const chat = openTab().open('travel-plans')

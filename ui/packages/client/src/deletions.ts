@@ -63,7 +63,7 @@ export function createDeletions(shelf: Shelf, requests: Requests, link: Link, ch
       const { id } = summary
       if (removed.has(id)) return
       const entry = { summary, due: Date.now() + UNDO }
-      shelf.put(SHELF + id, JSON.stringify(entry))
+      shelf.put(SHELF + id, entry)
       removed.set(id, entry)
       schedule(id, entry)
       changed(id, 'hidden')
@@ -72,8 +72,8 @@ export function createDeletions(shelf: Shelf, requests: Requests, link: Link, ch
     look(settled) {
       const kept = shelf.names(SHELF).map((name) => name.slice(SHELF.length))
       for (const id of kept) {
-        const entry = read(shelf.get(SHELF + id))
-        if (!entry || (removed.get(id)?.due ?? Infinity) <= entry.due) continue
+        const entry = shelf.get<Removed>(SHELF + id) as Removed | null
+        if (typeof entry?.summary?.id !== 'string' || (removed.get(id)?.due ?? Infinity) <= entry.due) continue
         clearTimeout(timers.get(id))
         removed.set(id, entry)
         schedule(id, entry)
@@ -86,19 +86,10 @@ export function createDeletions(shelf: Shelf, requests: Requests, link: Link, ch
       for (const [id, { summary, due }] of removed) {
         if (due === 0) continue
         const told = { summary, due: 0 }
-        shelf.put(SHELF + id, JSON.stringify(told))
+        shelf.put(SHELF + id, told)
         removed.set(id, told)
         void requests.remove(id, true).catch(() => undefined)
       }
     },
-  }
-}
-
-function read(text: string | null): Removed | null {
-  try {
-    const entry = JSON.parse(text ?? 'null') as Removed | null
-    return typeof entry?.summary?.id === 'string' ? entry : null
-  } catch {
-    return null
   }
 }

@@ -13,21 +13,16 @@ const LIFE = 30 * 24 * 3_600_000
 
 /** Makes drafts that live for thirty days on a shelf. */
 export function createDrafts(shelf: Shelf): Drafts {
-  for (const name of shelf.names(DRAFT)) if (Date.now() - read(shelf.get(name)).at > LIFE) shelf.drop(name)
+  const read = (name: string) => {
+    const { text, at } = shelf.get<{ text: string; at: number }>(name) ?? {}
+    return typeof text === 'string' && typeof at === 'number' ? { text, at } : { text: '', at: 0 }
+  }
+  for (const name of shelf.names(DRAFT)) if (Date.now() - read(name).at > LIFE) shelf.drop(name)
   return {
-    get: (id) => read(shelf.get(DRAFT + id)).text,
+    get: (id) => read(DRAFT + id).text,
     keep(id, text) {
       if (text === '') shelf.drop(DRAFT + id)
-      else shelf.put(DRAFT + id, JSON.stringify({ text, at: Date.now() }))
+      else shelf.put(DRAFT + id, { text, at: Date.now() })
     },
-  }
-}
-
-function read(kept: string | null): { readonly text: string; readonly at: number } {
-  try {
-    const { text, at } = JSON.parse(kept ?? '{}') as { text?: unknown; at?: unknown }
-    return typeof text === 'string' && typeof at === 'number' ? { text, at } : { text: '', at: 0 }
-  } catch {
-    return { text: '', at: 0 }
   }
 }

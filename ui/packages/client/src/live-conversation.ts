@@ -66,8 +66,8 @@ export class LiveConversation implements Conversation {
       },
       onGone: () => this.#reload(),
     })
-    const settings = around.shelf.get(SETTINGS + id)
-    if (settings !== null) this.#state.set({ settings: JSON.parse(settings) as ChatSettings })
+    const settings = around.shelf.get<ChatSettings>(SETTINGS + id)
+    if (settings !== null) this.#state.set({ settings })
     around.link.subscribe(() => this.#state.changed())
     this.#begin()
   }
@@ -162,7 +162,7 @@ export class LiveConversation implements Conversation {
     if (!this.#writable || this.#state.head.state === 'loading') return
     this.#state.set({ settings })
     // They go with the first question; until then this browser keeps them.
-    if (this.#state.head.state === 'new') this.#around.shelf.put(SETTINGS + this.id, JSON.stringify(settings))
+    if (this.#state.head.state === 'new') this.#around.shelf.put(SETTINGS + this.id, settings)
     else this.change({ settings })
   }
 

@@ -43,31 +43,24 @@ export const NO_FILES = { code: 'files', message: 'The files of this question we
 /** Makes an outbox on a shelf. */
 export function createOutbox(shelf: Shelf): Outbox {
   const name = ({ conversation, id }: Pick<Pending, 'id' | 'conversation'>) => `${BOX}${conversation}:${id}`
+  const read = (conversation: string) =>
+    shelf.names(BOX + conversation).flatMap((key) => {
+      const pending = shelf.get<Pending>(key)
+      return typeof pending?.id === 'string' && typeof pending.text === 'string' ? [pending as Pending] : []
+    })
   return {
     of: (conversation) =>
-      shelf
-        .names(`${BOX}${conversation}:`)
-        .flatMap((key) => read(shelf.get(key)))
+      read(`${conversation}:`)
         .sort((one, other) => one.order - other.order || one.createdAt - other.createdAt),
     put(pending) {
       // A picture may be too large for the storage where its question is not.
-      const less = { ...pending, held: NO_FILES }
-      const words = JSON.stringify(less, (key, value: unknown) => (key === 'data' ? undefined : value))
-      return shelf.put(name(pending), JSON.stringify(pending), pending.files.length > 0 ? words : undefined)
+      const words = { ...pending, held: NO_FILES, files: pending.files.map((file) => ({ ...file, data: undefined })) }
+      return shelf.put(name(pending), pending, pending.files.length > 0 ? words : undefined)
     },
     drop: (pending) => shelf.drop(name(pending)),
     conversations(age = 0) {
-      const old = shelf.names(BOX).flatMap((key) => read(shelf.get(key)).filter(({ createdAt }) => Date.now() - createdAt >= age))
+      const old = read('').filter(({ createdAt }) => Date.now() - createdAt >= age)
       return [...new Set(old.map(({ conversation }) => conversation))]
     },
-  }
-}
-
-function read(text: string | null): Pending[] {
-  try {
-    const pending = JSON.parse(text ?? 'null') as Pending | null
-    return typeof pending?.id === 'string' && typeof pending.text === 'string' ? [pending] : []
-  } catch {
-    return []
   }
 }

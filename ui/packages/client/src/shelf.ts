@@ -1,8 +1,9 @@
-/** Small texts by name in the browser's storage, each under a key of its own, so that no tab overwrites another's. */
+/** Small objects by name in the browser's storage, each under a key of its own, so that no tab overwrites another's. */
 export interface Shelf {
-  get(name: string): string | null
-  /** False when the storage is full or forbidden: the text is kept until the page goes, and `less` after that. */
-  put(name: string, text: string, less?: string): boolean
+  /** Null where there is none that can be read. Its fields are as they were found. */
+  get<T extends object>(name: string): Partial<T> | null
+  /** False when the storage is full or forbidden: the object is kept until the page goes, and `less` after that. */
+  put(name: string, value: object, less?: object): boolean
   drop(name: string): void
   /** The names that begin like this. */
   names(prefix: string): string[]
@@ -19,12 +20,20 @@ export function createShelf(prefix: string, storage: () => Storage = () => local
     }
   }
   return {
-    get: (name) => spare.get(name) ?? attempt((kept) => kept.getItem(prefix + name), null),
-    put(name, text, less) {
-      const set = (value: string) => attempt((kept) => (kept.setItem(prefix + name, value), true), false)
-      const kept = set(text)
+    get(name) {
+      const text = spare.get(name) ?? attempt((kept) => kept.getItem(prefix + name), null)
+      try {
+        return JSON.parse(text ?? 'null')
+      } catch {
+        // What is damaged is as if it had never been kept.
+        return null
+      }
+    },
+    put(name, value, less) {
+      const set = (value: object) => attempt((kept) => (kept.setItem(prefix + name, JSON.stringify(value)), true), false)
+      const kept = set(value)
       if (kept) spare.delete(name)
-      else spare.set(name, text)
+      else spare.set(name, JSON.stringify(value))
       if (!kept && less !== undefined) set(less)
       return kept
     },
