@@ -1,3 +1,4 @@
+export { base64 } from './base64.js'
 export type {
   Branch,
   CacheFigures,

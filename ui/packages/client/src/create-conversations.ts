@@ -278,10 +278,9 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     exportAddress: requests.exportAddress,
     fileAddress: (id, file) => requests.fileAddress(id, file, opened.has(`shared:${id}`)),
     async importFile(json) {
-      const answer = await requests.importFile(parsed(json))
-      const summaries = ('conversations' in answer ? answer.conversations : answer).map(summaryOf)
+      const { conversations } = await requests.importFile(parsed(json))
       await refresh()
-      return summaries
+      return conversations.map(summaryOf)
     },
     cache: requests.cache,
     async clearCache() {

@@ -1,3 +1,4 @@
+import { base64 } from './base64.js'
 import type { CacheFigures, ChatSettings } from './conversations-types.js'
 import { HURRY } from './link.js'
 import type { Pending } from './outbox.js'
@@ -89,7 +90,7 @@ export function createRequests(base: string, fetch: typeof globalThis.fetch, liv
     },
     share: (id: string) => json<{ token: string; url: string }>('POST', `api/conversations/${id}/share`),
     unshare: async (id: string) => void (await send('DELETE', `api/conversations/${id}/share`)),
-    importFile: (file: object) => json<WireImported>('POST', 'api/conversations/import', file, { timeout: UPLOAD }),
+    importFile: (file: object) => json<Pick<WireList, 'conversations'>>('POST', 'api/conversations/import', file, { timeout: UPLOAD }),
     cache: () => json<CacheFigures>('GET', 'api/cache'),
     clearCache: async () => void (await send('DELETE', 'api/cache')),
     joinLink: () => json<{ url: string; expires_at: string }>('POST', 'api/visitor/link'),
@@ -99,20 +100,10 @@ export function createRequests(base: string, fetch: typeof globalThis.fetch, liv
   }
 }
 
-/** The new conversations, bare or in an object, as the list has them. */
-export type WireImported = readonly WireSummary[] | { readonly conversations: readonly WireSummary[] }
-
 function bodyOf({ id, answer, parent, follows, kind, text, files, makes }: Pending, settings: ChatSettings): object {
   if (kind === 'again') return { answer, parent }
   const attachments = files.map(({ name, type, data }) => ({ name, type, data }))
   // The rest of an answer is asked for behind that answer, whatever came since.
   const moves = follows && kind === 'ask' && { follows }
   return { id, answer, parent, content: text, kind, ...moves, ...(files.length > 0 && { attachments }), ...(makes && { settings }) }
-}
-
-// In pieces, since a function takes only so many arguments.
-function base64(bytes: Uint8Array): string {
-  let text = ''
-  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192))
-  return btoa(text)
 }

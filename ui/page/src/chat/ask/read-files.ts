@@ -1,4 +1,4 @@
-import type { QuestionFile } from '@headwater/client/conversations'
+import { base64, type QuestionFile } from '@headwater/client/conversations'
 import type { FileLimits, Refusal } from './use-files'
 
 const IMAGES = /^image\/(png|jpeg|gif|webp)$/
@@ -27,7 +27,7 @@ export async function readFiles(
       else {
         bytes += size
         const type = image || file.type.startsWith('text/') ? file.type : 'text/plain'
-        taken.push({ name: name || `image.${file.type.slice(6)}`, type, size, data: base64(content) })
+        taken.push({ name: name || `image.${file.type.slice(6)}`, type, size, data: base64(new Uint8Array(content)) })
       }
     }
   }
@@ -41,12 +41,4 @@ function isText(content: ArrayBuffer): boolean {
   } catch {
     return false
   }
-}
-
-function base64(content: ArrayBuffer): string {
-  const bytes = new Uint8Array(content)
-  let binary = ''
-  // An argument for each byte: in pieces, since there may be too many.
-  for (let at = 0; at < bytes.length; at += 8192) binary += String.fromCharCode(...bytes.subarray(at, at + 8192))
-  return btoa(binary)
 }
