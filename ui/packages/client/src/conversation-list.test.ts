@@ -141,6 +141,22 @@ test('a deletion that is done ends the chat in another tab, too', async () => {
   expect(two.getSnapshot().items).toEqual([])
 })
 
+test('a page that is closed deletes nothing more; the next one goes on', async () => {
+  server.keepTurns('travel-plans', 2)
+  const methods: (string | undefined)[] = []
+  const tab = openTab({ fetch: (address, init) => (methods.push(init?.method), fetch(address, init)) })
+  await until(tab, ({ items }) => items.length === 1)
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  tab.remove('travel-plans')
+  tab.close()
+  await vi.advanceTimersByTimeAsync(8000)
+  expect(methods).not.toContain('DELETE')
+  const next = openTab()
+  await vi.advanceTimersByTimeAsync(8000)
+  vi.useRealTimers()
+  await until(next, () => !server.conversations.has('travel-plans'))
+})
+
 test('a chat that the server will not delete comes back with its draft', async () => {
   server.keepTurns('travel-plans', 2)
   server.override = ({ method }, response) => method === 'DELETE' && (problem(response, 403, 'not_allowed', 'Not with this key.'), true)

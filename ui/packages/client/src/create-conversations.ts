@@ -77,7 +77,7 @@ export function createConversations(options: ConversationsOptions = {}): OpenCon
     snapshot = null
     publisher.now()
   }
-  const deletions = createDeletions(shelf, requests, link, (id, how) => {
+  const deletions = createDeletions(shelf, requests, link, life.signal, (id, how) => {
     if (how === 'settled') {
       opened.get(id)?.end()
       copies.drop(id)

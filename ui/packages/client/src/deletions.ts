@@ -30,8 +30,8 @@ export interface Deletions {
 /** What has become of a conversation: `settled` is deleted, and of one that came back `elsewhere` the server knows more. */
 export type Removal = 'hidden' | 'restored' | 'elsewhere' | 'settled'
 
-/** Makes the deletions of a page. */
-export function createDeletions(shelf: Shelf, requests: Requests, link: Link, changed: (id: string, how: Removal) => void): Deletions {
+/** Makes the deletions of a page; what is due when `life` ends waits in the storage. */
+export function createDeletions(shelf: Shelf, requests: Requests, link: Link, life: AbortSignal, changed: (id: string, how: Removal) => void): Deletions {
   const removed = new Map<string, Removed>()
   const timers = new Map<string, ReturnType<typeof setTimeout>>()
   const end = (id: string, how: Removal) => {
@@ -42,7 +42,7 @@ export function createDeletions(shelf: Shelf, requests: Requests, link: Link, ch
     changed(id, how)
   }
   const run = async (id: string) => {
-    while (removed.has(id)) {
+    while (removed.has(id) && !life.aborted) {
       try {
         await requests.remove(id)
         link.ok()
@@ -50,11 +50,12 @@ export function createDeletions(shelf: Shelf, requests: Requests, link: Link, ch
       } catch (error) {
         // One that the server does not have is deleted, and one that it will not delete comes back.
         if (error instanceof ProblemError && !error.retryable) return end(id, [404, 410].includes(error.status) ? 'settled' : 'elsewhere')
-        await delay(link.failed(), new AbortController().signal, link.wakes)
+        await delay(link.failed(), life, link.wakes)
       }
     }
   }
   const schedule = (id: string, { due }: Removed) => timers.set(id, setTimeout(() => void run(id), Math.max(0, due - Date.now())))
+  life.addEventListener('abort', () => timers.forEach(clearTimeout))
   return {
     has: (id) => removed.has(id),
     // One that the server was told of when a page went cannot be undone any more.
