@@ -118,6 +118,14 @@ test('what is typed in a chat that has begun stays there', async () => {
   expect(screen.getByTestId<HTMLTextAreaElement>('composer').value).toBe('')
 })
 
+test('older chats that do not come say whether the server is away', async () => {
+  const conversations = chats()
+  conversations.set({ more: true })
+  const user = await open({ ...conversations, loadMore: () => Promise.reject(new TypeError('Failed to fetch')) })
+  await user.click(within(screen.getByTestId('sidebar')).getAllByRole('button', { name: 'More' })[0]!)
+  expect(conversations.calls).toContainEqual(['wake'])
+})
+
 test('a chat is renamed in the list, and Esc leaves its name', async () => {
   const conversations = chats()
   const user = await open(conversations)
@@ -283,9 +291,16 @@ test('the cache panel shows what was saved, and clears only when asked twice', a
   expect(figures.textContent).toContain('Money saved$2.50')
   await user.click(screen.getByTestId('cache-clear'))
   expect(entries).toBe(5)
+  await user.click(screen.getByRole('button', { name: 'Cancel' }))
+  expect(document.activeElement).toBe(screen.getByTestId('cache-clear'))
+  await user.click(screen.getByTestId('cache-clear'))
   await user.click(screen.getByTestId('cache-clear-yes'))
   await screen.findByText('Your entries are cleared.')
   expect(entries).toBe(0)
+  // What had the focus has gone, and nothing is left to clear.
+  const button = screen.getByTestId('cache-clear')
+  await waitFor(() => expect(button.getAttribute('aria-disabled')).toBe('true'))
+  expect(document.activeElement).toBe(button)
 })
 
 test('a live link is made, shown and revoked', async () => {

@@ -12,7 +12,7 @@ export default function CachePanel({ conversations, onClose }: PanelProps) {
   const { number, duration, money } = useFormats()
   const [figures, setFigures] = useState<CacheFigures | null>(null)
   const [note, setNote] = useState('')
-  const [asking, setAsking] = useState(false)
+  const [asking, setAsking] = useState<boolean | null>(null)
   const fail = (error: unknown) => setNote(words.failed(reasonOf(error)))
   useEffect(() => {
     conversations.cache().then(setFigures, fail)
@@ -67,7 +67,8 @@ export default function CachePanel({ conversations, onClose }: PanelProps) {
           </button>
         </div>
       ) : (
-        <button type="button" className="button" data-testid="cache-clear" disabled={!figures?.entries} onClick={() => setAsking(true)}>
+        // It takes the focus of what it was asked by, and keeps it when nothing is left to clear.
+        <button type="button" className="button" data-testid="cache-clear" autoFocus={asking === false} aria-disabled={!figures?.entries} onClick={() => figures?.entries && setAsking(true)}>
           {words.cacheClear}
         </button>
       )}

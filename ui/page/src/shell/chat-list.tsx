@@ -33,7 +33,7 @@ export function ChatList({ conversations, current, open, remove }: ChatListProps
         </section>
       ))}
       {more && (
-        <button type="button" className="quiet chats-more" onClick={() => void conversations.loadMore()}>
+        <button type="button" className="quiet chats-more" onClick={() => void conversations.loadMore().catch(() => conversations.wake())}>
           {words.more}
         </button>
       )}
