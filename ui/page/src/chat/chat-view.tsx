@@ -93,7 +93,7 @@ export function ChatView({ conversation, conversations, about, readOnly = false,
       conversation.goOn()
     },
   }
-  const keys = (about as { keys?: boolean } | null)?.keys ?? false
+  const keys = about?.keys ?? false
   const actions = useMemo(
     (): TurnActions => ({
       edit: (question) => doing.current.edit(question),

@@ -1,8 +1,8 @@
 import type { About } from '@headwater/client'
 import type { Connection } from '@headwater/client/conversations'
-import { useEffect, useState } from 'react'
 import { useFormats } from '../words/formats'
 import { useWords } from '../words/words'
+import { useSecondsLeft } from './use-seconds-left'
 
 /** Says why no question can be answered, and what to do about it; text in backticks is shown as code. */
 export function ProblemBanner({ problem }: { problem: string }) {
@@ -28,7 +28,7 @@ export function DemoBanner({ about }: { about: About }) {
 export function ConnectionBanner({ connection: { state, retryAt }, wake }: { connection: Connection; wake: () => void }) {
   const { shell: words } = useWords()
   const { duration } = useFormats()
-  const left = useSecondsUntil(state === 'live' ? null : retryAt)
+  const left = useSecondsLeft(state === 'live' ? null : retryAt)
   if (state === 'live') return null
   return (
     <div className="banner banner-away" data-testid="connection-banner">
@@ -40,15 +40,4 @@ export function ConnectionBanner({ connection: { state, retryAt }, wake }: { con
       </button>
     </div>
   )
-}
-
-function useSecondsUntil(time: number | null): number {
-  const [now, setNow] = useState(Date.now)
-  useEffect(() => {
-    if (time === null) return
-    setNow(Date.now())
-    const timer = setInterval(() => setNow(Date.now()), 500)
-    return () => clearInterval(timer)
-  }, [time])
-  return time === null ? 0 : Math.max(0, Math.ceil((time - now) / 1000))
 }

@@ -1,6 +1,7 @@
 import type { Failure } from '@headwater/client'
-import { useEffect, useMemo, useState } from 'react'
+import { useMemo } from 'react'
 import { AgainIcon } from '../../shell/icons'
+import { useSecondsLeft } from '../../shell/use-seconds-left'
 import { useFormats } from '../../words/formats'
 import { useWords } from '../../words/words'
 import { problemWords } from '../problem'
@@ -16,7 +17,9 @@ interface FailureNoteProps {
 /** Why there is no answer, or only a part: in plain words, with the server's own folded below. */
 export function FailureNote({ failure, waits = false, retry }: FailureNoteProps) {
   const words = useWords()
-  const left = useCountdown(failure)
+  // Counted from when this was first shown.
+  const until = useMemo(() => failure.retryAfter && Date.now() + failure.retryAfter * 1000, [failure])
+  const left = useSecondsLeft(until)
   const { duration } = useFormats()
   const { chat, shell } = words
   return (
@@ -38,17 +41,4 @@ export function FailureNote({ failure, waits = false, retry }: FailureNoteProps)
       )}
     </div>
   )
-}
-
-/** The seconds until the server wants to be asked again, counted from when this was first shown. */
-function useCountdown(failure: Failure): number {
-  const until = useMemo(() => Date.now() + (failure.retryAfter ?? 0) * 1000, [failure])
-  const [now, setNow] = useState(Date.now)
-  const left = Math.max(0, Math.ceil((until - now) / 1000))
-  useEffect(() => {
-    if (left === 0) return
-    const timer = setTimeout(() => setNow(Date.now()), 250)
-    return () => clearTimeout(timer)
-  }, [left, now])
-  return left
 }
