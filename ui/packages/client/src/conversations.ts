@@ -1,4 +1,4 @@
-export { base64 } from './base64.js'
+export { base64 } from './file-data.js'
 export type {
   Branch,
   CacheFigures,

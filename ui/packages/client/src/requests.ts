@@ -1,4 +1,4 @@
-import { base64 } from './base64.js'
+import { base64 } from './file-data.js'
 import type { CacheFigures, ChatSettings } from './conversations-types.js'
 import { HURRY } from './link.js'
 import type { Pending } from './outbox.js'
