@@ -73,10 +73,14 @@ async def test_an_ending_that_only_one_server_saw_is_not_kept() -> None:
     before = (await server.nodes())["answer-001"]
     events = enumerate((Start(log, "scripted"), *HELLO), 1)
     await store.seal([record(Offset(1, number), 0.0, event) for number, event in events], Lease(log))
+    at_once = (await server.nodes())["answer-001"]  # its writer here may just be leaving
+    assert await server.answers.drained(5)
     after = (await server.nodes())["answer-001"]
 
     assert isinstance(before, Reply)
+    assert isinstance(at_once, Reply)
     assert isinstance(after, Reply)
+    assert at_once.state != "lost"
     assert (before.state, after.state, after.text) == ("open", "finished", "Hello")
     await server.answers.aclose()
 

@@ -121,7 +121,9 @@ class Settling:
             found = await self._answers.find(reply.location or "", reader)
             if found.state == "open":
                 return None
-            return reply.settled(await self._answers.answer(found, reader))
+            settled = reply.settled(await self._answers.answer(found, reader))
+            # A writer that is just leaving here shows readers an ending of its own; what the store has counts.
+            return None if settled.state == "lost" != found.state else settled
         except (NoSuchLog, Expired):
             return reply.lost(GONE)
 
