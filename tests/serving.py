@@ -5,7 +5,7 @@ import json
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import httpx
 import msgspec
@@ -59,10 +59,11 @@ async def serving(
         server = _Server(config)
         # Signals belong to the test runner.
         task = asyncio.create_task(server._serve([listening]))  # pyright: ignore[reportPrivateUsage]
-        while not server.started:
-            await asyncio.sleep(0)
-            if task.done():
-                await task
+        begun = asyncio.create_task(server.begun.wait())
+        await asyncio.wait([begun, task], return_when=asyncio.FIRST_COMPLETED)
+        begun.cancel()
+        if task.done():
+            await task
         host, port = listening.getsockname()
         async with httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=20) as client:
             try:
@@ -78,24 +79,44 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.over = asyncio.Event()
+        self.begun, self.over = asyncio.Event(), asyncio.Event()
+        self.server_state.connections, self.server_state.tasks = _Emptying(), _Emptying()
 
     async def main_loop(self) -> None:
         await self.on_tick(0)
+        self.begun.set()
         await self.over.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for listening in (*self.servers, *(sockets or [])):
             listening.close()
-        for connection in [*self.server_state.connections]:
+        left = self.server_state
+        for connection in [*left.connections]:
             connection.shutdown()
         with suppress(TimeoutError):
             async with asyncio.timeout(2):
-                while self.server_state.connections or self.server_state.tasks:
-                    await asyncio.sleep(0.001)
-        for task in self.server_state.tasks:
+                while busy := [each for each in (left.connections, left.tasks) if each]:
+                    await cast("_Emptying", busy[0]).emptied.wait()
+        for task in left.tasks:
             task.cancel()
         await self.lifespan.shutdown()
+
+
+class _Emptying(set[Any]):
+    """A set that tells when its last member has gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.emptied = asyncio.Event()
+
+    def add(self, element: Any, /) -> None:
+        self.emptied.clear()
+        super().add(element)
+
+    def discard(self, element: Any, /) -> None:
+        super().discard(element)
+        if not self:
+            self.emptied.set()
 
 
 class Frame(dict[str, Any]):

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,18 @@ async def listed(server: Headwater) -> Sequence[tuple[str, Document]]:
     return await server.answers.documents.list_documents(queue.COLLECTION)
 
 
+async def until_stored(
+    fact: Callable[[list[bytes]], bool], read: Callable[[str], Awaitable[Sequence[tuple[str, Document]]]]
+) -> None:
+    """Wait until the notices in the store are as a fact has them; no event tells."""
+    async with asyncio.timeout(5):
+        while not fact([each.value for _, each in await read(queue.COLLECTION)]):
+            await asyncio.sleep(0.01)
+
+
 async def empty(server: Headwater) -> None:
     """Wait until every message was taken or given up."""
-    async with asyncio.timeout(5):
-        while await listed(server):
-            await asyncio.sleep(0.01)
+    await until_stored(lambda notices: not notices, server.answers.documents.list_documents)
 
 
 async def test_the_end_of_a_background_response() -> None:
@@ -291,9 +298,7 @@ async def test_an_outage_of_the_receiver_makes_the_server_look_no_more_often(mon
         async with headwater(Scripted(SAID), store, webhooks=hooks(receiver, "all")) as server:
             await asyncio.gather(*(post_chat(server.client, str(number)) for number in range(10)))
             await receiver.came(10)
-            async with asyncio.timeout(5):
-                while sum(b'"failures":1' in each.value for _, each in await uncounted(queue.COLLECTION)) < 10:
-                    await asyncio.sleep(0.01)
+            await until_stored(lambda notices: sum(b'"failures":1' in each for each in notices) == 10, uncounted)
             assert store.looks <= 2
 
 
@@ -338,9 +343,8 @@ async def test_a_message_survives_its_server(tmp_path: Path, monkeypatch: pytest
     async with receiving(503) as receiver:
         async with headwater(Scripted(SAID), SqliteStore(path), webhooks=hooks(receiver, "all")) as server:
             await post_chat(server.client)
-            async with asyncio.timeout(5):
-                while not [each for _, each in await listed(server) if b'"failures":1' in each.value]:
-                    await asyncio.sleep(0.01)
+            listed_here = server.answers.documents.list_documents
+            await until_stored(lambda notices: b'"failures":1' in b"".join(notices), listed_here)
         one = headwater(Scripted(SAID), SqliteStore(path), webhooks=hooks(receiver))
         other = headwater(Scripted(SAID), SqliteStore(path), webhooks=hooks(receiver))
         async with one as first, other as second:
@@ -364,9 +368,7 @@ async def test_an_answer_that_ends_elsewhere(tmp_path: Path, monkeypatch: pytest
         first = asyncio.create_task(post_chat(writer.client))
         await until(lambda: model.prompts, "the answer runs")
         joined = asyncio.create_task(post_chat(server.client, **{"Headwater-Webhook": receiver.url}))
-        async with asyncio.timeout(5):
-            while not await listed(server):
-                await asyncio.sleep(0.01)
+        await until_stored(bool, server.answers.documents.list_documents)
         assert not receiver.got
         gate.set()
         assert (await receiver.came())["state"] == "finished"

@@ -1,8 +1,8 @@
 """One poll for everyone in this process who waits for a log that is written elsewhere: REST has no push.
 
 Nothing is sent while nobody waits. A log that grows is asked for new packs at every beat: all due logs in one request,
-one plain command for each. A log that rests is asked less and less often, and then also whether
-its writer is alive. Whatever is unexpected is left to the script that reads a log.
+one plain command for each. A log that rests is asked less and less often, and then also whether its writer is alive.
+Whatever is unexpected is left to the script that reads a log.
 """
 
 import asyncio
